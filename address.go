@@ -1,0 +1,37 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// Address is another sould server, as the configuration names it.
+type Address struct {
+	name string // as it is written there
+	url  string // scheme and authority
+}
+
+// ParseAddress reads host (port 80), host:port or http(s)://host[:port].
+func ParseAddress(raw string) (Address, error) {
+	s := raw
+	if !strings.Contains(s, "://") {
+		s = "http://" + s
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", !legalHost(strings.ToLower(u.Hostname())),
+		!legalPort(u.Port()), strings.HasSuffix(u.Host, ":"):
+		return Address{}, fmt.Errorf("%q is no server; write host, host:port or http(s)://host[:port]", git.Redact(raw))
+	case u.User != nil:
+		return Address{}, errors.New("a server's address takes no user and password")
+	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
+		return Address{}, fmt.Errorf("%q has a path; a sould server is the root of its address", raw)
+	}
+	return Address{name: raw, url: u.Scheme + "://" + u.Host}, nil
+}
+
+func (a Address) String() string { return a.name }

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// Config is what the configuration file says, complete with defaults. It is
+// never changed after it was loaded. The manual of its keys is
+// sould.conf.example.
+type Config struct {
+	Listen       string
+	Storage      string // absolute
+	Master       bool
+	Slaves       []Address
+	Timeout      time.Duration
+	FetchTimeout time.Duration
+	ListTimeout  time.Duration
+	Patience     time.Duration
+	Retry        time.Duration
+	MaxFetches   int
+	Refs         []RefPattern
+	CacheSize    int64 // bytes
+	ExportSubst  bool
+	SSHCommand   string
+	CAFile       string
+}
+
+// DefaultConfigFile is read when no other is named and it exists.
+const DefaultConfigFile = "/etc/sould.conf"
+
+// maxConfigFile is the size in bytes over which a file is not taken for a
+// configuration.
+const maxConfigFile = 256 << 10
+
+// defaultConfig returns what holds without a file.
+func defaultConfig() Config {
+	return Config{
+		Listen:       "127.0.0.1:8080",
+		Storage:      defaultStorage(),
+		Timeout:      20 * time.Second,
+		FetchTimeout: 10 * time.Minute,
+		ListTimeout:  10 * time.Second,
+		Patience:     5 * time.Second,
+		Retry:        5 * time.Second,
+		MaxFetches:   2 * runtime.NumCPU(),
+		Refs:         []RefPattern{{"refs/heads/*"}, {"refs/tags/*"}},
+		CacheSize:    4 << 30,
+		SSHCommand:   git.DefaultSSHCommand,
+	}
+}
+
+// defaultStorage is where systemd, or else the XDG Base Directory Specification,
+// wants a service's data. It is empty if neither says anything.
+func defaultStorage() string {
+	// systemd lists several directories if the unit does; the first is ours.
+	if dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); dir != "" {
+		return dir
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "sould")
+	}
+	if home, err := os.UserHomeDir(); err == nil && home != "" {
+		return filepath.Join(home, ".local", "state", "sould")
+	}
+	return ""
+}
+
+// configError is one thing that is wrong with a configuration.
+type configError struct {
+	file string
+	line int // 0 if unknown
+	key  string
+	err  error
+}
+
+func (e *configError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.file)
+	if e.line > 0 {
+		fmt.Fprintf(&b, ":%d", e.line)
+	}
+	if e.key != "" {
+		b.WriteString(": " + e.key)
+	}
+	return b.String() + ": " + e.err.Error()
+}
+
+func (e *configError) Unwrap() error { return e.err }
+
+// LoadConfig reads the configuration: the file of that path or, if path is
+// empty, DefaultConfigFile where that exists, else the defaults alone. It also
+// returns which of these it was. The error joins everything that is wrong.
+func LoadConfig(path string) (c Config, source string, err error) {
+	c = defaultConfig()
+	required := path != ""
+	path = cmp.Or(path, DefaultConfigFile)
+	text, err := readConfigFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !required:
+		source = "built-in defaults"
+	case err != nil:
+		return c, path, err
+	default:
+		source = path
+		if err := c.parse(path, text); err != nil {
+			return c, source, err
+		}
+	}
+	if c.Storage == "" {
+		return c, source, errors.New(source + ": storage: there is no default without HOME; set it")
+	}
+	c.Storage, err = filepath.Abs(c.Storage)
+	return c, source, err
+}
+
+func readConfigFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
+	if err == nil && len(text) > maxConfigFile {
+		err = fmt.Errorf("%s: larger than %s: no configuration", path, formatSize(maxConfigFile))
+	}
+	return string(text), err
+}
+
+// parse sets what the text says, or returns everything that is wrong with it.
+func (c *Config) parse(file, text string) error {
+	var values map[string]any
+	if _, err := toml.Decode(text, &values); err != nil {
+		if syntax := (toml.ParseError{}); errors.As(err, &syntax) {
+			return &configError{file, syntax.Position.Line, syntax.LastKey, errors.New(syntax.Message)}
+		}
+		return &configError{file: file, err: err}
+	}
+
+	var wrong []*configError
+	report := func(key string, err error) {
+		wrong = append(wrong, &configError{file, keyLine(text, key), key, err})
+	}
+	for name, value := range values {
+		i := slices.IndexFunc(configKeys, func(k configKey) bool { return k.name == name })
+		if i < 0 {
+			report(name, errors.New("unknown key"+didYouMean(name)))
+		} else if err := configKeys[i].set(c, value); err != nil {
+			report(name, err)
+		}
+	}
+	if c.ListTimeout > c.FetchTimeout && values["list_timeout"] != nil {
+		report("list_timeout", fmt.Errorf("%s is longer than fetch_timeout (%s)", c.ListTimeout, c.FetchTimeout))
+	}
+
+	slices.SortFunc(wrong, func(a, b *configError) int { return cmp.Compare(a.line, b.line) })
+	var all []error
+	for _, e := range wrong {
+		all = append(all, e)
+	}
+	return errors.Join(all...)
+}
+
+// keyLine finds the line in which the value of a top-level key begins. The TOML
+// library does not tell, and a search for the text would be misled by strings of
+// several lines. So: the file is read line by line more, and the key begins
+// after the longest part that can be read and does not have it yet.
+func keyLine(text, key string) int {
+	start := 1
+	lines := strings.SplitAfter(text, "\n")
+	part := ""
+	for i, line := range lines {
+		part += line
+		var values map[string]any
+		if _, err := toml.Decode(part, &values); err != nil {
+			continue
+		}
+		if _, ok := values[key]; ok {
+			for start <= i && isBlankTOML(lines[start-1]) {
+				start++
+			}
+			return start
+		}
+		start = i + 2
+	}
+	return 0
+}
+
+func isBlankTOML(line string) bool {
+	line = strings.TrimSpace(line)
+	return line == "" || line[0] == '#'
+}
+
+// didYouMean suggests the known key that differs from name only in what people
+// get wrong: case, dashes, a missing or doubled "s".
+func didYouMean(name string) string {
+	fold := func(s string) string {
+		return strings.TrimRight(strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s)), "s")
+	}
+	for _, k := range configKeys {
+		if fold(k.name) == fold(name) {
+			return "; did you mean " + k.name + "?"
+		}
+	}
+	return ""
+}
+
+// Show writes the settings in force as a configuration file.
+func (c *Config) Show() string {
+	var b strings.Builder
+	for _, k := range configKeys {
+		fmt.Fprintf(&b, "%s = %s\n", k.name, k.show(c))
+	}
+	return b.String()
+}

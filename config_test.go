@@ -1,0 +1,222 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sould.conf")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestConfigOfAFile(t *testing.T) {
+	c, source, err := LoadConfig(writeConfig(t, `
+listen = ":80"          # all addresses
+storage = "/srv/git"
+master = true
+slaves = ["a", "b:8080", "https://c"]
+timeout = 1500
+patience = "90s"
+refs = [
+	"refs/heads/release/*",
+	"refs/pull/*/head",
+]
+cache_size = 4096
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen != ":80" || c.Storage != "/srv/git" || !c.Master || c.Timeout != 1500*time.Millisecond ||
+		c.Patience != 90*time.Second || c.CacheSize != 4096 || len(c.Refs) != 2 || c.Retry != 5*time.Second {
+		t.Errorf("got %+v from %s", c, source)
+	}
+	var urls []string
+	for _, s := range c.Slaves {
+		urls = append(urls, s.url)
+	}
+	if got := strings.Join(urls, " "); got != "http://a http://b:8080 https://c" {
+		t.Errorf("slaves %q", got)
+	}
+}
+
+func TestConfigSaysEverythingThatIsWrong(t *testing.T) {
+	path := writeConfig(t, `# line 1
+listen = "nonsense"
+text = """
+timeout = 1
+"""
+
+timeout = "20 parsecs"
+max_fetches = 0
+slaves = [
+  "ok",
+  "user:secret@host",
+]
+fetch-timeout = 5
+master = "yes"
+refs = []
+storage = 7
+cache_size = "-1"
+list_timeout = "2h"
+[server]
+x = 1
+`)
+	_, _, err := LoadConfig(path)
+	if err == nil {
+		t.Fatal("taken")
+	}
+	if strings.Contains(err.Error(), "secret") {
+		t.Error("the error shows a password")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	want := []string{
+		":2: listen: ", ":3: text: unknown key", ":7: timeout: ", ":8: max_fetches: ", ":9: slaves: ",
+		":13: fetch-timeout: unknown key; did you mean fetch_timeout?", ":14: master: must be true or false, not a string",
+		":15: refs: ", ":16: storage: must be a string, not a whole number", ":17: cache_size: ",
+		":18: list_timeout: 2h0m0s is longer", ":19: server: unknown key",
+	}
+	if len(lines) != len(want) {
+		t.Errorf("%d errors, want %d:\n%s", len(lines), len(want), err)
+	}
+	for i, line := range lines {
+		if i < len(want) && !strings.HasPrefix(line, path+want[i]) {
+			t.Errorf("error %d is %q, want …%s", i, line, want[i])
+		}
+	}
+}
+
+func TestConfigSyntaxErrorsNameTheLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"listen = \n":                    ":1: listen: ",
+		"a = 1\n\nmaster = true\nx y":    ":4: ",
+		"master = true\nmaster = false":  ":2: ",
+		"timeout = 99999999999999999999": ":1: timeout: ",
+		"listen = \"\xff\"":              ":1: ",
+	} {
+		path := writeConfig(t, text)
+		_, _, err := LoadConfig(path)
+		if err == nil || !strings.HasPrefix(err.Error(), path+want) {
+			t.Errorf("%q: %v, want …%s", text, err, want)
+		}
+	}
+}
+
+func TestConfigFileThatIsNone(t *testing.T) {
+	if _, _, err := LoadConfig(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a named file that does not exist is taken")
+	}
+	if _, _, err := LoadConfig(writeConfig(t, strings.Repeat("#", maxConfigFile+1))); err == nil || !strings.Contains(err.Error(), "larger") {
+		t.Errorf("a huge file: %v", err)
+	}
+	if _, _, err := LoadConfig(t.TempDir()); err == nil {
+		t.Error("a directory is taken")
+	}
+}
+
+// TestExampleIsTheManual reads the shipped example: it must be a valid file, name
+// every key, and give each the value that it has without it.
+func TestExampleIsTheManual(t *testing.T) {
+	t.Setenv("STATE_DIRECTORY", "/var/lib/sould")
+	text, err := os.ReadFile("sould.conf.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var uncommented strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if key, _, ok := strings.Cut(strings.TrimPrefix(line, "#"), " = "); ok && line[0] == '#' && !strings.Contains(key, " ") {
+			line = line[1:]
+		}
+		uncommented.WriteString(line)
+	}
+	c, _, err := LoadConfig(writeConfig(t, uncommented.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults := defaultConfig()
+	defaults.MaxFetches = c.MaxFetches // depends on the machine
+	if c.Show() != defaults.Show() {
+		t.Errorf("the example sets\n%s\nthe defaults are\n%s", c.Show(), defaults.Show())
+	}
+	for _, k := range configKeys {
+		if !strings.Contains(uncommented.String(), "\n"+k.name+" = ") {
+			t.Errorf("%s is not in the example", k.name)
+		}
+	}
+	fresh := defaultConfig()
+	if c, _, err = LoadConfig("sould.conf.example"); err != nil || c.Show() != fresh.Show() {
+		t.Errorf("as it is shipped, it changes something: %v", err)
+	}
+}
+
+func TestShownSettingsCanBeReadBack(t *testing.T) {
+	c := defaultConfig()
+	c.Storage = "/a \"b\"\\c\x01"
+	c.Slaves = []Address{{"a", "http://a"}}
+	again, _, err := LoadConfig(writeConfig(t, c.Show()))
+	if err != nil || again.Show() != c.Show() {
+		t.Errorf("%v\n%s\n%s", err, c.Show(), again.Show())
+	}
+}
+
+func TestDefaultStorage(t *testing.T) {
+	for _, name := range []string{"STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"} {
+		t.Setenv(name, "")
+	}
+	if got := defaultStorage(); got != "" {
+		t.Errorf("without anything: %q", got)
+	}
+	if _, _, err := LoadConfig(writeConfig(t, "")); err == nil || !strings.Contains(err.Error(), "storage") {
+		t.Errorf("without anything: %v", err)
+	}
+	for _, c := range []struct{ name, value, want string }{
+		{"HOME", "/home/x", "/home/x/.local/state/sould"},
+		{"XDG_STATE_HOME", "relative", "/home/x/.local/state/sould"},
+		{"XDG_STATE_HOME", "/state", "/state/sould"},
+		{"STATE_DIRECTORY", "/var/lib/sould:/other", "/var/lib/sould"},
+	} {
+		t.Setenv(c.name, c.value)
+		if got := defaultStorage(); got != c.want {
+			t.Errorf("%s=%s: %q, want %q", c.name, c.value, got, c.want)
+		}
+	}
+}
+
+func TestParseAddress(t *testing.T) {
+	for raw, want := range map[string]string{
+		"h": "http://h", "h:8080": "http://h:8080", "http://h": "http://h", "https://h:1/": "https://h:1",
+		"127.0.0.1": "http://127.0.0.1", "[::1]:80": "http://[::1]:80",
+		"": "", "h/x": "", "ftp://h": "", "u:p@h": "", "h:": "", "h:99999": "", "a b": "", "http://": "", "h?x": "", "-h": "",
+	} {
+		got, err := ParseAddress(raw)
+		if got.url != want || (err == nil) != (want != "") {
+			t.Errorf("ParseAddress(%q) = %q, %v; want %q", raw, got.url, err, want)
+		}
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	for _, s := range []string{"listen = \":80\"", "slaves = [\"a\"]\n[x]\ny=1", "a = \"\"\"\n", "timeout = 1979-05-27", "refs = [[1]]", "a.b = 1\nmaster = 1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c := defaultConfig()
+		if err := c.parse("f", text); err != nil {
+			if !strings.HasPrefix(err.Error(), "f") {
+				t.Errorf("%q: the error names no file: %v", text, err)
+			}
+			return
+		}
+		again := defaultConfig()
+		if err := again.parse("f", c.Show()); err != nil || again.Show() != c.Show() {
+			t.Errorf("%q is shown as\n%s\nwhich reads as\n%s%v", text, c.Show(), again.Show(), err)
+		}
+	})
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// configKey is one key of the file: how its value gets into a Config, and how it
+// is shown again, as TOML.
+type configKey struct {
+	name string
+	set  func(c *Config, value any) error
+	show func(c *Config) string
+}
+
+var configKeys = []configKey{
+	stringKey("listen", func(c *Config) *string { return &c.Listen }, checkListen),
+	stringKey("storage", func(c *Config) *string { return &c.Storage }, checkNotEmpty),
+	boolKey("master", func(c *Config) *bool { return &c.Master }),
+	listKey("slaves", func(c *Config) *[]Address { return &c.Slaves }, ParseAddress, anyList),
+	durationKey("timeout", func(c *Config) *time.Duration { return &c.Timeout }, time.Millisecond),
+	durationKey("fetch_timeout", func(c *Config) *time.Duration { return &c.FetchTimeout }, time.Millisecond),
+	durationKey("list_timeout", func(c *Config) *time.Duration { return &c.ListTimeout }, time.Millisecond),
+	durationKey("patience", func(c *Config) *time.Duration { return &c.Patience }, 0),
+	durationKey("retry", func(c *Config) *time.Duration { return &c.Retry }, 0),
+	intKey("max_fetches", func(c *Config) *int { return &c.MaxFetches }, 1, 1000),
+	listKey("refs", func(c *Config) *[]RefPattern { return &c.Refs }, ParseRefPattern, checkRefs),
+	sizeKey("cache_size", func(c *Config) *int64 { return &c.CacheSize }),
+	boolKey("export_subst", func(c *Config) *bool { return &c.ExportSubst }),
+	stringKey("ssh_command", func(c *Config) *string { return &c.SSHCommand }, checkNotEmpty),
+	stringKey("ca_file", func(c *Config) *string { return &c.CAFile }, checkReadable),
+}
+
+func stringKey(name string, field func(*Config) *string, check func(string) error) configKey {
+	return configKey{
+		name: name,
+		set: func(c *Config, value any) error {
+			s, ok := value.(string)
+			if !ok {
+				return wrongType("a string", value)
+			}
+			*field(c) = s
+			return check(s)
+		},
+		show: func(c *Config) string { return quoteTOML(*field(c)) },
+	}
+}
+
+func boolKey(name string, field func(*Config) *bool) configKey {
+	return configKey{
+		name: name,
+		set: func(c *Config, value any) error {
+			b, ok := value.(bool)
+			if !ok {
+				return wrongType("true or false", value)
+			}
+			*field(c) = b
+			return nil
+		},
+		show: func(c *Config) string { return strconv.FormatBool(*field(c)) },
+	}
+}
+
+func intKey(name string, field func(*Config) *int, least, most int64) configKey {
+	return configKey{
+		name: name,
+		set: func(c *Config, value any) error {
+			n, ok := value.(int64)
+			if !ok {
+				return wrongType("a whole number", value)
+			}
+			if n < least || n > most {
+				return fmt.Errorf("%d is not between %d and %d", n, least, most)
+			}
+			*field(c) = int(n)
+			return nil
+		},
+		show: func(c *Config) string { return strconv.Itoa(*field(c)) },
+	}
+}
+
+// longest is the longest duration that a key takes: beyond it a typing error is
+// likelier than an intention.
+const longest = 10 * 365 * 24 * time.Hour
+
+func durationKey(name string, field func(*Config) *time.Duration, least time.Duration) configKey {
+	return configKey{
+		name: name,
+		set: func(c *Config, value any) (err error) {
+			var d time.Duration
+			switch v := value.(type) {
+			case int64:
+				d, err = milliseconds(v)
+			case string:
+				d, err = parseDuration(v)
+			default:
+				return wrongType(`a number of milliseconds or a string such as "90s"`, value)
+			}
+			if err != nil {
+				return err
+			}
+			if d < least || d > longest {
+				return fmt.Errorf("%s is not between %s and %s", d, least, longest)
+			}
+			*field(c) = d
+			return nil
+		},
+		show: func(c *Config) string { return quoteTOML(field(c).String()) },
+	}
+}
+
+func sizeKey(name string, field func(*Config) *int64) configKey {
+	return configKey{
+		name: name,
+		set: func(c *Config, value any) (err error) {
+			switch v := value.(type) {
+			case int64:
+				*field(c) = v
+			case string:
+				*field(c), err = parseSize(v)
+			default:
+				return wrongType(`a number of bytes or a string such as "4GiB"`, value)
+			}
+			if err == nil && *field(c) < 0 {
+				err = errors.New("a size cannot be negative")
+			}
+			return err
+		},
+		show: func(c *Config) string { return quoteTOML(formatSize(*field(c))) },
+	}
+}
+
+func listKey[T interface {
+	comparable
+	fmt.Stringer
+}](name string, field func(*Config) *[]T, parse func(string) (T, error), check func([]T) error) configKey {
+	return configKey{
+		name: name,
+		set: func(c *Config, value any) error {
+			items, ok := value.([]any)
+			if !ok {
+				return wrongType("a list of strings", value)
+			}
+			list := make([]T, 0, len(items))
+			for _, item := range items {
+				s, ok := item.(string)
+				if !ok {
+					return wrongType("a list of strings", item)
+				}
+				v, err := parse(s)
+				if err != nil {
+					return err
+				}
+				if slices.Contains(list, v) {
+					return fmt.Errorf("%q stands there twice", s)
+				}
+				list = append(list, v)
+			}
+			*field(c) = list
+			return check(list)
+		},
+		show: func(c *Config) string {
+			var quoted []string
+			for _, v := range *field(c) {
+				quoted = append(quoted, quoteTOML(v.String()))
+			}
+			return "[" + strings.Join(quoted, ", ") + "]"
+		},
+	}
+}
+
+func wrongType(want string, got any) error {
+	return fmt.Errorf("must be %s, not %s", want, typeTOML(got))
+}
+
+func typeTOML(v any) string {
+	switch v.(type) {
+	case string:
+		return "a string"
+	case bool:
+		return "a truth value"
+	case int64:
+		return "a whole number"
+	case float64:
+		return "a number with a fraction"
+	case []any:
+		return "a list"
+	case map[string]any, []map[string]any:
+		return "a table"
+	default:
+		return "a date"
+	}
+}
+
+// quoteTOML writes a basic string (https://toml.io/en/v1.0.0#string).
+func quoteTOML(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case isControl(r):
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func checkNotEmpty(s string) error {
+	if s == "" {
+		return errors.New("must not be empty")
+	}
+	return nil
+}
+
+func anyList[T any]([]T) error { return nil }
+
+func checkRefs(patterns []RefPattern) error {
+	if len(patterns) == 0 {
+		return errors.New("must not be empty: mirrors would be")
+	}
+	return nil
+}
+
+func checkReadable(path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func checkListen(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("%q is no address; write host:port or :port", s)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("%q is no port", port)
+	}
+	return nil
+}

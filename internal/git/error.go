@@ -1,0 +1,124 @@
+package git
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+	"syscall"
+)
+
+// Error says how a git command failed. It never contains credentials.
+type Error struct {
+	Command  string         // the git command, such as "fetch"
+	Args     []string       // its arguments, without secrets
+	ExitCode int            // -1 if it was ended by a signal or did not start
+	Signal   syscall.Signal // the signal that ended it, or 0
+	Stderr   string         // the end of what it wrote to standard error
+	Err      error          // why it was ended or did not start; nil if it ended by itself
+}
+
+// Error returns git's own words where there are any, else what became of it.
+func (e *Error) Error() string {
+	switch {
+	case e.Err != nil:
+		return fmt.Sprintf("git %s: %v", e.Command, e.Err)
+	case e.Signal != 0:
+		return strings.TrimSpace(fmt.Sprintf("git %s died: %v\n%s", e.Command, e.Signal, e.Stderr))
+	case e.Stderr != "":
+		return e.Stderr
+	default:
+		return fmt.Sprintf("git %s: exit status %d", e.Command, e.ExitCode)
+	}
+}
+
+// Unwrap returns the reason for which the command was ended: the cause of its
+// context.
+func (e *Error) Unwrap() error { return e.Err }
+
+// userinfo is what stands between a scheme and an @ in a URL.
+var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s'"]+@`)
+
+// Redact hides user names and passwords of URLs in a text for people. The user
+// of an ssh URL stays if it stands alone: it is no secret, and the URL means
+// nothing without it.
+func Redact(text string) string {
+	return userinfo.ReplaceAllStringFunc(text, func(m string) string {
+		scheme, user, _ := strings.Cut(m, "://")
+		if strings.Contains(strings.ToLower(scheme), "ssh") && !strings.Contains(user, ":") {
+			return m
+		}
+		return scheme + "://***@"
+	})
+}
+
+func redact(text string, secrets []string) string {
+	for _, s := range secrets {
+		text = strings.ReplaceAll(text, s, "***")
+	}
+	return Redact(text)
+}
+
+func redactAll(words, secrets []string) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = redact(w, secrets)
+	}
+	return out
+}
+
+// maxStderr bounds what is kept of a command's standard error: its end.
+const maxStderr = 8 << 10
+
+// stderrText takes a command's standard error apart: progress, which overwrites
+// itself with carriage returns, and text, of which the last lines are kept.
+type stderrText struct {
+	progress func(string)
+	lines    bytes.Buffer
+	line     []byte
+}
+
+// progressLine is what git counts while it works, also when it is done.
+var progressLine = regexp.MustCompile(`^(remote: )?([A-Z][a-z]+ing [a-z ]+: +[0-9]|Total [0-9]+ )`)
+
+func (s *stderrText) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		i := bytes.IndexAny(p, "\r\n")
+		if i < 0 {
+			if s.line = append(s.line, p...); len(s.line) > maxStderr {
+				s.line = s.line[len(s.line)-maxStderr:]
+			}
+			break
+		}
+		s.line = append(s.line, p[:i]...)
+		s.end()
+		p = p[i+1:]
+	}
+	return n, nil
+}
+
+// end takes in the line that is complete.
+func (s *stderrText) end() {
+	line := bytes.TrimRight(bytes.TrimSuffix(s.line, []byte("\x1b[K")), " ")
+	s.line = s.line[:0]
+	switch {
+	case len(line) == 0:
+	case progressLine.Match(line):
+		if s.progress != nil {
+			s.progress(string(line))
+		}
+	default:
+		s.lines.Write(line)
+		s.lines.WriteByte('\n')
+		if over := s.lines.Len() - maxStderr; over > 0 {
+			s.lines.Next(over)
+		}
+	}
+}
+
+// text is what the command had to say, without its progress.
+func (s *stderrText) text() string {
+	s.end()
+	return strings.ToValidUTF8(strings.TrimSpace(s.lines.String()), "�")
+}

@@ -1,0 +1,230 @@
+// Package git runs git for a program that keeps bare repositories by itself.
+//
+// It is the one place that starts processes. Every call has the same small
+// environment, whatever the daemon's own is and whatever a system or user
+// configuration says: no prompts, no hooks, no credential helpers, no replaced
+// objects, no transports but the permitted ones. Every call names its
+// repository; git never searches for one. Words that come from users stand
+// behind "--" or on standard input, so that none of them becomes an option.
+//
+// A git command is a family of processes. Each call gets a process group of its
+// own, which is ended as a whole when the call's context ends. What outlives
+// even the daemon is found again by the next one through a [Leash].
+//
+// Refs are read and written through git, but not through "git fetch": the
+// package lists an origin's refs ([Git.List]), brings objects ([Repo.Fetch]) and
+// moves refs ([Repo.Update]) in separate steps, so that the caller can decide
+// between them.
+package git
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Options says what every git command is allowed to do and how it reaches
+// origins.
+type Options struct {
+	SSHCommand string // the value of GIT_SSH_COMMAND; empty for [DefaultSSHCommand]
+	CAFile     string // certificates (PEM) to trust for https; empty for the system's
+	AllowLocal bool   // permit origins that are local paths
+	Leash      *Leash // held by every child; nil for none
+}
+
+// DefaultSSHCommand never asks a question and notices a silent server.
+const DefaultSSHCommand = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15 -oServerAliveCountMax=3"
+
+// Git runs git commands with one set of options. It is safe for concurrent use.
+type Git struct {
+	env   []string // of every child, without the settings
+	leash *Leash
+	local bool
+}
+
+// inherited are the variables of the daemon that git may see: where programs,
+// keys and ~/.netrc are, and how to reach the network.
+var inherited = []string{
+	"PATH", "HOME", "TMPDIR", "SSH_AUTH_SOCK",
+	"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_PROXY_SSL_CAINFO",
+}
+
+// settings hold for every command, as pairs of key and value.
+var settings = []string{
+	"core.hooksPath", os.DevNull,
+	"credential.helper", "",
+	"safe.directory", "*", // every call names its repository
+
+	// Check what arrives, but take the defects that old, honest histories have.
+	"transfer.fsckObjects", "true",
+	"fetch.fsck.badTimezone", "ignore",
+	"fetch.fsck.missingSpaceBeforeDate", "ignore",
+	"fetch.fsck.missingSpaceBeforeEmail", "ignore",
+	"fetch.fsck.missingNameBeforeEmail", "ignore",
+	"fetch.fsck.missingEmail", "ignore",
+	"fetch.fsck.badEmail", "ignore",
+	"fetch.fsck.badName", "ignore",
+	"fetch.fsck.badDate", "ignore",
+	"fetch.fsck.badDateOverflow", "ignore",
+	"fetch.fsck.zeroPaddedDate", "ignore",
+	"fetch.fsck.zeroPaddedFilemode", "ignore",
+	"fetch.fsck.multipleAuthors", "ignore",
+	"fetch.fsck.nullSha1", "ignore",
+
+	// Every fetch leaves one pack, synced; packs are tended by the caller.
+	"fetch.unpackLimit", "1",
+	"core.fsync", "committed",
+	"gc.auto", "0",
+	"maintenance.auto", "false",
+
+	// A transfer that crawls for a minute has failed.
+	"http.lowSpeedLimit", "1000", // bytes a second
+	"http.lowSpeedTime", "60", // seconds
+
+	// The bytes of an archive must not depend on a server's configuration.
+	"tar.umask", "0002",
+	"core.bigFileThreshold", "512m",
+}
+
+// New returns a Git with these options.
+func New(o Options) *Git {
+	protocols := "http:https:ssh:git"
+	if o.AllowLocal {
+		protocols += ":file"
+	}
+	ssh := o.SSHCommand
+	if ssh == "" {
+		ssh = DefaultSSHCommand
+	}
+	env := []string{
+		"GIT_CONFIG_NOSYSTEM=1",
+		"GIT_CONFIG_GLOBAL=" + os.DevNull,
+		"GIT_ATTR_NOSYSTEM=1",
+		"GIT_TERMINAL_PROMPT=0",
+		"GIT_ASKPASS=",
+		"SSH_ASKPASS=",
+		"GIT_NO_REPLACE_OBJECTS=1",
+		"GIT_OPTIONAL_LOCKS=0",
+		"GIT_ALLOW_PROTOCOL=" + protocols,
+		"GIT_SSH_COMMAND=" + ssh,
+		"LC_ALL=C",
+	}
+	for _, name := range inherited {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	if o.CAFile != "" {
+		env = append(env, "GIT_SSL_CAINFO="+o.CAFile) // the last one counts
+	}
+	return &Git{env: env, leash: o.Leash, local: o.AllowLocal}
+}
+
+// environ is the environment of one command: the common one, then all settings
+// in the form that git reads since version 2.31. Unlike "-c", it does not show
+// in the process list.
+func (g *Git) environ(extra []string) []string {
+	env := make([]string, 0, len(g.env)+len(settings)+len(extra)+1)
+	env = append(env, g.env...)
+	n := 0
+	for _, pairs := range [][]string{settings, extra} {
+		for i := 0; i+1 < len(pairs); i += 2 {
+			env = append(env,
+				"GIT_CONFIG_KEY_"+strconv.Itoa(n)+"="+pairs[i],
+				"GIT_CONFIG_VALUE_"+strconv.Itoa(n)+"="+pairs[i+1])
+			n++
+		}
+	}
+	return append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(n))
+}
+
+// Oldest is the first version of git that will do: it reads settings from the
+// environment.
+const Oldest = "2.31"
+
+// Version returns git's version, such as "2.39.5". It is an error if there is no
+// git or if it is older than [Oldest].
+func (g *Git) Version(ctx context.Context) (string, error) {
+	out, err := g.output(ctx, command{name: "version"})
+	if err != nil {
+		return "", err
+	}
+	version, err := parseVersion(string(out))
+	if err != nil {
+		return "", err
+	}
+	return version, nil
+}
+
+func parseVersion(out string) (string, error) {
+	fields := strings.Fields(out)
+	if len(fields) < 3 {
+		return "", fmt.Errorf("git says of its version %q", out)
+	}
+	version := fields[2]
+	var major, minor, oldMajor, oldMinor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return "", fmt.Errorf("git says of its version %q", out)
+	}
+	if _, err := fmt.Sscanf(Oldest, "%d.%d", &oldMajor, &oldMinor); err != nil {
+		return "", err
+	}
+	if major < oldMajor || major == oldMajor && minor < oldMinor {
+		return "", fmt.Errorf("git is %s, but %s or newer is needed", version, Oldest)
+	}
+	return version, nil
+}
+
+// Remote is where a repository is fetched from.
+type Remote struct {
+	URL            string // a URL or path in git's form, without a password
+	User, Password string // for http and https only: sent as basic authentication
+}
+
+// settings are what a command needs to talk to the remote: credentials go by
+// the environment, never by an argument, and bound to their host.
+//
+// The list of refs is asked for in protocol version 0: one exchange, where
+// version 2 needs two. Objects are asked for in version 2, which sends no list,
+// except over git://, where its small packets stall.
+func (r Remote) settings(listing bool) []string {
+	version := "2"
+	if listing || strings.HasPrefix(r.URL, "git://") {
+		version = "0"
+	}
+	s := []string{"protocol.version", version}
+	if r.User == "" && r.Password == "" {
+		return append(s, "http.followRedirects", "initial")
+	}
+	u, err := url.Parse(r.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return s
+	}
+	// git would send the header on to the target of a redirect.
+	s = append(s, "http.followRedirects", "false")
+	basic := base64.StdEncoding.EncodeToString([]byte(r.User + ":" + r.Password))
+	return append(s, "http."+u.Scheme+"://"+u.Host+"/.extraHeader", "Authorization: Basic "+basic)
+}
+
+// secrets are the words that no message may show. The user may be a token.
+func (r Remote) secrets() []string {
+	var s []string
+	if r.User != "" || r.Password != "" {
+		s = append(s, base64.StdEncoding.EncodeToString([]byte(r.User+":"+r.Password)))
+	}
+	for _, word := range []string{r.Password, r.User} {
+		if len(word) >= shortestSecret {
+			s = append(s, word, url.QueryEscape(word), url.PathEscape(word))
+		}
+	}
+	return s
+}
+
+// shortestSecret is the length from which a word is worth hiding: shorter ones
+// ("git", "x") stand in every other message and protect nothing.
+const shortestSecret = 6

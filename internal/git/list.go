@@ -1,0 +1,132 @@
+package git
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Ref is a ref and what it points to.
+type Ref struct {
+	Name   string // in full, such as "refs/heads/main"
+	ID     string // the object it names, in full, as hex digits
+	Peeled string // the same, or what an annotated tag leads to in the end
+}
+
+// Head is what a repository's HEAD says.
+type Head struct {
+	Ref string // the branch it names; empty if it is detached or unknown
+	ID  string // the commit; empty if the branch does not exist (yet)
+}
+
+// Detached reports whether HEAD names a commit instead of a branch.
+func (h Head) Detached() bool { return h.Ref == "" && h.ID != "" }
+
+// Listing is the state of a repository's refs at one moment.
+type Listing struct {
+	Refs []Ref // sorted by name, HEAD not among them
+	Head Head
+}
+
+// Find returns the ref of that full name.
+func (l Listing) Find(name string) (Ref, bool) {
+	i, found := slices.BinarySearchFunc(l.Refs, name, func(r Ref, name string) int {
+		return strings.Compare(r.Name, name)
+	})
+	if !found {
+		return Ref{}, false
+	}
+	return l.Refs[i], true
+}
+
+// List asks an origin for its refs and its HEAD. A HEAD that names a branch
+// which does not exist is not shown by origins, so that Head is then empty.
+func (g *Git) List(ctx context.Context, remote Remote) (Listing, error) {
+	out, err := g.output(ctx, command{
+		name:     "ls-remote",
+		args:     []string{"--symref", "--quiet", "--", remote.URL},
+		settings: remote.settings(true),
+		secrets:  remote.secrets(),
+	})
+	if err != nil {
+		return Listing{}, err
+	}
+	return parseListing(string(out))
+}
+
+// parseListing reads what "git ls-remote --symref" prints:
+//
+//	ref: refs/heads/main	HEAD
+//	8d3f…	HEAD
+//	8d3f…	refs/heads/main
+//	91c0…	refs/tags/v1
+//	8d3f…	refs/tags/v1^{}
+func parseListing(out string) (Listing, error) {
+	var l Listing
+	for line := range strings.Lines(out) {
+		line = strings.TrimSuffix(line, "\n")
+		id, name, ok := strings.Cut(line, "\t")
+		if target, symbolic := strings.CutPrefix(id, "ref: "); symbolic && ok {
+			if name == "HEAD" {
+				l.Head.Ref = strings.Clone(target)
+			}
+			continue
+		}
+		if !ok || !IsID(id) {
+			return Listing{}, fmt.Errorf("the list of refs has a line %.200q", line)
+		}
+		switch tag, peeled := strings.CutSuffix(name, "^{}"); {
+		case name == "HEAD":
+			l.Head.ID = strings.Clone(id)
+		case peeled:
+			if n := len(l.Refs); n > 0 && l.Refs[n-1].Name == tag {
+				l.Refs[n-1].Peeled = strings.Clone(id)
+			}
+		default:
+			id = strings.Clone(id) // the listing must not keep the whole output alive
+			l.Refs = append(l.Refs, Ref{Name: strings.Clone(name), ID: id, Peeled: id})
+		}
+	}
+	slices.SortStableFunc(l.Refs, func(a, b Ref) int { return strings.Compare(a.Name, b.Name) })
+	l.Refs = slices.CompactFunc(l.Refs, func(a, b Ref) bool { return a.Name == b.Name })
+	return l, nil
+}
+
+// IsID reports whether s is a full object id: 40 (SHA-1) or 64 (SHA-256)
+// lower-case hex digits.
+func IsID(s string) bool {
+	if len(s) != 40 && len(s) != 64 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// IsRefName reports whether name is a legal full ref name by the rules of
+// git-check-ref-format(1): at least two components, none of which begins with a
+// dot or ends with ".lock", no "..", "@{", control character, space or one of
+// ~^:?*[\, and neither a slash nor a dot at the end.
+func IsRefName(name string) bool {
+	if len(name) > 4096 || strings.HasSuffix(name, ".") ||
+		strings.Contains(name, "..") || strings.Contains(name, "@{") {
+		return false
+	}
+	components := 0
+	for c := range strings.SplitSeq(name, "/") {
+		if c == "" || len(c) > 255 || strings.HasPrefix(c, ".") || strings.HasSuffix(c, ".lock") {
+			return false
+		}
+		components++
+	}
+	if components < 2 {
+		return false
+	}
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || strings.ContainsRune(`~^:?*[\`, r)
+	})
+}

@@ -1,0 +1,370 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Repo is a bare repository in a directory.
+type Repo struct {
+	git *Git
+	Dir string // absolute
+}
+
+// Repo returns the repository in dir, which need not exist yet.
+func (g *Git) Repo(dir string) Repo { return Repo{git: g, Dir: dir} }
+
+// ErrMoved is returned by [Repo.Fetch] when the origin no longer has an object
+// that it listed a moment ago: it was pushed to in between.
+var ErrMoved = errors.New("the origin changed while it was read")
+
+// ErrNotFound is returned for an object that a repository does not have, or has
+// with another type.
+var ErrNotFound = errors.New("no such commit")
+
+// IsRepo reports whether a directory looks like a repository, by git's own
+// test: a HEAD, objects and refs.
+func IsRepo(dir string) bool {
+	if info, err := os.Stat(filepath.Join(dir, "objects")); err != nil || !info.IsDir() {
+		return false
+	}
+	if info, err := os.Stat(filepath.Join(dir, "refs")); err != nil || !info.IsDir() {
+		return false
+	}
+	info, err := os.Lstat(filepath.Join(dir, "HEAD"))
+	return err == nil && !info.IsDir()
+}
+
+// Init makes an empty repository for objects of the given id length (40 or 64
+// hex digits; 0 for 40) and notes where it will be fetched from.
+func (r Repo) Init(ctx context.Context, idLength int, origin string) error {
+	format := "sha1"
+	if idLength == 64 {
+		format = "sha256"
+	}
+	err := r.git.run(ctx, command{
+		name: "init",
+		dir:  r.Dir,
+		args: []string{"--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=" + format},
+	})
+	if err != nil || origin == "" {
+		return err
+	}
+	return r.SetOrigin(ctx, origin)
+}
+
+// SetOrigin writes the repository's remote.origin.url, for people who look at it.
+func (r Repo) SetOrigin(ctx context.Context, url string) error {
+	return r.git.run(ctx, command{name: "config", dir: r.Dir, args: []string{"remote.origin.url", url}})
+}
+
+// Origin returns the repository's remote.origin.url, or "".
+func (r Repo) Origin(ctx context.Context) (string, error) {
+	out, err := r.git.output(ctx, command{
+		name: "config", dir: r.Dir,
+		args: []string{"--file", filepath.Join(r.Dir, "config"), "--get", "remote.origin.url"},
+	})
+	if e := (*Error)(nil); errors.As(err, &e) && e.ExitCode == 1 {
+		return "", nil
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
+// IDLength returns how many hex digits the repository's object ids have.
+func (r Repo) IDLength(ctx context.Context) (int, error) {
+	out, err := r.git.output(ctx, command{name: "rev-parse", dir: r.Dir, args: []string{"--show-object-format"}})
+	if err != nil {
+		return 0, err
+	}
+	if strings.TrimSpace(string(out)) == "sha256" {
+		return 64, nil
+	}
+	return 40, nil
+}
+
+// Refs reads the repository's refs and its HEAD. Unlike that of an origin, Head
+// also tells of a branch that does not exist.
+func (r Repo) Refs(ctx context.Context) (Listing, error) {
+	out, err := r.git.output(ctx, command{
+		name: "for-each-ref", dir: r.Dir, args: []string{"--format=%(objectname)%09%(refname)"},
+	})
+	if err != nil {
+		return Listing{}, err
+	}
+	l, err := parseListing(string(out))
+	if err != nil {
+		return Listing{}, err
+	}
+	if err := r.peel(ctx, l.Refs); err != nil {
+		return Listing{}, err
+	}
+	l.Head, err = r.head(ctx, l)
+	return l, err
+}
+
+// peel fills in what tags lead to. Branches name commits and need no asking. A
+// tag that cannot be read stays as it is: it is no reason to refuse the others.
+func (r Repo) peel(ctx context.Context, refs []Ref) error {
+	var ask []int
+	var stdin bytes.Buffer
+	for i, ref := range refs {
+		if !strings.HasPrefix(ref.Name, "refs/heads/") {
+			ask = append(ask, i)
+			stdin.WriteString(ref.ID + "^{}\n")
+		}
+	}
+	if len(ask) == 0 {
+		return nil
+	}
+	out, err := r.git.output(ctx, command{
+		name: "cat-file", dir: r.Dir, args: []string{"--batch-check=%(objectname)"}, stdin: &stdin,
+	})
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+	if len(lines) != len(ask) {
+		return fmt.Errorf("git cat-file answered %d of %d questions", len(lines), len(ask))
+	}
+	for i, line := range lines {
+		if IsID(line) {
+			refs[ask[i]].Peeled = line
+		}
+	}
+	return nil
+}
+
+func (r Repo) head(ctx context.Context, l Listing) (Head, error) {
+	out, err := r.git.output(ctx, command{name: "symbolic-ref", dir: r.Dir, args: []string{"--quiet", "HEAD"}})
+	if err == nil {
+		name := strings.TrimSpace(string(out))
+		ref, _ := l.Find(name)
+		return Head{Ref: name, ID: ref.Peeled}, nil
+	}
+	if e := (*Error)(nil); !errors.As(err, &e) || e.ExitCode != 1 {
+		return Head{}, err
+	}
+	out, err = r.git.output(ctx, command{name: "rev-parse", dir: r.Dir, args: []string{"--verify", "--quiet", "HEAD"}})
+	return Head{ID: strings.TrimSpace(string(out))}, err
+}
+
+// Fetch brings objects from a remote, with everything that they need, and moves
+// no ref. Without a ref that leads to them they are safe only until the next
+// garbage collection. The error is [ErrMoved] if the remote does not have one of
+// them any more. When Fetch returns without one, they are on disk.
+func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress func(string)) error {
+	err := r.git.run(ctx, command{
+		name: "fetch",
+		dir:  r.Dir,
+		args: []string{
+			"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
+			"--no-auto-maintenance", "--no-recurse-submodules", "--stdin", "--", remote.URL,
+		},
+		settings: remote.settings(false),
+		secrets:  remote.secrets(),
+		stdin:    strings.NewReader(strings.Join(ids, "\n") + "\n"),
+		progress: progress,
+	})
+	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText(e.Stderr) {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
+	}
+	if err != nil {
+		return err
+	}
+	return SyncDir(filepath.Join(r.Dir, "objects", "pack"))
+}
+
+// movedText recognises the refusals of protocol version 2, and of 0 and 1.
+func movedText(stderr string) bool {
+	return strings.Contains(stderr, "not our ref") ||
+		strings.Contains(stderr, "does not allow request for unadvertised object")
+}
+
+// Update is a change of a repository's refs and HEAD.
+type Update struct {
+	Delete []string // full names
+	Write  []Ref    // created or moved to ID, whatever they were before
+	Head   *Head    // nil to leave HEAD alone
+}
+
+// manyRefs is the number of changed refs from which on syncing each file of its
+// own costs more than writing all refs of the repository into one.
+const manyRefs = 64
+
+// Update changes refs. It is not atomic: whoever needs it to be writes down u
+// beforehand and calls Resume after a crash. When it returns without an error, the
+// refs are on disk.
+func (r Repo) Update(ctx context.Context, u Update) error {
+	// Deletes go first, in a transaction of their own: a branch "a" that gives
+	// way to "a/b" cannot be in one with it.
+	var stdin bytes.Buffer
+	if len(u.Delete) > 0 {
+		stdin.WriteString("start\x00")
+		for _, name := range u.Delete {
+			stdin.WriteString("delete " + name + "\x00\x00")
+		}
+		stdin.WriteString("commit\x00")
+	}
+	if len(u.Write) > 0 || u.Head != nil && u.Head.Detached() {
+		stdin.WriteString("start\x00")
+		for _, ref := range u.Write {
+			stdin.WriteString("update " + ref.Name + "\x00" + ref.ID + "\x00\x00")
+		}
+		if u.Head != nil && u.Head.Detached() {
+			stdin.WriteString("option no-deref\x00update HEAD\x00" + u.Head.ID + "\x00\x00")
+		}
+		stdin.WriteString("commit\x00")
+	}
+
+	many := len(u.Delete)+len(u.Write) > manyRefs
+	if stdin.Len() > 0 {
+		c := command{name: "update-ref", dir: r.Dir, args: []string{"--stdin", "-z"}, stdin: &stdin, stdout: io.Discard}
+		if many {
+			c.settings = []string{"core.fsync", "none"}
+		}
+		if err := r.git.run(ctx, c); err != nil {
+			return err
+		}
+	}
+	if many {
+		if err := r.git.run(ctx, command{name: "pack-refs", dir: r.Dir, args: []string{"--all"}}); err != nil {
+			return err
+		}
+	}
+	if u.Head != nil && u.Head.Ref != "" {
+		err := r.git.run(ctx, command{name: "symbolic-ref", dir: r.Dir, args: []string{"HEAD", u.Head.Ref}})
+		if err != nil {
+			return err
+		}
+	}
+	return r.syncRefDirs(u)
+}
+
+// Resume completes an update of which any part may have been done.
+func (r Repo) Resume(ctx context.Context, u Update) error {
+	// git refuses to delete "a", although it is gone, where "a/b" is there already.
+	there, err := r.Refs(ctx)
+	if err != nil {
+		return err
+	}
+	u.Delete = slices.DeleteFunc(slices.Clone(u.Delete), func(name string) bool {
+		_, exists := there.Find(name)
+		return !exists
+	})
+	return r.Update(ctx, u)
+}
+
+// syncRefDirs makes the names of changed ref files as durable as their contents.
+func (r Repo) syncRefDirs(u Update) error {
+	dirs := []string{"."}
+	for _, ref := range u.Write {
+		dirs = append(dirs, filepath.Dir(filepath.FromSlash(ref.Name)))
+	}
+	for _, name := range u.Delete {
+		dirs = append(dirs, filepath.Dir(filepath.FromSlash(name)))
+	}
+	slices.Sort(dirs)
+	for _, dir := range slices.Compact(dirs) {
+		err := SyncDir(filepath.Join(r.Dir, dir))
+		// The directory of a deleted or packed ref may be gone, or a ref itself.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			return err
+		}
+	}
+	return nil
+}
+
+// SyncDir makes the names of a directory's entries as durable as fsync(2) makes their
+// contents.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// Commit returns the id of the commit that id is or, for an annotated tag, leads
+// to. Without one, the error is [ErrNotFound].
+func (r Repo) Commit(ctx context.Context, id string) (string, error) {
+	out, err := r.git.output(ctx, command{
+		name: "cat-file", dir: r.Dir, args: []string{"--batch-check=%(objectname)"},
+		stdin: strings.NewReader(id + "^{commit}\n"),
+	})
+	if err != nil {
+		return "", err
+	}
+	if commit := strings.TrimSpace(string(out)); IsID(commit) {
+		return commit, nil
+	}
+	return "", ErrNotFound
+}
+
+// IsAncestor reports whether commit is reachable from descendant. If the
+// repository does not have one of them, the error is [ErrNotFound].
+func (r Repo) IsAncestor(ctx context.Context, commit, descendant string) (bool, error) {
+	for _, id := range []string{commit, descendant} {
+		if _, err := r.Commit(ctx, id); err != nil {
+			return false, err
+		}
+	}
+	err := r.git.run(ctx, command{
+		name: "merge-base", dir: r.Dir, args: []string{"--is-ancestor", commit, descendant},
+	})
+	if e := (*Error)(nil); errors.As(err, &e) && e.ExitCode == 1 {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Sweep removes what interrupted commands left behind: lock files, temporary
+// packs and objects, and the notes that protect a pack while it is fetched. No
+// command may be running in the repository.
+func (r Repo) Sweep() error {
+	var stale []string
+	for _, pattern := range []string{
+		"*.lock", "packed-refs.new", "objects/info/*.lock", "objects/info/commit-graphs/*.lock",
+		"objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/pack/*.lock", "objects/[0-9a-f][0-9a-f]/tmp_obj_*",
+		"objects/tmp_objdir-*",
+	} {
+		found, err := filepath.Glob(filepath.Join(globQuote(r.Dir), pattern))
+		if err != nil {
+			return err
+		}
+		stale = append(stale, found...)
+	}
+	keeps, err := filepath.Glob(filepath.Join(globQuote(r.Dir), "objects/pack/*.keep"))
+	if err != nil {
+		return err
+	}
+	for _, keep := range keeps {
+		if note, err := os.ReadFile(keep); err == nil && bytes.HasPrefix(note, []byte("fetch-pack ")) {
+			stale = append(stale, keep)
+		}
+	}
+	err = filepath.WalkDir(filepath.Join(r.Dir, "refs"), func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.HasSuffix(path, ".lock") {
+			stale = append(stale, path)
+		}
+		return err
+	})
+	for _, path := range stale {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
+}
+
+// globQuote protects a path from being read as a pattern.
+func globQuote(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}

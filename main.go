@@ -1,0 +1,129 @@
+// Sould keeps mirrors of git repositories, so that their content stays available
+// as tarballs and clones while the place they came from is down.
+//
+// The story in the order of its verbs: main.go parses the command line, config.go
+// reads the configuration, server.go starts, reloads and closes; handler_pull.go
+// answers POST, handler_tar.go answers GET. Between them and git stand
+// mirrors.go and mirror.go (what is known), pull.go (how it is brought up to
+// date) and plan.go (what that means). ARCHITECTURE.md tells the rest.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/docopt/docopt-go"
+)
+
+const usage = `sould keeps mirrors of git repositories and serves them as tarballs and clones.
+
+Usage:
+  sould [-c <config>] [--unsecure | --insecure]
+  sould --check [-c <config>] [--unsecure | --insecure]
+  sould --help | --version
+
+Options:
+  -c <config>   Configuration file. Without it: /etc/sould.conf if that exists,
+                else built-in defaults.
+  --unsecure    Allow origins that are local paths. For tests and for one machine.
+  --insecure    The same.
+  --check       Read the configuration, print the settings in force, and exit.
+  -h --help     Print this.
+  --version     Print the version.
+`
+
+// Exit statuses.
+const (
+	exitFine   = 0
+	exitFailed = 1 // cannot start or run
+	exitUsage  = 2 // wrong usage
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	var shown, misused bool
+	parser := docopt.Parser{HelpHandler: func(err error, text string) {
+		if shown, misused = true, err != nil; misused {
+			fmt.Fprintln(stderr, text)
+		} else {
+			fmt.Fprintln(stdout, strings.TrimRight(text, "\n"))
+		}
+	}}
+	options, err := parser.ParseArgs(usage, args, "sould "+version())
+	switch {
+	case misused || err != nil && !shown:
+		return exitUsage
+	case shown:
+		return exitFine
+	}
+	var o struct {
+		Config                    string `docopt:"-c"`
+		Unsecure, Insecure, Check bool
+	}
+	if err := options.Bind(&o); err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	if o.Check {
+		err = check(o.Config, stdout)
+	} else {
+		err = serve(o.Config, o.Unsecure || o.Insecure, stderr)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFailed
+	}
+	return exitFine
+}
+
+// check prints the settings in force.
+func check(configFile string, stdout io.Writer) error {
+	config, source, err := LoadConfig(configFile)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "# settings in force, from %s\n%s", source, config.Show())
+	return err
+}
+
+// serve runs the server until a signal ends it.
+func serve(configFile string, unsecure bool, stderr io.Writer) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, handled...)
+	defer signal.Stop(signals)
+	starting, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	server, err := Start(starting, configFile, unsecure, newLog(stderr))
+	if errors.Is(err, context.Canceled) && starting.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("can't start: %w", err)
+	}
+	return server.Run(signals)
+}
+
+// version is the module's version where the build knows it, else the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return "devel"
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+func TestWantsPull(t *testing.T) {
+	remote, err := ParseOrigin("https://h/x", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local, err := ParseOrigin("/x", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const insists, pulled, ready = 1, 2, 4
+	for _, c := range []struct {
+		origin   Origin
+		unsecure bool
+		outcome  Outcome
+		flags    int
+		want     bool
+	}{
+		{remote, false, OutcomeSuccess, pulled | ready, false},
+		{remote, false, OutcomeSuccess, ready, true},
+		{remote, false, OutcomeFailed, pulled | ready, true},
+		{remote, false, OutcomeUnknown, ready, true},
+		{remote, false, OutcomeSuccess, insists | pulled | ready, true},
+		{remote, false, OutcomeFailed, pulled, false},
+		{remote, false, OutcomeFailed, insists | pulled, false},
+		{Origin{}, true, OutcomeUnknown, insists | ready, false},
+		{local, false, OutcomeFailed, insists | ready, false},
+		{local, true, OutcomeFailed, ready, true},
+	} {
+		s := &Snapshot{Origin: c.origin, Outcome: c.outcome}
+		got := wantsPull(s, &settings{unsecure: c.unsecure}, c.flags&insists != 0, c.flags&pulled != 0, c.flags&ready != 0)
+		if got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	var b backoff
+	now := time.Now()
+	if !b.ready(now) {
+		t.Error("the zero value waits")
+	}
+	for i, want := range []int{1, 2, 4, 8, 12, 12, 12} {
+		b.failed(now, time.Second)
+		end := now.Add(time.Duration(want) * time.Second)
+		if b.ready(end.Add(-1)) || !b.ready(end) {
+			t.Errorf("after failure %d the wait is %s, want %ds", i+1, b.wait, want)
+		}
+	}
+	b.reset()
+	if !b.ready(now) {
+		t.Error("after a reset it waits")
+	}
+	b.failed(now, 0)
+	if !b.ready(now) {
+		t.Error("with no time to wait, it waits")
+	}
+}
+
+func TestResolve(t *testing.T) {
+	full := &Snapshot{Listing: listing("heads/main=a", "heads/both=b", "tags/both=c", "tags/v1=d", "heads/heads/x=e", "pull/1=f", "HEAD=main")}
+	full.Refs = append(full.Refs[:0:0], full.Refs...)
+	full.Refs[len(full.Refs)-1].Peeled = id("9") // tags/v1, annotated
+	hex := listing("heads/"+id("7")+"=a", "HEAD=gone")
+	for _, c := range []struct {
+		snap          *Snapshot
+		ref           string
+		want, instead string
+		err           error
+	}{
+		{full, "", id("a"), "", nil},
+		{full, "main", id("a"), "", nil},
+		{full, "both", id("b"), "", nil},
+		{full, "refs/tags/both", id("c"), "", nil},
+		{full, "v1", id("9"), "", nil},
+		{full, "refs/pull/1", id("f"), "", nil},
+		{full, "refs/heads/heads/x", id("e"), "", nil},
+		{full, "heads/x", id("e"), "", nil},
+		{full, id("8"), id("8"), "", nil},
+		{full, "tags/v1", "", "", errUnknownRef},
+		{full, "HEAD", "", "", errUnknownRef},
+		{full, id("8")[:12], "", "", errUnknownRef},
+		{&Snapshot{Listing: hex}, id("7"), id("7"), id("a"), nil},
+		{&Snapshot{Listing: hex}, "", "", "", errNoDefault},
+		{&Snapshot{}, "", "", "", errEmptyMirror},
+		{&Snapshot{}, "main", "", "", errEmptyMirror},
+		{&Snapshot{Listing: git.Listing{Head: git.Head{ID: id("d")}}}, "", id("d"), "", nil},
+	} {
+		got, instead, err := c.snap.Resolve(c.ref)
+		if got != c.want || instead != c.instead || err != c.err {
+			t.Errorf("Resolve(%q) = %.8q, %.8q, %v", c.ref, got, instead, err)
+		}
+	}
+}

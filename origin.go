@@ -1,0 +1,225 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// Origin is where a mirror is fetched from: a clone URL that is safe to pass to
+// git, and the credentials that came with it. It can only be made by ParseOrigin.
+type Origin struct {
+	url            string // canonical, in git's form; the user of an ssh URL is part of it
+	key            string // what two spellings of one origin have in common
+	local          bool   // a path or a file URL
+	user, password string // of http and https only
+}
+
+var (
+	// schemes are those that a client may name, each with what git calls it.
+	schemes = map[string]string{"http": "http", "https": "https", "ssh": "ssh", "git+ssh": "ssh", "ssh+git": "ssh", "git": "git"}
+	// defaultPorts are left out of an origin's key.
+	defaultPorts = map[string]string{"http": "80", "https": "443", "ssh": "22", "git": "9418"}
+)
+
+// maxOrigin is the longest origin, in bytes.
+const maxOrigin = 4096
+
+// ParseOrigin reads a clone URL. Local paths and file URLs are refused unless
+// allowLocal is set. The error never repeats the URL: it may hold a password.
+func ParseOrigin(raw string, allowLocal bool) (Origin, error) {
+	if raw == "" {
+		return Origin{}, errors.New("the origin is empty")
+	}
+	if len(raw) > maxOrigin {
+		return Origin{}, fmt.Errorf("the origin has %d bytes; %d at most", len(raw), maxOrigin)
+	}
+	if strings.ContainsFunc(raw, func(r rune) bool { return isControl(r) || r == '\\' || r == utf8.RuneError }) {
+		return Origin{}, errors.New("the origin contains a backslash or a control character")
+	}
+	scheme, _, isURL := strings.Cut(raw, "://")
+	local := filepath.IsAbs(raw) || isURL && strings.EqualFold(scheme, "file")
+	switch {
+	case !local && strings.Contains(raw, " "):
+		return Origin{}, errors.New("the origin contains a space")
+	case local:
+		o, err := parseLocal(raw)
+		if err == nil && !allowLocal {
+			return Origin{}, errors.New("the origin is a local path, which only sould --unsecure takes")
+		}
+		return o, err
+	case isURL && schemes[strings.ToLower(scheme)] != "":
+		return parseURL(raw)
+	case isURL:
+		return Origin{}, fmt.Errorf("the origin's scheme %.20q is none of https, http, ssh, git+ssh, ssh+git, git", scheme)
+	default:
+		return parseSCP(raw)
+	}
+}
+
+func parseLocal(raw string) (Origin, error) {
+	path := raw
+	if !filepath.IsAbs(raw) {
+		var err error
+		if path, err = url.PathUnescape(raw[len("file://"):]); err != nil || strings.ContainsFunc(path, isControl) {
+			return Origin{}, errors.New("the origin is no well-formed URL")
+		}
+		if !filepath.IsAbs(path) {
+			return Origin{}, errors.New("the origin is a file URL of another host; file:///path is allowed")
+		}
+	}
+	path = filepath.Clean(path)
+	return Origin{url: path, key: "file://" + path, local: true}, nil
+}
+
+func parseURL(raw string) (Origin, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return Origin{}, errors.New("the origin is no well-formed URL")
+	}
+	scheme := schemes[strings.ToLower(u.Scheme)]
+	host, port, path := strings.ToLower(u.Hostname()), u.Port(), u.EscapedPath()
+	switch {
+	case !legalHost(host):
+		return Origin{}, fmt.Errorf("the origin's host %.100q is not a legal one", host)
+	case !legalPort(port):
+		return Origin{}, fmt.Errorf("the origin's port %.20q is not between 1 and 65535", port)
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return Origin{}, errors.New("the origin has a query or a fragment, which no clone URL needs")
+	case path == "" || path == "/":
+		return Origin{}, errors.New("the origin names a host, but no repository on it")
+	case strings.HasPrefix(path, "/-"):
+		return Origin{}, errors.New("the origin's path begins with a dash")
+	}
+	o := Origin{}
+	place := host
+	if strings.Contains(host, ":") {
+		place = "[" + host + "]"
+	}
+	if port != "" && port != defaultPorts[scheme] {
+		place += ":" + port
+	}
+	o.key = scheme + "://" + place + strings.TrimRight(path, "/")
+	o.url = scheme + "://" + place + path
+	if u.User == nil {
+		return o, nil
+	}
+	user, password := u.User.Username(), ""
+	if p, ok := u.User.Password(); ok {
+		password = p
+	}
+	switch scheme {
+	case "http", "https":
+		if strings.ContainsAny(user, ":") {
+			return Origin{}, errors.New("the origin's user name contains a colon")
+		}
+		if strings.ContainsFunc(user+password, isControl) {
+			return Origin{}, errors.New("the origin's credentials contain a control character")
+		}
+		o.user, o.password = user, password
+	case "ssh": // ssh takes no password from a URL
+		if !legalUser(user) {
+			return Origin{}, errors.New("the origin's user name is not a legal one")
+		}
+		o.url = scheme + "://" + user + "@" + place + path
+	}
+	return o, nil
+}
+
+// parseSCP reads ssh's short form user@host:path.
+func parseSCP(raw string) (Origin, error) {
+	user, rest, ok := strings.Cut(raw, "@")
+	host, path, ok2 := strings.Cut(rest, ":")
+	if strings.HasPrefix(rest, "[") { // an IPv6 address
+		end := strings.Index(rest, "]:")
+		if end < 0 {
+			return Origin{}, errors.New("the origin is none of https://, http://, ssh://, git:// and user@host:path")
+		}
+		host, path = rest[1:end], rest[end+2:]
+	}
+	host = strings.ToLower(host)
+	switch {
+	case !ok || !ok2 || strings.HasPrefix(path, ":"): // "ext::…", "--upload-pack=…"
+		return Origin{}, errors.New("the origin is none of https://, http://, ssh://, git:// and user@host:path")
+	case !legalUser(user):
+		return Origin{}, errors.New("the origin's user name is not a legal one")
+	case !legalHost(host):
+		return Origin{}, fmt.Errorf("the origin's host %.100q is not a legal one", host)
+	case strings.Trim(path, "/") == "":
+		return Origin{}, errors.New("the origin names a host, but no repository on it")
+	case strings.HasPrefix(path, "-"):
+		return Origin{}, errors.New("the origin's path begins with a dash")
+	}
+	place := host
+	if strings.Contains(host, ":") {
+		place = "[" + host + "]"
+	}
+	key := place + ":" + strings.TrimRight(path, "/")
+	if strings.HasPrefix(path, "/") { // the same as ssh://host/path
+		key = "ssh://" + place + strings.TrimRight(path, "/")
+	}
+	return Origin{url: user + "@" + place + ":" + path, key: key}, nil
+}
+
+// legalHost reports whether host is a name or an address and nothing else: no
+// option of ssh, no escape, no zone.
+func legalHost(host string) bool {
+	if host == "" || len(host) > 255 || host[0] == '-' || host[0] == '.' {
+		return false
+	}
+	for _, r := range host {
+		if !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune(".-_:", r)) {
+			return false
+		}
+	}
+	return true
+}
+
+func legalPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
+}
+
+func legalUser(user string) bool {
+	if user == "" || user[0] == '-' {
+		return false
+	}
+	for _, r := range user {
+		if !nameRune(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// String is the origin without credentials, for people and for git.
+func (o Origin) String() string { return o.url }
+
+// Same reports whether two origins are one: they may differ in user and
+// password, in a default port and in slashes at the end.
+func (o Origin) Same(other Origin) bool { return o.key == other.key }
+
+// Known reports whether there is an origin at all.
+func (o Origin) Known() bool { return o.url != "" }
+
+// WithCredentials is the origin as a client would have to write it.
+func (o Origin) WithCredentials() string {
+	if o.user == "" && o.password == "" {
+		return o.url
+	}
+	scheme, rest, _ := strings.Cut(o.url, "://")
+	return scheme + "://" + url.UserPassword(o.user, o.password).String() + "@" + rest
+}
+
+// Remote is the origin in git's terms.
+func (o Origin) Remote() git.Remote {
+	return git.Remote{URL: o.url, User: o.user, Password: o.password}
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestParseOrigin(t *testing.T) {
+	for _, c := range []struct{ raw, url, user, password string }{
+		{"https://h/x.git", "https://h/x.git", "", ""},
+		{"HTTPS://H.Example/X.git", "https://h.example/X.git", "", ""},
+		{"https://h:443/x", "https://h/x", "", ""},
+		{"https://h:8443/x", "https://h:8443/x", "", ""},
+		{"https://jack:s%40cret@h/x", "https://h/x", "jack", "s@cret"},
+		{"https://token@h/x", "https://h/x", "token", ""},
+		{"https://[::1]:80/x", "https://[::1]:80/x", "", ""},
+		{"http://h/a%20b", "http://h/a%20b", "", ""},
+		{"ssh://git@h:2222/x", "ssh://git@h:2222/x", "", ""},
+		{"ssh://git:pw@h/x", "ssh://git@h/x", "", ""},
+		{"git+ssh://git@h/x", "ssh://git@h/x", "", ""},
+		{"ssh+git://git@h/~x", "ssh://git@h/~x", "", ""},
+		{"git://h/x", "git://h/x", "", ""},
+		{"git@h:jack/x.git", "git@h:jack/x.git", "", ""},
+		{"git@[::1]:x", "git@[::1]:x", "", ""},
+		{"/srv/x y.git", "/srv/x y.git", "", ""},
+		{"/srv//x/", "/srv/x", "", ""},
+		{"file:///srv/a%20b", "/srv/a b", "", ""},
+		{"FILE:///srv/x", "/srv/x", "", ""},
+	} {
+		o, err := ParseOrigin(c.raw, true)
+		if err != nil || o.String() != c.url || o.user != c.user || o.password != c.password {
+			t.Errorf("ParseOrigin(%q) = %+v, %v", c.raw, o, err)
+		}
+		again, err := ParseOrigin(o.WithCredentials(), true)
+		if err != nil || again != o {
+			t.Errorf("%q passed on is %+v, %v", c.raw, again, err)
+		}
+	}
+}
+
+func TestParseOriginRefuses(t *testing.T) {
+	for _, raw := range []string{
+		"", "x", "x/y", "./x", "../x", "~/x", "h:x", "C:\\x", "ext::sh -c touch%20x", "ext::sh", "fd::7", "git@ext::sh",
+		"--upload-pack=touch x", "-x", "rsync://h/x", "ftp://h/x", "file://h/x", "file://", "://x", "https://", "https:///x",
+		"https://h", "https://h/", "https://h/x?y=z", "https://h/x#y", "https://h:0/x", "https://h:99999/x", "https://h:x/y",
+		"https://h/x\ny", "https://h/x y", "https://-h/x", "https://h%41/x", "https://h/\x00",
+		"ssh://-oProxyCommand=x/y", "ssh://h%20x/y", "ssh://h%0a/y", "ssh://-x@h/y", "ssh://a b@h/y", "ssh://git@h/-x",
+		"git@-h:x", "-git@h:x", "git@h:-x", "git@h:", "git@h:/", "git@h", "@h:x", "git@:x", "git@h%x:y", "git@[::1]x",
+		"https://u%00:p@h/x", "https://u:p%0a@h/x", strings.Repeat("https://h/", 1000),
+	} {
+		if o, err := ParseOrigin(raw, true); err == nil {
+			t.Errorf("ParseOrigin(%.60q) = %+v", raw, o)
+		}
+	}
+	for _, raw := range []string{"/srv/x", "file:///srv/x", "FILE:///x"} {
+		if _, err := ParseOrigin(raw, false); err == nil || !strings.Contains(err.Error(), "--unsecure") {
+			t.Errorf("%q without --unsecure: %v", raw, err)
+		}
+	}
+	_, err := ParseOrigin("https://jack:hunter2secret@h/x?", true)
+	if err == nil || strings.Contains(err.Error(), "hunter2secret") {
+		t.Errorf("the error shows the password: %v", err)
+	}
+}
+
+func TestSameOrigin(t *testing.T) {
+	parse := func(raw string) Origin {
+		o, err := ParseOrigin(raw, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"https://h/x", "https://H:443/x/", true},
+		{"https://a:b@h/x", "https://c:d@h/x", true},
+		{"https://h/x", "http://h/x", false},
+		{"https://h/x", "https://h/X", false},
+		{"https://h/x", "https://h:444/x", false},
+		{"ssh://a@h/x", "git+ssh://b@h:22/x", true},
+		{"git@h:x", "jack@h:x/", true},
+		{"git@h:/x", "ssh://git@h/x", true},
+		{"git@h:x", "ssh://git@h/x", false},
+		{"/srv/x", "file:///srv/x/", true},
+		{"https://h/x.git", "https://h/x", false},
+	} {
+		if got := parse(c.a).Same(parse(c.b)); got != c.same {
+			t.Errorf("%s and %s: same = %v", c.a, c.b, got)
+		}
+	}
+}
+
+func FuzzParseOrigin(f *testing.F) {
+	for _, s := range []string{"https://u:p@h:1/x", "git@h:x", "ssh://h/x", "/a b", "file:///x", "ext::x", "git@[::1]:x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		o, err := ParseOrigin(raw, true)
+		if err != nil {
+			return
+		}
+		if o.url[0] == '-' || strings.Contains(o.url, "::") && !strings.Contains(o.url, "[") && !o.local {
+			t.Errorf("%q reaches git as %q", raw, o.url)
+		}
+		again, err := ParseOrigin(o.WithCredentials(), true)
+		if err != nil || !again.Same(o) || again.user != o.user || again.password != o.password {
+			t.Errorf("%q passed on is %+v, %v", raw, again, err)
+		}
+	})
+}

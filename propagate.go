@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxWords is how much of a slave's own words is passed on, in bytes.
+const maxWords = 4 << 10
+
+// maxAnswer is how much of a slave's answer is read, in bytes.
+const maxAnswer = 1 << 20
+
+// propagate passes a request on to one slave and returns what became of it there.
+// A slave is asked to answer a little before the time is over, so that one that
+// is busy can say so.
+func propagate(ctx context.Context, client *http.Client, slave Address, req pullRequest, timeout time.Duration) outcome {
+	began := time.Now()
+	o, err := askSlave(ctx, client, slave, req, timeout)
+	if err != nil {
+		o = failed(err, time.Since(began))
+	}
+	o.Address = slave.String()
+	return o
+}
+
+func askSlave(ctx context.Context, client *http.Client, slave Address, req pullRequest, timeout time.Duration) (outcome, error) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
+	defer cancel()
+	body := strings.NewReader(req.form(timeout * 9 / 10).Encode())
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, slave.url+"/", body)
+	if err != nil {
+		return outcome{}, err
+	}
+	r.Header.Set("Content-Type", formType)
+	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
+	answer, err := client.Do(r)
+	if err != nil {
+		return outcome{}, transportError(ctx, err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil {
+		return outcome{}, transportError(ctx, err)
+	}
+	return readAnswer(answer, text, req.Origin, time.Since(began))
+}
+
+// transportError is why a slave could not be asked: the reason alone, without
+// the words that net/http puts before it.
+func transportError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// readAnswer reads what a slave has to say. An older sould knows neither JSON nor
+// 202; any server that answers 200 or 500 will do.
+func readAnswer(answer *http.Response, text []byte, origin Origin, took time.Duration) (outcome, error) {
+	var its report
+	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	isReport := kind == "application/json" && json.Unmarshal(text, &its) == nil && its.State != ""
+	o := its.outcome
+	if !isReport {
+		o = outcome{HierarchicalError: string(text)}
+	}
+	o.Seconds = took.Seconds()
+	o.HierarchicalError = passOn(o.HierarchicalError, origin)
+	o.Error = passOn(o.Error, origin)
+	switch {
+	case answer.StatusCode == http.StatusOK:
+		o.State, o.Error, o.HierarchicalError = stateSuccess, "", ""
+		return o, nil
+	case answer.StatusCode == http.StatusAccepted:
+		return outcome{}, fmt.Errorf("it is still at work (%s), and goes on", stillDoing(passOn(o.Progress, origin)))
+	case answer.StatusCode/100 == 3:
+		return outcome{}, fmt.Errorf("it answered with a redirect (%s), which is not followed", answer.Status)
+	case !isReport || o.HierarchicalError == "":
+		o.HierarchicalError = strings.TrimRight(branches(answer.Status, o.HierarchicalError).Error(), "\n └─")
+	}
+	if o.Error == "" {
+		o.Error = answer.Status
+	}
+	o.State = stateFailed
+	return o, nil
+}
+
+func stillDoing(progress string) string {
+	if progress == "" {
+		return "it does not say at what"
+	}
+	return progress
+}
+
+// passOn makes a slave's words fit to be shown as one's own.
+func passOn(text string, origin Origin) string {
+	if len(origin.password) > 0 {
+		text = strings.ReplaceAll(text, origin.password, "***")
+	}
+	return clip(clean(text), maxWords)
+}
+
+// form is the request as the fields of a POST that is to be answered within wait.
+func (r pullRequest) form(wait time.Duration) url.Values {
+	form := url.Values{
+		"name":   {r.Name.String()},
+		"origin": {r.Origin.WithCredentials()},
+		"wait":   {strconv.FormatInt(wait.Milliseconds(), 10)},
+	}
+	if r.AcceptDeletions {
+		form.Set("accept", acceptDeletions)
+	}
+	if r.Move.Known() {
+		form.Set("move", r.Move.String())
+	}
+	return form
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// RefPattern selects refs: a full name, or one with a single "*" that stands for
+// anything, slashes included, as in git's refspecs.
+type RefPattern struct{ s string }
+
+// ParseRefPattern checks a pattern.
+func ParseRefPattern(s string) (RefPattern, error) {
+	if strings.Count(s, "*") > 1 || !strings.HasPrefix(s, "refs/") ||
+		!git.IsRefName(strings.Replace(s, "*", "x", 1)) {
+		return RefPattern{}, fmt.Errorf("%q is no pattern of refs; write a full name with at most one *, such as \"refs/heads/*\"", s)
+	}
+	if strings.HasPrefix(s, keptRefs) {
+		return RefPattern{}, fmt.Errorf("%q: refs/sould/ is the server's own", s)
+	}
+	return RefPattern{s}, nil
+}
+
+// Match reports whether the pattern selects the ref of that full name.
+func (p RefPattern) Match(ref string) bool {
+	before, after, star := strings.Cut(p.s, "*")
+	if !star {
+		return ref == p.s
+	}
+	return len(ref) > len(before)+len(after) && strings.HasPrefix(ref, before) && strings.HasSuffix(ref, after)
+}
+
+func (p RefPattern) String() string { return p.s }
+
+// keptRefs and replaceRefs are never taken from an origin: the first are this
+// server's own, the second would change what a commit id means.
+const (
+	keptRefs    = "refs/sould/"
+	replaceRefs = "refs/replace/"
+)
+
+// selected reports whether a mirror with these patterns takes a ref.
+func selected(patterns []RefPattern, ref string) bool {
+	if strings.HasPrefix(ref, keptRefs) || strings.HasPrefix(ref, replaceRefs) || !git.IsRefName(ref) {
+		return false
+	}
+	for _, p := range patterns {
+		if p.Match(ref) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// wantsJSON reports whether the client asks for JSON.
+func wantsJSON(r *http.Request) bool {
+	for accept := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
+		kind, _, _ := strings.Cut(accept, ";")
+		if strings.EqualFold(strings.TrimSpace(kind), "application/json") {
+			return true
+		}
+	}
+	return false
+}
+
+// writeReport answers a request with a report, in the form that the client asks
+// for.
+func writeReport(w http.ResponseWriter, r *http.Request, rep *report) error {
+	text, kind := rep.String(), "text/plain; charset=utf-8"
+	if wantsJSON(r) {
+		encoded, err := json.Marshal(rep)
+		if err != nil {
+			return err
+		}
+		text, kind = string(encoded)+"\n", "application/json"
+	}
+	header := w.Header()
+	header.Set("Content-Type", kind)
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	w.WriteHeader(rep.Status)
+	_, _ = io.WriteString(w, text) // the client may be gone; that is no failure of ours
+	return nil
+}
+
+// writeError is the one place where an error becomes an answer, and a line in the
+// log.
+func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	rep := &report{Status: status(err), outcome: failed(err, 0)}
+	log := s.log.With("client", r.RemoteAddr, "method", clip(r.Method, 40), "path", clip(r.URL.Path, 200), "status", rep.Status)
+	switch {
+	case rep.Status >= 500:
+		log.Error("can't answer", errTree(err))
+	case r.Method == http.MethodPost: // somebody's push was not mirrored
+		log.Warn("refused", errTree(err))
+	}
+	_ = writeReport(w, r, rep)
+}

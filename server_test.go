@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestRoute(t *testing.T) {
+	s := &Server{}
+	for _, c := range []struct {
+		method, path string
+		answered     bool
+		allow        string
+	}{
+		{"POST", "/", true, ""}, {"POST", "", true, ""},
+		{"GET", "/", false, "POST"}, {"PUT", "/", false, "POST"},
+		{"GET", "/a", true, ""}, {"HEAD", "/a/b/", true, ""},
+		{"POST", "/a", false, "GET, HEAD"}, {"DELETE", "/a", false, "GET, HEAD"}, {"FOO", "/a", false, "GET, HEAD"},
+		{"GET", "/x", true, ""}, {"GET", "/x/none", true, ""}, {"POST", "/x/none", true, ""},
+	} {
+		answer, allow := s.route(c.method, c.path)
+		if (answer != nil) != c.answered || allow != c.allow {
+			t.Errorf("%s %s: answered %v, allow %q", c.method, c.path, answer != nil, allow)
+		}
+	}
+}
+
+func TestSamePort(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"127.0.0.1:80", ":80", true}, {"127.0.0.1:80", "127.0.0.2:http", true}, {"h:80", "h:81", false},
+		{"127.0.0.1:0", ":0", false}, {"x", ":80", false},
+	} {
+		if got := samePort(c.a, c.b); got != c.want {
+			t.Errorf("samePort(%s, %s) = %v", c.a, c.b, got)
+		}
+	}
+}
+
+func TestWantsJSON(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"": false, "*/*": false, "application/json": true, "text/html, Application/JSON;q=0.9": true, "application/jsonp": false,
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept", accept)
+		if got := wantsJSON(r); got != want {
+			t.Errorf("%q: %v", accept, got)
+		}
+	}
+}
+
+func TestLogIsForPeople(t *testing.T) {
+	t.Setenv("JOURNAL_STREAM", "1:2")
+	var b bytes.Buffer
+	log := newLog(&b)
+	log.With("mirror", Name{"a/b"}).Error("can't pull", "seconds", "0.10s", "odd", "a \"b\"\n", slog.String(treeKey, "x\n└─ y"))
+	log.Debug("nobody wants to know")
+	want := "ERROR can't pull mirror=a/b seconds=0.10s odd=\"a \\\"b\\\"\\n\"\n    x\n    └─ y\n"
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+}
+
+// TestArrows keeps the rooms of the house apart: who may import what.
+func TestArrows(t *testing.T) {
+	const module = "github.com/reconquest/sould/"
+	// Only these files of the program may import these packages.
+	only := map[string]string{
+		"github.com/BurntSushi/toml":          "config.go",
+		"github.com/docopt/docopt-go":         "main.go",
+		"github.com/reconquest/hierr-go":      "errors.go",
+		"os/exec":                             "internal/git/",
+		"github.com/prometheus/client_golang": "metrics.go",
+	}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() && (entry.Name() == "tests" || entry.Name() == "bench") {
+			if err == nil {
+				err = fs.SkipDir
+			}
+			return err
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			for pkg, place := range only {
+				if (imported == pkg || strings.HasPrefix(imported, pkg+"/")) && !strings.HasPrefix(path, place) {
+					t.Errorf("%s imports %s, which is for %s alone", path, imported, place)
+				}
+			}
+			if strings.HasPrefix(path, "internal/") && strings.HasPrefix(imported, module) {
+				t.Errorf("%s imports %s: rooms below internal/ know nothing of each other", path, imported)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

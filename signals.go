@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// handled are the signals that Run answers.
+var handled = []os.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT}
+
+// Run answers signals until one of them, or a broken listener, ends the server.
+func (s *Server) Run(signals <-chan os.Signal) error {
+	s.notify("READY=1")
+	for {
+		select {
+		case err := <-s.broken:
+			return errors.Join(err, s.Close(nil))
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				s.notify("STOPPING=1")
+				return s.Close(second(signals))
+			}
+			s.notify(reloadingState())
+			if err := s.Reload(); err != nil {
+				s.log.Error("not reloaded; the old configuration stays", errTree(err))
+			}
+			s.notify("READY=1")
+		}
+	}
+}
+
+// second is closed at the next signal that would end the server. The goroutine
+// that waits for it is the last one, and ends with the process.
+func second(signals <-chan os.Signal) <-chan struct{} {
+	hurry := make(chan struct{})
+	go func() {
+		for sig := range signals {
+			if sig != syscall.SIGHUP {
+				close(hurry)
+				return
+			}
+		}
+	}()
+	return hurry
+}
+
+// notify tells the service manager how things are, if there is one that wants to
+// know (sd_notify(3)).
+func (s *Server) notify(state string) {
+	if err := notify(os.Getenv("NOTIFY_SOCKET"), state); err != nil {
+		s.log.Warn("can't notify the service manager", errTree(err))
+	}
+}
+
+func notify(socket, state string) error {
+	if socket == "" {
+		return nil
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.Write([]byte(state))
+	return err
+}
+
+// reloadingState tells when a reload began, as Type=notify-reload wants it.
+func reloadingState() string {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return "RELOADING=1"
+	}
+	return fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000)
+}

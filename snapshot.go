@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// Outcome is how the latest pull of a mirror ended.
+type Outcome string
+
+const (
+	OutcomeUnknown Outcome = "unknown" // never pulled by sould
+	OutcomeSuccess Outcome = "success"
+	OutcomeFailed  Outcome = "failed"
+)
+
+// Snapshot is all that a reader needs to know of a mirror, at one moment. It is
+// never changed; a pull replaces it. Whoever reads loads it once, and so sees
+// all refs of one pull.
+type Snapshot struct {
+	git.Listing           // the refs on disk, all but refs/sould/ and refs/replace/
+	Outcome     Outcome   // of the latest pull
+	Pulled      time.Time // when the latest successful pull ended; zero for none
+	Changed     time.Time // when refs last changed on disk, for a mirror never pulled
+	LastError   string    // of the latest pull, if it failed
+	Origin      Origin    // where it is pulled from; not Known for a copied-in mirror without one
+}
+
+// Date is the time for which the content is known to be the origin's.
+func (s *Snapshot) Date() time.Time {
+	if s.Pulled.IsZero() {
+		return s.Changed
+	}
+	return s.Pulled
+}
+
+// Empty reports whether there is no ref at all.
+func (s *Snapshot) Empty() bool { return len(s.Refs) == 0 && s.Head.ID == "" }
+
+var (
+	errEmptyMirror = errors.New("the mirror is empty: its origin has no commits yet")
+	errNoDefault   = errors.New("the mirror has no default branch; name a branch with ?ref=")
+	errUnknownRef  = errors.New("no such branch, tag or commit")
+)
+
+// Resolve finds what a client calls ref: the default branch if it is empty, else
+// a full object id, a full ref name, a branch or a tag, in this order. A full id
+// is returned as it is, whether the mirror has it or not; fallback is then what
+// a branch or tag of that very name leads to, or "".
+func (s *Snapshot) Resolve(ref string) (id, fallback string, err error) {
+	if s.Empty() {
+		return "", "", errEmptyMirror
+	}
+	if ref == "" {
+		if s.Head.ID == "" {
+			return "", "", errNoDefault
+		}
+		return s.Head.ID, "", nil
+	}
+	for _, name := range []string{ref, "refs/heads/" + ref, "refs/tags/" + ref} {
+		if found, ok := s.Find(name); ok {
+			fallback = found.Peeled
+			break
+		}
+	}
+	switch {
+	case git.IsID(ref):
+		return ref, fallback, nil
+	case fallback == "":
+		return "", "", errUnknownRef
+	default:
+		return fallback, "", nil
+	}
+}
+
+// withoutOwn drops the refs that are no part of a mirror's content.
+func withoutOwn(refs []git.Ref) []git.Ref {
+	kept := refs[:0:0]
+	for _, ref := range refs {
+		if !strings.HasPrefix(ref.Name, keptRefs) && !strings.HasPrefix(ref.Name, replaceRefs) {
+			kept = append(kept, ref)
+		}
+	}
+	return kept
+}

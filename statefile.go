@@ -1,0 +1,85 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// stateName is sould's own file in a mirror.
+const stateName = "sould.json"
+
+// stateFile is what a mirror's own file holds: all that must survive a restart
+// and that git has no place for. Its mode is 0600, since it holds credentials.
+type stateFile struct {
+	Origin    string    `json:"origin,omitempty"` // without credentials
+	User      string    `json:"user,omitempty"`
+	Password  string    `json:"password,omitempty"`
+	Outcome   Outcome   `json:"outcome"`
+	Pulled    time.Time `json:"pulled,omitzero"`
+	LastError string    `json:"last_error,omitempty"`
+
+	// Pending is an update of the refs that was decided, and whose objects are
+	// there, but which may be applied only in part. Whoever finds one applies it
+	// again before anything else.
+	Pending *git.Update `json:"pending,omitempty"`
+}
+
+// readState reads a mirror's file. Without one, the zero value is returned.
+func readState(dir string) (stateFile, error) {
+	var s stateFile
+	text, err := os.ReadFile(filepath.Join(dir, stateName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("read %s: %w", filepath.Join(dir, stateName), err)
+	}
+	return s, nil
+}
+
+// write replaces a mirror's file. When it returns without an error, the new one
+// is on disk; a crash before that leaves the old one.
+func (s *stateFile) write(dir string) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, stateName+".new"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), filepath.Join(dir, stateName)); err != nil {
+		return err
+	}
+	return git.SyncDir(dir)
+}
+
+// origin is the origin that the file names. One that sould would not pass to git
+// counts as none.
+func (s *stateFile) origin() Origin {
+	o, err := ParseOrigin(s.Origin, true)
+	if err != nil {
+		return Origin{}
+	}
+	o.user, o.password = s.User, s.Password
+	return o
+}
+
+func (s *stateFile) setOrigin(o Origin) {
+	s.Origin, s.User, s.Password = o.url, o.user, o.password
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// Storage is the directory of the mirrors. One daemon owns it at a time. What is
+// sould's own lies in its subdirectory .sould:
+//
+//	lock       held by the daemon
+//	children   held by the daemon and by every git that it started
+//	incoming/  mirrors that are being built; of no worth after a crash
+//	trash/     mirrors that were replaced, until they are deleted
+//	neutral/   empty repositories through which archives are made
+type Storage struct {
+	Dir     string // absolute, without symbolic links
+	Leash   *git.Leash
+	Neutral git.Neutral
+	lock    *os.File
+}
+
+// ownDir is sould's own directory in a storage. No mirror's name begins with a
+// dot.
+const ownDir = ".sould"
+
+// orphanWait is how long a new daemon waits for the git processes of a daemon
+// that was killed, after it has told them to end.
+const orphanWait = 30 * time.Second
+
+// OpenStorage takes possession of a directory, which is created if need be, and
+// clears away what an interrupted daemon left.
+func OpenStorage(ctx context.Context, dir string) (*Storage, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Storage{Dir: dir}
+	if err := os.MkdirAll(s.own(""), 0o700); err != nil {
+		return nil, err
+	}
+	if s.lock, err = lockFile(s.own("lock")); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = errors.New("another sould is running on this storage")
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %q: %w", path, err)
+	}
+	return f, nil
+}
+
+func (s *Storage) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, orphanWait, fmt.Errorf("still there after %s", orphanWait))
+	defer cancel()
+	var err error
+	if s.Leash, err = git.NewLeash(ctx, s.own("children")); err != nil {
+		return err
+	}
+	// Only now is nobody writing there any more.
+	for _, sub := range []string{"incoming", "trash"} {
+		if err := os.RemoveAll(s.own(sub)); err != nil {
+			return err
+		}
+		if err := os.Mkdir(s.own(sub), 0o700); err != nil {
+			return err
+		}
+	}
+	s.Neutral, err = git.NewNeutral(s.own("neutral"))
+	return err
+}
+
+// Close lets go of the directory. Every child must have ended.
+func (s *Storage) Close() error {
+	var err error
+	if s.Leash != nil {
+		err = s.Leash.Close()
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
+func (s *Storage) own(sub string) string { return filepath.Join(s.Dir, ownDir, sub) }
+
+// MirrorDir is where the mirror of that name lies, if there is one.
+func (s *Storage) MirrorDir(name Name) string { return filepath.Join(s.Dir, name.Path()) }
+
+// Staging makes a new directory in which a mirror can be built. It is on the
+// storage's file system, so that Install can move it into place.
+func (s *Storage) Staging() (string, error) {
+	dir, err := os.MkdirTemp(s.own("incoming"), "")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755) // an ordinary repository; its secrets are in a file of mode 0600
+}
+
+// Install moves a complete mirror from its staging directory to its place. A
+// mirror that is there already is moved to trash, a directory that the caller
+// deletes. Settle makes all this durable.
+func (s *Storage) Install(staging string, name Name) (trash string, err error) {
+	dir := s.MirrorDir(name)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
+	err = os.Rename(staging, dir)
+	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
+		if trash, err = os.MkdirTemp(s.own("trash"), ""); err != nil {
+			return trash, err
+		}
+		if err = os.Rename(dir, filepath.Join(trash, "mirror")); err == nil {
+			err = os.Rename(staging, dir)
+		}
+	}
+	return trash, err
+}
+
+// Settle makes a mirror's place in the storage durable.
+func (s *Storage) Settle(name Name) error {
+	for dir := filepath.Dir(s.MirrorDir(name)); ; dir = filepath.Dir(dir) {
+		if err := git.SyncDir(dir); err != nil || dir == s.Dir {
+			return err
+		}
+	}
+}
+
+// syncTree makes a mirror durable that was just built, but for its packs, which
+// git has synced.
+func syncTree(dir string) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || strings.HasPrefix(entry.Name(), "pack-") {
+			return err
+		}
+		return git.SyncDir(path) // fsync is the same for files
+	})
+}
+
+// Clear removes what stands where a mirror is to be created, if it is nothing
+// but empty directories. It reports what else it found.
+func (s *Storage) Clear(name Name) error {
+	dir := s.MirrorDir(name)
+	var dirs []string
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !entry.IsDir() {
+			return fmt.Errorf("there is something else in its place: %s", path)
+		}
+		dirs = append(dirs, path)
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for i := len(dirs) - 1; err == nil && i >= 0; i-- {
+		err = os.Remove(dirs[i])
+	}
+	return err
+}
+
+// IsMirror reports whether there is a mirror of that name. What looks like a
+// repository inside a mirror is none: branches of an origin can look like that.
+func (s *Storage) IsMirror(name Name) bool {
+	for _, above := range name.Above() {
+		if git.IsRepo(s.MirrorDir(above)) {
+			return false
+		}
+	}
+	return git.IsRepo(s.MirrorDir(name))
+}
+
+// Names walks over the storage and calls found for each mirror.
+func (s *Storage) Names(found func(Name)) error { return s.names("", found) }
+
+// NamesBelow is Names for the mirrors whose names lie inside that name.
+func (s *Storage) NamesBelow(name Name, found func(Name)) error {
+	err := s.names(name.String()+"/", found)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	return err
+}
+
+func (s *Storage) names(prefix string, found func(Name)) error {
+	entries, err := os.ReadDir(filepath.Join(s.Dir, filepath.FromSlash(prefix)))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name, err := ParseName(prefix + entry.Name())
+		if err != nil {
+			continue
+		}
+		switch {
+		case git.IsRepo(s.MirrorDir(name)):
+			found(name)
+		case entry.IsDir(): // not a link: it could lead round in a circle
+			if err := s.names(name.String()+"/", found); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}

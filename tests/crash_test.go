@@ -1,0 +1,221 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/reconquest/sould/tests/origin"
+)
+
+// crashes is how often the random crash test kills; SOULD_CRASHES overrides it.
+func crashes(t *testing.T) int {
+	n := 12
+	if s := os.Getenv("SOULD_CRASHES"); s != "" {
+		n = mustAtoi(t, s)
+	}
+	return n
+}
+
+// TestCrashes kills the daemon at random moments, alone or with its git
+// processes, while mirrors are created, updated and read. After each restart all
+// that was acknowledged is there, and nothing is half made.
+func TestCrashes(t *testing.T) {
+	root := t.TempDir()
+	const mirrors = 4
+	var repos []*origin.Repo
+	for i := range mirrors {
+		r := origin.New(t, filepath.Join(root, fmt.Sprintf("r%d.git", i)))
+		files := make(map[string]string)
+		for j := range 200 {
+			files[fmt.Sprintf("f%d", j)] = strings.Repeat(fmt.Sprint(i*j), 50)
+		}
+		r.Commit("main", files)
+		repos = append(repos, r)
+	}
+	server := origin.ServeHTTP(t, root)
+	d := start(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+
+	var mu sync.Mutex // guards acknowledged
+	acknowledged := make(map[string]string)
+	for round := range crashes(t) {
+		var clients sync.WaitGroup
+		for i, r := range repos {
+			name := fmt.Sprintf("round%d/m%d", round%3, i)
+			tip := r.Commit("main", map[string]string{"new": fmt.Sprint(round)})
+			for b := range 10 {
+				r.Git("update-ref", fmt.Sprintf("refs/heads/b%d", b), tip)
+			}
+			at := d.url
+			clients.Go(func() {
+				for range 5 {
+					a, err := (&daemon{t: t, url: at}).try("POST", "/", form(name, fmt.Sprintf("%s/r%d.git", server.URL, i)), "Content-Type", formType)
+					if err != nil {
+						return // killed
+					}
+					if a.StatusCode == http.StatusOK {
+						mu.Lock()
+						acknowledged[name] = tip
+						mu.Unlock()
+					}
+					_, _ = (&daemon{t: t, url: at}).try("GET", "/"+name, nil)
+				}
+			})
+		}
+		pause := time.NewTimer(time.Duration(random.IntN(150)) * time.Millisecond)
+		<-pause.C
+		d.kill()
+		if round%2 == 0 {
+			d.killChildren()
+		}
+		clients.Wait()
+		d.run()
+
+		for name, tip := range acknowledged {
+			a := d.get("/"+name).expect(t, 200)
+			if a.err != nil {
+				t.Errorf("%s: %v", name, a.err)
+			}
+			// It may hold something newer that was not acknowledged any more.
+			if out, err := origin.Command("--git-dir="+d.mirror(name), "merge-base", "--is-ancestor", tip, a.Header.Get("X-Revision")).CombinedOutput(); err != nil {
+				t.Errorf("%s was acknowledged with %s, now it is %s\n%s", name, tip, a.Header.Get("X-Revision"), out)
+			}
+		}
+		for i := range repos {
+			name := fmt.Sprintf("round%d/m%d", round%3, i)
+			d.pulled(name, fmt.Sprintf("%s/r%d.git", server.URL, i))
+			if got, want := refs(t, d.mirror(name)), refs(t, repos[i].Dir); got != want {
+				t.Errorf("%s has\n%sthe origin\n%s", name, got, want)
+			}
+			d.fsck(name)
+		}
+		d.clean()
+		if t.Failed() {
+			t.Fatalf("in round %d", round)
+		}
+	}
+}
+
+// killChildren ends the git processes of a daemon that is alive or was killed,
+// without a chance to clean up.
+func (d *daemon) killChildren() {
+	leash, err := os.Stat(filepath.Join(d.storage, ".sould", "children"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, fd := range fds {
+		pid := mustAtoi(d.t, strings.Split(fd, "/")[2])
+		if info, err := os.Stat(fd); err == nil && os.SameFile(info, leash) && pid != d.cmd.Process.Pid {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// clean checks that nothing lies about that belongs to no mirror.
+func (d *daemon) clean() {
+	d.t.Helper()
+	for line := range strings.Lines(tree(d.t, d.storage)) {
+		path := strings.TrimSuffix(line, "\n")
+		name := filepath.Base(path)
+		if strings.HasSuffix(name, ".lock") || strings.HasPrefix(name, "tmp_") || strings.HasSuffix(name, ".new") || strings.HasSuffix(name, ".keep") ||
+			strings.Contains(path, "/.sould/incoming/") || strings.Contains(path, "/.sould/trash/") {
+			d.t.Errorf("left over: %s", path)
+		}
+	}
+}
+
+// TestAnUpdateOfRefsThatWasCutShort is completed before anybody reads: the state
+// file says what was decided, the refs are a part of it.
+func TestAnUpdateOfRefsThatWasCutShort(t *testing.T) {
+	r := newOrigin(t)
+	old := r.Git("rev-parse", "main")
+	r.Git("update-ref", "refs/heads/a", old)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	tip := r.Commit("main", map[string]string{"f": "2"})
+	r.Git("update-ref", "-d", "refs/heads/a")
+	r.Git("update-ref", "refs/heads/a/b", tip)
+	d.stop()
+
+	// The moment of the power failure: objects and decision are there, one ref is
+	// written, and a lock file.
+	mirror := d.mirror("m")
+	for _, args := range [][]string{
+		{"fetch", "--quiet", r.Dir, tip}, {"update-ref", "refs/heads/main", tip}, {"config", "--unset", "remote.origin.url"},
+	} {
+		if out, err := origin.Command(append([]string{"--git-dir=" + mirror}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	path := filepath.Join(mirror, "sould.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state map[string]any
+	if err := json.Unmarshal(text, &state); err != nil {
+		t.Fatal(err)
+	}
+	state["pending"] = map[string]any{
+		"Delete": []string{"refs/heads/a"},
+		"Write":  []map[string]string{{"Name": "refs/heads/main", "ID": tip}, {"Name": "refs/heads/a/b", "ID": tip}},
+	}
+	if text, err = json.Marshal(state); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(mirror, "refs", "heads", "main.lock"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := refs(t, r.Dir)
+	if err := os.Rename(r.Dir, r.Dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	d.run()
+	d.get("/m?ref=a/b").expect(t, 200, "X-Revision", tip)
+	if got := refs(t, mirror); got != want {
+		t.Errorf("the mirror has\n%swant\n%s", got, want)
+	}
+	if text, err := os.ReadFile(path); err != nil || strings.Contains(string(text), "pending") {
+		t.Errorf("the decision is not forgotten: %s, %v", text, err)
+	}
+	d.clean()
+}
+
+// TestGitIsKilled: what becomes of a pull whose git dies.
+func TestGitIsKilled(t *testing.T) {
+	root := t.TempDir()
+	r := origin.New(t, filepath.Join(root, "r.git"))
+	r.Commit("main", map[string]string{"f": "1"})
+	server := origin.ServeHTTP(t, root)
+	arrived, held := make(chan bool, 8), newHold(t)
+	server.Before(func(q *http.Request) {
+		if q.Method == "POST" {
+			arrived <- true
+			held.wait()
+		}
+	})
+	d := start(t)
+	answers := make(chan answer)
+	go func() { answers <- d.post("m", server.URL+"/r.git") }()
+	<-arrived
+	d.killChildren()
+	(<-answers).expect(t, 500).contains(t, "can't fetch", "git fetch died: killed")
+	held.release()
+	d.pulled("m", server.URL+"/r.git")
+	d.clean()
+}

@@ -1,0 +1,385 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/reconquest/sould/tests/origin"
+)
+
+// TestReloadUnderLoad turns a slave into a master and back, with other slaves,
+// timeouts and addresses each time, while clients read and write.
+func TestReloadUnderLoad(t *testing.T) {
+	r := newOrigin(t)
+	a, b := start(t), start(t)
+	d := start(t)
+	d.pulled("m", r.Dir)
+
+	var stop atomic.Bool
+	var clients sync.WaitGroup
+	var requests atomic.Int64
+	url := atomic.Pointer[string]{}
+	url.Store(&d.url)
+	for i := range 8 {
+		clients.Go(func() {
+			for !stop.Load() {
+				// The address that is in force when the request begins.
+				at := *url.Load()
+				var err error
+				var status int
+				if i == 0 {
+					var response *http.Response
+					if response, err = http.Post(at, formType, form("m", r.Dir)); err == nil {
+						status = response.StatusCode
+						response.Body.Close()
+					}
+				} else {
+					var got answer
+					if got, err = (&daemon{t: t, url: at}).try("GET", "/m", nil); err == nil {
+						status = got.StatusCode
+						err = got.err
+					}
+				}
+				if err != nil || status != 200 {
+					t.Errorf("%s: status %d, %v", at, status, err)
+				}
+				requests.Add(1)
+			}
+		})
+	}
+	ports := []string{freePort(t), freePort(t)}
+	for i := range 12 {
+		lines := []string{fmt.Sprintf(`listen = "127.0.0.1:%s"`, ports[i%2])}
+		if i%3 != 0 {
+			lines = append(lines, "master = true", fmt.Sprintf("timeout = %d", 5000+i), slaves([]string{a.url, b.url}[i%2]))
+		}
+		// Whoever begins while the address changes waits: it cannot know where to go.
+		before := strings.Count(d.log.String(), "reloaded")
+		d.configure(lines...)
+		next := "http://127.0.0.1:" + ports[i%2]
+		d.signal(syscall.SIGHUP)
+		eventually(t, "the new address", func() bool {
+			_, err := net.Dial("tcp", "127.0.0.1:"+ports[i%2])
+			return err == nil
+		})
+		url.Store(&next)
+		eventually(t, "a reload", func() bool { return strings.Count(d.log.String(), "reloaded") > before })
+		seen := requests.Load()
+		eventually(t, "some requests", func() bool { return requests.Load() > seen+20 })
+	}
+	stop.Store(true)
+	clients.Wait()
+	if a.get("/m").StatusCode != 200 || b.get("/m").StatusCode != 200 {
+		t.Error("a slave has not been asked")
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+func TestReloadKeepsWhatARequestBeganWith(t *testing.T) {
+	root := t.TempDir()
+	r := origin.New(t, filepath.Join(root, "r.git"))
+	r.Commit("main", map[string]string{"f": "1"})
+	server := origin.ServeHTTP(t, root)
+	arrived, held := make(chan bool, 8), newHold(t)
+	server.Before(func(*http.Request) { arrived <- true; held.wait() })
+	d := start(t)
+	answers := make(chan answer)
+	go func() { answers <- d.post("m", server.URL+"/r.git") }()
+	<-arrived
+	d.reload(fmt.Sprintf(`listen = "127.0.0.1:%s"`, freePort(t)), "master = true", slaves("127.0.0.1:1"))
+	held.release()
+	(<-answers).expect(t, 200) // no slave was asked
+}
+
+func TestABrokenReloadChangesNothing(t *testing.T) {
+	r := newOrigin(t)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for i, lines := range [][]string{
+		{"master = true", "tiemout = 1"},
+		{"master = true", "[["},
+		{"master = true", "listen = \"" + taken.Addr().String() + "\""},
+		{"master = true", "listen = \"192.0.2.1:" + d.url[strings.LastIndexByte(d.url, ':')+1:] + "\""}, // on the same port
+	} {
+		d.configure(lines...)
+		d.signal(syscall.SIGHUP)
+		eventually(t, "the refusal", func() bool { return strings.Count(d.log.String(), "ERROR not reloaded") == i+1 })
+		d.get("/m").expect(t, 200)
+	}
+	storage := d.storage
+	d.storage += "2"
+	d.configure()
+	d.storage = storage
+	d.signal(syscall.SIGHUP)
+	d.wait("storage: can't change from .* without a restart")
+	d.get("/m").expect(t, 200)
+	if strings.Contains(d.log.String(), "reloaded listen") {
+		t.Errorf("something was reloaded:\n%s", d.log)
+	}
+}
+
+func TestReloadOnTheSamePort(t *testing.T) {
+	r := newOrigin(t)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	port := d.url[strings.LastIndexByte(d.url, ':')+1:]
+	d.reload(fmt.Sprintf("listen = \":%s\"", port))
+	d.get("/m").expect(t, 200)
+	d.reload(fmt.Sprintf("listen = \"127.0.0.1:%s\"", port))
+	d.get("/m").expect(t, 200)
+}
+
+func TestServiceManagerIsTold(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	states := make(chan string, 16)
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := conn.Read(buf)
+			if err != nil {
+				close(states)
+				return
+			}
+			states <- string(buf[:n])
+		}
+	}()
+	d := prepare(t)
+	d.env = []string{"NOTIFY_SOCKET=" + socket}
+	d.run()
+	expect := func(want string) {
+		t.Helper()
+		select {
+		case got := <-states:
+			if !strings.HasPrefix(got, want) {
+				t.Errorf("told %q, want %q", got, want)
+			}
+		case <-time.After(patient):
+			t.Errorf("not told %q", want)
+		}
+	}
+	expect("READY=1")
+	d.signal(syscall.SIGHUP)
+	expect("RELOADING=1\nMONOTONIC_USEC=")
+	expect("READY=1")
+	d.stop()
+	expect("STOPPING=1")
+}
+
+func TestTermLetsAnswersFinish(t *testing.T) {
+	root := t.TempDir()
+	r := origin.New(t, filepath.Join(root, "r.git"))
+	r.Commit("main", map[string]string{"f": "1"})
+	server := origin.ServeHTTP(t, root)
+	arrived, held := make(chan bool, 8), newHold(t)
+	server.Before(func(*http.Request) { arrived <- true; held.wait() })
+	d := start(t)
+	answers := make(chan answer)
+	go func() { answers <- d.post("m", server.URL+"/r.git") }()
+	<-arrived
+	d.signal(syscall.SIGTERM)
+	d.wait("stopping")
+	eventually(t, "an end of accepting", func() bool {
+		c, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	held.release()
+	(<-answers).expect(t, 200)
+	<-d.exited
+	d.stop()
+}
+
+func TestASecondTermEndsAtOnce(t *testing.T) {
+	root := t.TempDir()
+	r := origin.New(t, filepath.Join(root, "r.git"))
+	r.Commit("main", map[string]string{"f": "1"})
+	server := origin.ServeHTTP(t, root)
+	arrived, held := make(chan bool, 8), newHold(t)
+	server.Before(func(*http.Request) { arrived <- true; held.wait() })
+	d := start(t)
+	ended := make(chan error)
+	go func() {
+		_, err := d.try("POST", "/", form("m", server.URL+"/r.git"), "Content-Type", formType)
+		ended <- err
+	}()
+	<-arrived
+	began := time.Now()
+	d.signal(syscall.SIGTERM)
+	d.wait("stopping")
+	d.signal(syscall.SIGTERM)
+	<-d.exited
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	<-ended
+	if code := d.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("status %d\n%s", code, d.log)
+	}
+	d.childless()
+}
+
+func TestOneDaemonPerStorage(t *testing.T) {
+	d := start(t)
+	second := &daemon{t: t, storage: d.storage, conf: d.conf}
+	second.launch()
+	<-second.exited
+	if code := second.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(lastLine(second.log.String()), "another sould is running on this storage") {
+		t.Errorf("the second ended with status %d:\n%s", code, second.log)
+	}
+	d.get("/none").expect(t, 404)
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}
+
+func TestReasonsNotToStart(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	oldGit := t.TempDir()
+	if err := os.WriteFile(filepath.Join(oldGit, "git"), []byte("#!/bin/sh\necho git version 2.30.2\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		lines []string
+		env   string
+		want  string
+	}{
+		{[]string{"nonsense = 1"}, "", "sould.conf:3: nonsense: unknown key"},
+		{[]string{"listen = \"" + taken.Addr().String() + "\""}, "", "address already in use"},
+		{nil, "PATH=" + oldGit, "git is 2.30.2, but 2.31 or newer is needed"},
+		{nil, "PATH=/nowhere", "executable file not found"},
+		{nil, "STORAGE=" + file, "not a directory"},
+	} {
+		d := prepare(t, c.lines...)
+		if storage, ok := strings.CutPrefix(c.env, "STORAGE="); ok {
+			d.storage = storage
+			d.configure()
+		}
+		d.env = []string{c.env}
+		d.launch()
+		<-d.exited
+		if code := d.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(lastLine(d.log.String()), c.want) {
+			t.Errorf("want %q; status %d:\n%s", c.want, code, d.log)
+		}
+	}
+}
+
+// TestStorageOnALink also has the old content served when the clock is set back.
+func TestStorageOnALink(t *testing.T) {
+	r := newOrigin(t)
+	d := prepare(t)
+	behind := filepath.Join(t.TempDir(), "behind")
+	if err := os.Mkdir(behind, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(behind, d.storage); err != nil {
+		t.Fatal(err)
+	}
+	d.run()
+	d.pulled("a/b", r.Dir)
+	d.stop()
+	d.run()
+	d.get("/a/b").expect(t, 200, "X-State", "success")
+	if _, err := os.Stat(filepath.Join(behind, "a/b/HEAD")); err != nil {
+		t.Error(err)
+	}
+	// A mirror that lies elsewhere.
+	if err := os.Rename(filepath.Join(behind, "a/b"), filepath.Join(t.TempDir(), "b")); err != nil {
+		t.Fatal(err)
+	}
+	d.get("/a/b").expect(t, 404)
+}
+
+// TestSlowClients: who sends or takes in nothing does not hold a connection for
+// ever. The limits are minutes; here it is enough that they exist.
+func TestHalfARequest(t *testing.T) {
+	d := start(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Len")
+	if err := conn.SetReadDeadline(time.Now().Add(patient)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 4")) {
+		t.Errorf("half a header: %q, %v", answer, err)
+	}
+}
+
+func TestUnit(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip("no systemd-analyze on this machine")
+	}
+	unit, err := os.ReadFile("../contrib/sould.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "sould.service")
+	unit = bytes.ReplaceAll(unit, []byte("/usr/local/bin/sould"), []byte(binary))
+	var version int
+	out, err := exec.Command("systemd-analyze", "--version").Output()
+	if _, scanErr := fmt.Sscanf(string(out), "systemd %d", &version); err != nil || scanErr != nil {
+		t.Fatalf("%q, %v, %v", out, err, scanErr)
+	}
+	if version < 253 { // as the unit's comment says
+		unit = bytes.ReplaceAll(unit, []byte("Type=notify-reload\n"), []byte("Type=notify\nExecReload=/bin/kill -HUP $MAINPID\n"))
+	}
+	if err := os.WriteFile(path, unit, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err = exec.Command("systemd-analyze", "verify", "--man=no", path).CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "sould.service") {
+			t.Errorf("systemd-analyze: %s", line)
+		}
+	}
+	if err != nil && strings.Contains(string(out), "sould.service") {
+		t.Error(err)
+	}
+}
