@@ -59,10 +59,6 @@ func (m *Mirror) load(ctx context.Context, set *settings) error {
 	if err := m.recover(ctx, repo); err != nil {
 		return err
 	}
-	listing, err := repo.Refs(ctx)
-	if err != nil {
-		return err
-	}
 	if m.state.Origin == "" {
 		url, err := repo.Origin(ctx)
 		if err != nil {
@@ -71,6 +67,15 @@ func (m *Mirror) load(ctx context.Context, set *settings) error {
 		if origin, err := ParseOrigin(url, true); err == nil {
 			m.state.setOrigin(origin)
 		}
+	}
+	return m.read(ctx, repo)
+}
+
+// read makes known to readers what is on disk.
+func (m *Mirror) read(ctx context.Context, repo git.Repo) error {
+	listing, err := repo.Refs(ctx)
+	if err != nil {
+		return err
 	}
 	listing.Refs = withoutOwn(listing.Refs)
 	m.publish(listing)

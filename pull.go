@@ -96,6 +96,15 @@ func (j *pullJob) run() (Pulled, error) {
 
 // update pulls into a mirror that exists.
 func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
+	repo := j.set.git.Repo(m.Dir)
+	if m.state.Pending != nil { // the pull before this one could not write all refs
+		if err := m.finish(ctx, repo); err != nil {
+			return Pulled{}, err
+		}
+		if err := m.read(ctx, repo); err != nil {
+			return Pulled{}, err
+		}
+	}
 	now := m.Snapshot()
 	if err := sameOrigin(now.Origin, j.req); err != nil {
 		return Pulled{}, err
@@ -111,10 +120,6 @@ func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
 		return Pulled{}, fmt.Errorf("the mirror's origin %s is a local path, which only sould --unsecure reads", origin)
 	}
 
-	repo := j.set.git.Repo(m.Dir)
-	if err := m.finish(ctx, repo); err != nil {
-		return Pulled{}, err
-	}
 	listing, err := j.list(ctx, origin)
 	if err != nil {
 		return Pulled{}, err

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/reconquest/sould/tests/origin"
+)
+
+// daemon is a running sould.
+type daemon struct {
+	b       *bench
+	url     string
+	storage string
+	pid     int
+	client  *http.Client
+}
+
+// start starts a sould with these lines of configuration.
+func (b *bench) start(lines ...string) *daemon {
+	dir := b.TempDir()
+	d := &daemon{b: b, storage: filepath.Join(dir, "storage"), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}}
+	conf := filepath.Join(dir, "conf")
+	text := fmt.Sprintf("listen = \"127.0.0.1:0\"\nstorage = %q\n%s\n", d.storage, strings.Join(lines, "\n"))
+	b.check(os.WriteFile(conf, []byte(text), 0o644))
+	cmd := exec.Command(b.binary, "-c", conf, "--unsecure")
+	stderr, err := cmd.StderrPipe()
+	b.check(err)
+	b.check(cmd.Start())
+	d.pid = cmd.Process.Pid
+	b.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	log := bufio.NewScanner(stderr)
+	started := regexp.MustCompile(`listen=(\S+)`)
+	for log.Scan() {
+		if m := started.FindStringSubmatch(log.Text()); m != nil {
+			d.url = "http://" + m[1]
+			break
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	if d.url == "" {
+		b.Fatalf("sould does not start")
+	}
+	return d
+}
+
+// stop ends a daemon before the rest.
+func (d *daemon) stop() {
+	_ = syscall.Kill(d.pid, syscall.SIGTERM)
+}
+
+func (d *daemon) post(name, origin string) {
+	response, err := d.client.PostForm(d.url, url.Values{"name": {name}, "origin": {origin}})
+	d.b.check(err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	d.b.check(err)
+	if response.StatusCode != http.StatusOK {
+		d.b.Fatalf("POST: %s\n%s", response.Status, body)
+	}
+}
+
+func (d *daemon) get(path string) int64 {
+	response, err := d.client.Get(d.url + path)
+	d.b.check(err)
+	defer response.Body.Close()
+	n, err := io.Copy(io.Discard, response.Body)
+	d.b.check(err)
+	if response.StatusCode != http.StatusOK {
+		d.b.Fatalf("GET %s: %s", path, response.Status)
+	}
+	return n
+}
+
+// resident is the memory of a process in MB (proc(5), VmRSS).
+func (b *bench) resident(pid int) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	b.check(err)
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	var kB float64
+	_, err = fmt.Sscan(rest, &kB)
+	b.check(err)
+	return kB / 1024
+}
+
+// git runs git with its output to a pipe that is read, and returns how much it was.
+func (b *bench) git(args ...string) int64 {
+	cmd := origin.Command(args...)
+	out, err := cmd.StdoutPipe()
+	b.check(err)
+	cmd.Stderr = os.Stderr
+	b.check(cmd.Start())
+	n, err := io.Copy(io.Discard, out)
+	b.check(err)
+	b.check(cmd.Wait())
+	return n
+}
