@@ -22,21 +22,24 @@ import (
 // never changed after it was loaded. The manual of its keys is
 // sould.conf.example.
 type Config struct {
-	Listen       string
-	Storage      string // absolute
-	Master       bool
-	Slaves       []Address
-	Timeout      time.Duration
-	FetchTimeout time.Duration
-	ListTimeout  time.Duration
-	Patience     time.Duration
-	Retry        time.Duration
-	MaxFetches   int
-	Refs         []RefPattern
-	CacheSize    int64 // bytes
-	ExportSubst  bool
-	SSHCommand   string
-	CAFile       string
+	Listen         string
+	Storage        string // absolute
+	Master         bool
+	Slaves         []Address
+	Timeout        time.Duration
+	FetchTimeout   time.Duration
+	ListTimeout    time.Duration
+	Patience       time.Duration
+	Retry          time.Duration
+	MaxFetches     int
+	Refs           []RefPattern
+	CacheSize      int64 // bytes
+	MaxArchives    int
+	ArchiveLimit   int64 // bytes
+	ArchiveTimeout time.Duration
+	ExportSubst    bool
+	SSHCommand     string
+	CAFile         string
 }
 
 // DefaultConfigFile is read when no other is named and it exists.
@@ -49,17 +52,20 @@ const maxConfigFile = 256 << 10
 // defaultConfig returns what holds without a file.
 func defaultConfig() Config {
 	return Config{
-		Listen:       "127.0.0.1:8080",
-		Storage:      defaultStorage(),
-		Timeout:      20 * time.Second,
-		FetchTimeout: 10 * time.Minute,
-		ListTimeout:  10 * time.Second,
-		Patience:     5 * time.Second,
-		Retry:        5 * time.Second,
-		MaxFetches:   2 * runtime.NumCPU(),
-		Refs:         []RefPattern{{"refs/heads/*"}, {"refs/tags/*"}},
-		CacheSize:    4 << 30,
-		SSHCommand:   git.DefaultSSHCommand,
+		Listen:         "127.0.0.1:8080",
+		Storage:        defaultStorage(),
+		Timeout:        20 * time.Second,
+		FetchTimeout:   10 * time.Minute,
+		ListTimeout:    10 * time.Second,
+		Patience:       5 * time.Second,
+		Retry:          5 * time.Second,
+		MaxFetches:     2 * runtime.NumCPU(),
+		Refs:           []RefPattern{{"refs/heads/*"}, {"refs/tags/*"}},
+		CacheSize:      4 << 30,
+		MaxArchives:    runtime.NumCPU(),
+		ArchiveLimit:   16 << 30,
+		ArchiveTimeout: 10 * time.Minute,
+		SSHCommand:     git.DefaultSSHCommand,
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/reconquest/hierr-go"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/spool"
 )
 
 // kind is what a failed request means to its client.
@@ -72,9 +73,9 @@ func status(err error) int {
 	case errors.As(err, &tooLarge):
 		return statuses[kindTooLarge]
 	case errors.Is(err, errUnknownMirror), errors.Is(err, errUnknownRef), errors.Is(err, errNoDefault),
-		errors.Is(err, git.ErrNotFound):
+		errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
 		return statuses[kindNotFound]
-	case errors.Is(err, errClosing), errors.Is(err, git.ErrClosed):
+	case errors.Is(err, errClosing), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed), errors.Is(err, errBusy):
 		return statuses[kindUnavailable]
 	default:
 		return statuses[kindBroken]

@@ -3,11 +3,21 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+func (g *gate) mustBeEmpty(t *testing.T) {
+	t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.in != 0 || g.waiting != 0 || len(g.lines) != 0 || len(g.turns) != 0 || len(g.background) != 0 {
+		t.Errorf("%d are in, %d in line (%v, %d in the background)", g.in, g.waiting, g.turns, len(g.background))
+	}
+}
 
 func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -16,7 +26,7 @@ func TestGate(t *testing.T) {
 		var in, most, served atomic.Int32
 		for range 10 {
 			go func() {
-				if err := g.enter(t.Context()); err != nil {
+				if err := g.enter(t.Context(), "x"); err != nil {
 					t.Error(err)
 					return
 				}
@@ -37,9 +47,10 @@ func TestGate(t *testing.T) {
 			t.Errorf("%d at once after the limit grew to 4", most.Load())
 		}
 		time.Sleep(time.Hour)
-		if served.Load() != 10 || g.in != 0 || len(g.line) != 0 {
-			t.Errorf("%d served, %d in, %d in line", served.Load(), g.in, len(g.line))
+		if served.Load() != 10 {
+			t.Errorf("%d served", served.Load())
 		}
+		g.mustBeEmpty(t)
 	})
 }
 
@@ -47,19 +58,19 @@ func TestGateIsLeftInOrderAndByWhoGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g gate
 		g.resize(1)
-		if err := g.enter(t.Context()); err != nil {
+		if err := g.enter(t.Context(), "x"); err != nil {
 			t.Fatal(err)
 		}
 		reason := errors.New("no patience")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, reason)
 		defer cancel()
-		if err := g.enter(ctx); !errors.Is(err, reason) {
+		if err := g.enter(ctx, "x"); !errors.Is(err, reason) {
 			t.Errorf("got %v", err)
 		}
 		order := make(chan int, 3)
 		for i := range 3 {
 			go func() {
-				if err := g.enter(t.Context()); err != nil {
+				if err := g.enter(t.Context(), "x"); err != nil {
 					t.Error(err)
 				}
 				order <- i
@@ -73,8 +84,66 @@ func TestGateIsLeftInOrderAndByWhoGivesUp(t *testing.T) {
 				t.Errorf("%d came in as number %d", got, want)
 			}
 		}
-		if g.in != 0 {
-			t.Errorf("%d are in", g.in)
+		synctest.Wait()
+		g.mustBeEmpty(t)
+	})
+}
+
+func TestGateIsFair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g gate
+		g.resize(1)
+		if err := g.enter(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		come := func(what string, enter func() error) {
+			go func() {
+				if err := enter(); err != nil {
+					t.Error(err)
+				}
+				order = append(order, what)
+				g.leave()
+			}()
+			synctest.Wait()
+		}
+		come("background", func() error { return g.enterLast(t.Context()) })
+		for _, what := range []string{"a", "a", "a", "b", "c", "b"} {
+			come(what, func() error { return g.enter(t.Context(), what) })
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan error)
+		go func() { gone <- g.enter(ctx, "d") }()
+		synctest.Wait()
+		cancel()
+		if err := <-gone; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		g.leave()
+		synctest.Wait()
+		if got := strings.Join(order, " "); got != "a b c a b a background" {
+			t.Errorf("they came in as %s", got)
+		}
+		g.mustBeEmpty(t)
+	})
+}
+
+func TestGateTurnsAwayWhenTheLineIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g gate
+		ctx, cancel := context.WithCancel(t.Context())
+		for range maxLine {
+			go func() { _ = g.enter(ctx, "x") }()
+		}
+		synctest.Wait()
+		if err := g.enter(ctx, "y"); !errors.Is(err, errBusy) {
+			t.Errorf("got %v", err)
+		}
+		cancel()
+		synctest.Wait()
+		g.resize(1)
+		if err := g.enter(t.Context(), "y"); err != nil || g.waiting != 0 {
+			t.Errorf("%v, %d in line", err, g.waiting)
 		}
 	})
 }

@@ -1,26 +1,21 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/spool"
 )
 
-// tarRequest is what a client asks of a mirror's content.
-type tarRequest struct {
-	name     Name
-	ref      string // empty for the default branch
-	contains string // a full commit id, or empty
-}
-
-// handleTar is GET /<name>: the tarball.
+// handleTar is GET /<name>: the archive. The way of an archive that is finished is
+// short: snapshot, commit, file; no process is started on it.
 func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	set := s.settings()
 	req, err := parseTar(r.URL)
@@ -35,161 +30,276 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.mirrors.Refresh(r.Context(), set, m, wantsFresh(r))
-
-	snap, commit, err := s.revision(r, set, m, req)
+	s.mirrors.Refresh(r.Context(), set, m, wantsFresh(r.Header))
+	rev, err := s.revision(r.Context(), set, m, req)
 	header := w.Header()
-	if snap != nil {
-		header.Set("X-State", string(state(snap)))
-		header.Set("X-Date", snap.Date().UTC().Format(http.TimeFormat))
-	}
+	header["X-State"] = []string{rev.snap.state()}
+	header["X-Date"] = []string{rev.snap.httpDate()}
 	if err != nil {
 		if status(err) == http.StatusPreconditionFailed {
 			header.Set("Retry-After", strconv.Itoa(int(max(set.Retry, time.Second).Seconds())))
 		}
 		return err
 	}
-	header.Set("X-Revision", commit)
-	header.Set("Content-Type", "application/x-tar")
-	header.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", req.name.Base()+".tar"))
-	header.Set("X-Content-Type-Options", "nosniff")
-	if r.Method == http.MethodHead {
+	a := req.want.archive(set, rev)
+	etag := a.etag()
+	header["X-Revision"] = []string{rev.commit}
+	header["Etag"] = []string{etag}
+	header["Cache-Control"] = []string{cacheControl(req.want.ref == rev.commit)}
+	if status := precondition(r.Header, etag); status != 0 {
+		w.WriteHeader(status)
 		return nil
 	}
-	return s.stream(w, r, set, m, commit)
-}
-
-// state is what X-State says of a mirror.
-func state(snap *Snapshot) Outcome {
-	if snap.Outcome == OutcomeSuccess {
-		return OutcomeSuccess
+	header["Content-Type"] = []string{a.format.contentType}
+	header["Content-Disposition"] = []string{`attachment; filename="` + req.name.Base() + "." + a.format.name + `"`}
+	header["X-Content-Type-Options"] = []string{"nosniff"}
+	err = fs.ErrNotExist
+	if found := s.archives.Find(m, a); found != nil {
+		defer found.Close()
+		err = serveFinished(w, r, found, a)
 	}
-	return OutcomeFailed
-}
-
-// parseTar reads the path and the query of a GET.
-func parseTar(u *url.URL) (req tarRequest, err error) {
-	if req.name, err = ParseName(u.Path); err != nil {
-		return req, err
-	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return req, fmt.Errorf("the query is malformed: %w", err)
-	}
-	for key, values := range query {
-		if !slices.Contains([]string{"ref", "contains", "format"}, key) {
-			return req, fmt.Errorf("unknown parameter %.40q", key)
-		}
-		if len(values) > 1 {
-			return req, fmt.Errorf("the parameter %s is given %d times", key, len(values))
-		}
-	}
-	if format := query.Get("format"); query.Has("format") && format != "tar" {
-		return req, fmt.Errorf("unknown format %.40q", format)
-	}
-	req.ref, req.contains = query.Get("ref"), query.Get("contains")
-	if query.Has("ref") && !legalRef(req.ref) {
-		return req, fmt.Errorf("ref=%.100q is neither a commit id nor a legal name of a branch or tag", req.ref)
-	}
-	if query.Has("contains") && !git.IsID(req.contains) {
-		return req, fmt.Errorf("contains=%.100q is no full commit id", req.contains)
-	}
-	return req, nil
-}
-
-// legalRef reports whether a client's word may name a branch, a tag or a ref.
-func legalRef(ref string) bool {
-	return !strings.HasPrefix(ref, "-") && git.IsRefName("refs/heads/"+ref)
-}
-
-// wantsFresh reports whether the client asks that nothing stored be used.
-func wantsFresh(r *http.Request) bool {
-	for _, value := range r.Header.Values("Cache-Control") {
-		for directive := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// revision finds the commit that a client asks for, and pulls for it if the
-// client says what it must contain and it does not.
-func (s *Server) revision(r *http.Request, set *settings, m *Mirror, req tarRequest) (*Snapshot, string, error) {
-	snap := m.Snapshot()
-	commit, err := resolve(r, set, m, snap, req.ref)
-	if req.contains == "" {
-		return snap, commit, err
-	}
-	contained := func() (bool, error) {
-		if err != nil {
-			return false, nil // perhaps it is there after a pull
-		}
-		return m.Contains(r.Context(), set, commit, req.contains)
-	}
-	if ok, err := contained(); ok || err != nil {
-		return snap, commit, err
-	}
-	s.mirrors.LookFor(r.Context(), set, m, req.contains)
-	snap = m.Snapshot()
-	if commit, err = resolve(r, set, m, snap, req.ref); err != nil {
-		return snap, "", err
-	}
-	ok, err := contained()
-	if !ok && err == nil {
-		err = fail(kindUnsatisfied, "the revision %s does not contain %s", commit, req.contains)
-	}
-	return snap, commit, err
-}
-
-// resolve finds the commit that ref means in a snapshot.
-func resolve(r *http.Request, set *settings, m *Mirror, snap *Snapshot, ref string) (string, error) {
-	id, fallback, err := snap.Resolve(ref)
-	if err != nil {
-		return "", err
-	}
-	repo := set.git.Repo(m.Dir)
-	commit, err := repo.Commit(r.Context(), id)
-	if errors.Is(err, git.ErrNotFound) && fallback != "" {
-		commit, err = repo.Commit(r.Context(), fallback)
-	}
-	if err != nil {
-		return "", fmt.Errorf("ref %q: %w", ref, err)
-	}
-	return commit, nil
-}
-
-// stream sends the archive of a commit as git produces it. Once the first byte is
-// sent, a failure can only be told by breaking off.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, set *settings, m *Mirror, commit string) error {
-	out := &archiveWriter{w: w, control: http.NewResponseController(w)}
-	err := set.git.Repo(m.Dir).Archive(r.Context(), s.storage.Neutral, commit, out)
 	switch {
-	case err == nil:
+	case !errors.Is(err, fs.ErrNotExist):
+	case r.Method == http.MethodHead:
+		err = s.head(r.Context(), set, m, a)
+	default:
+		err = s.serveGrowing(w, r, set, m, a)
+	}
+	if err == nil && rev.branch { // a pull can change what this is
+		m.remember(req.want)
+	}
+	return err
+}
+
+// cacheControl is what caches may do with an archive: that of a commit never
+// changes.
+func cacheControl(byCommit bool) string {
+	if byCommit {
+		return "public, max-age=31536000, immutable"
+	}
+	return "no-cache"
+}
+
+// head answers a HEAD for an archive that is not there: it is not made for that.
+func (s *Server) head(ctx context.Context, set *settings, m *Mirror, a archive) error {
+	if a.path == "" {
 		return nil
-	case !out.begun:
-		return fmt.Errorf("can't archive %s: %w", commit, err)
-	case out.err == nil && r.Context().Err() == nil:
-		s.log.Error("archive broken off", "mirror", m.Name, "revision", commit, "client", r.RemoteAddr, errTree(err))
+	}
+	ok, err := set.git.Repo(m.Dir).HasPath(ctx, a.commit, a.path)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: %q", git.ErrNoPath, a.path)
+	}
+	return err
+}
+
+// revision is what a client's words mean at one moment.
+type revision struct {
+	snap   *Snapshot
+	commit string
+	branch bool // a branch was meant
+}
+
+// archive is what a client wants of a revision.
+func (w wanted) archive(set *settings, rev revision) archive {
+	a := archive{commit: rev.commit, format: w.format, path: w.path, prefix: w.prefix}
+	if set.ExportSubst {
+		a.subst = string(rev.snap.Fingerprint)
+	}
+	return a
+}
+
+// revision finds the revision that a client asks for, and pulls for it if the
+// client says what it must contain and it does not. Its snapshot is valid also if
+// there is an error.
+func (s *Server) revision(ctx context.Context, set *settings, m *Mirror, req tarRequest) (revision, error) {
+	rev, err := m.resolve(ctx, set, req.want.ref)
+	if req.contains == "" {
+		return rev, err
+	}
+	if err == nil { // if not, it may be there after a pull
+		if ok, err := m.Contains(ctx, set, rev.commit, req.contains); ok || err != nil {
+			return rev, err
+		}
+	}
+	s.mirrors.LookFor(ctx, set, m, req.contains)
+	if rev, err = m.resolve(ctx, set, req.want.ref); err != nil {
+		return rev, err
+	}
+	ok, err := m.Contains(ctx, set, rev.commit, req.contains)
+	if err == nil && !ok {
+		err = fail(kindUnsatisfied, "the revision %s does not contain %s", rev.commit, req.contains)
+	}
+	return rev, err
+}
+
+// resolve finds the commit that a ref means now. Branches name commits; what else
+// is named must be looked at, unless that was done before.
+func (m *Mirror) resolve(ctx context.Context, set *settings, ref string) (revision, error) {
+	rev := revision{snap: m.Snapshot()}
+	id, fallback, branch, err := rev.snap.Resolve(ref)
+	if err != nil {
+		return rev, err
+	}
+	if rev.branch = branch; branch {
+		rev.commit = id
+		return rev, nil
+	}
+	rev.commit, err = m.Commit(ctx, set, id)
+	if errors.Is(err, git.ErrNotFound) && fallback != "" {
+		rev.commit, err = m.Commit(ctx, set, fallback)
+	}
+	if err != nil {
+		return rev, fmt.Errorf("ref %q: %w", ref, err)
+	}
+	return rev, nil
+}
+
+// serveFinished sends a finished archive, or a part of it.
+func serveFinished(w http.ResponseWriter, r *http.Request, archived *spool.Reader, a archive) error {
+	f, err := archived.Open()
+	if err != nil {
+		return err
+	}
+	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+	if a.subst == "" {
+		http.ServeContent(steady, r, "", time.Time{}, f)
+		return nil
+	}
+	// The same part of other bytes is of no use to anybody.
+	size, err := f.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Accept-Ranges", "none")
+	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+	if r.Method != http.MethodHead {
+		_, _ = io.Copy(steady, f)
+	}
+	return nil
+}
+
+// serveGrowing sends an archive while it is made. A part of it can only be sent
+// when all of it is there.
+func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, set *settings, m *Mirror, a archive) error {
+	ctx := r.Context()
+	growing, err := s.archives.Get(set, m, a)
+	if errors.Is(err, spool.ErrNoSpace) {
+		return s.serveDirectly(w, r, set, m, a)
+	}
+	if err != nil {
+		return fmt.Errorf("can't archive %s: %w", a.commit, err)
+	}
+	defer growing.Close()
+	if r.Header.Get("Range") != "" && a.subst == "" {
+		err = growing.Wait(ctx)
+	} else {
+		_, err = growing.Next(ctx)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil // the client has gone
+	case errors.Is(err, spool.ErrNoSpace):
+		return s.serveDirectly(w, r, set, m, a)
+	case errors.Is(err, errBusy):
+		w.Header().Set("Retry-After", "1")
+		return &fault{kindUnavailable, err}
+	case err != nil:
+		return fmt.Errorf("can't archive %s: %w", a.commit, err)
+	case growing.Finished():
+		return serveFinished(w, r, growing, a)
+	}
+	w.Header().Set("Accept-Ranges", acceptRanges(a))
+	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+	for err == nil {
+		if _, err = growing.CopyNext(ctx, steady, maxPiece); err == nil {
+			err = steady.control.Flush()
+		}
+	}
+	if err != io.EOF {
+		s.breakOff(r, m, a, err, steady)
+	}
+	return nil
+}
+
+func acceptRanges(a archive) string {
+	if a.subst != "" {
+		return "none"
+	}
+	return "bytes"
+}
+
+// serveDirectly sends an archive that there is no room to keep.
+func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, set *settings, m *Mirror, a archive) error {
+	w.Header().Set("Accept-Ranges", "none")
+	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+	err := s.archives.Direct(r.Context(), set, m, a, steady)
+	if err != nil && !steady.begun {
+		return fmt.Errorf("can't archive %s: %w", a.commit, err)
+	}
+	if err != nil {
+		s.breakOff(r, m, a, err, steady)
+	}
+	return nil
+}
+
+// breakOff ends an answer that has begun in the only way in which a failure can
+// still be told: the client sees a broken connection, and not the end of a file.
+func (s *Server) breakOff(r *http.Request, m *Mirror, a archive, err error, w *steadyWriter) {
+	if w.err == nil && r.Context().Err() == nil {
+		s.log.Error("archive broken off", "mirror", m.Name, "revision", a.commit, "format", a.format.name,
+			"client", r.RemoteAddr, errTree(err))
 	}
 	panic(http.ErrAbortHandler)
 }
 
-// archiveWriter sends to a client that must keep taking in what is sent.
-type archiveWriter struct {
-	w       http.ResponseWriter
+// maxPiece is how much is sent to a client within one writeTimeout, in bytes: who
+// takes in less in that time is given up.
+const maxPiece = 512 << 10
+
+// steadyWriter sends to a client that must keep taking in what is sent.
+type steadyWriter struct {
+	http.ResponseWriter
 	control *http.ResponseController
 	begun   bool
 	err     error // of the client
 }
 
-func (a *archiveWriter) Write(p []byte) (int, error) {
-	a.begun = true
-	if a.err = a.control.SetWriteDeadline(time.Now().Add(writeTimeout)); a.err != nil {
-		return 0, a.err
+func (s *steadyWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+func (s *steadyWriter) Write(p []byte) (n int, err error) {
+	s.begun = true
+	for len(p) > 0 && s.err == nil {
+		s.err = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if s.err == nil {
+			var m int
+			m, s.err = s.ResponseWriter.Write(p[:min(len(p), maxPiece)])
+			n, p = n+m, p[m:]
+		}
 	}
-	n, err := a.w.Write(p)
-	a.err = err
-	return n, err
+	return n, s.err
+}
+
+// ReadFrom lets the kernel send files by itself, a piece at a time.
+func (s *steadyWriter) ReadFrom(src io.Reader) (total int64, err error) {
+	s.begun = true
+	file, limit := src, int64(1<<62)
+	if l, ok := src.(*io.LimitedReader); ok {
+		file, limit = l.R, l.N
+	}
+	for total < limit && s.err == nil {
+		if s.err = s.control.SetWriteDeadline(time.Now().Add(writeTimeout)); s.err != nil {
+			break
+		}
+		var n int64
+		piece := min(limit-total, maxPiece)
+		n, s.err = io.Copy(s.ResponseWriter, &io.LimitedReader{R: file, N: piece})
+		total += n
+		if n < piece { // the end of the file
+			break
+		}
+	}
+	return total, s.err
 }

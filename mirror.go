@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,13 +21,17 @@ type Mirror struct {
 	Name Name
 	Dir  string
 
-	identity identity // of the directory that was loaded
+	identity identity     // of the directory that was loaded
+	seen     atomic.Int64 // when the directory was last looked at, in nanoseconds
 	snapshot atomic.Pointer[Snapshot]
 	refs     sync.RWMutex // held for writing while refs on disk change, for reading while several are read
 
 	loading   sync.Mutex // held while the mirror is read for the first time
 	recovered bool       // guarded by loading
-	state     stateFile  // owned by load, and then by the pull that is running
+
+	// Owned by load, and then by the pull that is running.
+	state    stateFile
+	digested []RefPattern // what the snapshot's fingerprint selects
 
 	mu      sync.Mutex           // guards all below
 	retry   backoff              // of pulls that a GET starts
@@ -34,6 +39,8 @@ type Mirror struct {
 	sought  map[string]bool      // commits that the next pull to end may bring
 	lacking map[string]time.Time // commits that a pull did not bring, until when not to pull for them
 	within  map[[2]string]bool   // memory of Contains
+	commits map[string]string    // memory of Commit
+	wanted  map[wanted]time.Time // what clients ask for, and when they last did
 }
 
 // identity tells one directory from another that has taken its place.
@@ -68,17 +75,17 @@ func (m *Mirror) load(ctx context.Context, set *settings) error {
 			m.state.setOrigin(origin)
 		}
 	}
-	return m.read(ctx, repo)
+	return m.read(ctx, set, repo)
 }
 
 // read makes known to readers what is on disk.
-func (m *Mirror) read(ctx context.Context, repo git.Repo) error {
+func (m *Mirror) read(ctx context.Context, set *settings, repo git.Repo) error {
 	listing, err := repo.Refs(ctx)
 	if err != nil {
 		return err
 	}
 	listing.Refs = withoutOwn(listing.Refs)
-	m.publish(listing)
+	m.publish(set, listing, true)
 	return nil
 }
 
@@ -134,7 +141,7 @@ func (m *Mirror) carryOut(ctx context.Context, update func(context.Context, git.
 
 // apply makes the mirror what a plan says, in a way that a crash at any moment
 // cannot leave it in between, and makes it known to readers at once.
-func (m *Mirror) apply(ctx context.Context, repo git.Repo, p plan, state stateFile) error {
+func (m *Mirror) apply(ctx context.Context, set *settings, repo git.Repo, p plan, state stateFile) error {
 	if !p.nothing() {
 		state.Pending = &p.update
 	}
@@ -147,12 +154,13 @@ func (m *Mirror) apply(ctx context.Context, repo git.Repo, p plan, state stateFi
 			return err
 		}
 	}
-	m.publish(p.after)
+	m.publish(set, p.after, !p.nothing())
 	return nil
 }
 
-// publish makes the mirror's state and these refs known to readers.
-func (m *Mirror) publish(l git.Listing) {
+// publish makes the mirror's state and these refs known to readers. Digesting
+// thousands of refs takes a while: without a change it is not done again.
+func (m *Mirror) publish(set *settings, l git.Listing, changed bool) {
 	s := &Snapshot{
 		Listing:   l,
 		Outcome:   m.state.Outcome,
@@ -165,6 +173,12 @@ func (m *Mirror) publish(l git.Listing) {
 	}
 	if s.Pulled.IsZero() {
 		s.Changed = refsChanged(m.Dir)
+	}
+	if old := m.Snapshot(); changed || old == nil || !slices.Equal(m.digested, set.Refs) {
+		s.Fingerprint = fingerprint(l, set.Refs)
+		m.digested = set.Refs
+	} else {
+		s.Fingerprint = old.Fingerprint
 	}
 	m.snapshot.Store(s)
 }
@@ -243,10 +257,10 @@ func (m *Mirror) ended(set *settings, err error, posted bool) {
 	}
 }
 
-// maxWithin and maxLacking bound what a mirror remembers of commits that clients
-// asked about.
+// Bounds of what a mirror remembers of commits that clients asked about.
 const (
 	maxWithin  = 4096
+	maxCommits = 4096
 	maxLacking = 1024
 )
 
@@ -277,6 +291,28 @@ func (m *Mirror) Contains(ctx context.Context, set *settings, revision, commit s
 	}
 	m.within[key] = answer
 	return answer, nil
+}
+
+// Commit returns the commit that an object id leads to, and remembers it. If the
+// mirror has none, the error is git.ErrNotFound.
+func (m *Mirror) Commit(ctx context.Context, set *settings, id string) (string, error) {
+	m.mu.Lock()
+	commit, known := m.commits[id]
+	m.mu.Unlock()
+	if known {
+		return commit, nil
+	}
+	commit, err := set.git.Repo(m.Dir).Commit(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.commits == nil || len(m.commits) >= maxCommits {
+		m.commits = make(map[string]string)
+	}
+	m.commits[id] = commit
+	return commit, nil
 }
 
 // seek notes that somebody looks for a commit that is lacking, and reports

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -95,9 +96,13 @@ func TestResolve(t *testing.T) {
 		{&Snapshot{}, "main", "", "", errEmptyMirror},
 		{&Snapshot{Listing: git.Listing{Head: git.Head{ID: id("d")}}}, "", id("d"), "", nil},
 	} {
-		got, instead, err := c.snap.Resolve(c.ref)
+		got, instead, branch, err := c.snap.Resolve(c.ref)
 		if got != c.want || instead != c.instead || err != c.err {
 			t.Errorf("Resolve(%q) = %.8q, %.8q, %v", c.ref, got, instead, err)
+		}
+		isBranch := err == nil && !slices.Contains([]string{"refs/tags/both", "v1", "refs/pull/1", id("8"), id("7")}, c.ref)
+		if branch != isBranch {
+			t.Errorf("Resolve(%q): branch = %v", c.ref, branch)
 		}
 	}
 }

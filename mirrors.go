@@ -19,7 +19,8 @@ import (
 type Mirrors struct {
 	storage *Storage
 	log     *slog.Logger
-	life    context.Context // ends when the server shuts down
+	life    context.Context                                         // ends when the server shuts down
+	changed func(set *settings, m *Mirror, before, after *Snapshot) // called after a pull that changed a mirror
 
 	pulls  coalesce.Group[Name, pullVariant, Pulled]
 	places gate // for transfers of objects
@@ -34,6 +35,7 @@ type Mirrors struct {
 func NewMirrors(life context.Context, storage *Storage, log *slog.Logger) *Mirrors {
 	return &Mirrors{
 		storage: storage, log: log, life: life,
+		changed:  func(*settings, *Mirror, *Snapshot, *Snapshot) {},
 		byName:   make(map[Name]*Mirror),
 		going:    make(map[Name]*progress),
 		creating: make(map[Name]bool),
@@ -56,15 +58,21 @@ func (ms *Mirrors) Get(ctx context.Context, set *settings, name Name) (*Mirror, 
 	return m, nil
 }
 
-// find returns the mirror of that name as it is on disk now.
+// find returns the mirror of that name as it is on disk now, or was a moment ago.
 func (ms *Mirrors) find(name Name) (*Mirror, error) {
-	dir := ms.storage.MirrorDir(name)
-	id := identify(dir)
+	now := time.Now()
+	ms.mu.Lock()
+	m := ms.byName[name]
+	ms.mu.Unlock()
+	if m != nil && now.Sub(time.Unix(0, m.seen.Load())) < moment {
+		return m, nil
+	}
+	id := identify(ms.storage.MirrorDir(name))
 
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	m := ms.byName[name]
-	if m != nil && m.identity == id {
+	if m = ms.byName[name]; m != nil && m.identity == id {
+		m.seen.Store(now.UnixNano())
 		return m, nil
 	}
 	delete(ms.byName, name) // it was removed or replaced by hand
@@ -73,6 +81,11 @@ func (ms *Mirrors) find(name Name) (*Mirror, error) {
 	}
 	return ms.add(name, id), nil
 }
+
+// moment is how long a mirror is taken for what it was when last looked at: long
+// enough for thousands of requests a second not to look each time, and too short
+// for anybody to notice.
+const moment = time.Millisecond
 
 // add enters a mirror that is on disk; ms.mu is held.
 func (ms *Mirrors) add(name Name, id identity) *Mirror {

@@ -101,7 +101,7 @@ func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
 		if err := m.finish(ctx, repo); err != nil {
 			return Pulled{}, err
 		}
-		if err := m.read(ctx, repo); err != nil {
+		if err := m.read(ctx, j.set, repo); err != nil {
 			return Pulled{}, err
 		}
 	}
@@ -141,8 +141,11 @@ func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
 	}
 	state := m.state
 	state.succeeded(origin)
-	if err := m.apply(ctx, repo, p, state); err != nil {
+	if err := m.apply(ctx, j.set, repo, p, state); err != nil {
 		return Pulled{}, err
+	}
+	if !p.nothing() {
+		j.ms.changed(j.set, m, now, m.Snapshot())
 	}
 	return Pulled{m.Snapshot(), p.changed}, nil
 }
@@ -216,7 +219,7 @@ func (j *pullJob) build(ctx context.Context, origin Origin, listing git.Listing)
 	if err := m.state.write(staging); err != nil {
 		return Pulled{}, err
 	}
-	m.publish(p.after)
+	m.publish(j.set, p.after, true)
 	if err := j.ms.install(j.req.Name, staging, m); err != nil {
 		return Pulled{}, err
 	}
@@ -269,7 +272,7 @@ func (j *pullJob) list(ctx context.Context, origin Origin) (git.Listing, error) 
 // leaves nothing behind.
 func (j *pullJob) fetch(ctx context.Context, repo git.Repo, origin Origin, ids []string) error {
 	j.progress.say("waiting for other transfers")
-	if err := j.ms.places.enter(ctx); err != nil {
+	if err := j.ms.places.enter(ctx, j.req.Name.String()); err != nil {
 		return err
 	}
 	defer j.ms.places.leave()

@@ -51,5 +51,8 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Method == http.MethodPost: // somebody's push was not mirrored
 		log.Warn("refused", errTree(err))
 	}
+	for _, name := range []string{"Etag", "Accept-Ranges", "Content-Disposition"} { // of the content that it was to be
+		w.Header().Del(name)
+	}
 	_ = writeReport(w, r, rep)
 }

@@ -22,11 +22,12 @@ type Server struct {
 	unsecure   bool
 	log        *slog.Logger
 
-	current atomic.Pointer[settings]
-	storage *Storage
-	mirrors *Mirrors
-	client  *http.Client // to other servers
-	http    *http.Server
+	current  atomic.Pointer[settings]
+	storage  *Storage
+	mirrors  *Mirrors
+	archives *Archives
+	client   *http.Client // to other servers
+	http     *http.Server
 
 	life context.Context // of everything that goes on when its client is gone
 	end  context.CancelCauseFunc
@@ -41,7 +42,7 @@ type Server struct {
 const (
 	headerTimeout = 10 * time.Second // to send a request's header
 	idleTimeout   = 2 * time.Minute  // between requests
-	writeTimeout  = 30 * time.Second // for a client to take in what was sent
+	writeTimeout  = time.Minute      // for a client to take in maxPiece bytes
 	maxHeader     = 64 << 10         // bytes
 	drainTime     = 30 * time.Second // for answers in flight at shutdown
 	hangupTime    = 5 * time.Second  // for those answers to be written that shutdown cut short
@@ -69,6 +70,11 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 		return nil, errors.Join(err, s.storage.Close())
 	}
 	s.mirrors = NewMirrors(s.life, s.storage, log)
+	if s.archives, err = NewArchives(s.storage, config.CacheSize); err != nil {
+		return nil, errors.Join(err, s.listener.Close(), s.storage.Close())
+	}
+	ahead := newAhead(s.archives, log)
+	s.mirrors.changed = ahead.pulled
 	s.use(newSettings(config, source, unsecure, s.storage.Leash))
 	s.http = &http.Server{
 		Handler:           s,
@@ -82,6 +88,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 			log.Error("can't look through the storage", errTree(err))
 		}
 	})
+	s.work.Go(func() { ahead.run(s.life) })
 	s.serve(s.listener)
 	log.Info("started", "listen", s.Addr(), "role", s.settings().role(), "storage", s.storage.Dir,
 		"config", source, "git", version)
@@ -94,6 +101,7 @@ func (s *Server) settings() *settings { return s.current.Load() }
 // use puts settings in force.
 func (s *Server) use(set *settings) {
 	s.mirrors.places.resize(set.MaxFetches)
+	s.archives.use(set)
 	s.current.Store(set)
 }
 
@@ -196,7 +204,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	default:
 		_ = s.http.Shutdown(hangup)
 	}
-	err := s.http.Close()
+	err := errors.Join(s.http.Close(), s.archives.Close())
 	s.work.Wait()
 	s.mirrors.Wait()
 	s.client.CloseIdleConnections()

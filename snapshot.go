@@ -1,7 +1,11 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -21,12 +25,13 @@ const (
 // never changed; a pull replaces it. Whoever reads loads it once, and so sees
 // all refs of one pull.
 type Snapshot struct {
-	git.Listing           // the refs on disk, all but refs/sould/ and refs/replace/
-	Outcome     Outcome   // of the latest pull
-	Pulled      time.Time // when the latest successful pull ended; zero for none
-	Changed     time.Time // when refs last changed on disk, for a mirror never pulled
-	LastError   string    // of the latest pull, if it failed
-	Origin      Origin    // where it is pulled from; not Known for a copied-in mirror without one
+	git.Listing             // the refs on disk, all but refs/sould/ and refs/replace/
+	Fingerprint Fingerprint // of the refs that the configuration selects
+	Outcome     Outcome     // of the latest pull
+	Pulled      time.Time   // when the latest successful pull ended; zero for none
+	Changed     time.Time   // when refs last changed on disk, for a mirror never pulled
+	LastError   string      // of the latest pull, if it failed
+	Origin      Origin      // where it is pulled from; not Known for a copied-in mirror without one
 }
 
 // Date is the time for which the content is known to be the origin's.
@@ -46,34 +51,63 @@ var (
 	errUnknownRef  = errors.New("no such branch, tag or commit")
 )
 
+// state is what X-State says.
+func (s *Snapshot) state() string {
+	if s.Outcome == OutcomeSuccess {
+		return string(OutcomeSuccess)
+	}
+	return string(OutcomeFailed)
+}
+
+// httpDate is what X-Date says.
+func (s *Snapshot) httpDate() string { return s.Date().UTC().Format(http.TimeFormat) }
+
 // Resolve finds what a client calls ref: the default branch if it is empty, else
-// a full object id, a full ref name, a branch or a tag, in this order. A full id
-// is returned as it is, whether the mirror has it or not; fallback is then what
-// a branch or tag of that very name leads to, or "".
-func (s *Snapshot) Resolve(ref string) (id, fallback string, err error) {
+// a full object id, a full ref name, a branch or a tag, in this order. It returns
+// the object's id, and whether it is that of a branch and so for certain that of a
+// commit. A full id is returned as it is, whether the mirror has it or not;
+// fallback is then what a branch or tag of that very name leads to, or "".
+func (s *Snapshot) Resolve(ref string) (id, fallback string, branch bool, err error) {
 	if s.Empty() {
-		return "", "", errEmptyMirror
+		return "", "", false, errEmptyMirror
 	}
 	if ref == "" {
 		if s.Head.ID == "" {
-			return "", "", errNoDefault
+			return "", "", false, errNoDefault
 		}
-		return s.Head.ID, "", nil
+		return s.Head.ID, "", true, nil
 	}
 	for _, name := range []string{ref, "refs/heads/" + ref, "refs/tags/" + ref} {
 		if found, ok := s.Find(name); ok {
-			fallback = found.Peeled
+			fallback, branch = found.Peeled, strings.HasPrefix(name, "refs/heads/")
 			break
 		}
 	}
 	switch {
 	case git.IsID(ref):
-		return ref, fallback, nil
+		return ref, fallback, false, nil
 	case fallback == "":
-		return "", "", errUnknownRef
+		return "", "", false, errUnknownRef
 	default:
-		return fallback, "", nil
+		return fallback, "", branch, nil
 	}
+}
+
+// Fingerprint is a digest of a mirror's refs and default branch, in hex. Two
+// servers with the same patterns have equal fingerprints exactly if they have
+// the same content.
+type Fingerprint string
+
+// fingerprint digests the refs that the patterns select, and HEAD.
+func fingerprint(l git.Listing, patterns []RefPattern) Fingerprint {
+	h := sha256.New()
+	io.WriteString(h, "HEAD "+l.Head.Ref+" "+l.Head.ID+"\n")
+	for _, ref := range l.Refs {
+		if selected(patterns, ref.Name) {
+			io.WriteString(h, ref.ID+" "+ref.Name+"\n")
+		}
+	}
+	return Fingerprint(hex.EncodeToString(h.Sum(nil)))
 }
 
 // withoutOwn drops the refs that are no part of a mirror's content.

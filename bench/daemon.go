@@ -96,8 +96,10 @@ func (b *bench) resident(pid int) float64 {
 }
 
 // git runs git with its output to a pipe that is read, and returns how much it was.
-func (b *bench) git(args ...string) int64 {
-	cmd := origin.Command(args...)
+func (b *bench) git(args ...string) int64 { return b.read(origin.Command(args...)) }
+
+// read runs a command and returns how much it prints.
+func (b *bench) read(cmd *exec.Cmd) int64 {
 	out, err := cmd.StdoutPipe()
 	b.check(err)
 	cmd.Stderr = os.Stderr

@@ -11,6 +11,7 @@ package main
 import (
 	"flag"
 	"fmt"
+
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,11 +54,21 @@ var measurements = []measurement{
 	{"POST one commit", postOneCommit},
 	{"POST at once", postAtOnce},
 	{"slaves", fanOut},
+	{"GET finished big", finishedBig},
+	{"GET finished small", finishedSmall},
+	{"GET 304", notModified},
 	{"GET first", firstGet},
+	{"GET first at once", firstAtOnce},
+	{"GET made ahead", madeAhead},
+	{"GET first zst", firstZstd},
+	{"readers", readers},
 	{"memory", memory},
 }
 
 func main() {
+	if len(os.Args) == 3 && servers[os.Args[1]] != nil {
+		os.Exit(serve(servers[os.Args[1]](os.Args[2])))
+	}
 	only := flag.String("run", "", "measure only what matches this regular expression")
 	n := flag.Int("n", 30, "how often to measure each")
 	url := flag.String("origin", "", "measure this origin instead of a generated one")

@@ -182,14 +182,14 @@ func TestMasterPassesOnWhatItWasTold(t *testing.T) {
 	r := newOrigin(t)
 	root := filepath.Dir(r.Dir)
 	server := origin.ServeHTTP(t, root)
-	server.User, server.Password = "jack", "s3cret/@:word"
+	server.Require("jack", "s3cret/@:word")
 	witness, slave := newOldSould(t, text(200, "")), start(t)
 	d := start(t, "master = true", slaves(witness.URL, slave.url), `timeout = "10s"`)
 	u, err := url.Parse(server.URL + "/origin.git")
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.User = url.UserPassword(server.User, server.Password)
+	u.User = url.UserPassword("jack", "s3cret/@:word")
 	d.pulled("m", r.Dir)
 	d.pulled("m", u.String(), "accept", "deletions", "move", r.Dir, "wait", "1h", "unknown", "field")
 	got := witness.forms[1]
@@ -209,9 +209,9 @@ func TestMasterPassesOnWhatItWasTold(t *testing.T) {
 	d.stop()
 	d.run()
 	d.get("/m").expect(t, 200, "X-State", "success", "X-Revision", r.Git("rev-parse", "main"))
-	server.Password = "another-word"
+	server.Require("jack", "another-word")
 	d.get("/m", "Cache-Control", "no-cache").expect(t, 200, "X-State", "failed")
-	u.User = url.UserPassword(server.User, server.Password)
+	u.User = url.UserPassword("jack", "another-word")
 	d.pulled("m", u.String())
 	d.get("/m", "Cache-Control", "no-cache").expect(t, 200, "X-State", "success")
 	if strings.Contains(d.log.String(), "another-word") || strings.Contains(d.log.String(), "s3cret") {
@@ -220,6 +220,7 @@ func TestMasterPassesOnWhatItWasTold(t *testing.T) {
 }
 
 func TestWait(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	r := origin.New(t, filepath.Join(root, "r.git"))
 	r.Commit("main", map[string]string{"f": "1"})

@@ -68,6 +68,7 @@ func (p *pusher) push() string {
 }
 
 func TestHookShowsThePusherWhatHappened(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("no curl on this machine")
 	}

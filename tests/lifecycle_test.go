@@ -336,6 +336,7 @@ func TestStorageOnALink(t *testing.T) {
 // TestSlowClients: who sends or takes in nothing does not hold a connection for
 // ever. The limits are minutes; here it is enough that they exist.
 func TestHalfARequest(t *testing.T) {
+	t.Parallel()
 	d := start(t)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
 	if err != nil {

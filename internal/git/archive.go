@@ -2,10 +2,12 @@ package git
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Neutral is a directory with empty repositories, through which the objects of
@@ -43,16 +45,61 @@ func (n Neutral) repo(idLength int) string {
 	return filepath.Join(n.dir, fmt.Sprintf("ids-of-%d", idLength))
 }
 
-// Archive writes a tar of a commit, which must be a full id. The same commit
-// gives the same bytes whatever the repository it is in. An error of w is
-// returned as it is.
-func (r Repo) Archive(ctx context.Context, neutral Neutral, commit string, w io.Writer) error {
-	return r.git.run(ctx, command{
-		name:   "archive",
-		dir:    neutral.repo(len(commit)),
-		global: []string{"--literal-pathspecs"},
-		args:   []string{"--format=tar", commit},
-		env:    []string{"GIT_OBJECT_DIRECTORY=" + filepath.Join(r.Dir, "objects")},
-		stdout: w,
+// Archive says what is to be archived.
+type Archive struct {
+	Commit string // a full id
+	Path   string // only this file or directory, literally; empty for all
+	Prefix string // put before every path; ends with a slash, or is empty
+
+	// Subst expands $Format:…$ in files with the attribute export-subst. The bytes
+	// then depend on the repository's refs and attributes, and on the time.
+	Subst bool
+
+	Patient bool // leave the CPU to others
+}
+
+// ErrNoPath is returned for a path that a commit does not have.
+var ErrNoPath = errors.New("no such path")
+
+// archiveMemory bounds what git allocates for one archive, in bytes: a tree of a
+// hundred kilobytes can make it use gigabytes before it writes anything.
+const archiveMemory = 2 << 30
+
+// Tar writes a tar. Without Subst, the same commit, path and prefix give the same
+// bytes whatever the repository. An error of w is returned as it is.
+func (r Repo) Tar(ctx context.Context, neutral Neutral, a Archive, w io.Writer) error {
+	c := command{
+		name:    "archive",
+		dir:     neutral.repo(len(a.Commit)),
+		global:  []string{"--literal-pathspecs"},
+		args:    []string{"--format=tar"},
+		env:     []string{"GIT_OBJECT_DIRECTORY=" + filepath.Join(r.Dir, "objects")},
+		stdout:  w,
+		memory:  archiveMemory,
+		patient: a.Patient,
+	}
+	if a.Subst {
+		c.dir, c.env = r.Dir, nil
+	}
+	if a.Prefix != "" {
+		c.args = append(c.args, "--prefix="+a.Prefix)
+	}
+	c.args = append(c.args, a.Commit)
+	if a.Path != "" {
+		c.args = append(c.args, "--", a.Path)
+	}
+	err := r.git.run(ctx, c)
+	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && strings.Contains(e.Stderr, "did not match any files") {
+		return fmt.Errorf("%w: %q", ErrNoPath, a.Path)
+	}
+	return err
+}
+
+// HasPath reports whether a commit has a file or directory at a path.
+func (r Repo) HasPath(ctx context.Context, commit, path string) (bool, error) {
+	out, err := r.git.output(ctx, command{
+		name: "ls-tree", dir: r.Dir, global: []string{"--literal-pathspecs"},
+		args: []string{"-z", "--full-tree", commit, "--", path},
 	})
+	return len(out) > 0, err
 }

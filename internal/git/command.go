@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -33,6 +34,8 @@ type command struct {
 	stdin    io.Reader
 	stdout   io.Writer
 	progress func(string) // told of each line of progress; nil for no progress
+	memory   uint64       // the most that it may allocate, in bytes; 0 for no limit
+	patient  bool         // leave the CPU to others
 }
 
 // output runs a command and returns what it prints.
@@ -48,26 +51,82 @@ func (g *Git) output(ctx context.Context, c command) ([]byte, error) {
 // run runs a command to its end. When ctx ends first, so do all its processes.
 // Every error is an [*Error], except one of c.stdout, which is returned as it is.
 func (g *Git) run(ctx context.Context, c command) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	cmd, stderr := g.prepare(ctx, c)
-	var out *faultWriter
-	if c.stdout != nil {
-		out = &faultWriter{w: c.stdout}
-		cmd.Stdout = out
-	}
-	err := g.start(cmd)
+	var writeErr error
+	err := g.start(cmd, c, func(out io.Reader) {
+		if writeErr = copyOut(c.stdout, out); writeErr != nil {
+			cancel(writeErr) // git itself would only see a broken pipe
+		}
+	})
 	if err == nil {
 		err = cmd.Wait()
 		// The leader is gone; what it left behind goes too.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
-	if out != nil && out.err != nil && ctx.Err() == nil {
-		return out.err
-	}
-	if err == nil {
+	switch {
+	case writeErr != nil:
+		return writeErr
+	case err == nil:
 		return nil
+	default:
+		return c.error(ctx, err, stderr.text())
 	}
-	return c.error(ctx, err, stderr.text())
 }
+
+// start starts the process of a command and passes its output, if anybody wants
+// it, to copy, which reads it to the end.
+func (g *Git) start(cmd *exec.Cmd, c command, copy func(io.Reader)) error {
+	var out, in *os.File
+	if c.stdout != nil {
+		var err error
+		if out, in, err = os.Pipe(); err != nil {
+			return err
+		}
+		defer out.Close()
+		enlarge(out)
+		cmd.Stdout = in
+	}
+	err := g.leash.start(cmd)
+	if in != nil {
+		in.Close()
+	}
+	if err != nil {
+		return err
+	}
+	if c.memory > 0 {
+		limitMemory(cmd.Process.Pid, c.memory)
+	}
+	if c.patient {
+		lowerPriority(cmd.Process.Pid)
+	}
+	if out != nil {
+		copy(out)
+	}
+	return nil
+}
+
+// copyOut copies in pieces that suit archives. An error of reading is the end: what
+// the command has to say about it, its status says.
+func copyOut(w io.Writer, r io.Reader) error {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := r.Read(*buf)
+		if n > 0 {
+			if _, err := w.Write((*buf)[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+// buffers are for copyOut: archives come many at a time and often.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
 
 // prepare builds the process of a command, in a group of its own that ends with
 // ctx: TERM, so that git removes its temporary files, and KILL for what remains,
@@ -98,13 +157,6 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 	}
 	cmd.WaitDelay = grace + time.Second
 	return cmd, stderr
-}
-
-func (g *Git) start(cmd *exec.Cmd) error {
-	if g.leash != nil {
-		return g.leash.start(cmd)
-	}
-	return cmd.Start()
 }
 
 // error explains why a command failed.
@@ -139,38 +191,4 @@ func (l *limitedWriter) Write(p []byte) (int, error) {
 		return 0, fmt.Errorf("git printed more than %d bytes", maxOutput)
 	}
 	return l.w.Write(p)
-}
-
-// faultWriter remembers why writing failed: git itself only sees a broken pipe.
-type faultWriter struct {
-	w   io.Writer
-	err error
-}
-
-func (f *faultWriter) Write(p []byte) (int, error) {
-	n, err := f.w.Write(p)
-	if err != nil {
-		f.err = err
-	}
-	return n, err
-}
-
-// ReadFrom copies with a buffer that suits archives better than io.Copy's.
-func (f *faultWriter) ReadFrom(r io.Reader) (total int64, err error) {
-	buf := make([]byte, 128<<10)
-	for {
-		n, rerr := r.Read(buf)
-		if n > 0 {
-			if _, err := f.Write(buf[:n]); err != nil {
-				return total, err
-			}
-			total += int64(n)
-		}
-		if rerr == io.EOF {
-			return total, nil
-		}
-		if rerr != nil {
-			return total, rerr
-		}
-	}
 }

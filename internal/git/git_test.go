@@ -214,7 +214,7 @@ func TestCredentials(t *testing.T) {
 	root := t.TempDir()
 	origin.New(t, filepath.Join(root, "r.git")).Commit("main", nil)
 	server := origin.ServeHTTP(t, root)
-	server.User, server.Password = "jack", "hunter2secret"
+	server.Require("jack", "hunter2secret")
 	g := New(Options{})
 	remote := Remote{URL: server.URL + "/r.git", User: "jack", Password: "hunter2secret"}
 	if _, err := g.List(t.Context(), remote); err != nil {
@@ -342,7 +342,7 @@ func TestArchiveDependsOnTheCommitAlone(t *testing.T) {
 	}
 	archive := func(r *origin.Repo, commit string) string {
 		var b strings.Builder
-		if err := New(Options{}).Repo(r.Dir).Archive(t.Context(), neutral, commit, &b); err != nil {
+		if err := New(Options{}).Repo(r.Dir).Tar(t.Context(), neutral, Archive{Commit: commit}, &b); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
@@ -483,11 +483,11 @@ func TestErrorOfASignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := errors.New("no room")
-	err = g.Repo(r.Dir).Archive(t.Context(), neutral, commit, failingWriter{full})
+	err = g.Repo(r.Dir).Tar(t.Context(), neutral, Archive{Commit: commit}, failingWriter{full})
 	if err != full {
 		t.Errorf("an error of the writer became %v", err)
 	}
-	err = g.Repo(r.Dir).Archive(t.Context(), neutral, strings.Repeat("1", 40), failingWriter{full})
+	err = g.Repo(r.Dir).Tar(t.Context(), neutral, Archive{Commit: strings.Repeat("1", 40)}, failingWriter{full})
 	var e *Error
 	if !errors.As(err, &e) || e.ExitCode != 128 || !strings.Contains(e.Stderr, "fatal:") {
 		t.Errorf("a missing commit: %#v", err)

@@ -79,8 +79,11 @@ func killHolders(f *os.File) error {
 	return nil
 }
 
-// start starts a child that holds the leash.
+// start starts a child that holds the leash. Without a leash, it just starts.
 func (l *Leash) start(cmd *exec.Cmd) error {
+	if l == nil {
+		return cmd.Start()
+	}
 	l.fork.RLock()
 	defer l.fork.RUnlock()
 	if l.gone {

@@ -46,6 +46,12 @@ func (r *Repo) Git(args ...string) string {
 	return run(r.t, nil, "git", append([]string{"--git-dir=" + r.Dir}, args...)...)
 }
 
+// GitIn is Git with that text on its standard input.
+func (r *Repo) GitIn(stdin string, args ...string) string {
+	r.t.Helper()
+	return run(r.t, strings.NewReader(stdin), "git", append([]string{"--git-dir=" + r.Dir}, args...)...)
+}
+
 // Commit adds a commit with these files to a branch, which begins with it if it
 // does not exist, and returns the commit's id.
 func (r *Repo) Commit(branch string, files map[string]string) string {

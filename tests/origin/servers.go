@@ -21,12 +21,12 @@ import (
 // HTTP serves all repositories below a directory over git's smart HTTP, through
 // git http-backend.
 type HTTP struct {
-	URL            string // of the directory, without a slash at the end
-	User, Password string // required of clients, if not empty
-	Lists          atomic.Int64
-	Fetches        atomic.Int64
-	server         *httptest.Server
-	before         atomic.Pointer[func(*http.Request)]
+	URL     string       // of the directory, without a slash at the end
+	Lists   atomic.Int64 // how often refs were asked for
+	Fetches atomic.Int64 // how many requests for objects there were
+	server  *httptest.Server
+	before  atomic.Pointer[func(*http.Request)]
+	login   atomic.Pointer[[2]string]
 }
 
 // ServeHTTP starts such a server.
@@ -59,6 +59,9 @@ func ServeHTTPS(t T, root string) (h *HTTP, caFile string) {
 // Before sets what is done at the beginning of each request.
 func (h *HTTP) Before(f func(*http.Request)) { h.before.Store(&f) }
 
+// Require lets only clients in that have this user name and password.
+func (h *HTTP) Require(user, password string) { h.login.Store(&[2]string{user, password}) }
+
 // Close takes the server away.
 func (h *HTTP) Close() {
 	h.server.CloseClientConnections()
@@ -79,9 +82,8 @@ func (h *HTTP) handler(t T, root string) http.Handler {
 		if f := h.before.Load(); f != nil {
 			(*f)(r)
 		}
-		if h.User != "" {
-			user, password, _ := r.BasicAuth()
-			if user != h.User || password != h.Password {
+		if login := h.login.Load(); login != nil {
+			if user, password, _ := r.BasicAuth(); user != login[0] || password != login[1] {
 				w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
 				http.Error(w, "who are you?", http.StatusUnauthorized)
 				return

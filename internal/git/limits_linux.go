@@ -1,0 +1,27 @@
+package git
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// bigPipe is how much a pipe holds between git and us, in bytes: the more, the
+// less often one waits for the other.
+const bigPipe = 1 << 20
+
+func enlarge(pipe *os.File) {
+	if conn, err := pipe.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, bigPipe) })
+	}
+}
+
+// limitMemory bounds what a process allocates, in bytes.
+func limitMemory(pid int, bytes uint64) {
+	_ = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: bytes, Max: bytes}, nil)
+}
+
+// niceness is how much a patient process leaves to others (setpriority(2)).
+const niceness = 10
+
+func lowerPriority(pid int) { _ = unix.Setpriority(unix.PRIO_PGRP, pid, niceness) }

@@ -1,0 +1,177 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+)
+
+// Reader reads one file of a cache from its beginning, while it grows or
+// afterwards. It must be closed, and used by one goroutine at a time.
+type Reader struct {
+	cache  *Cache
+	entry  *entry
+	file   *os.File // what CopyNext reads: the producer's, or opened
+	opened *os.File // what Open has returned
+	offset int64
+	closed bool
+}
+
+// Finished reports whether the file is complete.
+func (r *Reader) Finished() bool {
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	return r.entry.done && r.entry.err == nil
+}
+
+// Next waits until there is something to read behind what was read, and returns
+// how much. It returns io.EOF at the end of a complete file, the producer's error
+// if it failed, and the cause of ctx's end if that comes first.
+func (r *Reader) Next(ctx context.Context) (int64, error) {
+	for {
+		r.cache.mu.Lock()
+		e := r.entry
+		size, done, err, changed := e.size, e.done, e.err, e.changed
+		r.cache.mu.Unlock()
+		switch {
+		case size > r.offset:
+			return size - r.offset, nil
+		case done && err != nil:
+			return 0, err
+		case done:
+			return 0, io.EOF
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// CopyNext writes what there is to read to w, waiting for it if need be, and
+// returns how much it was and the errors of Next or of w. At most limit bytes
+// are written.
+func (r *Reader) CopyNext(ctx context.Context, w io.Writer, limit int64) (int64, error) {
+	n, err := r.Next(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.attach(); err != nil {
+		return 0, err
+	}
+	return r.copy(w, min(n, limit))
+}
+
+// buffers are for copy. Slow readers hold theirs for long: they must not be large.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 128<<10); return &b }}
+
+// copy writes n bytes that are there.
+func (r *Reader) copy(w io.Writer, n int64) (copied int64, err error) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for copied < n {
+		piece := (*buf)[:min(int64(len(*buf)), n-copied)]
+		if _, err := r.file.ReadAt(piece, r.offset); err != nil {
+			return copied, err
+		}
+		m, err := w.Write(piece)
+		r.offset += int64(m)
+		copied += int64(m)
+		if err != nil {
+			return copied, err
+		}
+	}
+	return copied, nil
+}
+
+// attach sees to it that there is a file to read from. That of the producer is
+// shared and stays open as long as it has readers; if they all had gone before,
+// the file is opened again.
+func (r *Reader) attach() (err error) {
+	if r.file != nil {
+		return nil
+	}
+	r.cache.mu.Lock()
+	r.file = r.entry.file
+	r.cache.mu.Unlock()
+	if r.file == nil {
+		r.file, err = r.Open()
+	}
+	return err
+}
+
+// Wait waits until the file is complete, and returns nil then. Else it returns
+// the producer's error or the cause of ctx's end.
+func (r *Reader) Wait(ctx context.Context) error {
+	for {
+		r.cache.mu.Lock()
+		e := r.entry
+		done, err, changed := e.done, e.err, e.changed
+		r.cache.mu.Unlock()
+		if done {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Open returns a complete file by itself, for those who want to seek in it or let
+// the kernel send it. Its position is anywhere. It belongs to the reader, and is
+// closed with it, or kept open for the next one. If somebody has removed the file, the
+// error is fs.ErrNotExist, and the next Get makes it anew.
+func (r *Reader) Open() (*os.File, error) {
+	if r.opened != nil {
+		return r.opened, nil
+	}
+	c, e := r.cache, r.entry
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(e.open); n > 0 {
+		r.opened, e.open = e.open[n-1], e.open[:n-1]
+		c.open--
+		return r.opened, nil
+	}
+	f, err := os.Open(e.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		c.forget(e) // somebody has removed it: the next one makes it again
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.opened = f
+	return f, nil
+}
+
+// Close says that the file is not read any more. If nobody else reads it and it
+// is not complete, its producer is stopped and the file removed.
+func (r *Reader) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	c, e := r.cache, r.entry
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.opened != nil {
+		c.putBack(e, r.opened)
+	}
+	e.readers--
+	if e.readers > 0 {
+		return nil
+	}
+	if !e.done {
+		c.forget(e) // whoever comes now begins anew
+		e.stop(errAbandoned)
+	}
+	c.release(e)
+	c.shrink()
+	return nil
+}

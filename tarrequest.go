@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// tarRequest is what a client asks of a mirror's content.
+type tarRequest struct {
+	name     Name
+	want     wanted
+	contains string // a full commit id, or empty
+}
+
+// wanted is which content in which form.
+type wanted struct {
+	ref    string // empty for the default branch
+	format *format
+	path   string // empty for all
+	prefix string // ends with a slash, or is empty
+}
+
+// maxPath bounds the parameters path and prefix, in bytes.
+const maxPath = 4096
+
+// parseTar reads the path and the query of a GET.
+func parseTar(u *url.URL) (req tarRequest, err error) {
+	if req.name, err = ParseName(u.Path); err != nil {
+		return req, err
+	}
+	req.want.format = &formats[0]
+	if u.RawQuery == "" {
+		return req, nil
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return req, fmt.Errorf("the query is malformed: %w", err)
+	}
+	for key, values := range query {
+		if len(values) > 1 {
+			return req, fmt.Errorf("the parameter %.40q is given %d times", key, len(values))
+		}
+		if err := req.set(key, values[0]); err != nil {
+			return req, err
+		}
+	}
+	return req, nil
+}
+
+// set takes in one parameter.
+func (req *tarRequest) set(key, value string) (err error) {
+	switch key {
+	case "ref":
+		if !legalRef(value) {
+			return fmt.Errorf("ref=%.100q is neither a commit id nor a legal name of a branch or tag", value)
+		}
+		req.want.ref = value
+	case "contains":
+		if !git.IsID(value) {
+			return fmt.Errorf("contains=%.100q is no full commit id", value)
+		}
+		req.contains = value
+	case "format":
+		if req.want.format = findFormat(value); req.want.format == nil {
+			return fmt.Errorf("format=%.40q is unknown; there are tar, tar.gz, tar.zst and zip", value)
+		}
+	case "path":
+		if req.want.path, err = cleanPath(value); err != nil {
+			return fmt.Errorf("path=%.100q: %w", value, err)
+		}
+	case "prefix":
+		if req.want.prefix, err = cleanPath(value); err != nil {
+			return fmt.Errorf("prefix=%.100q: %w", value, err)
+		}
+		req.want.prefix += "/"
+	default:
+		return fmt.Errorf("the parameter %.40q is unknown; there are ref, format, path, prefix and contains", key)
+	}
+	return nil
+}
+
+// cleanPath checks a path inside an archive: relative, without steps that lead
+// elsewhere. A slash at the end is dropped.
+func cleanPath(path string) (string, error) {
+	path = strings.TrimSuffix(path, "/")
+	switch {
+	case path == "":
+		return "", errors.New("it is empty")
+	case len(path) > maxPath:
+		return "", fmt.Errorf("it has more than %d bytes", maxPath)
+	case path[0] == '/':
+		return "", errors.New("it is absolute")
+	case path[0] == '-':
+		return "", errors.New("it begins with a dash")
+	case strings.ContainsFunc(path, isControl):
+		return "", errors.New("it contains a control character")
+	}
+	for c := range strings.SplitSeq(path, "/") {
+		if c == "" || c == "." || c == ".." {
+			return "", fmt.Errorf("it has a component %q", c)
+		}
+	}
+	return path, nil
+}
+
+// legalRef reports whether a client's word may name a branch, a tag or a ref.
+func legalRef(ref string) bool {
+	return !strings.HasPrefix(ref, "-") && git.IsRefName("refs/heads/"+ref)
+}
+
+// wantsFresh reports whether the client asks that nothing stored be used.
+func wantsFresh(h http.Header) bool {
+	for _, value := range h["Cache-Control"] {
+		for directive := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// precondition evaluates what a client knows already (RFC 9110, section 13): the
+// status to answer with instead of the content, or 0.
+func precondition(h http.Header, etag string) int {
+	if tags := h["If-Match"]; len(tags) > 0 && !matches(tags, etag, false) {
+		return http.StatusPreconditionFailed
+	}
+	if tags := h["If-None-Match"]; len(tags) > 0 && matches(tags, etag, true) {
+		return http.StatusNotModified
+	}
+	return 0
+}
+
+// matches reports whether an ETag is in a list. Weak comparison ignores what makes
+// a tag weak, strong comparison refuses it.
+func matches(lists []string, etag string, weakly bool) bool {
+	if !weakly && strings.HasPrefix(etag, "W/") {
+		return false
+	}
+	for _, list := range lists {
+		for tag := range strings.SplitSeq(list, ",") { // our own tags have no comma
+			tag = strings.TrimSpace(tag)
+			if tag == "*" || tag == etag || weakly && strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(etag, "W/") {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,477 @@
+package tests
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/reconquest/sould/tests/origin"
+)
+
+// bigOrigin makes a repository whose archive has some megabytes.
+func bigOrigin(t *testing.T, megabytes int) *origin.Repo {
+	t.Helper()
+	r := origin.New(t, filepath.Join(t.TempDir(), "big.git"))
+	files := map[string]string{"README": "x", "dir/a.txt": "a", "dir/b*.txt": "b", "dir/sub/c": "c", ":!x": "odd"}
+	state := uint32(1)
+	for i := range megabytes {
+		b := make([]byte, 1<<20)
+		for j := range b {
+			state = state*1664525 + 1013904223
+			b[j] = "0123456789abcdef"[state>>28]
+		}
+		files[fmt.Sprintf("big/%03d", i)] = string(b)
+	}
+	r.Commit("main", files)
+	return r
+}
+
+func TestFormats(t *testing.T) {
+	r := bigOrigin(t, 2)
+	d := start(t)
+	d.pulled("a/name", r.Dir)
+	want := d.get("/a/name").files(t)
+	for format, list := range map[string][]string{
+		"tar.gz": {"tar", "-tzf"}, "tar.zst": {"tar", "--zstd", "-tf"}, "zip": {"unzip", "-Z1"},
+	} {
+		a := d.get("/a/name?format="+format).expect(t, 200, "Content-Disposition", `attachment; filename="name.`+format+`"`)
+		if format == "tar.gz" {
+			a.expect(t, 200, "Content-Type", "application/gzip", "Content-Encoding", "")
+		}
+		if _, err := exec.LookPath(list[0]); err != nil || list[1] == "--zstd" && exec.Command("zstd", "-V").Run() != nil {
+			t.Logf("no program to list a %s on this machine", format)
+			continue
+		}
+		path := filepath.Join(t.TempDir(), "archive")
+		if err := os.WriteFile(path, a.body, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(list[0], append(list[1:], path)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		for name := range want {
+			if !strings.Contains("\n"+string(out), "\n"+name+"\n") {
+				t.Errorf("%s: no %s in\n%s", format, name, out)
+			}
+		}
+	}
+}
+
+func TestPathAndPrefix(t *testing.T) {
+	r := bigOrigin(t, 0)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	for query, want := range map[string]string{
+		"?path=dir":                          "dir/a.txt dir/b*.txt dir/sub/c",
+		"?path=dir/":                         "dir/a.txt dir/b*.txt dir/sub/c",
+		"?path=dir/a.txt":                    "dir/a.txt",
+		"?path=dir/b*.txt":                   "dir/b*.txt", // not a pattern
+		"?path=:!x":                          ":!x",
+		"?path=dir/sub&prefix=pre-1.0":       "pre-1.0/dir/sub/c",
+		"?path=dir/sub&prefix=pre/fix/":      "pre/fix/dir/sub/c",
+		"?path=README&prefix=--output%3D/x/": "",
+	} {
+		a := d.get("/m" + query)
+		if want == "" {
+			a.expect(t, 400)
+			continue
+		}
+		var names []string
+		for name := range a.files(t) {
+			names = append(names, name)
+		}
+		if got := sorted(names); got != want {
+			t.Errorf("%s holds %s, want %s", query, got, want)
+		}
+	}
+	for _, query := range []string{"?path=none", "?path=dir/*.txt", "?path=dir/a.txt/x", "?path=README&path=", "?path=*"} {
+		a := d.get("/m" + query)
+		if a.StatusCode != 404 && a.StatusCode != 400 {
+			t.Errorf("%s: %s", query, a.Status)
+		}
+	}
+	d.get("/m?path=none").expect(t, 404, "Etag", "", "Content-Disposition", "").contains(t, "no such path", "none")
+	d.do("HEAD", "/m?path=none", nil).expect(t, 404)
+	d.do("HEAD", "/m?path=dir", nil).expect(t, 200)
+}
+
+func sorted(names []string) string {
+	slices.Sort(names)
+	return strings.Join(names, " ")
+}
+
+// TestResumeFromAnotherServer fetches half an archive from one server and the rest
+// from another, as curl -C - does when the first has gone.
+func TestResumeFromAnotherServer(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl on this machine")
+	}
+	r := bigOrigin(t, 4)
+	a, b := start(t), start(t)
+	a.pulled("m", r.Dir)
+	b.pulled("m", r.Dir)
+	for _, format := range []string{"tar", "tar.gz", "tar.zst", "zip"} {
+		whole := a.get("/m?format=" + format)
+		path := filepath.Join(t.TempDir(), "archive")
+		if err := os.WriteFile(path, whole.body[:len(whole.body)/2], 0o644); err != nil {
+			t.Fatal(err)
+		}
+		// The other server has not made it yet.
+		if out, err := exec.Command("curl", "-sS", "-f", "-C", "-", "-o", path, b.url+"/m?format="+format).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", format, err, out)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || !bytes.Equal(got, whole.body) {
+			t.Errorf("%s: %d bytes of %d, and they differ, %v", format, len(got), len(whole.body), err)
+		}
+		if other := b.get("/m?format=" + format); other.Header.Get("Etag") != whole.Header.Get("Etag") || other.Header.Get("Etag") == "" {
+			t.Errorf("%s: ETags %s and %s", format, whole.Header.Get("Etag"), other.Header.Get("Etag"))
+		}
+	}
+}
+
+func TestConditionsAndRanges(t *testing.T) {
+	r := bigOrigin(t, 1)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	head := d.do("HEAD", "/m", nil).expect(t, 200, "Content-Length", "", "Accept-Ranges", "")
+	tag := head.Header.Get("Etag")
+	d.get("/m", "If-None-Match", tag).expect(t, 304, "Etag", tag, "X-State", "success", "Cache-Control", "no-cache")
+	part := d.get("/m", "Range", "bytes=100-199").expect(t, 206, "Etag", tag, "Content-Length", "100")
+	whole := d.get("/m").expect(t, 200, "Etag", tag, "Accept-Ranges", "bytes", "Cache-Control", "no-cache")
+	if !bytes.Equal(part.body, whole.body[100:200]) || whole.Header.Get("Content-Length") != strconv.Itoa(len(whole.body)) {
+		t.Errorf("a part of %d bytes, the whole of %d (%s)", len(part.body), len(whole.body), whole.Header.Get("Content-Length"))
+	}
+	d.do("HEAD", "/m", nil).expect(t, 200, "Content-Length", strconv.Itoa(len(whole.body)), "Etag", tag)
+	d.get("/m", "Range", "bytes=-10").expect(t, 206, "Content-Length", "10")
+	d.get("/m", "Range", "bytes=0-0,5-6").expect(t, 206)
+	d.get("/m", "Range", fmt.Sprintf("bytes=%d-", len(whole.body))).expect(t, 416, "Content-Range", fmt.Sprintf("bytes */%d", len(whole.body)))
+	d.get("/m", "Range", "bytes=x").expect(t, 416)
+	d.get("/m", "Range", "bytes=0-9", "If-Range", tag).expect(t, 206)
+	d.get("/m", "Range", "bytes=0-9", "If-Range", `"other"`).expect(t, 200)
+	d.get("/m", "If-Match", `"other"`).expect(t, 412)
+	d.get("/m", "If-None-Match", `"other", `+tag).expect(t, 304)
+	d.get("/m?ref="+r.Git("rev-parse", "main")).expect(t, 200, "Etag", tag, "Cache-Control", "public, max-age=31536000, immutable")
+	d.get("/m?ref=main").expect(t, 200, "Etag", tag, "Cache-Control", "no-cache")
+	if other := d.get("/m?format=zip").Header.Get("Etag"); other == tag {
+		t.Error("tar and zip have one ETag")
+	}
+	second := r.Commit("main", map[string]string{"README": "2"})
+	d.pulled("m", r.Dir)
+	d.get("/m", "If-None-Match", tag).expect(t, 200, "X-Revision", second)
+}
+
+// TestTheSameBytesWithAnyGit has a canary for the tar that git makes: if it
+// changes, servers with different versions of git do not agree any more.
+func TestTheSameBytesWithAnyGit(t *testing.T) {
+	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
+	r.Commit("main", map[string]string{"dir/file": "text\n", strings.Repeat("long/", 40) + "name": "x", "ü": ""})
+	d := start(t)
+	d.pulled("m", r.Dir)
+	sum := sha256.Sum256(d.get("/m").body)
+	if got := hex.EncodeToString(sum[:6]); got != "43de50807c8e" {
+		out, _ := exec.Command("git", "--version").Output()
+		t.Errorf("the tar of %shas the digest %s", out, got)
+	}
+}
+
+func TestExportSubst(t *testing.T) {
+	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
+	commit := r.Commit("main", map[string]string{".gitattributes": "version export-subst\n", "version": "$Format:%H %d$"})
+	d := start(t)
+	d.pulled("m", r.Dir)
+	if got := d.get("/m").files(t)["version"]; got != "$Format:%H %d$" {
+		t.Errorf("expanded to %q without being told", got)
+	}
+	d.reload("export_subst = true")
+	a := d.get("/m").expect(t, 200, "Accept-Ranges", "none")
+	if got := a.files(t)["version"]; !strings.HasPrefix(got, commit) {
+		t.Errorf("expanded to %q", got)
+	}
+	tag := a.Header.Get("Etag")
+	if !strings.HasPrefix(tag, `W/"`) {
+		t.Errorf("the ETag is %s", tag)
+	}
+	d.get("/m", "Range", "bytes=0-9").expect(t, 200, "Accept-Ranges", "none")
+	d.get("/m", "If-None-Match", tag).expect(t, 304)
+	// The bytes depend on tags as well.
+	r.Git("tag", "v1.0")
+	d.pulled("m", r.Dir)
+	if got := d.get("/m", "If-None-Match", tag).expect(t, 200).files(t)["version"]; !strings.Contains(got, "v1.0") {
+		t.Errorf("expanded to %q", got)
+	}
+}
+
+func TestNoProcessForWhatIsWarm(t *testing.T) {
+	r := bigOrigin(t, 1)
+	r.Git("tag", "-a", "-m", "m", "v1", "main")
+	main := r.Git("rev-parse", "main")
+	d := prepare(t)
+	calls := d.countGit()
+	d.run()
+	d.pulled("m", r.Dir)
+	queries := []string{"", "?ref=main", "?ref=v1", "?ref=" + main, "?format=zip", "?path=dir&prefix=p/", "?contains=" + main}
+	for _, q := range queries {
+		d.get("/m"+q).expect(t, 200)
+	}
+	before := calls()
+	for _, q := range queries {
+		a := d.get("/m"+q).expect(t, 200)
+		d.do("HEAD", "/m"+q, nil).expect(t, 200)
+		d.get("/m"+q, "If-None-Match", a.Header.Get("Etag")).expect(t, 304)
+		d.get("/m"+q, "Range", "bytes=0-9").expect(t, 206)
+	}
+	if n := calls() - before; n != 0 {
+		t.Errorf("git was started %d times", n)
+	}
+	// A 304 and a HEAD of what was never made start none either.
+	tag := d.do("HEAD", "/m?format=tar.zst", nil).expect(t, 200).Header.Get("Etag")
+	d.get("/m?format=tar.zst", "If-None-Match", tag).expect(t, 304)
+	if n := calls() - before; n != 0 {
+		t.Errorf("git was started %d times for what is not wanted", n)
+	}
+
+	// What is finished is found again after a restart; the first GET pulls.
+	d.stop()
+	d.run()
+	d.get("/m").expect(t, 200)
+	before = calls()
+	d.get("/m?format=zip").expect(t, 200)
+	d.get("/m?path=dir&prefix=p/").expect(t, 200)
+	if n := calls() - before; n != 0 {
+		t.Errorf("git was started %d times after a restart", n)
+	}
+}
+
+func TestOneProcessForManyClients(t *testing.T) {
+	r := bigOrigin(t, 8)
+	d := prepare(t)
+	calls := d.countGit()
+	d.run()
+	d.pulled("m", r.Dir)
+	before := calls()
+	bodies := make([][]byte, 16)
+	var clients sync.WaitGroup
+	for i := range bodies {
+		clients.Go(func() { bodies[i] = d.get("/m").expect(t, 200).body })
+	}
+	clients.Wait()
+	for _, b := range bodies {
+		if !bytes.Equal(b, bodies[0]) || len(b) < 8<<20 {
+			t.Errorf("%d and %d bytes", len(b), len(bodies[0]))
+		}
+	}
+	if n := calls() - before; n != 1 {
+		t.Errorf("git was started %d times", n)
+	}
+}
+
+func TestMadeAhead(t *testing.T) {
+	r := bigOrigin(t, 1)
+	r.Commit("dev", map[string]string{"x": "1"})
+	d := prepare(t)
+	calls := d.countGit()
+	d.run()
+	d.pulled("m", r.Dir)
+	asked := []string{"", "?format=tar.gz&prefix=p", "?ref=dev"}
+	for _, q := range asked {
+		d.get("/m"+q).expect(t, 200)
+	}
+	d.get("/m?path=none").expect(t, 404)
+	cached := func() int { // that are finished
+		return strings.Count(regexp.MustCompile(`.*\.part\n`).ReplaceAllString(tree(t, filepath.Join(d.storage, ".sould", "cache")), ""), "\n") - 1
+	}
+	eventually(t, "three finished archives", func() bool { return cached() == 3 })
+	tip := r.Commit("main", map[string]string{"x": "2"})
+	d.pulled("m", r.Dir)
+	eventually(t, "two archives made ahead", func() bool { return cached() == 5 })
+	before := calls()
+	for _, q := range asked[:2] {
+		d.get("/m"+q).expect(t, 200, "X-Revision", tip)
+	}
+	if n := calls() - before; n != 0 {
+		t.Errorf("git was started %d times", n)
+	}
+	if strings.Contains(d.log.String(), "ahead") {
+		t.Errorf("something went wrong:\n%s", d.log)
+	}
+}
+
+func TestLimitsOfAnArchive(t *testing.T) {
+	r := bigOrigin(t, 2)
+	d := start(t, `archive_limit = "1MiB"`, `retry = "1ms"`)
+	d.pulled("m", r.Dir)
+	for _, format := range []string{"tar", "tar.gz", "tar.zst", "zip"} {
+		a, err := d.try("GET", "/m?format="+format, nil)
+		if err == nil && a.err == nil && a.StatusCode != 500 {
+			t.Errorf("%s: an archive over the limit: %s, %d bytes, as if it were whole", format, a.Status, len(a.body))
+		}
+	}
+	d.get("/m?path=dir").expect(t, 200)
+	d.wait(`it is larger than 1MiB \(archive_limit\)`)
+	if cache := tree(t, filepath.Join(d.storage, ".sould", "cache")); strings.Count(cache, "\n") != 2 {
+		t.Errorf("the cache holds\n%s", cache)
+	}
+	d.reload(`archive_timeout = "1ms"`, `retry = "1ms"`)
+	if a, err := d.try("GET", "/m", nil); err == nil && a.err == nil && a.StatusCode != 500 {
+		t.Errorf("an archive over the time: %s", a.Status)
+	}
+	d.reload()
+	d.get("/m").expect(t, 200)
+}
+
+// TestTreesThatBreakGit: a commit of a few kilobytes whose archive would have
+// billions of files, and one with 30,000 directories in each other.
+func TestTreesThatBreakGit(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	blob := r.Git("rev-parse", "main:file")
+	bomb := blob
+	mode, kind := "100644", "blob"
+	for range 10 {
+		var tree strings.Builder
+		for i := range 10 {
+			fmt.Fprintf(&tree, "%s %s %s\tf%d\n", mode, kind, bomb, i)
+		}
+		bomb = r.GitIn(tree.String(), "mktree")
+		mode, kind = "040000", "tree"
+	}
+	r.Git("update-ref", "refs/heads/bomb", r.Git("commit-tree", "-m", "m", bomb))
+	var stream strings.Builder
+	fmt.Fprintf(&stream, "commit refs/heads/deep\ncommitter T <t@e> 1 +0000\ndata 1\nx\nM 100644 %s %sf\n", blob, strings.Repeat("d/", 30_000))
+	r.Import(stream.String())
+
+	d := start(t, `archive_timeout = "3s"`, `archive_limit = "8MiB"`)
+	d.pulled("m", r.Dir)
+	a, err := d.try("GET", "/m?ref=bomb", nil)
+	if err == nil && a.err == nil && a.StatusCode != 500 {
+		t.Errorf("the bomb: %s, %d bytes, %v", a.Status, len(a.body), a.err)
+	}
+	if a := d.get("/m?ref=deep"); a.StatusCode != 200 || a.err != nil { // a git that can do it is welcome
+		a.expect(t, 500).contains(t, "git archive died: segmentation fault")
+	}
+	d.get("/m").expect(t, 200)
+}
+
+// TestStalledReaders has readers that take in nothing, while others read.
+func TestStalledReaders(t *testing.T) {
+	r := bigOrigin(t, 8)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	for range 20 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "GET /m HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	whole := d.get("/m").expect(t, 200)
+	if again := d.get("/m").expect(t, 200); !bytes.Equal(again.body, whole.body) || len(whole.body) < 8<<20 {
+		t.Errorf("%d and %d bytes", len(whole.body), len(again.body))
+	}
+}
+
+// TestAClientThatLeavesStopsItsArchive: nobody else wants it.
+func TestAClientThatLeavesStopsItsArchive(t *testing.T) {
+	r := bigOrigin(t, 64)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	request, err := http.NewRequest("GET", d.url+"/m?format=tar.gz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(response.Body, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	eventually(t, "an empty cache", func() bool {
+		return strings.Count(tree(t, filepath.Join(d.storage, ".sould", "cache")), "\n") == 1
+	})
+	d.get("/m?path=dir").expect(t, 200)
+}
+
+// TestFullDisk fills a small file system up.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("can't mount a small file system here: %s", out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
+	r := bigOrigin(t, 6) // its objects are half of that, its archive all of it
+	d := prepare(t)
+	d.storage = filepath.Join(dir, "storage")
+	d.configure()
+	d.run()
+	d.pulled("m", r.Dir)
+	small := d.get("/m?path=dir").expect(t, 200)
+	// There is room for one, then for no more: older ones make room.
+	whole := d.get("/m").expect(t, 200)
+	filler := filepath.Join(dir, "filler")
+	fill(t, filler)
+	for _, format := range []string{"tar", "tar.gz", "tar.zst", "zip"} {
+		a, err := d.try("GET", "/m?prefix=x&format="+format, nil)
+		if err != nil || a.err != nil {
+			continue // broken off: the client knows
+		}
+		if a.StatusCode != 200 || len(a.body) < 1<<20 {
+			t.Errorf("%s on a full disk: %s\n%.500s", format, a.Status, a.text())
+		}
+	}
+	if a := d.get("/m?prefix=y").expect(t, 200); len(a.body) < len(whole.body) || a.err != nil {
+		t.Errorf("directly: %d bytes, %v", len(a.body), a.err)
+	}
+	if a := d.get("/m?path=dir").expect(t, 200); !bytes.Equal(a.body, small.body) {
+		t.Error("another archive has changed")
+	}
+	// A pull fails with the reason and changes nothing.
+	before := refs(t, d.mirror("m"))
+	r.Commit("main", map[string]string{"new": strings.Repeat("x", 1<<20) + fmt.Sprint(time.Now())})
+	if a := d.post("m", r.Dir); a.StatusCode != 500 && a.StatusCode != 200 {
+		t.Errorf("a pull on a full disk: %s\n%s", a.Status, a.text())
+	} else if a.StatusCode == 500 && refs(t, d.mirror("m")) != before {
+		t.Error("a failed pull has changed refs")
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	d.pulled("m", r.Dir)
+	d.get("/m?prefix=z").expect(t, 200, "X-Revision", r.Git("rev-parse", "main"))
+	d.fsck("m")
+}
+
+// fill makes a file as large as the disk allows.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{1 << 20, 4096} {
+		for {
+			if _, err := f.Write(make([]byte, size)); err != nil {
+				break
+			}
+		}
+	}
+}
