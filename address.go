@@ -31,7 +31,13 @@ func ParseAddress(raw string) (Address, error) {
 	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
 		return Address{}, fmt.Errorf("%q has a path; a sould server is the root of its address", raw)
 	}
-	return Address{name: raw, url: u.Scheme + "://" + u.Host}, nil
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); port == defaultPorts[u.Scheme] {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return Address{name: raw, url: u.Scheme + "://" + host}, nil
 }
+
+func (a Address) same(b Address) bool { return a.url == b.url }
 
 func (a Address) String() string { return a.name }

@@ -37,15 +37,15 @@ func newAhead(archives *Archives, log *slog.Logger) *ahead {
 func (a *ahead) pulled(set *settings, m *Mirror, before, after *Snapshot) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, want := range m.remembered() {
-		id, _, branch, err := after.Resolve(want.ref)
-		if err != nil || !branch {
-			continue // a tag or a commit stays what it is
+	moved := func(want wanted) bool {
+		now, _, branch, err := after.Resolve(want.ref)
+		old, _, _, oldErr := before.Resolve(want.ref)
+		return err == nil && branch && (oldErr != nil || old != now)
+	}
+	for _, want := range m.recall(moved) {
+		if len(a.jobs) < maxJobs {
+			a.jobs = append(a.jobs, aheadJob{set, m, after, want})
 		}
-		if old, _, _, err := before.Resolve(want.ref); err == nil && old == id || len(a.jobs) >= maxJobs {
-			continue
-		}
-		a.jobs = append(a.jobs, aheadJob{set, m, after, want})
 	}
 	select {
 	case a.more <- struct{}{}:
@@ -118,12 +118,17 @@ func (m *Mirror) remember(want wanted) {
 	m.wanted[want] = now
 }
 
-// remembered is what clients have asked for of late.
-func (m *Mirror) remembered() []wanted {
+// recall returns what clients have asked for of late and is now another revision, and
+// forgets it: what nobody asks for again is not made ahead again.
+func (m *Mirror) recall(moved func(wanted) bool) []wanted {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []wanted
 	for want, at := range m.wanted {
+		if !moved(want) {
+			continue
+		}
+		delete(m.wanted, want)
 		if time.Since(at) < rememberFor {
 			all = append(all, want)
 		}

@@ -33,12 +33,20 @@ func (a archive) words() string {
 // etag is the same for the same bytes, on every server. It is weak where the bytes
 // depend on more than can be told.
 func (a archive) etag() string {
-	sum := sha256.Sum256([]byte(a.words()))
-	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
-	if a.subst != "" {
-		return "W/" + tag
+	plain := a.commit + "." + a.format.name + "-" + encoding
+	switch {
+	case a.subst != "":
+		return `W/"` + plain + "-" + shortDigest(a.words()) + `"`
+	case a.path != "" || a.prefix != "":
+		return `"` + plain + "-" + shortDigest(a.words()) + `"`
+	default:
+		return `"` + plain + `"`
 	}
-	return tag
+}
+
+func shortDigest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:16])
 }
 
 // Archives makes archives, each once, and keeps them.

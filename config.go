@@ -158,7 +158,13 @@ func (c *Config) parse(file, text string) error {
 
 	var wrong []*configError
 	report := func(key string, err error) {
-		wrong = append(wrong, &configError{file, keyLine(text, key), key, err})
+		all := []error{err}
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			all = joined.Unwrap()
+		}
+		for _, err := range all {
+			wrong = append(wrong, &configError{file, keyLine(text, key), key, err})
+		}
 	}
 	for name, value := range values {
 		i := slices.IndexFunc(configKeys, func(k configKey) bool { return k.name == name })
@@ -168,11 +174,14 @@ func (c *Config) parse(file, text string) error {
 			report(name, err)
 		}
 	}
-	if c.ListTimeout > c.FetchTimeout && values["list_timeout"] != nil {
-		report("list_timeout", fmt.Errorf("%s is longer than fetch_timeout (%s)", c.ListTimeout, c.FetchTimeout))
+	if c.ListTimeout > c.FetchTimeout {
+		if values["list_timeout"] != nil {
+			report("list_timeout", fmt.Errorf("%s is longer than fetch_timeout (%s)", c.ListTimeout, c.FetchTimeout))
+		}
+		c.ListTimeout = c.FetchTimeout
 	}
 
-	slices.SortFunc(wrong, func(a, b *configError) int { return cmp.Compare(a.line, b.line) })
+	slices.SortStableFunc(wrong, func(a, b *configError) int { return cmp.Compare(a.line, b.line) })
 	var all []error
 	for _, e := range wrong {
 		all = append(all, e)

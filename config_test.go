@@ -57,7 +57,7 @@ timeout = 1
 timeout = "20 parsecs"
 max_fetches = 0
 slaves = [
-  "ok",
+  "ok", "OK:80",
   "user:secret@host",
 ]
 fetch-timeout = 5
@@ -78,7 +78,7 @@ x = 1
 	}
 	lines := strings.Split(err.Error(), "\n")
 	want := []string{
-		":2: listen: ", ":3: text: unknown key", ":7: timeout: ", ":8: max_fetches: ", ":9: slaves: ",
+		":2: listen: ", ":3: text: unknown key", ":7: timeout: ", ":8: max_fetches: ", ":9: slaves: \"OK:80\" stands there twice", ":9: slaves: a server's address takes no user",
 		":13: fetch-timeout: unknown key; did you mean fetch_timeout?", ":14: master: must be true or false, not a string",
 		":15: refs: ", ":16: storage: must be a string, not a whole number", ":17: cache_size: ",
 		":18: list_timeout: 2h0m0s is longer", ":19: server: unknown key",
@@ -160,9 +160,17 @@ func TestShownSettingsCanBeReadBack(t *testing.T) {
 	c := defaultConfig()
 	c.Storage = "/a \"b\"\\c\x01"
 	c.Slaves = []Address{{"a", "http://a"}}
+	c.FetchTimeout, c.ListTimeout = 5*time.Second, 5*time.Second
 	again, _, err := LoadConfig(writeConfig(t, c.Show()))
 	if err != nil || again.Show() != c.Show() {
 		t.Errorf("%v\n%s\n%s", err, c.Show(), again.Show())
+	}
+}
+
+func TestListTimeoutIsWithinFetchTimeout(t *testing.T) {
+	c, _, err := LoadConfig(writeConfig(t, "storage = \"/x\"\nfetch_timeout = \"5s\""))
+	if err != nil || c.ListTimeout != 5*time.Second {
+		t.Errorf("%s, %v", c.ListTimeout, err)
 	}
 }
 
@@ -191,8 +199,8 @@ func TestDefaultStorage(t *testing.T) {
 
 func TestParseAddress(t *testing.T) {
 	for raw, want := range map[string]string{
-		"h": "http://h", "h:8080": "http://h:8080", "http://h": "http://h", "https://h:1/": "https://h:1",
-		"127.0.0.1": "http://127.0.0.1", "[::1]:80": "http://[::1]:80",
+		"h": "http://h", "h:8080": "http://h:8080", "H:80": "http://h", "https://h:443": "https://h", "http://h": "http://h", "https://h:1/": "https://h:1",
+		"127.0.0.1": "http://127.0.0.1", "[::1]:80": "http://[::1]",
 		"": "", "h/x": "", "ftp://h": "", "u:p@h": "", "h:": "", "h:99999": "", "a b": "", "http://": "", "h?x": "", "-h": "",
 	} {
 		got, err := ParseAddress(raw)

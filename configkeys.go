@@ -139,10 +139,14 @@ func sizeKey(name string, field func(*Config) *int64) configKey {
 	}
 }
 
-func listKey[T interface {
-	comparable
+// item is an element of a list: shown as it was written, and equal to another one if
+// it means the same.
+type item[T any] interface {
 	fmt.Stringer
-}](name string, field func(*Config) *[]T, parse func(string) (T, error), check func([]T) error) configKey {
+	same(T) bool
+}
+
+func listKey[T item[T]](name string, field func(*Config) *[]T, parse func(string) (T, error), check func([]T) error) configKey {
 	return configKey{
 		name: name,
 		set: func(c *Config, value any) error {
@@ -151,22 +155,24 @@ func listKey[T interface {
 				return wrongType("a list of strings", value)
 			}
 			list := make([]T, 0, len(items))
+			var wrong []error
 			for _, item := range items {
 				s, ok := item.(string)
 				if !ok {
 					return wrongType("a list of strings", item)
 				}
 				v, err := parse(s)
-				if err != nil {
-					return err
+				switch {
+				case err != nil:
+					wrong = append(wrong, err)
+				case slices.ContainsFunc(list, v.same):
+					wrong = append(wrong, fmt.Errorf("%q stands there twice", s))
+				default:
+					list = append(list, v)
 				}
-				if slices.Contains(list, v) {
-					return fmt.Errorf("%q stands there twice", s)
-				}
-				list = append(list, v)
 			}
 			*field(c) = list
-			return check(list)
+			return errors.Join(append(wrong, check(list))...)
 		},
 		show: func(c *Config) string {
 			var quoted []string

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -37,22 +38,24 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	if c := (*conflict)(nil); errors.As(s.mirrors.Admit(r.Context(), set, req), &c) {
-		return c
+	via, err := parseVia(r.Header.Get(viaHeader))
+	if err != nil {
+		return &fault{kindBadRequest, err}
 	}
-
-	work := s.startPosting(set, req)
+	release, err := s.mirrors.Admit(set, req)
+	if err != nil {
+		return err
+	}
+	work := s.startPosting(set, req, via, release)
 	var over <-chan time.Time
 	if wait != noWait {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		over = timer.C
 	}
-	select {
+	select { // whether the client is still there or not
 	case <-work.done:
 	case <-over:
-	case <-r.Context().Done(): // the work goes on
-		return nil
 	}
 	return writeReport(w, r, work.report())
 }
@@ -144,25 +147,29 @@ type posting struct {
 	outcome outcome
 }
 
-// startPosting starts the work, here and on all slaves at once.
-func (s *Server) startPosting(set *settings, req pullRequest) *posting {
+// startPosting starts the work, here and on all slaves at once. A request that has
+// been here before, by way of its slaves, goes no further. The claim on the name is
+// released when this server's part is done.
+func (s *Server) startPosting(set *settings, req pullRequest, via []string, release func()) *posting {
 	p := &posting{
 		req: req, began: time.Now(), done: make(chan struct{}),
 		doing:   func() *progress { return s.mirrors.Progress(req.Name) },
 		outcome: outcome{State: stateProcessing},
 	}
 	var parts sync.WaitGroup
-	if set.Master {
+	if set.Master && !slices.Contains(via, s.id) {
 		p.outcome.Slaves = make([]outcome, len(set.Slaves))
+		onward := s.mirrors.withCredentials(set, req)
 		for i, slave := range set.Slaves {
 			p.outcome.Slaves[i] = outcome{Address: slave.String(), State: stateProcessing}
 			parts.Go(func() {
-				o := propagate(s.life, s.client, slave, req, set.Timeout)
+				o := propagate(s.life, s.client, slave, onward, append(slices.Clip(via), s.id), set.Timeout)
 				p.note(func(all *outcome) { all.Slaves[i] = o })
 			})
 		}
 	}
 	parts.Go(func() {
+		defer release()
 		pulled, err := s.mirrors.Pull(s.life, set, req)
 		var o outcome
 		if took := time.Since(p.began); err != nil {

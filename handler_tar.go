@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -22,7 +23,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	m, err := s.mirrors.Get(r.Context(), set, req.name)
+	m, err := s.mirrors.Get(set, req.name)
 	if errors.Is(err, errUnknownMirror) && s.mirrors.Progress(req.name) != nil {
 		w.Header().Set("Retry-After", "1")
 		return fail(kindNotFound, "%w yet: it is being fetched for the first time", err)
@@ -33,8 +34,8 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	s.mirrors.Refresh(r.Context(), set, m, wantsFresh(r.Header))
 	rev, err := s.revision(r.Context(), set, m, req)
 	header := w.Header()
-	header["X-State"] = []string{rev.snap.state()}
-	header["X-Date"] = []string{rev.snap.httpDate()}
+	header["X-State"] = rev.snap.stateHeader
+	header["X-Date"] = rev.snap.dateHeader
 	if err != nil {
 		if status(err) == http.StatusPreconditionFailed {
 			header.Set("Retry-After", strconv.Itoa(int(max(set.Retry, time.Second).Seconds())))
@@ -45,7 +46,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	etag := a.etag()
 	header["X-Revision"] = []string{rev.commit}
 	header["Etag"] = []string{etag}
-	header["Cache-Control"] = []string{cacheControl(req.want.ref == rev.commit)}
+	header["Cache-Control"] = cacheControl(req.want.ref == rev.commit)
 	if status := precondition(r.Header, etag); status != 0 {
 		w.WriteHeader(status)
 		return nil
@@ -73,12 +74,17 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 
 // cacheControl is what caches may do with an archive: that of a commit never
 // changes.
-func cacheControl(byCommit bool) string {
+func cacheControl(byCommit bool) []string {
 	if byCommit {
-		return "public, max-age=31536000, immutable"
+		return immutable
 	}
-	return "no-cache"
+	return revalidated
 }
+
+var (
+	immutable   = []string{"public, max-age=31536000, immutable"}
+	revalidated = []string{"no-cache"}
+)
 
 // head answers a HEAD for an archive that is not there: it is not made for that.
 func (s *Server) head(ctx context.Context, set *settings, m *Mirror, a archive) error {
@@ -193,14 +199,16 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, set *setti
 		return fmt.Errorf("can't archive %s: %w", a.commit, err)
 	}
 	defer growing.Close()
-	if r.Header.Get("Range") != "" && a.subst == "" {
+	if wantsRange := r.Header.Get("Range") != "" && a.subst == ""; wantsRange || !r.ProtoAtLeast(1, 1) {
+		// Before HTTP/1.1 the end of an answer of unknown length is the end of the
+		// connection, and a part would look like the whole.
 		err = growing.Wait(ctx)
 	} else {
 		_, err = growing.Next(ctx)
 	}
 	switch {
-	case ctx.Err() != nil:
-		return nil // the client has gone
+	case ctx.Err() != nil: // the client has gone
+		panic(http.ErrAbortHandler)
 	case errors.Is(err, spool.ErrNoSpace):
 		return s.serveDirectly(w, r, set, m, a)
 	case errors.Is(err, errBusy):
@@ -233,6 +241,9 @@ func acceptRanges(a archive) string {
 
 // serveDirectly sends an archive that there is no room to keep.
 func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, set *settings, m *Mirror, a archive) error {
+	if !r.ProtoAtLeast(1, 1) {
+		return fail(kindUnavailable, "the disk is full, and without it only HTTP/1.1 can tell a part from the whole")
+	}
 	w.Header().Set("Accept-Ranges", "none")
 	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
 	err := s.archives.Direct(r.Context(), set, m, a, steady)
@@ -248,9 +259,12 @@ func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, set *sett
 // breakOff ends an answer that has begun in the only way in which a failure can
 // still be told: the client sees a broken connection, and not the end of a file.
 func (s *Server) breakOff(r *http.Request, m *Mirror, a archive, err error, w *steadyWriter) {
-	if w.err == nil && r.Context().Err() == nil {
-		s.log.Error("archive broken off", "mirror", m.Name, "revision", a.commit, "format", a.format.name,
-			"client", r.RemoteAddr, errTree(err))
+	log := s.log.With("mirror", m.Name, "revision", a.commit, "format", a.format.name, "client", r.RemoteAddr)
+	switch {
+	case errors.Is(w.err, os.ErrDeadlineExceeded):
+		log.Info("the client took in nothing for too long")
+	case w.err == nil && r.Context().Err() == nil:
+		log.Error("archive broken off", errTree(err))
 	}
 	panic(http.ErrAbortHandler)
 }

@@ -2,14 +2,19 @@
 
 package main
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // identify returns the identity of a directory, or the zero value if there is
 // none.
-func identify(dir string) identity {
+func identify(dir string) (identity, error) {
 	var stat unix.Stat_t
-	if err := unix.Stat(dir, &stat); err != nil || stat.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return identity{}
+	err := unix.Stat(dir, &stat)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || err == nil && stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return identity{}, nil
 	}
-	return identity{device: uint64(stat.Dev), inode: stat.Ino}
+	return identity{device: uint64(stat.Dev), inode: stat.Ino}, err
 }

@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,9 @@ type Mirror struct {
 
 	// Owned by load, and then by the pull that is running.
 	state    stateFile
+	stamp    string       // of the refs that the snapshot shows
+	own      []git.Ref    // refs that are not for clients
+	settled  bool         // refs are where they can be changed in one step
 	digested []RefPattern // what the snapshot's fingerprint selects
 
 	mu      sync.Mutex           // guards all below
@@ -49,11 +53,34 @@ type identity struct {
 	born          int64 // nanoseconds; 0 if the file system does not tell
 }
 
+// errReplaced is why a pull ends whose mirror is not there any more.
+var errReplaced = errors.New("the mirror's directory was removed or replaced by hand while it was pulled")
+
+// same checks that the mirror's directory is still the one that was loaded.
+func (m *Mirror) same() error {
+	id, err := identify(m.Dir)
+	if err == nil && id != m.identity {
+		err = errReplaced
+	}
+	return err
+}
+
+// stale reports whether somebody has written refs of a mirror that was not pulled
+// since it was read: it may have been copied in while it was read.
+func (m *Mirror) stale(set *settings) bool {
+	m.mu.Lock()
+	pulled := m.pulled
+	m.mu.Unlock()
+	s := m.Snapshot()
+	return !pulled && s != nil && s.stamp != set.git.Repo(m.Dir).Stamp()
+}
+
 // Snapshot is what is known of the mirror now. It is nil before the first load.
 func (m *Mirror) Snapshot() *Snapshot { return m.snapshot.Load() }
 
-// load reads a mirror from disk, once.
-func (m *Mirror) load(ctx context.Context, set *settings) error {
+// load reads a mirror from disk, once. It serves all who ask, and does not end when
+// one of them goes away.
+func (m *Mirror) load(life context.Context, set *settings) error {
 	if m.Snapshot() != nil {
 		return nil
 	}
@@ -63,11 +90,11 @@ func (m *Mirror) load(ctx context.Context, set *settings) error {
 		return nil
 	}
 	repo := set.git.Repo(m.Dir)
-	if err := m.recover(ctx, repo); err != nil {
+	if err := m.recover(life, repo); err != nil {
 		return err
 	}
 	if m.state.Origin == "" {
-		url, err := repo.Origin(ctx)
+		url, err := repo.Origin(life)
 		if err != nil {
 			return err
 		}
@@ -75,26 +102,21 @@ func (m *Mirror) load(ctx context.Context, set *settings) error {
 			m.state.setOrigin(origin)
 		}
 	}
-	return m.read(ctx, set, repo)
-}
-
-// read makes known to readers what is on disk.
-func (m *Mirror) read(ctx context.Context, set *settings, repo git.Repo) error {
-	listing, err := repo.Refs(ctx)
+	stamp := repo.Stamp()
+	listing, err := repo.Refs(life)
 	if err != nil {
 		return err
 	}
-	listing.Refs = withoutOwn(listing.Refs)
-	m.publish(set, listing, true)
+	m.publish(set, listing, stamp)
 	return nil
 }
 
 // Recover clears away what an interrupted daemon left in the mirror, without
 // reading the mirror.
-func (m *Mirror) Recover(ctx context.Context, set *settings) error {
+func (m *Mirror) Recover(life context.Context, set *settings) error {
 	m.loading.Lock()
 	defer m.loading.Unlock()
-	return m.recover(ctx, set.git.Repo(m.Dir))
+	return m.recover(life, set.git.Repo(m.Dir))
 }
 
 // recover reads the state and completes what an interrupted pull left
@@ -110,59 +132,113 @@ func (m *Mirror) recover(ctx context.Context, repo git.Repo) (err error) {
 	if err := repo.Sweep(); err != nil {
 		return err
 	}
-	if err := m.finish(ctx, repo); err != nil {
-		return err
+	if p := m.state.Pending; p != nil {
+		l, err := repo.Refs(ctx)
+		if err != nil {
+			return err
+		}
+		if digest(l.Refs) == p.Refs { // the refs are the new ones
+			if err := repo.WriteHead(p.Head); err != nil {
+				return err
+			}
+		}
+		m.state.Pending = nil
+		if err := m.state.write(m.Dir); err != nil {
+			return err
+		}
 	}
 	m.recovered = true
 	return nil
 }
 
-// finish completes an update of refs that was decided, if one is left over.
-func (m *Mirror) finish(ctx context.Context, repo git.Repo) error {
-	if m.state.Pending == nil {
+// settle sees to it that all refs are where they can be changed in one step, and
+// that readers see what is on disk, also if somebody has changed it by hand.
+func (m *Mirror) settle(ctx context.Context, set *settings, repo git.Repo) error {
+	if repo.Stamp() == m.stamp && m.settled {
 		return nil
 	}
-	if err := m.carryOut(ctx, repo.Resume); err != nil {
-		return fmt.Errorf("can't complete the interrupted update of refs: %w", err)
+	listing, err := repo.Settle(ctx)
+	if err != nil {
+		return err
+	}
+	m.publish(set, listing, repo.Stamp())
+	m.settled = true
+	return nil
+}
+
+// apply makes the mirror what a plan says, on disk and for readers, and notes that
+// it was pulled. The mirror must be settled. A crash at any moment, and an error,
+// leave either all of the old refs or all of the new ones.
+func (m *Mirror) apply(ctx context.Context, set *settings, repo git.Repo, p plan, state stateFile) error {
+	if err := m.same(); err != nil {
+		return err
+	}
+	if !p.nothing() {
+		if err := m.change(repo, p); err != nil {
+			return errors.Join(err, m.reread(ctx, set, repo))
+		}
+	}
+	if err := state.write(m.Dir); err != nil {
+		return errors.Join(err, m.reread(ctx, set, repo))
+	}
+	m.state = state
+	if p.nothing() {
+		m.publish(set, git.Listing{}, m.stamp)
+	} else {
+		m.publish(set, git.Listing{Refs: joined(p.after.Refs, m.own), Head: p.after.Head}, repo.Stamp())
 	}
 	return nil
 }
 
-// carryOut does the update that is pending, and forgets it.
-func (m *Mirror) carryOut(ctx context.Context, update func(context.Context, git.Update) error) error {
-	m.refs.Lock()
-	defer m.refs.Unlock()
-	if err := update(ctx, *m.state.Pending); err != nil {
-		return err
-	}
-	m.state.Pending = nil
-	return m.state.write(m.Dir)
+// joined is all refs of a mirror, sorted.
+func joined(content, own []git.Ref) []git.Ref {
+	all := append(slices.Clip(content), own...)
+	slices.SortFunc(all, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
-// apply makes the mirror what a plan says, in a way that a crash at any moment
-// cannot leave it in between, and makes it known to readers at once.
-func (m *Mirror) apply(ctx context.Context, set *settings, repo git.Repo, p plan, state stateFile) error {
-	if !p.nothing() {
-		state.Pending = &p.update
-	}
-	if err := state.write(m.Dir); err != nil {
-		return err
-	}
-	m.state = state
-	if m.state.Pending != nil {
-		if err := m.carryOut(ctx, repo.Update); err != nil {
+// change writes refs and HEAD.
+func (m *Mirror) change(repo git.Repo, p plan) error {
+	all := joined(p.after.Refs, m.own)
+	if p.head != nil {
+		state := m.state
+		state.Pending = &pendingHead{*p.head, digest(all)}
+		if err := state.write(m.Dir); err != nil {
 			return err
 		}
 	}
-	m.publish(set, p.after, !p.nothing())
+	m.refs.Lock()
+	defer m.refs.Unlock()
+	if p.changed() > 0 {
+		if err := repo.WriteRefs(all); err != nil {
+			return err
+		}
+	}
+	if p.head != nil {
+		return repo.WriteHead(*p.head)
+	}
 	return nil
 }
 
-// publish makes the mirror's state and these refs known to readers. Digesting
-// thousands of refs takes a while: without a change it is not done again.
-func (m *Mirror) publish(set *settings, l git.Listing, changed bool) {
+// reread makes known to readers what is on disk after a change that went wrong.
+func (m *Mirror) reread(ctx context.Context, set *settings, repo git.Repo) error {
+	m.recovered = false
+	if err := m.Recover(ctx, set); err != nil {
+		return err
+	}
+	stamp := repo.Stamp()
+	listing, err := repo.Refs(ctx)
+	if err == nil {
+		m.publish(set, listing, stamp)
+	}
+	return err
+}
+
+// publish makes the mirror's state known to readers and, if the stamp is new, these
+// refs. Digesting thousands of refs takes a while: without a change it is not done
+// again.
+func (m *Mirror) publish(set *settings, l git.Listing, stamp string) {
 	s := &Snapshot{
-		Listing:   l,
 		Outcome:   m.state.Outcome,
 		Pulled:    m.state.Pulled,
 		LastError: m.state.LastError,
@@ -174,12 +250,21 @@ func (m *Mirror) publish(set *settings, l git.Listing, changed bool) {
 	if s.Pulled.IsZero() {
 		s.Changed = refsChanged(m.Dir)
 	}
-	if old := m.Snapshot(); changed || old == nil || !slices.Equal(m.digested, set.Refs) {
-		s.Fingerprint = fingerprint(l, set.Refs)
-		m.digested = set.Refs
+	old := m.Snapshot()
+	same := old != nil && stamp == m.stamp
+	if same {
+		s.Listing = old.Listing
 	} else {
-		s.Fingerprint = old.Fingerprint
+		s.Head = l.Head
+		s.Refs, m.own = separate(l.Refs)
 	}
+	if same && slices.Equal(m.digested, set.Refs) {
+		s.Fingerprint = old.Fingerprint
+	} else {
+		s.Fingerprint = fingerprint(s.Listing, set.Refs)
+	}
+	s.stamp, m.stamp, m.digested = stamp, stamp, set.Refs
+	s.dress()
 	m.snapshot.Store(s)
 }
 
@@ -187,6 +272,7 @@ func (m *Mirror) publish(set *settings, l git.Listing, changed bool) {
 func (m *Mirror) fail(reason error) error {
 	s := *m.snapshot.Load()
 	s.Outcome, s.LastError = OutcomeFailed, reason.Error()
+	s.dress()
 	m.snapshot.Store(&s)
 	if m.state.Outcome == s.Outcome && m.state.LastError == s.LastError {
 		return nil
@@ -230,22 +316,17 @@ func wantsPull(s *Snapshot, set *settings, insists, pulled, ready bool) bool {
 
 // wantsPull applies the decision to the mirror as it is now.
 func (m *Mirror) wantsPull(set *settings, insists bool) bool {
+	s := m.Snapshot()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return wantsPull(m.Snapshot(), set, insists, m.pulled, m.retry.ready(time.Now()))
+	return wantsPull(s, set, insists, m.pulled, true) && m.retry.ready(time.Now())
 }
 
 // ended notes how a pull ended, for the decision about the next one.
-func (m *Mirror) ended(set *settings, err error, posted bool) {
+func (m *Mirror) ended(ctx context.Context, set *settings, err error, posted bool) {
+	m.noteSought(ctx, set)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.lacking)+len(m.sought) > maxLacking {
-		clear(m.lacking)
-	}
-	for commit := range m.sought { // those that it did bring nobody will seek
-		m.lacking[commit] = time.Now().Add(set.Retry)
-	}
-	clear(m.sought)
 	switch {
 	case err == nil:
 		m.retry.reset()
@@ -254,6 +335,40 @@ func (m *Mirror) ended(set *settings, err error, posted bool) {
 		m.retry.reset()
 	default:
 		m.retry.failed(time.Now(), set.Retry)
+	}
+}
+
+// noteSought notes which of the commits that clients look for a pull has not brought.
+// One that it has brought may get into the branch at any time: that is looked for
+// again soon.
+func (m *Mirror) noteSought(ctx context.Context, set *settings) {
+	m.mu.Lock()
+	ids := slices.Collect(maps.Keys(m.sought))
+	clear(m.sought)
+	m.mu.Unlock()
+	if len(ids) == 0 {
+		return
+	}
+	refs := make([]git.Ref, len(ids))
+	for i, id := range ids {
+		refs[i].ID = id
+	}
+	missing, err := set.git.Repo(m.Dir).Peel(ctx, refs)
+	if err != nil {
+		return // they are looked for again
+	}
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.lacking)+len(ids) > maxLacking {
+		clear(m.lacking)
+	}
+	for i, id := range ids {
+		wait := min(set.Retry, time.Second)
+		if slices.Contains(missing, i) {
+			wait = set.Retry
+		}
+		m.lacking[id] = now.Add(wait)
 	}
 }
 

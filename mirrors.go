@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -25,20 +25,20 @@ type Mirrors struct {
 	pulls  coalesce.Group[Name, pullVariant, Pulled]
 	places gate // for transfers of objects
 
-	mu       sync.Mutex // guards all below
-	byName   map[Name]*Mirror
-	going    map[Name]*progress // of pulls that are running
-	creating map[Name]bool      // mirrors that are being built
+	mu     sync.Mutex // guards all below
+	byName map[Name]*Mirror
+	going  map[Name]*progress // of pulls that are running
+	claims map[Name]*claim    // of names that requests to pull are about
 }
 
 // NewMirrors returns the mirrors of a storage. Pulls end when life does.
 func NewMirrors(life context.Context, storage *Storage, log *slog.Logger) *Mirrors {
 	return &Mirrors{
 		storage: storage, log: log, life: life,
-		changed:  func(*settings, *Mirror, *Snapshot, *Snapshot) {},
-		byName:   make(map[Name]*Mirror),
-		going:    make(map[Name]*progress),
-		creating: make(map[Name]bool),
+		changed: func(*settings, *Mirror, *Snapshot, *Snapshot) {},
+		byName:  make(map[Name]*Mirror),
+		going:   make(map[Name]*progress),
+		claims:  make(map[Name]*claim),
 	}
 }
 
@@ -47,39 +47,52 @@ var errUnknownMirror = errors.New("there is no such mirror")
 
 // Get returns the mirror of that name, loaded. The error is errUnknownMirror, or
 // says why the mirror cannot be read.
-func (ms *Mirrors) Get(ctx context.Context, set *settings, name Name) (*Mirror, error) {
-	m, err := ms.find(name)
-	if err != nil {
-		return nil, err
+func (ms *Mirrors) Get(set *settings, name Name) (*Mirror, error) {
+	m, err := ms.find(set, name)
+	if err == nil {
+		err = m.load(ms.life, set)
 	}
-	if err := m.load(ctx, set); err != nil {
+	if err != nil && !errors.Is(err, errUnknownMirror) {
 		return nil, fmt.Errorf("can't read the mirror: %w", err)
 	}
-	return m, nil
+	return m, err
 }
 
 // find returns the mirror of that name as it is on disk now, or was a moment ago.
-func (ms *Mirrors) find(name Name) (*Mirror, error) {
-	now := time.Now()
-	ms.mu.Lock()
-	m := ms.byName[name]
-	ms.mu.Unlock()
-	if m != nil && now.Sub(time.Unix(0, m.seen.Load())) < moment {
-		return m, nil
-	}
-	id := identify(ms.storage.MirrorDir(name))
+func (ms *Mirrors) find(set *settings, name Name) (*Mirror, error) {
+	for {
+		now := time.Now()
+		ms.mu.Lock()
+		known := ms.byName[name]
+		ms.mu.Unlock()
+		if known != nil && now.Sub(time.Unix(0, known.seen.Load())) < moment {
+			return known, nil
+		}
+		id, err := identify(ms.storage.MirrorDir(name))
+		if err != nil {
+			return nil, err
+		}
+		stale := known != nil && known.stale(set)
 
-	ms.mu.Lock()
-	defer ms.mu.Unlock()
-	if m = ms.byName[name]; m != nil && m.identity == id {
-		m.seen.Store(now.UnixNano())
-		return m, nil
+		ms.mu.Lock()
+		if ms.byName[name] != known { // it has changed meanwhile
+			ms.mu.Unlock()
+			continue
+		}
+		defer ms.mu.Unlock()
+		if known != nil && known.identity == id && (!stale || ms.going[name] != nil) {
+			known.seen.Store(now.UnixNano())
+			return known, nil
+		}
+		delete(ms.byName, name) // it was removed or replaced by hand
+		if id == (identity{}) {
+			return nil, errUnknownMirror
+		}
+		if ok, err := ms.storage.IsMirror(name); !ok {
+			return nil, cmp.Or(err, errUnknownMirror)
+		}
+		return ms.add(name, id), nil
 	}
-	delete(ms.byName, name) // it was removed or replaced by hand
-	if id == (identity{}) || !ms.storage.IsMirror(name) {
-		return nil, errUnknownMirror
-	}
-	return ms.add(name, id), nil
 }
 
 // moment is how long a mirror is taken for what it was when last looked at: long
@@ -98,7 +111,7 @@ func (ms *Mirrors) add(name Name, id identity) *Mirror {
 // wait for it: a mirror that is asked for meanwhile is recovered first.
 func (ms *Mirrors) Recover(set *settings) error {
 	return ms.storage.Names(func(name Name) {
-		m, err := ms.find(name)
+		m, err := ms.find(set, name)
 		if err == nil {
 			err = m.Recover(ms.life, set)
 		}
@@ -114,17 +127,64 @@ type conflict struct{ reason string }
 
 func (c *conflict) Error() string { return c.reason }
 
-// Admit checks whether a request to pull can be carried out at all. The error is
-// a *conflict, or says why the mirror cannot be read.
-func (ms *Mirrors) Admit(ctx context.Context, set *settings, req pullRequest) error {
-	m, err := ms.Get(ctx, set, req.Name)
-	if errors.Is(err, errUnknownMirror) {
-		return ms.vacant(req.Name)
+// claim is what requests that are being carried out want a mirror to be. Requests
+// that want something else are refused before anything is begun for them, here or on
+// a slave.
+type claim struct {
+	origin Origin
+	by     int // so many requests
+}
+
+// Admit checks whether a request to pull can be carried out, and claims the name for
+// it until release is called. The error is a *conflict.
+func (ms *Mirrors) Admit(set *settings, req pullRequest) (release func(), err error) {
+	release, claimErr := ms.claim(req)
+	m, err := ms.Get(set, req.Name)
+	switch {
+	case errors.Is(err, errUnknownMirror):
+		if err = claimErr; err == nil {
+			err = ms.vacant(req.Name)
+		}
+	case err == nil:
+		err = cmp.Or(sameOrigin(m.Snapshot().Origin, req), claimErr)
+	default:
+		err = claimErr // that it cannot be read, the pull will say
 	}
-	if err != nil {
-		return err
+	if err != nil && release != nil {
+		release()
 	}
-	return sameOrigin(m.Snapshot().Origin, req)
+	return release, err
+}
+
+// claim claims a name, together with those who want the same of it.
+func (ms *Mirrors) claim(req pullRequest) (release func(), err error) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	c := ms.claims[req.Name]
+	if c == nil {
+		c = &claim{origin: req.Origin}
+		ms.claims[req.Name] = c
+	}
+	if !c.origin.Same(req.Origin) {
+		return nil, &conflict{fmt.Sprintf("another request is just giving the mirror the origin %s", c.origin)}
+	}
+	c.by++
+	return func() {
+		ms.mu.Lock()
+		defer ms.mu.Unlock()
+		if c.by--; c.by == 0 {
+			delete(ms.claims, req.Name)
+		}
+	}, nil
+}
+
+// withCredentials is a request with the credentials that the mirror has for its
+// origin, if it comes without: slaves may not have them.
+func (ms *Mirrors) withCredentials(set *settings, req pullRequest) pullRequest {
+	if m, err := ms.Get(set, req.Name); err == nil {
+		req.Origin = req.Origin.orCredentialsOf(m.Snapshot().Origin)
+	}
+	return req
 }
 
 // sameOrigin checks that a request means the mirror that is there, or names its
@@ -145,10 +205,12 @@ func sameOrigin(stored Origin, req pullRequest) error {
 }
 
 // vacant checks that a mirror of that name could be created: that the name lies
-// neither inside another mirror nor above one.
+// neither inside another mirror nor above one. Names that others claim count.
 func (ms *Mirrors) vacant(name Name) error {
 	for _, above := range name.Above() {
-		if ms.storage.IsMirror(above) || ms.isCreating(above) {
+		if mirror, err := ms.storage.IsMirror(above); err != nil {
+			return &conflict{err.Error()}
+		} else if mirror || ms.isClaimed(above) {
 			return &conflict{fmt.Sprintf("the name lies inside the mirror %s", above)}
 		}
 	}
@@ -156,77 +218,57 @@ func (ms *Mirrors) vacant(name Name) error {
 		return &conflict{fmt.Sprintf("the name lies above the mirror %s", inside)}
 	}
 	info, err := os.Lstat(ms.storage.MirrorDir(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err == nil && !info.IsDir() {
 		return &conflict{"there is something else in its place"}
 	}
-	return err
+	return nil
 }
 
 // inside returns a mirror below that name, if there is one.
 func (ms *Mirrors) inside(name Name) (found Name, ok bool) {
 	ms.mu.Lock()
-	for other := range ms.creating {
+	for other := range ms.claims {
 		if other.Inside(name) {
 			found, ok = other, true
 		}
 	}
 	ms.mu.Unlock()
-	if ok {
-		return found, true
+	if !ok {
+		_ = ms.storage.NamesBelow(name, func(other Name) { found, ok = other, true })
 	}
-	err := ms.storage.NamesBelow(name, func(other Name) { found, ok = other, true })
-	return found, ok && err == nil
+	return found, ok
 }
 
-func (ms *Mirrors) isCreating(name Name) bool {
+func (ms *Mirrors) isClaimed(name Name) bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	return ms.creating[name]
-}
-
-// claim reserves a name for a mirror that is to be built, so that no two are
-// built of which one would lie inside the other. It must be released.
-func (ms *Mirrors) claim(name Name) error {
-	ms.mu.Lock()
-	ms.creating[name] = true
-	ms.mu.Unlock()
-	if err := ms.vacant(name); err != nil {
-		ms.release(name)
-		return err
-	}
-	return nil
-}
-
-func (ms *Mirrors) release(name Name) {
-	ms.mu.Lock()
-	defer ms.mu.Unlock()
-	delete(ms.creating, name)
+	return ms.claims[name] != nil
 }
 
 // install makes a mirror that was built aside known, on disk and to readers in
 // one step.
-func (ms *Mirrors) install(name Name, staging string, built *Mirror) error {
+func (ms *Mirrors) install(name Name, staging string, built *Mirror) (*Mirror, error) {
 	if err := syncTree(staging); err != nil {
-		return err
+		return nil, err
 	}
 	ms.mu.Lock()
 	trash, err := ms.storage.Install(staging, name)
+	var id identity
 	if err == nil {
-		m := ms.add(name, identify(ms.storage.MirrorDir(name)))
-		m.state, m.recovered, m.pulled = built.state, true, true
-		m.snapshot.Store(built.Snapshot())
+		id, err = identify(ms.storage.MirrorDir(name))
+	}
+	if err == nil {
+		built.Dir, built.identity, built.recovered, built.pulled = ms.storage.MirrorDir(name), id, true, true
+		ms.byName[name] = built
 	}
 	ms.mu.Unlock()
 	if trash != "" {
 		err = errors.Join(err, os.RemoveAll(trash))
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return ms.storage.Settle(name)
+	return built, ms.storage.Settle(name)
 }
 
 // Refresh pulls before a GET if the contract says so, and waits for it as long
@@ -245,9 +287,9 @@ func (ms *Mirrors) Refresh(ctx context.Context, set *settings, m *Mirror, insist
 	req := pullRequest{Name: m.Name}
 	work := func() (Pulled, error) { return ms.pull(set, req) }
 	if insists {
-		_, _ = ms.pulls.Do(ctx, m.Name, req.variant(), work)
+		_, _ = ms.pulls.Do(ctx, m.Name, req.variant(set), work)
 	} else {
-		_, _ = ms.pulls.Join(ctx, m.Name, req.variant(), work)
+		_, _ = ms.pulls.Join(ctx, m.Name, req.variant(set), work)
 	}
 }
 
@@ -260,7 +302,7 @@ func (ms *Mirrors) LookFor(ctx context.Context, set *settings, m *Mirror, commit
 	ctx, cancel := context.WithTimeout(ctx, set.Patience)
 	defer cancel()
 	req := pullRequest{Name: m.Name}
-	_, _ = ms.pulls.Do(ctx, m.Name, req.variant(), func() (Pulled, error) { return ms.pull(set, req) })
+	_, _ = ms.pulls.Do(ctx, m.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
 }
 
 // Wait returns when no pull is running any more.

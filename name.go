@@ -28,6 +28,9 @@ func ParseName(raw string) (Name, error) {
 	case len(s) > maxName:
 		return Name{}, fmt.Errorf("the name has %d bytes; %d at most", len(s), maxName)
 	}
+	if strings.Contains(s, ":") { // not repeated: it may hold a password
+		return Name{}, errors.New("the name contains a colon; is it a URL?")
+	}
 	components := strings.Split(s, "/")
 	for _, c := range components {
 		if err := checkComponent(c); err != nil {

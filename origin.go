@@ -63,6 +63,9 @@ func ParseOrigin(raw string, allowLocal bool) (Origin, error) {
 	}
 }
 
+// Errors do not repeat what a password may be part of.
+var errBadHost = errors.New("the origin's host is not a legal one")
+
 func parseLocal(raw string) (Origin, error) {
 	path := raw
 	if !filepath.IsAbs(raw) {
@@ -87,9 +90,11 @@ func parseURL(raw string) (Origin, error) {
 	host, port, path := strings.ToLower(u.Hostname()), u.Port(), u.EscapedPath()
 	switch {
 	case !legalHost(host):
-		return Origin{}, fmt.Errorf("the origin's host %.100q is not a legal one", host)
+		return Origin{}, errBadHost
+	case u.User == nil && strings.Contains(path, "@"):
+		return Origin{}, errors.New("the origin has an @ in its path: in a user name or a password a slash is written %2F, and elsewhere an @ is %40")
 	case !legalPort(port):
-		return Origin{}, fmt.Errorf("the origin's port %.20q is not between 1 and 65535", port)
+		return Origin{}, errors.New("the origin's port is not between 1 and 65535")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return Origin{}, errors.New("the origin has a query or a fragment, which no clone URL needs")
 	case path == "" || path == "/":
@@ -150,7 +155,7 @@ func parseSCP(raw string) (Origin, error) {
 	case !legalUser(user):
 		return Origin{}, errors.New("the origin's user name is not a legal one")
 	case !legalHost(host):
-		return Origin{}, fmt.Errorf("the origin's host %.100q is not a legal one", host)
+		return Origin{}, errBadHost
 	case strings.Trim(path, "/") == "":
 		return Origin{}, errors.New("the origin names a host, but no repository on it")
 	case strings.HasPrefix(path, "-"):
@@ -217,6 +222,15 @@ func (o Origin) WithCredentials() string {
 	}
 	scheme, rest, _ := strings.Cut(o.url, "://")
 	return scheme + "://" + url.UserPassword(o.user, o.password).String() + "@" + rest
+}
+
+// orCredentialsOf is the origin with the credentials that are known for it, if it
+// comes without.
+func (o Origin) orCredentialsOf(other Origin) Origin {
+	if o.user == "" && o.password == "" && o.Same(other) {
+		o.user, o.password = other.user, other.password
+	}
+	return o
 }
 
 // Remote is the origin in git's terms.

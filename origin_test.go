@@ -43,7 +43,7 @@ func TestParseOriginRefuses(t *testing.T) {
 		"", "x", "x/y", "./x", "../x", "~/x", "h:x", "C:\\x", "ext::sh -c touch%20x", "ext::sh", "fd::7", "git@ext::sh",
 		"--upload-pack=touch x", "-x", "rsync://h/x", "ftp://h/x", "file://h/x", "file://", "://x", "https://", "https:///x",
 		"https://h", "https://h/", "https://h/x?y=z", "https://h/x#y", "https://h:0/x", "https://h:99999/x", "https://h:x/y",
-		"https://h/x\ny", "https://h/x y", "https://-h/x", "https://h%41/x", "https://h/\x00",
+		"https://jack:12/secret@host/x", "https://h/x\ny", "https://h/x y", "https://-h/x", "https://h%41/x", "https://h/\x00",
 		"ssh://-oProxyCommand=x/y", "ssh://h%20x/y", "ssh://h%0a/y", "ssh://-x@h/y", "ssh://a b@h/y", "ssh://git@h/-x",
 		"git@-h:x", "-git@h:x", "git@h:-x", "git@h:", "git@h:/", "git@h", "@h:x", "git@:x", "git@h%x:y", "git@[::1]x",
 		"https://u%00:p@h/x", "https://u:p%0a@h/x", strings.Repeat("https://h/", 1000),
@@ -57,9 +57,16 @@ func TestParseOriginRefuses(t *testing.T) {
 			t.Errorf("%q without --unsecure: %v", raw, err)
 		}
 	}
-	_, err := ParseOrigin("https://jack:hunter2secret@h/x?", true)
-	if err == nil || strings.Contains(err.Error(), "hunter2secret") {
-		t.Errorf("the error shows the password: %v", err)
+	for _, raw := range []string{
+		"https://jack:hunter2secret@h/x?", "https://jack:12/hunter2secret@h/x", "jack@hunter2secret@h:y", "https://jack:hunter2secret@:1/x",
+		"https://jack:hunter2secret@-h/x", "ftp://jack:hunter2secret@h/x", "https://jack:hunter2secret/x@y", "hunter2secret@h",
+	} {
+		if _, err := ParseOrigin(raw, true); err == nil || strings.Contains(err.Error(), "hunter2secret") {
+			t.Errorf("%s: the error shows the password: %v", raw, err)
+		}
+		if _, err := ParseName(raw); strings.Contains(raw, ":") && (err == nil || strings.Contains(err.Error(), "hunter2secret")) {
+			t.Errorf("%s as a name: the error shows the password: %v", raw, err)
+		}
 	}
 }
 

@@ -10,16 +10,18 @@ import (
 
 // plan is what a pull has to do so that a mirror becomes what its origin is.
 type plan struct {
-	fetch   []string    // ids of the objects that may be missing
-	update  git.Update  // the change of refs and HEAD
-	after   git.Listing // what the mirror holds then
-	changed int         // refs created, moved or deleted
+	fetch  []string    // ids of the objects that may be missing
+	write  []git.Ref   // refs to create or move
+	remove []string    // refs to delete, by name
+	head   *git.Head   // what HEAD has to become; nil if it is right
+	after  git.Listing // what the mirror holds then; what tags lead to is to be looked up
 }
 
+// changed is the number of refs that are created, moved or deleted.
+func (p plan) changed() int { return len(p.write) + len(p.remove) }
+
 // nothing reports whether the mirror is what its origin is.
-func (p plan) nothing() bool {
-	return p.changed == 0 && p.update.Head == nil
-}
+func (p plan) nothing() bool { return p.changed() == 0 && p.head == nil }
 
 // refusal is the reason for which a pull changes nothing although it could.
 type refusal struct {
@@ -41,37 +43,61 @@ func (r *refusal) Error() string {
 const tolerableDeletions = 10
 
 // makePlan compares a mirror with its origin. Refs that the patterns do not
-// select are left alone on both sides. The error is a *refusal.
+// select are left alone on both sides.
 func makePlan(now, origin git.Listing, patterns []RefPattern, acceptDeletions bool) (plan, error) {
 	mine, others := split(now.Refs, patterns)
 	wanted, _ := split(origin.Refs, patterns)
 
 	var p plan
 	for _, want := range wanted {
-		if old, ok := now.Find(want.Name); !ok || old.ID != want.ID {
-			p.update.Write = append(p.update.Write, want)
+		old, known := now.Find(want.Name)
+		if known && old.ID == want.ID {
+			want.Peeled = old.Peeled
+		} else {
+			if want.Peeled != want.ID || !strings.HasPrefix(want.Name, "refs/heads/") {
+				want.Peeled = "" // what it leads to is not for the origin to say
+			}
+			p.write = append(p.write, want)
 		}
+		p.after.Refs = append(p.after.Refs, want)
 	}
 	for _, old := range mine {
 		if _, ok := origin.Find(old.Name); !ok {
-			p.update.Delete = append(p.update.Delete, old.Name)
+			p.remove = append(p.remove, old.Name)
 		}
 	}
-	gone, empty := len(p.update.Delete), len(wanted) == 0 && len(mine) > 0
+	gone, empty := len(p.remove), len(wanted) == 0 && len(mine) > 0
 	if !acceptDeletions && (empty || gone > tolerableDeletions && 2*gone > len(mine)) {
-		return plan{}, &refusal{len(mine), gone, empty, p.update.Delete[:min(3, gone)]}
+		return plan{}, &refusal{len(mine), gone, empty, p.remove[:min(3, gone)]}
 	}
 
-	p.changed = len(p.update.Write) + gone
-	p.after.Refs = append(others, wanted...)
+	p.after.Refs = append(p.after.Refs, others...)
 	slices.SortFunc(p.after.Refs, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
+	if len(p.write) > 0 {
+		if err := compatible(p.after); err != nil {
+			return plan{}, err
+		}
+	}
 	p.after.Head = chooseHead(now.Head, origin.Head, p.after.Refs)
 	// A HEAD that names the same branch follows it by itself.
 	if p.after.Head != now.Head && (p.after.Head.Detached() || p.after.Head.Ref != now.Head.Ref) {
-		p.update.Head = &p.after.Head
+		p.head = &p.after.Head
 	}
-	p.fetch = missing(now, p.update)
+	p.fetch = p.missing(now)
 	return p, nil
+}
+
+// compatible checks that no ref's name is a directory of another one's: git cannot
+// keep such refs.
+func compatible(l git.Listing) error {
+	for _, ref := range l.Refs {
+		for i, c := range ref.Name {
+			if _, found := l.Find(ref.Name[:i]); c == '/' && found {
+				return fmt.Errorf("the ref %s cannot be beside %s", ref.Name, ref.Name[:i])
+			}
+		}
+	}
+	return nil
 }
 
 // split separates the refs that the patterns select from the others.
@@ -86,15 +112,15 @@ func split(refs []git.Ref, patterns []RefPattern) (ours, others []git.Ref) {
 	return ours, others
 }
 
-// missing lists the objects that an update names and no ref names already.
-func missing(now git.Listing, u git.Update) []string {
+// missing lists the objects that the plan names and no ref names already.
+func (p plan) missing(now git.Listing) []string {
 	known := map[string]bool{now.Head.ID: true}
 	for _, ref := range now.Refs {
 		known[ref.ID] = true
 	}
-	names := u.Write
-	if u.Head != nil && u.Head.Detached() {
-		names = append(slices.Clip(names), git.Ref{ID: u.Head.ID})
+	names := p.write
+	if p.head != nil && p.head.Detached() {
+		names = append(slices.Clip(names), git.Ref{ID: p.head.ID})
 	}
 	var ids []string
 	for _, ref := range names {

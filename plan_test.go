@@ -110,10 +110,10 @@ func TestPlan(t *testing.T) {
 				t.Fatal(err)
 			}
 			head := ""
-			if p.update.Head != nil {
-				head = p.update.Head.Ref
-				if p.update.Head.Detached() {
-					head = p.update.Head.ID
+			if p.head != nil {
+				head = p.head.Ref
+				if p.head.Detached() {
+					head = p.head.ID
 				}
 			}
 			var fetch []string
@@ -121,11 +121,11 @@ func TestPlan(t *testing.T) {
 				fetch = append(fetch, f[:1])
 			}
 			var gone []string
-			for _, g := range p.update.Delete {
+			for _, g := range p.remove {
 				gone = append(gone, strings.TrimPrefix(g, "refs/"))
 			}
 			for _, x := range []struct{ what, got, want string }{
-				{"writes", words(p.update.Write), c.write},
+				{"writes", words(p.write), c.write},
 				{"deletes", strings.Join(gone, " "), c.gone},
 				{"fetches", strings.Join(fetch, " "), c.fetch},
 				{"sets HEAD to", head, c.head},
@@ -173,7 +173,7 @@ func TestPlanRefusesLoss(t *testing.T) {
 		if r := (*refusal)(nil); errors.As(err, &r) != c.refused {
 			t.Errorf("from %d refs to %d: %v", c.have, c.left, err)
 		}
-		if c.refused && (len(p.update.Delete) > 0 || !strings.Contains(err.Error(), "accept=deletions") || !strings.Contains(err.Error(), "refs/heads/b0")) {
+		if c.refused && (len(p.remove) > 0 || !strings.Contains(err.Error(), "accept=deletions") || !strings.Contains(err.Error(), "refs/heads/b0")) {
 			t.Errorf("from %d refs to %d: %+v, %v", c.have, c.left, p, err)
 		}
 		if _, err := makePlan(many(c.have), many(c.left), usualRefs, true); err != nil {
@@ -185,6 +185,21 @@ func TestPlanRefusesLoss(t *testing.T) {
 	now.Refs = append(now.Refs, listing("pull/1=a", "pull/2=a", "pull/3=a").Refs...)
 	if _, err := makePlan(now, many(1), usualRefs, false); err == nil {
 		t.Error("refs outside the patterns count as kept")
+	}
+}
+
+func TestPlanRefusesWhatGitCannotKeep(t *testing.T) {
+	patterns := []RefPattern{{"refs/heads/main"}, {"refs/heads/release/*"}}
+	now := listing("heads/main=a", "heads/release=b", "HEAD=main") // release is the mirror's own
+	origin := listing("heads/main=a", "heads/release/1=c", "HEAD=main")
+	if _, err := makePlan(now, origin, patterns, false); err == nil || !strings.Contains(err.Error(), "refs/heads/release/1 cannot be beside refs/heads/release") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := makePlan(git.Listing{}, listing("heads/a=a", "heads/a-b=b", "heads/a/b=c"), usualRefs, false); err == nil {
+		t.Error("an origin that lies is taken")
+	}
+	if _, err := makePlan(git.Listing{}, listing("heads/a=a", "heads/a-b=b", "heads/ab/c=c"), usualRefs, false); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -12,10 +12,34 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/reconquest/sould/internal/git"
 )
 
 // maxWords is how much of a slave's own words is passed on, in bytes.
 const maxWords = 4 << 10
+
+// viaHeader names the servers that a request has come through, so that one that
+// comes round in a circle is recognised.
+const viaHeader = "Sould-Via"
+
+// maxVia is how many servers a request may have come through.
+const maxVia = 16
+
+// parseVia reads the header: ids of servers.
+func parseVia(value string) ([]string, error) {
+	var ids []string
+	for id := range strings.SplitSeq(value, ",") {
+		if id = strings.TrimSpace(id); id == "" {
+			continue
+		}
+		if len(id) > 64 || len(ids) == maxVia {
+			return nil, fmt.Errorf("%s names too many servers, or none", viaHeader)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
 
 // maxAnswer is how much of a slave's answer is read, in bytes.
 const maxAnswer = 1 << 20
@@ -23,9 +47,11 @@ const maxAnswer = 1 << 20
 // propagate passes a request on to one slave and returns what became of it there.
 // A slave is asked to answer a little before the time is over, so that one that
 // is busy can say so.
-func propagate(ctx context.Context, client *http.Client, slave Address, req pullRequest, timeout time.Duration) outcome {
+func propagate(
+	ctx context.Context, client *http.Client, slave Address, req pullRequest, via []string, timeout time.Duration,
+) outcome {
 	began := time.Now()
-	o, err := askSlave(ctx, client, slave, req, timeout)
+	o, err := askSlave(ctx, client, slave, req, via, timeout)
 	if err != nil {
 		o = failed(err, time.Since(began))
 	}
@@ -33,7 +59,9 @@ func propagate(ctx context.Context, client *http.Client, slave Address, req pull
 	return o
 }
 
-func askSlave(ctx context.Context, client *http.Client, slave Address, req pullRequest, timeout time.Duration) (outcome, error) {
+func askSlave(
+	ctx context.Context, client *http.Client, slave Address, req pullRequest, via []string, timeout time.Duration,
+) (outcome, error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
@@ -44,6 +72,7 @@ func askSlave(ctx context.Context, client *http.Client, slave Address, req pullR
 	}
 	r.Header.Set("Content-Type", formType)
 	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
+	r.Header.Set(viaHeader, strings.Join(via, ", "))
 	answer, err := client.Do(r)
 	if err != nil {
 		return outcome{}, transportError(ctx, err)
@@ -79,15 +108,14 @@ func readAnswer(answer *http.Response, text []byte, origin Origin, took time.Dur
 	if !isReport {
 		o = outcome{HierarchicalError: string(text)}
 	}
+	o = o.passOn(origin)
 	o.Seconds = took.Seconds()
-	o.HierarchicalError = passOn(o.HierarchicalError, origin)
-	o.Error = passOn(o.Error, origin)
 	switch {
 	case answer.StatusCode == http.StatusOK:
 		o.State, o.Error, o.HierarchicalError = stateSuccess, "", ""
 		return o, nil
 	case answer.StatusCode == http.StatusAccepted:
-		return outcome{}, fmt.Errorf("it is still at work (%s), and goes on", stillDoing(passOn(o.Progress, origin)))
+		return outcome{}, fmt.Errorf("it is still at work (%s), and goes on", stillDoing(o.Progress))
 	case answer.StatusCode/100 == 3:
 		return outcome{}, fmt.Errorf("it answered with a redirect (%s), which is not followed", answer.Status)
 	case !isReport || o.HierarchicalError == "":
@@ -112,7 +140,26 @@ func passOn(text string, origin Origin) string {
 	if len(origin.password) > 0 {
 		text = strings.ReplaceAll(text, origin.password, "***")
 	}
-	return clip(clean(text), maxWords)
+	return clip(clean(text), maxWords-len("…"))
+}
+
+// passOn makes a slave's outcome, and those of its own slaves, fit to be shown.
+func (o outcome) passOn(origin Origin) outcome {
+	for _, field := range []*string{&o.Address, &o.Branch, &o.Revision, &o.Progress, &o.Error, &o.HierarchicalError, (*string)(&o.State)} {
+		*field = passOn(*field, origin)
+	}
+	for _, field := range []*string{&o.Address, &o.Branch, &o.Progress, &o.Error} {
+		*field = strings.Join(strings.Fields(*field), " ") // one line
+	}
+	if !git.IsID(o.Revision) {
+		o.Revision = ""
+	}
+	slaves := o.Slaves
+	o.Slaves = nil
+	for _, slave := range slaves {
+		o.Slaves = append(o.Slaves, slave.passOn(origin))
+	}
+	return o
 }
 
 // form is the request as the fields of a POST that is to be answered within wait.

@@ -21,12 +21,13 @@ type pullRequest struct {
 
 // pullVariant is what must be equal in two requests that share a pull.
 type pullVariant struct {
+	set          *settings // a reload changes what a pull does
 	origin, move Origin
 	accept       bool
 }
 
-func (r pullRequest) variant() pullVariant {
-	return pullVariant{r.Origin, r.Move, r.AcceptDeletions}
+func (r pullRequest) variant(set *settings) pullVariant {
+	return pullVariant{set, r.Origin, r.Move, r.AcceptDeletions}
 }
 
 // Pulled is what a successful pull did.
@@ -41,7 +42,7 @@ var errClosing = errors.New("the server is shutting down")
 // Pull makes a mirror what its origin is, or was at some moment after Pull was
 // called. Equal requests share the work. If ctx ends first, the work goes on.
 func (ms *Mirrors) Pull(ctx context.Context, set *settings, req pullRequest) (Pulled, error) {
-	return ms.pulls.Do(ctx, req.Name, req.variant(), func() (Pulled, error) { return ms.pull(set, req) })
+	return ms.pulls.Do(ctx, req.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
 }
 
 // pull is the one run that carries out a request, and tells the log of it.
@@ -76,7 +77,7 @@ type pullJob struct {
 
 func (j *pullJob) run() (Pulled, error) {
 	ctx := j.ms.life
-	m, err := j.ms.Get(ctx, j.set, j.req.Name)
+	m, err := j.ms.Get(j.set, j.req.Name)
 	if errors.Is(err, errUnknownMirror) && j.req.Origin.Known() {
 		return j.create(ctx)
 	}
@@ -88,22 +89,20 @@ func (j *pullJob) run() (Pulled, error) {
 		return Pulled{}, err // says nothing about the origin
 	}
 	if err != nil {
+		if replaced := m.same(); replaced != nil { // what is there now is another mirror
+			return Pulled{}, errors.Join(replaced, err)
+		}
 		err = errors.Join(err, m.fail(err))
 	}
-	m.ended(j.set, err, j.req.Origin.Known())
+	m.ended(ctx, j.set, err, j.req.Origin.Known())
 	return pulled, err
 }
 
 // update pulls into a mirror that exists.
 func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
 	repo := j.set.git.Repo(m.Dir)
-	if m.state.Pending != nil { // the pull before this one could not write all refs
-		if err := m.finish(ctx, repo); err != nil {
-			return Pulled{}, err
-		}
-		if err := m.read(ctx, j.set, repo); err != nil {
-			return Pulled{}, err
-		}
+	if err := m.settle(ctx, j.set, repo); err != nil {
+		return Pulled{}, err
 	}
 	now := m.Snapshot()
 	if err := sameOrigin(now.Origin, j.req); err != nil {
@@ -111,7 +110,7 @@ func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
 	}
 	origin := now.Origin
 	if j.req.Origin.Known() {
-		origin = j.req.Origin
+		origin = j.req.Origin.orCredentialsOf(now.Origin)
 	}
 	switch {
 	case !origin.Known():
@@ -119,7 +118,6 @@ func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
 	case origin.local && !j.set.unsecure:
 		return Pulled{}, fmt.Errorf("the mirror's origin %s is a local path, which only sould --unsecure reads", origin)
 	}
-
 	listing, err := j.list(ctx, origin)
 	if err != nil {
 		return Pulled{}, err
@@ -134,9 +132,9 @@ func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
 		return Pulled{}, err
 	}
 	j.progress.say("writing refs")
-	if !now.Origin.Known() || now.Origin.url != origin.url {
+	if now.Origin.url != origin.url {
 		if err := repo.SetOrigin(ctx, origin.url); err != nil {
-			return Pulled{}, err
+			return Pulled{}, errors.Join(err, repo.Sweep())
 		}
 	}
 	state := m.state
@@ -147,7 +145,7 @@ func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
 	if !p.nothing() {
 		j.ms.changed(j.set, m, now, m.Snapshot())
 	}
-	return Pulled{m.Snapshot(), p.changed}, nil
+	return Pulled{m.Snapshot(), p.changed()}, nil
 }
 
 // otherFormat reports whether the origin's object ids are of another kind than
@@ -173,10 +171,9 @@ func (j *pullJob) otherFormat(ctx context.Context, repo git.Repo, now *Snapshot,
 
 // create builds a mirror that does not exist yet.
 func (j *pullJob) create(ctx context.Context) (Pulled, error) {
-	if err := j.ms.claim(j.req.Name); err != nil {
+	if err := j.ms.vacant(j.req.Name); err != nil {
 		return Pulled{}, err
 	}
-	defer j.ms.release(j.req.Name)
 	listing, err := j.list(ctx, j.req.Origin)
 	if err != nil {
 		return Pulled{}, err
@@ -211,19 +208,24 @@ func (j *pullJob) build(ctx context.Context, origin Origin, listing git.Listing)
 		return Pulled{}, err
 	}
 	j.progress.say("writing refs")
-	if err := repo.Update(ctx, p.update); err != nil {
+	if err := repo.WriteRefs(p.after.Refs); err != nil {
 		return Pulled{}, err
 	}
-	m := &Mirror{Name: j.req.Name, Dir: staging}
+	if p.head != nil {
+		if err := repo.WriteHead(*p.head); err != nil {
+			return Pulled{}, err
+		}
+	}
+	m := &Mirror{Name: j.req.Name, Dir: staging, settled: true}
 	m.state.succeeded(origin)
 	if err := m.state.write(staging); err != nil {
 		return Pulled{}, err
 	}
-	m.publish(j.set, p.after, true)
-	if err := j.ms.install(j.req.Name, staging, m); err != nil {
+	m.publish(j.set, p.after, repo.Stamp())
+	if m, err = j.ms.install(j.req.Name, staging, m); err != nil {
 		return Pulled{}, err
 	}
-	return Pulled{m.Snapshot(), p.changed}, nil
+	return Pulled{m.Snapshot(), p.changed()}, nil
 }
 
 // attempts is how often a pull looks at an origin that is pushed to while it is
@@ -237,12 +239,14 @@ func (j *pullJob) bring(
 ) (plan, error) {
 	for attempt := 1; ; attempt++ {
 		p, err := makePlan(now, listing, j.set.Refs, j.req.AcceptDeletions)
-		if err != nil || len(p.fetch) == 0 {
+		if err != nil {
 			return p, err
 		}
-		err = j.fetch(ctx, repo, origin, p.fetch)
+		if len(p.fetch) > 0 {
+			err = j.fetch(ctx, repo, origin, p.fetch)
+		}
 		if err == nil {
-			return p, nil
+			return p, peel(ctx, repo, p)
 		}
 		if !errors.Is(err, git.ErrMoved) || attempt == attempts {
 			return plan{}, fmt.Errorf("can't fetch: %w", err)
@@ -251,6 +255,15 @@ func (j *pullJob) bring(
 			return plan{}, err
 		}
 	}
+}
+
+// peel looks up what the plan's tags lead to.
+func peel(ctx context.Context, repo git.Repo, p plan) error {
+	missing, err := repo.Peel(ctx, p.after.Refs)
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("the origin did not send what %s names", p.after.Refs[missing[0]].Name)
+	}
+	return err
 }
 
 // list asks the origin for its refs.

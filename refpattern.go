@@ -32,6 +32,8 @@ func (p RefPattern) Match(ref string) bool {
 	return len(ref) > len(before)+len(after) && strings.HasPrefix(ref, before) && strings.HasSuffix(ref, after)
 }
 
+func (p RefPattern) same(q RefPattern) bool { return p == q }
+
 func (p RefPattern) String() string { return p.s }
 
 // keptRefs and replaceRefs are never taken from an origin: the first are this

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -43,6 +45,9 @@ func writeReport(w http.ResponseWriter, r *http.Request, rep *report) error {
 // writeError is the one place where an error becomes an answer, and a line in the
 // log.
 func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the client has gone, and that is why it failed
+	}
 	rep := &report{Status: status(err), outcome: failed(err, 0)}
 	log := s.log.With("client", r.RemoteAddr, "method", clip(r.Method, 40), "path", clip(r.URL.Path, 200), "status", rep.Status)
 	switch {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type Server struct {
 	log        *slog.Logger
 
 	current  atomic.Pointer[settings]
+	id       string // tells this server from others
 	storage  *Storage
 	mirrors  *Mirrors
 	archives *Archives
@@ -33,9 +35,13 @@ type Server struct {
 	end  context.CancelCauseFunc
 	work sync.WaitGroup // postings, recovery, serving of listeners
 
-	reloading sync.Mutex // guards listener
+	handling sync.RWMutex // held for reading by every handler
+	closed   bool         // guarded by handling
+
+	reloading sync.Mutex // guards listener and former
 	listener  *listener
-	broken    chan error // why serving ended by itself
+	former    []*listener // that are about to close
+	broken    chan error  // why serving ended by itself
 }
 
 // Limits of connections.
@@ -46,6 +52,7 @@ const (
 	maxHeader     = 64 << 10         // bytes
 	drainTime     = 30 * time.Second // for answers in flight at shutdown
 	hangupTime    = 5 * time.Second  // for those answers to be written that shutdown cut short
+	overlap       = time.Second      // for which a former address is still served
 )
 
 // Start reads the configuration, takes possession of the storage, and serves.
@@ -69,6 +76,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	if s.listener, err = listen(config.Listen); err != nil {
 		return nil, errors.Join(err, s.storage.Close())
 	}
+	s.id = s.storage.ID
 	s.mirrors = NewMirrors(s.life, s.storage, log)
 	if s.archives, err = NewArchives(s.storage, config.CacheSize); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.storage.Close())
@@ -113,7 +121,7 @@ func (s *Server) serve(l *listener) {
 	s.work.Go(func() {
 		err := s.http.Serve(l)
 		close(l.closed)
-		if !l.retiring.Load() && !errors.Is(err, http.ErrServerClosed) {
+		if !l.isRetiring() && !errors.Is(err, http.ErrServerClosed) {
 			s.broken <- fmt.Errorf("serve %s: %w", l.Addr(), err)
 		}
 	})
@@ -147,10 +155,14 @@ func (s *Server) Reload() error {
 // one cannot be had.
 func (s *Server) relisten(to string) error {
 	old := s.listener
+	if l := s.recall(to); l != nil {
+		s.replace(l)
+		return nil
+	}
 	from := old.Addr().String()
 	early := samePort(from, to)
 	if early {
-		old.retire()
+		old.retire(0)
 	}
 	l, err := listen(to)
 	if err != nil && early {
@@ -165,12 +177,33 @@ func (s *Server) relisten(to string) error {
 	if err != nil {
 		return err
 	}
-	s.listener = l
 	s.serve(l)
-	if !early {
-		old.retire()
-	}
+	s.replace(l)
 	return nil
+}
+
+// replace makes another listener the one in force. The former one still answers for a
+// while: somebody may just have looked up its address.
+func (s *Server) replace(l *listener) {
+	old := s.listener
+	s.listener = l
+	s.former = append(s.former, old)
+	s.work.Go(func() { old.retire(overlap) })
+}
+
+// recall returns the former listener for an address, if it is still there, and sees to
+// it that no other one is in the way.
+func (s *Server) recall(address string) (found *listener) {
+	s.former = slices.DeleteFunc(s.former, func(l *listener) bool {
+		switch {
+		case found == nil && l.address == address && l.wantAgain():
+			found = l
+		case samePort(l.Addr().String(), address):
+			l.dismiss()
+		}
+		return l == found || l.gone()
+	})
+	return found
 }
 
 // Close ends the server: accept nothing more, let answers in flight finish, end
@@ -179,32 +212,38 @@ func (s *Server) relisten(to string) error {
 func (s *Server) Close(hurry <-chan struct{}) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
-	s.log.Info("stopping", "reason", "signal")
-	s.listener.retire()
+	s.log.Info("stopping")
+	for _, l := range s.former {
+		l.dismiss()
+	}
+	s.listener.retire(0)
 
 	drain, stop := context.WithTimeout(context.Background(), drainTime)
 	defer stop()
-	go func() { // ends with drain
+	over := make(chan struct{})
+	defer close(over)
+	go func() { // ends with Close
 		select {
 		case <-hurry:
 			stop()
-		case <-drain.Done():
+			s.end(errClosing)
+			s.storage.Leash.Kill()
+		case <-over:
 		}
 	}()
 	if err := s.http.Shutdown(drain); err != nil {
-		s.log.Warn("answers in flight are cut short", "after", drainTime)
+		s.log.Warn("answers in flight are cut short")
 	}
 	s.end(errClosing)
 
 	hangup, stop := context.WithTimeout(context.Background(), hangupTime)
 	defer stop()
-	select {
-	case <-hurry:
-		s.storage.Leash.Kill()
-	default:
-		_ = s.http.Shutdown(hangup)
-	}
-	err := errors.Join(s.http.Close(), s.archives.Close())
+	_ = s.http.Shutdown(hangup) // what was cut short says so
+	err := s.http.Close()
+	s.handling.Lock() // until every handler has returned; new ones find it closed
+	s.closed = true
+	s.handling.Unlock()
+	err = errors.Join(err, s.archives.Close())
 	s.work.Wait()
 	s.mirrors.Wait()
 	s.client.CloseIdleConnections()
@@ -230,11 +269,22 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 
 // ServeHTTP answers every request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.handling.RLock()
+	defer s.handling.RUnlock()
+	if s.closed {
+		panic(http.ErrAbortHandler)
+	}
 	answer, allow := s.route(r.Method, r.URL.Path)
 	if answer == nil {
 		w.Header().Set("Allow", allow)
 		answer = func(http.ResponseWriter, *http.Request) error {
 			return fail(kindMethod, "%s is not for %s; allowed: %s", clip(r.Method, 40), clip(r.URL.Path, 200), allow)
+		}
+	}
+	if r.ContentLength != 0 { // a body must come soon, also if nobody reads it
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		if r.Method != http.MethodPost {
+			w.Header().Set("Connection", "close")
 		}
 	}
 	if err := answer(w, r); err != nil {

@@ -32,6 +32,10 @@ type Snapshot struct {
 	Changed     time.Time   // when refs last changed on disk, for a mirror never pulled
 	LastError   string      // of the latest pull, if it failed
 	Origin      Origin      // where it is pulled from; not Known for a copied-in mirror without one
+	stamp       string      // of the refs on disk (git.Repo.Stamp)
+
+	// X-State and X-Date, as they stand in an answer, which shares them.
+	stateHeader, dateHeader []string
 }
 
 // Date is the time for which the content is known to be the origin's.
@@ -51,16 +55,15 @@ var (
 	errUnknownRef  = errors.New("no such branch, tag or commit")
 )
 
-// state is what X-State says.
-func (s *Snapshot) state() string {
+// dress prepares what every answer says of the snapshot.
+func (s *Snapshot) dress() {
+	state := OutcomeFailed
 	if s.Outcome == OutcomeSuccess {
-		return string(OutcomeSuccess)
+		state = OutcomeSuccess
 	}
-	return string(OutcomeFailed)
+	s.stateHeader = []string{string(state)}
+	s.dateHeader = []string{s.Date().UTC().Format(http.TimeFormat)}
 }
-
-// httpDate is what X-Date says.
-func (s *Snapshot) httpDate() string { return s.Date().UTC().Format(http.TimeFormat) }
 
 // Resolve finds what a client calls ref: the default branch if it is empty, else
 // a full object id, a full ref name, a branch or a tag, in this order. It returns
@@ -110,13 +113,15 @@ func fingerprint(l git.Listing, patterns []RefPattern) Fingerprint {
 	return Fingerprint(hex.EncodeToString(h.Sum(nil)))
 }
 
-// withoutOwn drops the refs that are no part of a mirror's content.
-func withoutOwn(refs []git.Ref) []git.Ref {
-	kept := refs[:0:0]
+// separate takes apart what is a mirror's content and the refs that are not for
+// clients: the server's own, and those that would change what an id means.
+func separate(refs []git.Ref) (content, own []git.Ref) {
 	for _, ref := range refs {
-		if !strings.HasPrefix(ref.Name, keptRefs) && !strings.HasPrefix(ref.Name, replaceRefs) {
-			kept = append(kept, ref)
+		if strings.HasPrefix(ref.Name, keptRefs) || strings.HasPrefix(ref.Name, replaceRefs) {
+			own = append(own, ref)
+		} else {
+			content = append(content, ref)
 		}
 	}
-	return kept
+	return content, own
 }

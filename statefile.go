@@ -1,9 +1,12 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,10 +28,24 @@ type stateFile struct {
 	Pulled    time.Time `json:"pulled,omitzero"`
 	LastError string    `json:"last_error,omitempty"`
 
-	// Pending is an update of the refs that was decided, and whose objects are
-	// there, but which may be applied only in part. Whoever finds one applies it
-	// again before anything else.
-	Pending *git.Update `json:"pending,omitempty"`
+	// Pending is a change of HEAD that belongs to a change of refs. Refs change in
+	// one step, and HEAD in another.
+	Pending *pendingHead `json:"pending,omitempty"`
+}
+
+// pendingHead is what HEAD is to be if the refs have become what they were to be.
+type pendingHead struct {
+	Head git.Head `json:"head"`
+	Refs string   `json:"refs"` // their digest
+}
+
+// digest is equal for equal refs.
+func digest(refs []git.Ref) string {
+	h := sha256.New()
+	for _, ref := range refs {
+		io.WriteString(h, ref.ID+" "+ref.Name+"\n")
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // readState reads a mirror's file. Without one, the zero value is returned.

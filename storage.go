@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,7 @@ import (
 // Storage is the directory of the mirrors. One daemon owns it at a time. What is
 // sould's own lies in its subdirectory .sould:
 //
+//	id         tells this server from others
 //	lock       held by the daemon
 //	children   held by the daemon and by every git that it started
 //	incoming/  mirrors that are being built; of no worth after a crash
@@ -24,6 +26,7 @@ import (
 //	neutral/   empty repositories through which archives are made
 type Storage struct {
 	Dir     string // absolute, without symbolic links
+	ID      string // of this server, as long as the storage exists
 	Leash   *git.Leash
 	Neutral git.Neutral
 	lock    *os.File
@@ -92,8 +95,24 @@ func (s *Storage) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.ID, err = s.readID(); err != nil {
+		return err
+	}
 	s.Neutral, err = git.NewNeutral(s.own("neutral"))
 	return err
+}
+
+// readID reads the server's id, or makes one.
+func (s *Storage) readID() (string, error) {
+	text, err := os.ReadFile(s.own("id"))
+	if id := strings.TrimSpace(string(text)); err == nil && id != "" {
+		return id, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	id := strings.ToLower(rand.Text())
+	return id, os.WriteFile(s.own("id"), []byte(id+"\n"), 0o600)
 }
 
 // Close lets go of the directory. Every child must have ended.
@@ -129,6 +148,9 @@ func (s *Storage) Install(staging string, name Name) (trash string, err error) {
 		return "", err
 	}
 	err = os.Rename(staging, dir)
+	if errors.Is(err, syscall.EXDEV) {
+		return "", fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", filepath.Dir(dir), s.own(""))
+	}
 	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
 		if trash, err = os.MkdirTemp(s.own("trash"), ""); err != nil {
 			return trash, err
@@ -185,17 +207,19 @@ func (s *Storage) Clear(name Name) error {
 }
 
 // IsMirror reports whether there is a mirror of that name. What looks like a
-// repository inside a mirror is none: branches of an origin can look like that.
-func (s *Storage) IsMirror(name Name) bool {
+// repository inside a mirror is none: branches of an origin can look like that. The
+// error says why that cannot be told.
+func (s *Storage) IsMirror(name Name) (bool, error) {
 	for _, above := range name.Above() {
-		if git.IsRepo(s.MirrorDir(above)) {
-			return false
+		if inside, err := git.IsRepo(s.MirrorDir(above)); inside || err != nil {
+			return false, err
 		}
 	}
 	return git.IsRepo(s.MirrorDir(name))
 }
 
-// Names walks over the storage and calls found for each mirror.
+// Names walks over the storage and calls found for each mirror. What cannot be read
+// is passed over; the error says what it was.
 func (s *Storage) Names(found func(Name)) error { return s.names("", found) }
 
 // NamesBelow is Names for the mirrors whose names lie inside that name.
@@ -212,19 +236,22 @@ func (s *Storage) names(prefix string, found func(Name)) error {
 	if err != nil {
 		return err
 	}
+	var unreadable []error
 	for _, entry := range entries {
 		name, err := ParseName(prefix + entry.Name())
 		if err != nil {
 			continue
 		}
-		switch {
-		case git.IsRepo(s.MirrorDir(name)):
+		switch mirror, err := git.IsRepo(s.MirrorDir(name)); {
+		case err != nil:
+			unreadable = append(unreadable, err)
+		case mirror:
 			found(name)
 		case entry.IsDir(): // not a link: it could lead round in a circle
 			if err := s.names(name.String()+"/", found); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
+				unreadable = append(unreadable, err)
 			}
 		}
 	}
-	return nil
+	return errors.Join(unreadable...)
 }

@@ -60,11 +60,13 @@ func (req *tarRequest) set(key, value string) (err error) {
 			return fmt.Errorf("ref=%.100q is neither a commit id nor a legal name of a branch or tag", value)
 		}
 		req.want.ref = value
+		if lower := strings.ToLower(value); git.IsID(lower) {
+			req.want.ref = lower
+		}
 	case "contains":
-		if !git.IsID(value) {
+		if req.contains = strings.ToLower(value); !git.IsID(req.contains) {
 			return fmt.Errorf("contains=%.100q is no full commit id", value)
 		}
-		req.contains = value
 	case "format":
 		if req.want.format = findFormat(value); req.want.format == nil {
 			return fmt.Errorf("format=%.40q is unknown; there are tar, tar.gz, tar.zst and zip", value)

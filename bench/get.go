@@ -87,6 +87,7 @@ type pushed struct {
 	repo   *origin.Repo
 	mirror string
 	n      int
+	tip    string
 }
 
 // pushed starts one whose cache is full most of the time, as it is after some days:
@@ -102,7 +103,7 @@ func (b *bench) pushed() *pushed {
 // push makes a commit and has it pulled.
 func (p *pushed) push() {
 	p.n++
-	p.repo.Commit("main", map[string]string{"new": fmt.Sprint(p.n)})
+	p.tip = p.repo.Commit("main", map[string]string{"new": fmt.Sprint(p.n)})
 	p.post("m", p.repo.Dir)
 }
 
@@ -112,7 +113,7 @@ func firstGet(b *bench) []row {
 	var size int64
 	ratio, ours, theirs := b.pairs(
 		p.push,
-		func() { size = p.get(fmt.Sprintf("/m?ref=refs/heads/main&prefix=%d", p.n)) }, // nobody has asked for that
+		func() { size = p.get(fmt.Sprintf("/m?ref=%s&prefix=%d", p.tip, p.n)) },
 		func() {
 			b.git("--git-dir="+p.mirror, "archive", "--format=tar", fmt.Sprintf("--prefix=%d/", p.n), "main")
 		},

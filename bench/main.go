@@ -191,6 +191,9 @@ func (b *bench) pairs(prepare func(), a, other func()) (ratio float64, ours, the
 		ratios = append(ratios, float64(ta)/float64(to))
 		as, others = append(as, ta), append(others, to)
 	}
+	if os.Getenv("SOULD_BENCH_DEBUG") != "" {
+		fmt.Fprintf(os.Stderr, "%.2f\n%v\n%v\n", ratios, as, others)
+	}
 	return median(ratios), median(as), median(others)
 }
 

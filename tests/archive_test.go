@@ -475,3 +475,22 @@ func fill(t *testing.T, path string) {
 		}
 	}
 }
+
+// TestOldHTTP: where only the end of the connection tells the end of an answer, its
+// length must be known.
+func TestOldHTTP(t *testing.T) {
+	r := bigOrigin(t, 4)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /m HTTP/1.0\r\n\r\n")
+	answer, err := io.ReadAll(conn)
+	head, body, _ := strings.Cut(string(answer), "\r\n\r\n")
+	if err != nil || len(body) < 4<<20 || !strings.Contains(head, fmt.Sprintf("Content-Length: %d", len(body))) {
+		t.Errorf("%s\n%d bytes, %v", head, len(body), err)
+	}
+}

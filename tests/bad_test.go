@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// gitless puts a git before the real one that notes each call, and returns how
+// countGit puts a git before the real one that notes each call, and returns how
 // many calls there were.
 func (d *daemon) countGit() func() int {
 	d.t.Helper()

@@ -1,12 +1,15 @@
 package tests
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -86,8 +89,10 @@ func TestAnswersOfAServerWithoutSlaves(t *testing.T) {
 	d.pulled("a/b", r.Dir)
 	d.post("a", r.Dir).expect(t, 409).contains(t, "above the mirror a/b")
 	d.post("big", strings.Repeat("x", 70_000)).expect(t, 413)
-	if _, err := filepath.Glob(filepath.Join(d.storage, "none")); err != nil {
-		t.Error(err)
+	for _, name := range []string{"none", "m/inside", "big"} {
+		if _, err := os.Stat(filepath.Join(d.storage, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	d.get("/none").expect(t, 404)
 	d.wait(`ERROR can't pull mirror=none`)
@@ -287,4 +292,109 @@ func TestAClientThatGoesAwayDoesNotStopTheWork(t *testing.T) {
 	held.release()
 	eventually(t, "the mirrors", func() bool { return d.get("/m").StatusCode == 200 && slave.get("/m").StatusCode == 200 })
 	d.wait("propagated mirror=m")
+}
+
+// TestTwoOriginsForOneNewName: of two requests at once that want a mirror to be
+// different things, one is refused, before any slave is asked.
+func TestTwoOriginsForOneNewName(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"a.git", "b.git"} {
+		origin.New(t, filepath.Join(root, name)).Commit("main", nil)
+	}
+	server := origin.ServeHTTP(t, root)
+	arrived, held := make(chan bool, 8), newHold(t)
+	server.Before(func(*http.Request) { arrived <- true; held.wait() })
+	witness := newOldSould(t, text(200, ""))
+	d := start(t, "master = true", slaves(witness.URL))
+	first := make(chan answer)
+	go func() { first <- d.post("m", server.URL+"/a.git") }()
+	<-arrived
+	d.post("m", server.URL+"/b.git").expect(t, 409).contains(t, "another request is just giving the mirror the origin "+server.URL+"/a.git")
+	d.post("m/inside", server.URL+"/b.git").expect(t, 409)
+	held.release()
+	(<-first).expect(t, 200)
+	d.post("m", server.URL+"/b.git").expect(t, 409).contains(t, "move=")
+	if len(witness.forms) != 1 {
+		t.Errorf("the slave was asked %d times", len(witness.forms))
+	}
+}
+
+// TestTwoMastersOfEachOther, as in the middle of a change of roles.
+func TestTwoMastersOfEachOther(t *testing.T) {
+	r := newOrigin(t)
+	a, b := start(t), start(t)
+	a.reload("master = true", slaves(b.url))
+	b.reload("master = true", slaves(a.url))
+	a.pulled("m", r.Dir).contains(t, "master", strings.TrimPrefix(b.url, "http://"))
+	for _, d := range []*daemon{a, b} {
+		if n := strings.Count(d.log.String(), "INFO pulled mirror=m"); n > 2 {
+			t.Errorf("%d pulls", n)
+		}
+	}
+	if n := strings.Count(a.log.String(), "propagated"); n != 1 {
+		t.Errorf("propagated %d times", n)
+	}
+	forged := strings.Repeat("x,", 20)
+	a.do("POST", "/", form("m", r.Dir), "Content-Type", formType, "Sould-Via", forged).expect(t, 400)
+}
+
+// TestWordsOfASlaveAreCleaned, also where they are no error.
+func TestWordsOfASlaveAreCleaned(t *testing.T) {
+	r := newOrigin(t)
+	evil := newOldSould(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"status": 200, "state": "success", "revision": "\x1b[2Jred", "branch": "refs/heads/\x07main",
+			"slaves": []map[string]any{{"address": "bell\x07\nremote: forged", "state": "success", "revision": strings.Repeat("a", 10000)}},
+		})
+	})
+	d := start(t, "master = true", slaves(evil.URL))
+	a := d.pulled("m", r.Dir)
+	if strings.ContainsAny(a.text(), "\x1b\x07") || strings.Contains(a.text(), "\nremote:") || len(a.body) > 1000 {
+		t.Errorf("the pusher sees %q", a.text())
+	}
+}
+
+func TestAPostWithoutCredentialsUsesThoseThatAreKnown(t *testing.T) {
+	root := t.TempDir()
+	r := origin.New(t, filepath.Join(root, "r.git"))
+	r.Commit("main", nil)
+	server := origin.ServeHTTP(t, root)
+	server.Require("jack", "s3cret-word")
+	slave := start(t)
+	d := start(t, "master = true", slaves(slave.url))
+	u := strings.Replace(server.URL, "http://", "http://jack:s3cret-word@", 1) + "/r.git"
+	d.pulled("m", u)
+	d.pulled("m", server.URL+"/r.git").contains(t, "unchanged")
+	if err := os.RemoveAll(slave.mirror("m")); err != nil { // it has forgotten them
+		t.Fatal(err)
+	}
+	d.pulled("m", server.URL+"/r.git").contains(t, "1 ref changed")
+	slave.get("/m").expect(t, 200, "X-State", "success")
+}
+
+// TestAReloadIsNotMissedByWhoComesLater: a request does not share a pull that another
+// one asked for with the old configuration.
+func TestAReloadIsNotMissedByWhoComesLater(t *testing.T) {
+	root := t.TempDir()
+	r := origin.New(t, filepath.Join(root, "r.git"))
+	r.Git("update-ref", "refs/pull/1/head", r.Commit("main", nil))
+	server := origin.ServeHTTP(t, root)
+	arrived, held := make(chan bool, 16), newHold(t)
+	server.Before(func(*http.Request) { arrived <- true; held.wait() })
+	d := start(t)
+	answers := make(chan answer, 3)
+	post := func() { answers <- d.post("m", server.URL+"/r.git") }
+	go post()
+	<-arrived
+	go post() // waits for the first
+	d.waitRead()
+	d.reload(`refs = ["refs/heads/*", "refs/pull/*/head"]`, "listen = \""+strings.TrimPrefix(d.url, "http://")+"\"")
+	go post()
+	d.waitRead()
+	held.release()
+	for range 3 {
+		(<-answers).expect(t, 200)
+	}
+	d.get("/m?ref=refs/pull/1/head").expect(t, 200)
 }

@@ -1,6 +1,8 @@
 package tests
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -136,64 +138,75 @@ func (d *daemon) clean() {
 	}
 }
 
-// TestAnUpdateOfRefsThatWasCutShort is completed before anybody reads: the state
-// file says what was decided, the refs are a part of it.
-func TestAnUpdateOfRefsThatWasCutShort(t *testing.T) {
-	r := newOrigin(t)
-	old := r.Git("rev-parse", "main")
-	r.Git("update-ref", "refs/heads/a", old)
-	d := start(t)
-	d.pulled("m", r.Dir)
-	tip := r.Commit("main", map[string]string{"f": "2"})
-	r.Git("update-ref", "-d", "refs/heads/a")
-	r.Git("update-ref", "refs/heads/a/b", tip)
-	d.stop()
+// TestAChangeThatWasCutShort: refs change in one step and HEAD in another. A power
+// failure between them must not be seen by anybody, nor one before the first.
+func TestAChangeThatWasCutShort(t *testing.T) {
+	for _, refsWritten := range []bool{true, false} {
+		t.Run(fmt.Sprintf("refs written %v", refsWritten), func(t *testing.T) {
+			r := newOrigin(t)
+			d := start(t)
+			d.pulled("m", r.Dir)
+			mirror := d.mirror("m")
+			packed, state := filepath.Join(mirror, "packed-refs"), filepath.Join(mirror, "sould.json")
+			oldRefs := read(t, packed)
+			r.Git("branch", "-m", "main", "trunk")
+			r.Git("symbolic-ref", "HEAD", "refs/heads/trunk")
+			d.pulled("m", r.Dir)
+			d.stop()
 
-	// The moment of the power failure: objects and decision are there, one ref is
-	// written, and a lock file.
-	mirror := d.mirror("m")
-	for _, args := range [][]string{
-		{"fetch", "--quiet", r.Dir, tip}, {"update-ref", "refs/heads/main", tip}, {"config", "--unset", "remote.origin.url"},
-	} {
-		if out, err := origin.Command(append([]string{"--git-dir=" + mirror}, args...)...).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+			// Back to the moment between the steps: the decision is written down.
+			newRefs := read(t, packed)
+			tip := r.Git("rev-parse", "trunk")
+			sum := sha256.Sum256([]byte(tip + " refs/heads/trunk\n"))
+			var values map[string]any
+			if err := json.Unmarshal([]byte(read(t, state)), &values); err != nil {
+				t.Fatal(err)
+			}
+			values["pending"] = map[string]any{
+				"head": map[string]string{"Ref": "refs/heads/trunk", "ID": tip}, "refs": hex.EncodeToString(sum[:]),
+			}
+			text, err := json.Marshal(values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !refsWritten {
+				newRefs = oldRefs
+			}
+			for path, text := range map[string]string{
+				packed: newRefs, state: string(text), filepath.Join(mirror, "HEAD"): "ref: refs/heads/main\n",
+				filepath.Join(mirror, "packed-refs.lock"): "",
+			} {
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Rename(r.Dir, r.Dir+".away"); err != nil {
+				t.Fatal(err)
+			}
+			d.run()
+			d.get("/m").expect(t, 200, "X-Revision", tip)
+			want := "ref: refs/heads/main\n"
+			if refsWritten {
+				want = "ref: refs/heads/trunk\n"
+			}
+			if got := read(t, filepath.Join(mirror, "HEAD")); got != want {
+				t.Errorf("HEAD is %q, want %q", got, want)
+			}
+			if strings.Contains(read(t, state), "pending") {
+				t.Error("the decision is not forgotten")
+			}
+			d.clean()
+		})
 	}
-	path := filepath.Join(mirror, "sould.json")
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var state map[string]any
-	if err := json.Unmarshal(text, &state); err != nil {
-		t.Fatal(err)
-	}
-	state["pending"] = map[string]any{
-		"Delete": []string{"refs/heads/a"},
-		"Write":  []map[string]string{{"Name": "refs/heads/main", "ID": tip}, {"Name": "refs/heads/a/b", "ID": tip}},
-	}
-	if text, err = json.Marshal(state); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(mirror, "refs", "heads", "main.lock"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	want := refs(t, r.Dir)
-	if err := os.Rename(r.Dir, r.Dir+".away"); err != nil {
-		t.Fatal(err)
-	}
-	d.run()
-	d.get("/m?ref=a/b").expect(t, 200, "X-Revision", tip)
-	if got := refs(t, mirror); got != want {
-		t.Errorf("the mirror has\n%swant\n%s", got, want)
-	}
-	if text, err := os.ReadFile(path); err != nil || strings.Contains(string(text), "pending") {
-		t.Errorf("the decision is not forgotten: %s, %v", text, err)
-	}
-	d.clean()
+	return string(text)
 }
 
 // TestGitIsKilled: what becomes of a pull whose git dies.

@@ -1,10 +1,14 @@
 package tests
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/reconquest/sould/tests/origin"
@@ -138,7 +142,7 @@ func TestStateFileIsPrivate(t *testing.T) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	if got := strings.Join(names, " "); got != "HEAD config objects refs sould.json" {
+	if got := strings.Join(names, " "); got != "HEAD config objects packed-refs refs sould.json" {
 		t.Errorf("a mirror consists of %s", got)
 	}
 }
@@ -161,4 +165,142 @@ func TestMoveToANewOrigin(t *testing.T) {
 	// A failed move changes nothing.
 	d.post("m", r.Dir+".none", "move", other.Dir).expect(t, 500)
 	d.post("m", r.Dir).expect(t, 409).contains(t, "move="+other.Dir)
+}
+
+// TestOddBranches: a branch that is a link to another one, and one that names no
+// commit.
+func TestOddBranches(t *testing.T) {
+	r := newOrigin(t)
+	main := r.Git("rev-parse", "main")
+	r.Git("symbolic-ref", "refs/heads/master", "refs/heads/main")
+	d := start(t)
+	if err := os.CopyFS(d.mirror("copy"), os.DirFS(r.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	d.pulled("copy", r.Dir)
+	d.pulled("m", r.Dir)
+	tip := r.Commit("main", map[string]string{"f": "2"})
+	for _, name := range []string{"copy", "m"} {
+		d.pulled(name, r.Dir).contains(t, "2 refs changed")
+		d.get("/"+name+"?ref=master").expect(t, 200, "X-Revision", tip)
+	}
+	r.Git("symbolic-ref", "--delete", "refs/heads/master")
+	for _, name := range []string{"copy", "m"} {
+		d.pulled(name, r.Dir).contains(t, "1 ref changed")
+		if got, want := refs(t, d.mirror(name)), refs(t, r.Dir); got != want {
+			t.Errorf("%s has\n%sthe origin\n%s", name, got, want)
+		}
+	}
+
+	r.Git("tag", "-a", "-m", "m", "v1", main)
+	for name, id := range map[string]string{"tag": r.Git("rev-parse", "v1"), "blob": r.Git("rev-parse", "main:file")} {
+		if err := os.WriteFile(filepath.Join(r.Dir, "refs", "heads", name), []byte(id+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.pulled("m", r.Dir)
+	d.get("/m").expect(t, 200, "X-Revision", tip)
+	d.get("/m?ref=refs/heads/tag").expect(t, 200, "X-Revision", main)
+	if a := d.get("/m?ref=refs/heads/blob"); a.StatusCode < 400 {
+		t.Errorf("a branch that is a file: %s", a.Status)
+	}
+	for _, name := range []string{"tag", "blob"} {
+		if err := os.Remove(filepath.Join(r.Dir, "refs", "heads", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.pulled("m", r.Dir)
+	d.stop()
+	d.run()
+	d.get("/m").expect(t, 200, "X-Revision", tip)
+	d.fsck("m")
+}
+
+// TestAStateThatCannotBeWritten: what readers see is what is on disk.
+func TestAStateThatCannotBeWritten(t *testing.T) {
+	r := newOrigin(t)
+	first := r.Git("rev-parse", "main")
+	d := start(t)
+	d.pulled("m", r.Dir)
+	blocker := filepath.Join(d.mirror("m"), "sould.json.new")
+	if err := os.MkdirAll(filepath.Join(blocker, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.Commit("main", map[string]string{"f": "2"})
+	d.post("m", r.Dir).expect(t, 500).contains(t, "sould.json.new")
+	onDisk := func() string { return strings.Fields(refs(t, d.mirror("m")))[1] }
+	d.get("/m").expect(t, 200, "X-State", "failed", "X-Revision", onDisk())
+	if err := os.RemoveAll(blocker); err != nil {
+		t.Fatal(err)
+	}
+	r.Git("update-ref", "refs/heads/main", first)
+	d.pulled("m", r.Dir)
+	d.get("/m").expect(t, 200, "X-Revision", first)
+	if onDisk() != first {
+		t.Errorf("on disk is %s", onDisk())
+	}
+}
+
+// TestAMirrorThatIsReplacedDuringAPull is not mixed up with its successor.
+func TestAMirrorThatIsReplacedDuringAPull(t *testing.T) {
+	root := t.TempDir()
+	r := origin.New(t, filepath.Join(root, "r.git"))
+	r.Commit("main", map[string]string{"f": "1"})
+	server := origin.ServeHTTP(t, root)
+	d := start(t)
+	d.pulled("m", server.URL+"/r.git")
+	r.Commit("main", map[string]string{"f": "2"})
+	other := newOrigin(t)
+	var once sync.Once
+	server.Before(func(q *http.Request) {
+		if q.Method == "POST" {
+			once.Do(func() {
+				if err := errors.Join(os.RemoveAll(d.mirror("m")), os.CopyFS(d.mirror("m"), os.DirFS(other.Dir))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+	d.post("m", server.URL+"/r.git").expect(t, 500)
+	if got, want := refs(t, d.mirror("m")), refs(t, other.Dir); got != want {
+		t.Errorf("the new mirror has\n%swant\n%s", got, want)
+	}
+	d.get("/m").expect(t, 200, "X-Revision", other.Git("rev-parse", "main"))
+}
+
+// TestAMirrorThatIsReadWhileItIsCopiedIn is not taken for empty for ever.
+func TestAMirrorThatIsReadWhileItIsCopiedIn(t *testing.T) {
+	r := newOrigin(t)
+	d := start(t)
+	for _, sub := range []string{"objects", "refs"} {
+		if err := os.MkdirAll(filepath.Join(d.mirror("m"), sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(d.mirror("m"), "HEAD"), []byte("ref: refs/heads/main\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.get("/m").expect(t, 409)
+	if out, err := exec.Command("cp", "-a", r.Dir+"/.", d.mirror("m")).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	eventually(t, "the whole mirror", func() bool { return d.get("/m").Header.Get("X-Revision") == r.Git("rev-parse", "main") })
+}
+
+// TestAttributesOfTheUser have no influence on archives.
+func TestAttributesOfTheUser(t *testing.T) {
+	r := newOrigin(t)
+	r.Commit("main", map[string]string{"a.txt": "x\n", "big": "y"})
+	home := t.TempDir()
+	path := filepath.Join(home, ".config", "git", "attributes")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("* text eol=crlf\nbig export-ignore\n"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	d := prepare(t)
+	d.env = []string{"HOME=" + home}
+	d.run()
+	d.pulled("m", r.Dir)
+	if files := d.get("/m").files(t); files["a.txt"] != "x\n" || files["big"] != "y" {
+		t.Errorf("the archive holds %q", files)
+	}
 }

@@ -219,6 +219,11 @@ func TestContains(t *testing.T) {
 	side := r.Commit("side", map[string]string{"file": "s"})
 	d.get("/m?contains="+side).expect(t, 412, "Retry-After", "3600").contains(t, "does not contain "+side)
 	d.get("/m?ref=side&contains="+side).expect(t, 200, "X-Revision", side)
+	// A pull has brought it; when it gets into the branch, that is found out soon.
+	r.Git("update-ref", "refs/heads/main", side)
+	eventually(t, "the commit in the branch", func() bool { return d.get("/m?contains="+side).StatusCode == 200 })
+	r.Git("update-ref", "refs/heads/main", second)
+	d.get("/m", "Cache-Control", "no-cache").expect(t, 200, "X-Revision", second)
 
 	// Many clients that ask for what does not exist do not make a storm of pulls.
 	server.Lists.Store(0)

@@ -114,6 +114,16 @@ $`)
 	if seen = p.push(); !strings.Contains(seen, "timed out") || !strings.Contains(seen, "the push itself is fine") {
 		t.Errorf("the pusher sees\n%s", seen)
 	}
+	for wait, want := range map[string]string{"20s": "must be a number", "1.5": "must be a number", "08": "timed out"} {
+		repo.Git("config", "sould.wait", wait)
+		if wait == "08" {
+			repo.Git("config", "sould.url", "http://127.0.0.1:1")
+			want = "did not answer"
+		}
+		if seen = p.push(); !strings.Contains(seen, want) || strings.Contains(seen, "Illegal") {
+			t.Errorf("sould.wait=%s: the pusher sees\n%s", wait, seen)
+		}
+	}
 	repo.Git("config", "--unset", "sould.url")
 	if seen = p.push(); !strings.Contains(seen, "not configured") {
 		t.Errorf("the pusher sees\n%s", seen)
@@ -133,4 +143,31 @@ func TestHookOverSSH(t *testing.T) {
 		t.Errorf("the pusher sees\n%s", seen)
 	}
 	d.get("/m").expect(t, http.StatusOK, "X-Revision", repo.Git("rev-parse", "main"))
+}
+
+// TestHookKeepsSecrets: what goes through curl does not show in the process list, and
+// arrives as it is.
+func TestHookKeepsSecrets(t *testing.T) {
+	repo := newOrigin(t)
+	bin := t.TempDir()
+	script := "#!/bin/sh\n{ echo \"$*\"; cat; } >" + bin + "/seen\n"
+	if err := os.WriteFile(filepath.Join(bin, "curl"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	originURL := `https://jack:s3\"cret@h/x.git`
+	p := newPusher(t, repo, repo.Dir, "sould.url", "http://h", "sould.name", "m", "sould.origin", originURL, "sould.token", `to"ken`)
+	p.push()
+	seen, err := os.ReadFile(filepath.Join(bin, "seen"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	arguments, config, _ := strings.Cut(string(seen), "\n")
+	if strings.Contains(arguments, "cret") || strings.Contains(arguments, "ken") {
+		t.Errorf("curl is called with %s", arguments)
+	}
+	want := `data-urlencode = "origin=https://jack:s3\\\"cret@h/x.git"` + "\n" + `header = "Authorization: Bearer to\"ken"` + "\n"
+	if config != want {
+		t.Errorf("curl reads\n%swant\n%s", config, want)
+	}
 }

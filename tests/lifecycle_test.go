@@ -252,6 +252,30 @@ func TestASecondTermEndsAtOnce(t *testing.T) {
 	d.childless()
 }
 
+// TestASecondTermDoesNotWaitForAnybody: not for a git that ignores TERM, nor after
+// the answers are through.
+func TestASecondTermDoesNotWaitForAnybody(t *testing.T) {
+	bin, marker := t.TempDir(), filepath.Join(t.TempDir(), "hangs")
+	script := "#!/bin/sh\ncase \"$*\" in *ls-remote*) trap '' TERM; touch " + marker + "; while :; do sleep 1; done;; esac\nPATH=${PATH#*:} exec git \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d := prepare(t)
+	d.env = []string{"PATH=" + bin + ":" + os.Getenv("PATH")}
+	d.run()
+	d.post("m", "/x", "wait", "0").expect(t, 202)
+	eventually(t, "a git that hangs", func() bool { _, err := os.Stat(marker); return err == nil })
+	d.signal(syscall.SIGTERM)
+	d.wait("stopping")
+	began := time.Now()
+	d.signal(syscall.SIGTERM)
+	<-d.exited
+	if took := time.Since(began); took > 2*time.Second { // the grace of the first is 3
+		t.Errorf("it took %s", took)
+	}
+	d.childless()
+}
+
 func TestOneDaemonPerStorage(t *testing.T) {
 	d := start(t)
 	second := &daemon{t: t, storage: d.storage, conf: d.conf}
@@ -307,7 +331,6 @@ func TestReasonsNotToStart(t *testing.T) {
 	}
 }
 
-// TestStorageOnALink also has the old content served when the clock is set back.
 func TestStorageOnALink(t *testing.T) {
 	r := newOrigin(t)
 	d := prepare(t)
@@ -333,23 +356,64 @@ func TestStorageOnALink(t *testing.T) {
 	d.get("/a/b").expect(t, 404)
 }
 
-// TestSlowClients: who sends or takes in nothing does not hold a connection for
-// ever. The limits are minutes; here it is enough that they exist.
+// TestHalfARequest: who begins a request and does not go on does not hold a
+// connection for ever.
 func TestHalfARequest(t *testing.T) {
 	t.Parallel()
+	r := newOrigin(t)
 	d := start(t)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
+	d.pulled("m", r.Dir)
+	var clients sync.WaitGroup
+	for request, status := range map[string]string{
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Len":                                                "400",
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nname":                             "400",
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nname": "415",
+		"GET /m HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n":                                 "200",
+		"GET /none HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n":                      "404",
+		"PUT /m HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n":                                 "405",
+		"HEAD /m HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":                                 "200",
+	} {
+		clients.Go(func() {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			fmt.Fprint(conn, request)
+			if err := conn.SetReadDeadline(time.Now().Add(2 * patient)); err != nil {
+				t.Error(err)
+			}
+			answer, err := io.ReadAll(conn) // to the end of the connection
+			if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 "+status)) {
+				t.Errorf("%q: %.100q, %v", request, answer, err)
+			}
+		})
 	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Len")
-	if err := conn.SetReadDeadline(time.Now().Add(patient)); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := io.ReadAll(conn)
-	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 4")) {
-		t.Errorf("half a header: %q, %v", answer, err)
+	clients.Wait()
+}
+
+// TestAClientThatSaysNoMore closes its half of the connection after the request, as
+// nc -N does, and gets its answer all the same, not before there is one.
+func TestAClientThatSaysNoMore(t *testing.T) {
+	r := newOrigin(t)
+	d := start(t)
+	for body, want := range map[string]string{
+		"name=n&origin=/nonexistent": "HTTP/1.1 500", "name=y&origin=" + r.Dir: "HTTP/1.1 200",
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", formType, len(body), body)
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), want) || want == "HTTP/1.1 200" && !strings.Contains(string(answer), "1 ref changed") {
+			t.Errorf("%s: %q, %v", body, answer, err)
+		}
+		conn.Close()
 	}
 }
 

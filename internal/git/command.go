@@ -107,13 +107,24 @@ func (g *Git) start(cmd *exec.Cmd, c command, copy func(io.Reader)) error {
 	return nil
 }
 
-// copyOut copies in pieces that suit archives. An error of reading is the end: what
+const (
+	// bulk is the size in bytes from which on an output is worth waiting for: git
+	// writes an archive in pieces of 10 kB, and to wake up for each of them costs
+	// more than to copy it.
+	bulk = 256 << 10
+
+	// breath is how long a pipe is left to fill then. In this time git writes much
+	// less than the pipe holds.
+	breath = time.Millisecond
+)
+
+// copyOut copies all output to where it is wanted. An error of reading is the end: what
 // the command has to say about it, its status says.
-func copyOut(w io.Writer, r io.Reader) error {
+func copyOut(w io.Writer, out io.Reader) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	for {
-		n, err := r.Read(*buf)
+	for total := 0; ; {
+		n, err := out.Read(*buf)
 		if n > 0 {
 			if _, err := w.Write((*buf)[:n]); err != nil {
 				return err
@@ -122,11 +133,14 @@ func copyOut(w io.Writer, r io.Reader) error {
 		if err != nil {
 			return nil
 		}
+		if total += n; total > bulk && n < bulk/4 {
+			time.Sleep(breath)
+		}
 	}
 }
 
 // buffers are for copyOut: archives come many at a time and often.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+var buffers = sync.Pool{New: func() any { b := make([]byte, bulk); return &b }}
 
 // prepare builds the process of a command, in a group of its own that ends with
 // ctx: TERM, so that git removes its temporary files, and KILL for what remains,

@@ -36,8 +36,9 @@ func (e *Error) Error() string {
 // context.
 func (e *Error) Unwrap() error { return e.Err }
 
-// userinfo is what stands between a scheme and an @ in a URL.
-var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s'"]+@`)
+// userinfo is what stands between a scheme and the last @ of a word: a password may
+// hold anything, if somebody forgot to escape it.
+var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s'"]+)@`)
 
 // Redact hides user names and passwords of URLs in a text for people. The user
 // of an ssh URL stays if it stands alone: it is no secret, and the URL means
@@ -45,7 +46,7 @@ var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s'"]+@`)
 func Redact(text string) string {
 	return userinfo.ReplaceAllStringFunc(text, func(m string) string {
 		scheme, user, _ := strings.Cut(m, "://")
-		if strings.Contains(strings.ToLower(scheme), "ssh") && !strings.Contains(user, ":") {
+		if strings.Contains(strings.ToLower(scheme), "ssh") && !strings.ContainsAny(user, ":/") {
 			return m
 		}
 		return scheme + "://***@"

@@ -57,6 +57,7 @@ var inherited = []string{
 // settings hold for every command, as pairs of key and value.
 var settings = []string{
 	"core.hooksPath", os.DevNull,
+	"core.attributesFile", os.DevNull, // else that of the user
 	"credential.helper", "",
 	"safe.directory", "*", // every call names its repository
 

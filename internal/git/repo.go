@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 )
@@ -31,17 +29,21 @@ var ErrMoved = errors.New("the origin changed while it was read")
 // with another type.
 var ErrNotFound = errors.New("no such commit")
 
-// IsRepo reports whether a directory looks like a repository, by git's own
-// test: a HEAD, objects and refs.
-func IsRepo(dir string) bool {
-	if info, err := os.Stat(filepath.Join(dir, "objects")); err != nil || !info.IsDir() {
-		return false
+// IsRepo reports whether a directory looks like a repository, by git's own test: a
+// HEAD, objects and refs. The error says why that cannot be told.
+func IsRepo(dir string) (bool, error) {
+	for _, name := range []string{"objects", "refs", "HEAD"} {
+		info, err := os.Lstat(filepath.Join(dir, name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+			return false, nil
+		case err != nil:
+			return false, err
+		case info.Mode().IsRegular() != (name == "HEAD") && info.Mode()&fs.ModeSymlink == 0:
+			return false, nil
+		}
 	}
-	if info, err := os.Stat(filepath.Join(dir, "refs")); err != nil || !info.IsDir() {
-		return false
-	}
-	info, err := os.Lstat(filepath.Join(dir, "HEAD"))
-	return err == nil && !info.IsDir()
+	return true, nil
 }
 
 // Init makes an empty repository for objects of the given id length (40 or 64
@@ -91,72 +93,6 @@ func (r Repo) IDLength(ctx context.Context) (int, error) {
 	return 40, nil
 }
 
-// Refs reads the repository's refs and its HEAD. Unlike that of an origin, Head
-// also tells of a branch that does not exist.
-func (r Repo) Refs(ctx context.Context) (Listing, error) {
-	out, err := r.git.output(ctx, command{
-		name: "for-each-ref", dir: r.Dir, args: []string{"--format=%(objectname)%09%(refname)"},
-	})
-	if err != nil {
-		return Listing{}, err
-	}
-	l, err := parseListing(string(out))
-	if err != nil {
-		return Listing{}, err
-	}
-	if err := r.peel(ctx, l.Refs); err != nil {
-		return Listing{}, err
-	}
-	l.Head, err = r.head(ctx, l)
-	return l, err
-}
-
-// peel fills in what tags lead to. Branches name commits and need no asking. A
-// tag that cannot be read stays as it is: it is no reason to refuse the others.
-func (r Repo) peel(ctx context.Context, refs []Ref) error {
-	var ask []int
-	var stdin bytes.Buffer
-	for i, ref := range refs {
-		if !strings.HasPrefix(ref.Name, "refs/heads/") {
-			ask = append(ask, i)
-			stdin.WriteString(ref.ID + "^{}\n")
-		}
-	}
-	if len(ask) == 0 {
-		return nil
-	}
-	out, err := r.git.output(ctx, command{
-		name: "cat-file", dir: r.Dir, args: []string{"--batch-check=%(objectname)"}, stdin: &stdin,
-	})
-	if err != nil {
-		return err
-	}
-	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
-	if len(lines) != len(ask) {
-		return fmt.Errorf("git cat-file answered %d of %d questions", len(lines), len(ask))
-	}
-	for i, line := range lines {
-		if IsID(line) {
-			refs[ask[i]].Peeled = line
-		}
-	}
-	return nil
-}
-
-func (r Repo) head(ctx context.Context, l Listing) (Head, error) {
-	out, err := r.git.output(ctx, command{name: "symbolic-ref", dir: r.Dir, args: []string{"--quiet", "HEAD"}})
-	if err == nil {
-		name := strings.TrimSpace(string(out))
-		ref, _ := l.Find(name)
-		return Head{Ref: name, ID: ref.Peeled}, nil
-	}
-	if e := (*Error)(nil); !errors.As(err, &e) || e.ExitCode != 1 {
-		return Head{}, err
-	}
-	out, err = r.git.output(ctx, command{name: "rev-parse", dir: r.Dir, args: []string{"--verify", "--quiet", "HEAD"}})
-	return Head{ID: strings.TrimSpace(string(out))}, err
-}
-
 // Fetch brings objects from a remote, with everything that they need, and moves
 // no ref. Without a ref that leads to them they are safe only until the next
 // garbage collection. The error is [ErrMoved] if the remote does not have one of
@@ -187,100 +123,6 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 func movedText(stderr string) bool {
 	return strings.Contains(stderr, "not our ref") ||
 		strings.Contains(stderr, "does not allow request for unadvertised object")
-}
-
-// Update is a change of a repository's refs and HEAD.
-type Update struct {
-	Delete []string // full names
-	Write  []Ref    // created or moved to ID, whatever they were before
-	Head   *Head    // nil to leave HEAD alone
-}
-
-// manyRefs is the number of changed refs from which on syncing each file of its
-// own costs more than writing all refs of the repository into one.
-const manyRefs = 64
-
-// Update changes refs. It is not atomic: whoever needs it to be writes down u
-// beforehand and calls Resume after a crash. When it returns without an error, the
-// refs are on disk.
-func (r Repo) Update(ctx context.Context, u Update) error {
-	// Deletes go first, in a transaction of their own: a branch "a" that gives
-	// way to "a/b" cannot be in one with it.
-	var stdin bytes.Buffer
-	if len(u.Delete) > 0 {
-		stdin.WriteString("start\x00")
-		for _, name := range u.Delete {
-			stdin.WriteString("delete " + name + "\x00\x00")
-		}
-		stdin.WriteString("commit\x00")
-	}
-	if len(u.Write) > 0 || u.Head != nil && u.Head.Detached() {
-		stdin.WriteString("start\x00")
-		for _, ref := range u.Write {
-			stdin.WriteString("update " + ref.Name + "\x00" + ref.ID + "\x00\x00")
-		}
-		if u.Head != nil && u.Head.Detached() {
-			stdin.WriteString("option no-deref\x00update HEAD\x00" + u.Head.ID + "\x00\x00")
-		}
-		stdin.WriteString("commit\x00")
-	}
-
-	many := len(u.Delete)+len(u.Write) > manyRefs
-	if stdin.Len() > 0 {
-		c := command{name: "update-ref", dir: r.Dir, args: []string{"--stdin", "-z"}, stdin: &stdin, stdout: io.Discard}
-		if many {
-			c.settings = []string{"core.fsync", "none"}
-		}
-		if err := r.git.run(ctx, c); err != nil {
-			return err
-		}
-	}
-	if many {
-		if err := r.git.run(ctx, command{name: "pack-refs", dir: r.Dir, args: []string{"--all"}}); err != nil {
-			return err
-		}
-	}
-	if u.Head != nil && u.Head.Ref != "" {
-		err := r.git.run(ctx, command{name: "symbolic-ref", dir: r.Dir, args: []string{"HEAD", u.Head.Ref}})
-		if err != nil {
-			return err
-		}
-	}
-	return r.syncRefDirs(u)
-}
-
-// Resume completes an update of which any part may have been done.
-func (r Repo) Resume(ctx context.Context, u Update) error {
-	// git refuses to delete "a", although it is gone, where "a/b" is there already.
-	there, err := r.Refs(ctx)
-	if err != nil {
-		return err
-	}
-	u.Delete = slices.DeleteFunc(slices.Clone(u.Delete), func(name string) bool {
-		_, exists := there.Find(name)
-		return !exists
-	})
-	return r.Update(ctx, u)
-}
-
-// syncRefDirs makes the names of changed ref files as durable as their contents.
-func (r Repo) syncRefDirs(u Update) error {
-	dirs := []string{"."}
-	for _, ref := range u.Write {
-		dirs = append(dirs, filepath.Dir(filepath.FromSlash(ref.Name)))
-	}
-	for _, name := range u.Delete {
-		dirs = append(dirs, filepath.Dir(filepath.FromSlash(name)))
-	}
-	slices.Sort(dirs)
-	for _, dir := range slices.Compact(dirs) {
-		err := SyncDir(filepath.Join(r.Dir, dir))
-		// The directory of a deleted or packed ref may be gone, or a ref itself.
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-			return err
-		}
-	}
-	return nil
 }
 
 // SyncDir makes the names of a directory's entries as durable as fsync(2) makes their

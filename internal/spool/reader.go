@@ -67,7 +67,7 @@ func (r *Reader) CopyNext(ctx context.Context, w io.Writer, limit int64) (int64,
 }
 
 // buffers are for copy. Slow readers hold theirs for long: they must not be large.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 128<<10); return &b }}
+var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
 // copy writes n bytes that are there.
 func (r *Reader) copy(w io.Writer, n int64) (copied int64, err error) {

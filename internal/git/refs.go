@@ -1,0 +1,279 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Refs live in two places: a file each below refs/, which git writes, and all
+// together in the file packed-refs (gitrepository-layout(5), git-pack-refs(1)). A
+// repository that is kept here has them all in packed-refs. That file is replaced
+// by a rename, so that a change of any number of refs is one step, for every reader
+// and for a power failure, and reading them needs no process.
+
+// Refs reads the repository's refs and its HEAD, wherever they are. Unlike that of
+// an origin, Head also tells of a branch that does not exist. Refs that name other
+// refs are read as what they lead to; broken ones are left out.
+func (r Repo) Refs(ctx context.Context) (Listing, error) {
+	loose, err := r.looseRefs()
+	if err != nil {
+		return Listing{}, err
+	}
+	l, plain, err := r.readPacked()
+	if err != nil {
+		return l, err
+	}
+	if len(loose) > 0 || !plain {
+		packed := l
+		if l, err = r.askRefs(ctx); err != nil {
+			return l, err
+		}
+		l = withBroken(l, packed, r.Dir, loose)
+	}
+	l.Head, err = r.readHead(l)
+	return l, err
+}
+
+// withBroken adds refs that git has left out because their files are broken, with
+// the values that they had when they were last packed.
+func withBroken(l, packed Listing, dir string, loose []string) Listing {
+	for _, ref := range packed.Refs {
+		if _, found := l.Find(ref.Name); !found && slices.Contains(loose, filepath.Join(dir, filepath.FromSlash(ref.Name))) {
+			l.Refs = append(slices.Clip(l.Refs), ref)
+			slices.SortFunc(l.Refs, func(a, b Ref) int { return strings.Compare(a.Name, b.Name) })
+		}
+	}
+	return l
+}
+
+// Stamp is equal for two moments between which nobody has written the repository's
+// refs, as far as can be told without reading them.
+func (r Repo) Stamp() string {
+	var b strings.Builder
+	for _, name := range []string{"HEAD", "packed-refs", "refs", "refs/heads", "refs/tags"} {
+		if info, err := os.Stat(filepath.Join(r.Dir, filepath.FromSlash(name))); err == nil {
+			fmt.Fprintf(&b, "%s %d %d;", name, info.ModTime().UnixNano(), info.Size())
+		}
+	}
+	return b.String()
+}
+
+// Settle puts all refs into packed-refs, without changing one, and returns them. It
+// must be called before WriteRefs if somebody else may have written refs.
+func (r Repo) Settle(ctx context.Context) (Listing, error) {
+	l, err := r.Refs(ctx)
+	if err != nil {
+		return l, err
+	}
+	loose, err := r.looseRefs()
+	if err != nil || len(loose) == 0 {
+		return l, err
+	}
+	if err := r.WriteRefs(l.Refs); err != nil {
+		return l, err
+	}
+	return l, r.removeLoose(loose)
+}
+
+// looseRefs lists the files below refs/. There may be none but lock files in a
+// repository that is settled.
+func (r Repo) looseRefs() ([]string, error) {
+	if _, err := os.Stat(filepath.Join(r.Dir, "reftable")); err == nil {
+		return nil, errors.New("its refs are in a reftable; sould reads and writes those that are files (git refs migrate --ref-format=files)")
+	}
+	var loose []string
+	err := filepath.WalkDir(filepath.Join(r.Dir, "refs"), func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && !strings.HasSuffix(path, ".lock") {
+			loose = append(loose, path)
+		}
+		return err
+	})
+	return loose, err
+}
+
+// removeLoose removes these files and the directories that are empty then, but for
+// refs/heads and its like.
+func (r Repo) removeLoose(files []string) error {
+	refs := filepath.Join(r.Dir, "refs")
+	for _, file := range files {
+		if err := os.Remove(file); err != nil {
+			return err
+		}
+		dir := filepath.Dir(file)
+		for filepath.Dir(dir) != refs && dir != refs && os.Remove(dir) == nil { // until one is not empty
+			dir = filepath.Dir(dir)
+		}
+		if err := SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// packedHeader says that every tag's target follows it, and that refs are sorted.
+const packedHeader = "# pack-refs with: peeled fully-peeled sorted "
+
+// readPacked reads packed-refs. plain reports whether it says everything: a file that
+// an old or another git has written may not.
+func (r Repo) readPacked() (l Listing, plain bool, err error) {
+	text, err := os.ReadFile(filepath.Join(r.Dir, "packed-refs"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, true, nil
+	}
+	if err != nil {
+		return l, false, err
+	}
+	header, rest, _ := bytes.Cut(text, []byte("\n"))
+	if !strings.HasPrefix(string(header)+" ", packedHeader) {
+		return l, false, nil
+	}
+	l.Refs = make([]Ref, 0, bytes.Count(rest, []byte("\n")))
+	for line := range strings.Lines(string(rest)) {
+		line = strings.TrimSuffix(line, "\n")
+		if peeled, ok := strings.CutPrefix(line, "^"); ok && IsID(peeled) && len(l.Refs) > 0 {
+			l.Refs[len(l.Refs)-1].Peeled = strings.Clone(peeled)
+			continue
+		}
+		id, name, ok := strings.Cut(line, " ")
+		if !ok || !IsID(id) || len(l.Refs) > 0 && name <= l.Refs[len(l.Refs)-1].Name {
+			return Listing{}, false, nil // let git see what it makes of it
+		}
+		id = strings.Clone(id)
+		l.Refs = append(l.Refs, Ref{Name: strings.Clone(name), ID: id, Peeled: id})
+	}
+	return l, true, nil
+}
+
+// askRefs has git read the refs.
+func (r Repo) askRefs(ctx context.Context) (Listing, error) {
+	out, err := r.git.output(ctx, command{
+		name: "for-each-ref", dir: r.Dir, args: []string{"--format=%(objectname)%09%(refname)"},
+	})
+	if err != nil {
+		return Listing{}, err
+	}
+	l, err := parseListing(string(out))
+	if err != nil {
+		return Listing{}, err
+	}
+	for i, ref := range l.Refs { // branches name commits and need no asking
+		l.Refs[i].Peeled = ""
+		if strings.HasPrefix(ref.Name, "refs/heads/") {
+			l.Refs[i].Peeled = ref.ID
+		}
+	}
+	missing, err := r.Peel(ctx, l.Refs)
+	for _, i := range missing { // no reason to refuse the others
+		l.Refs[i].Peeled = l.Refs[i].ID
+	}
+	return l, err
+}
+
+// Peel fills in what the refs lead to whose Peeled is empty, and returns the
+// positions of those whose object is missing.
+func (r Repo) Peel(ctx context.Context, refs []Ref) (missing []int, err error) {
+	var ask []int
+	var stdin bytes.Buffer
+	for i, ref := range refs {
+		if ref.Peeled == "" {
+			ask = append(ask, i)
+			stdin.WriteString(ref.ID + "^{}\n")
+		}
+	}
+	if len(ask) == 0 {
+		return nil, nil
+	}
+	out, err := r.git.output(ctx, command{
+		name: "cat-file", dir: r.Dir, args: []string{"--batch-check=%(objectname)"}, stdin: &stdin,
+	})
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+	if len(lines) != len(ask) {
+		return nil, fmt.Errorf("git cat-file answered %d of %d questions", len(lines), len(ask))
+	}
+	for i, line := range lines {
+		if IsID(line) {
+			refs[ask[i]].Peeled = line
+		} else {
+			missing = append(missing, ask[i])
+		}
+	}
+	return missing, nil
+}
+
+// readHead reads HEAD and finds its branch among the refs.
+func (r Repo) readHead(l Listing) (Head, error) {
+	path := filepath.Join(r.Dir, "HEAD")
+	text, err := os.ReadFile(path)
+	if target, linkErr := os.Readlink(path); linkErr == nil { // as in the first years of git
+		text, err = []byte("ref: "+target), nil
+	}
+	if err != nil {
+		return Head{}, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	if name, ok := strings.CutPrefix(line, "ref:"); ok {
+		name = strings.TrimSpace(name)
+		ref, _ := l.Find(name)
+		return Head{Ref: name, ID: ref.Peeled}, nil
+	}
+	if id := strings.TrimSpace(line); IsID(id) {
+		return Head{ID: id}, nil
+	}
+	return Head{}, fmt.Errorf("%s is neither a ref nor a commit: %.80q", path, line)
+}
+
+// WriteRefs makes these the repository's refs, sorted by name, in one step. When it
+// returns without an error, they are on disk. The repository must be settled.
+func (r Repo) WriteRefs(refs []Ref) error {
+	var text bytes.Buffer
+	text.Grow(100 * (len(refs) + 1))
+	text.WriteString(packedHeader + "\n")
+	for _, ref := range refs {
+		text.WriteString(ref.ID + " " + ref.Name + "\n")
+		if ref.Peeled != ref.ID && ref.Peeled != "" {
+			text.WriteString("^" + ref.Peeled + "\n")
+		}
+	}
+	return r.replace("packed-refs", text.Bytes())
+}
+
+// WriteHead makes HEAD name a branch or a commit.
+func (r Repo) WriteHead(h Head) error {
+	text := "ref: " + h.Ref + "\n"
+	if h.Detached() {
+		text = h.ID + "\n"
+	}
+	return r.replace("HEAD", []byte(text))
+}
+
+// replace writes a file as git does, under its lock, and syncs it.
+func (r Repo) replace(name string, text []byte) (err error) {
+	path := filepath.Join(r.Dir, name)
+	f, err := os.OpenFile(path+".lock", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return SyncDir(r.Dir)
+}
