@@ -115,7 +115,7 @@ const (
 
 	// breath is how long a pipe is left to fill then. In this time git writes much
 	// less than the pipe holds.
-	breath = time.Millisecond
+	breath = 2 * time.Millisecond
 )
 
 // copyOut copies all output to where it is wanted. An error of reading is the end: what
