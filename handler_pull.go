@@ -46,6 +46,9 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if r.Header.Get(peerHeader) != "" {
+		via = append(via, s.id) // as if it had been here before: it goes no further
+	}
 	work := s.startPosting(set, req, via, release)
 	var over <-chan time.Time
 	if wait != noWait {

@@ -23,7 +23,8 @@ type Mirrors struct {
 	changed func(set *settings, m *Mirror, before, after *Snapshot) // called after a pull that changed a mirror
 
 	pulls  coalesce.Group[Name, pullVariant, Pulled]
-	places gate // for transfers of objects
+	turns  turns // to write to a mirror
+	places gate  // for transfers of objects
 
 	mu     sync.Mutex // guards all below
 	byName map[Name]*Mirror

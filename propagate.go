@@ -23,6 +23,11 @@ const maxWords = 4 << 10
 // comes round in a circle is recognised.
 const viaHeader = "Sould-Via"
 
+// peerHeader is in a request that a server makes for itself. Who is asked so looks at
+// its origin at most: it neither asks others in turn nor passes the request on. In a
+// clone it says that there need be no pull before.
+const peerHeader = "Sould-Peer"
+
 // maxVia is how many servers a request may have come through.
 const maxVia = 16
 

@@ -77,6 +77,11 @@ type pullJob struct {
 
 func (j *pullJob) run() (Pulled, error) {
 	ctx := j.ms.life
+	end, err := j.ms.turns.take(ctx, j.req.Name)
+	if err != nil {
+		return Pulled{}, err
+	}
+	defer end()
 	m, err := j.ms.Get(j.set, j.req.Name)
 	if errors.Is(err, errUnknownMirror) && j.req.Origin.Known() {
 		return j.create(ctx)
