@@ -25,7 +25,11 @@ type Mirror struct {
 	identity identity     // of the directory that was loaded
 	seen     atomic.Int64 // when the directory was last looked at, in nanoseconds
 	snapshot atomic.Pointer[Snapshot]
-	refs     sync.RWMutex // held for writing while refs on disk change, for reading while several are read
+	// unreadable is why the mirror has no snapshot, if that was tried.
+	unreadable atomic.Pointer[string]
+	generation *atomic.Uint64 // of all mirrors; nil while the mirror is built
+
+	refs sync.RWMutex // held for writing while refs on disk change, for reading while several are read
 
 	loading   sync.Mutex // held while the mirror is read for the first time
 	recovered bool       // guarded by loading
@@ -80,7 +84,7 @@ func (m *Mirror) Snapshot() *Snapshot { return m.snapshot.Load() }
 
 // load reads a mirror from disk, once. It serves all who ask, and does not end when
 // one of them goes away.
-func (m *Mirror) load(life context.Context, set *settings) error {
+func (m *Mirror) load(life context.Context, set *settings) (err error) {
 	if m.Snapshot() != nil {
 		return nil
 	}
@@ -89,6 +93,11 @@ func (m *Mirror) load(life context.Context, set *settings) error {
 	if m.Snapshot() != nil {
 		return nil
 	}
+	defer func() {
+		if err != nil && life.Err() == nil {
+			m.cannotRead(err)
+		}
+	}()
 	repo := set.git.Repo(m.Dir)
 	if err := m.recover(life, repo); err != nil {
 		return err
@@ -243,6 +252,7 @@ func (m *Mirror) publish(set *settings, l git.Listing, stamp string) {
 		Pulled:    m.state.Pulled,
 		LastError: m.state.LastError,
 		Origin:    m.state.origin(),
+		From:      m.state.From,
 	}
 	if s.Outcome == "" {
 		s.Outcome = OutcomeUnknown
@@ -265,7 +275,7 @@ func (m *Mirror) publish(set *settings, l git.Listing, stamp string) {
 	}
 	s.stamp, m.stamp, m.digested = stamp, stamp, set.Refs
 	s.dress()
-	m.snapshot.Store(s)
+	m.show(s)
 }
 
 // fail notes that a pull failed: in the snapshot, and on disk if it is news.
@@ -273,7 +283,7 @@ func (m *Mirror) fail(reason error) error {
 	s := *m.snapshot.Load()
 	s.Outcome, s.LastError = OutcomeFailed, reason.Error()
 	s.dress()
-	m.snapshot.Store(&s)
+	m.show(&s)
 	if m.state.Outcome == s.Outcome && m.state.LastError == s.LastError {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/reconquest/sould/internal/coalesce"
@@ -26,8 +27,14 @@ type Mirrors struct {
 	turns  turns // to write to a mirror
 	places gate  // for transfers of objects
 
+	generation atomic.Uint64
+	looked     atomic.Bool   // all of the storage, since the start
+	wake       chan struct{} // has Watch look at once
+	looking    sync.Mutex    // held while the storage is looked through
+
 	mu     sync.Mutex // guards all below
 	byName map[Name]*Mirror
+	sorted []*Mirror          // of byName; nil if that has changed
 	going  map[Name]*progress // of pulls that are running
 	claims map[Name]*claim    // of names that requests to pull are about
 }
@@ -37,6 +44,7 @@ func NewMirrors(life context.Context, storage *Storage, log *slog.Logger) *Mirro
 	return &Mirrors{
 		storage: storage, log: log, life: life,
 		changed: func(*settings, *Mirror, *Snapshot, *Snapshot) {},
+		wake:    make(chan struct{}, 1),
 		byName:  make(map[Name]*Mirror),
 		going:   make(map[Name]*progress),
 		claims:  make(map[Name]*claim),
@@ -85,7 +93,10 @@ func (ms *Mirrors) find(set *settings, name Name) (*Mirror, error) {
 			known.seen.Store(now.UnixNano())
 			return known, nil
 		}
-		delete(ms.byName, name) // it was removed or replaced by hand
+		if known != nil { // it was removed or replaced by hand
+			delete(ms.byName, name)
+			ms.remade()
+		}
 		if id == (identity{}) {
 			return nil, errUnknownMirror
 		}
@@ -103,23 +114,10 @@ const moment = time.Millisecond
 
 // add enters a mirror that is on disk; ms.mu is held.
 func (ms *Mirrors) add(name Name, id identity) *Mirror {
-	m := &Mirror{Name: name, Dir: ms.storage.MirrorDir(name), identity: id}
+	m := &Mirror{Name: name, Dir: ms.storage.MirrorDir(name), identity: id, generation: &ms.generation}
 	ms.byName[name] = m
+	ms.remade()
 	return m
-}
-
-// Recover clears away what an interrupted daemon left in any mirror. Nobody need
-// wait for it: a mirror that is asked for meanwhile is recovered first.
-func (ms *Mirrors) Recover(set *settings) error {
-	return ms.storage.Names(func(name Name) {
-		m, err := ms.find(set, name)
-		if err == nil {
-			err = m.Recover(ms.life, set)
-		}
-		if err != nil && ms.life.Err() == nil {
-			ms.log.Error("can't recover a mirror", "mirror", name, errTree(err))
-		}
-	})
 }
 
 // conflict is the reason for which a mirror cannot be created or updated as
@@ -260,7 +258,9 @@ func (ms *Mirrors) install(name Name, staging string, built *Mirror) (*Mirror, e
 	}
 	if err == nil {
 		built.Dir, built.identity, built.recovered, built.pulled = ms.storage.MirrorDir(name), id, true, true
+		built.generation = &ms.generation
 		ms.byName[name] = built
+		ms.remade()
 	}
 	ms.mu.Unlock()
 	if trash != "" {
@@ -335,12 +335,24 @@ func (ms *Mirrors) Progress(name Name) *progress {
 	return ms.going[name]
 }
 
+// Going returns the names of all pulls that are running.
+func (ms *Mirrors) Going() map[Name]bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	names := make(map[Name]bool, len(ms.going))
+	for name := range ms.going {
+		names[name] = true
+	}
+	return names
+}
+
 // begin notes that a pull is running; end it afterwards.
 func (ms *Mirrors) begin(name Name) *progress {
 	p := &progress{began: time.Now(), text: "waiting to begin"}
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	ms.going[name] = p
+	ms.generation.Add(1)
 	return p
 }
 
@@ -348,4 +360,5 @@ func (ms *Mirrors) end(name Name) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	delete(ms.going, name)
+	ms.generation.Add(1)
 }

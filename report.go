@@ -120,7 +120,8 @@ func (r *report) String() string {
 		}
 	}
 	if r.Status == http.StatusAccepted {
-		below = append(below, "X-State and X-Date of /"+r.Name+" tell when it is done")
+		name := strings.ReplaceAll(r.Name, "+", "%2B") // which is a space in a query
+		below = append(below, "/x/status?name="+name+" tells when it is done")
 	}
 	return branches(top, below...).Error() + "\n"
 }

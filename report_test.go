@@ -72,7 +72,7 @@ func TestReportForPeople(t *testing.T) {
 │  └─ fetching
 ├─ slave a
 │  └─ no answer yet
-└─ X-State and X-Date of /dev/x tell when it is done
+└─ /x/status?name=dev/x tells when it is done
 `: make(outcome{State: stateProcessing, Progress: "fetching"}, slave("a", outcome{State: stateProcessing})),
 	} {
 		if got := r.String(); got != want {

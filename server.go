@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,6 +30,12 @@ type Server struct {
 	mirrors  *Mirrors
 	archives *Archives
 	client   *http.Client // to other servers
+	siblings *siblings
+	health   health
+	version  string
+	epoch    string // tells this start from others
+	pages    pages
+	stopping atomic.Bool
 	http     *http.Server
 
 	life context.Context // of everything that goes on when its client is gone
@@ -61,13 +68,13 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	version, err := git.New(git.Options{}).Version(ctx)
+	gitVersion, err := git.New(git.Options{}).Version(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
 		configFile: configFile, unsecure: unsecure, log: log,
-		client: newClient(), broken: make(chan error, 1),
+		client: newClient(), version: version(), broken: make(chan error, 1),
 	}
 	s.life, s.end = context.WithCancelCause(context.Background())
 	if s.storage, err = OpenStorage(ctx, config.Storage); err != nil {
@@ -77,6 +84,9 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 		return nil, errors.Join(err, s.storage.Close())
 	}
 	s.id = s.storage.ID
+	s.epoch = rand.Text()
+	s.siblings = newSiblings(s.client)
+	s.health.file = s.storage.own("health")
 	s.mirrors = NewMirrors(s.life, s.storage, log)
 	if s.archives, err = NewArchives(s.storage, config.CacheSize); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.storage.Close())
@@ -91,15 +101,11 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	s.work.Go(func() {
-		if err := s.mirrors.Recover(s.settings()); err != nil {
-			log.Error("can't look through the storage", errTree(err))
-		}
-	})
+	s.work.Go(func() { s.mirrors.Watch(s.settings) })
 	s.work.Go(func() { ahead.run(s.life) })
 	s.serve(s.listener)
 	log.Info("started", "listen", s.Addr(), "role", s.settings().role(), "storage", s.storage.Dir,
-		"config", source, "git", version)
+		"config", source, "git", gitVersion)
 	return s, nil
 }
 
@@ -110,7 +116,9 @@ func (s *Server) settings() *settings { return s.current.Load() }
 func (s *Server) use(set *settings) {
 	s.mirrors.places.resize(set.MaxFetches)
 	s.archives.use(set)
+	s.siblings.forget()
 	s.current.Store(set)
+	s.mirrors.generation.Add(1) // it is part of the status
 }
 
 // Addr is the address that is listened on.
@@ -146,6 +154,7 @@ func (s *Server) Reload() error {
 		}
 	}
 	s.use(newSettings(config, source, s.unsecure, s.storage.Leash))
+	s.mirrors.Wake()
 	s.log.Info("reloaded", "listen", s.Addr(), "role", s.settings().role(), "config", source)
 	return nil
 }
@@ -212,6 +221,7 @@ func (s *Server) recall(address string) (found *listener) {
 func (s *Server) Close(hurry <-chan struct{}) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
+	s.stopping.Store(true)
 	s.log.Info("stopping")
 	for _, l := range s.former {
 		l.dismiss()
@@ -304,12 +314,28 @@ func (s *Server) route(method, path string) (answer handler, allow string) {
 		}
 		return nil, "POST"
 	case first == "x":
-		return s.handleUnknown, ""
+		return s.routeOwn(path, get)
 	case get:
 		return s.handleTar, ""
 	default:
 		return nil, "GET, HEAD"
 	}
+}
+
+// routeOwn is route for what is the server's own.
+func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) {
+	switch strings.Trim(path, "/") {
+	case "x/status":
+		answer = s.handleStatus
+	case "x/health":
+		answer = s.handleHealth
+	default:
+		return s.handleUnknown, ""
+	}
+	if !get {
+		return nil, "GET, HEAD"
+	}
+	return answer, ""
 }
 
 func (s *Server) handleUnknown(_ http.ResponseWriter, r *http.Request) error {

@@ -31,6 +31,7 @@ type Snapshot struct {
 	Pulled      time.Time   // when the latest successful pull ended; zero for none
 	Changed     time.Time   // when refs last changed on disk, for a mirror never pulled
 	LastError   string      // of the latest pull, if it failed
+	From        string      // where the latest successful pull brought it from: a peer's address; empty for the origin
 	Origin      Origin      // where it is pulled from; not Known for a copied-in mirror without one
 	stamp       string      // of the refs on disk (git.Repo.Stamp)
 

@@ -27,6 +27,7 @@ type stateFile struct {
 	Outcome   Outcome   `json:"outcome"`
 	Pulled    time.Time `json:"pulled,omitzero"`
 	LastError string    `json:"last_error,omitempty"`
+	From      string    `json:"from,omitempty"` // the peer that it was pulled from; empty for the origin
 
 	// Pending is a change of HEAD that belongs to a change of refs. Refs change in
 	// one step, and HEAD in another.

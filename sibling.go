@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// sibling is another server of the cluster, and what it last told of itself. As long as
+// nothing changes there, asking it costs one short exchange, however many mirrors it has.
+type sibling struct {
+	address Address
+	client  *http.Client
+	whole   bool           // it is to tell of its own slaves too
+	serials *atomic.Uint64 // numbers what all siblings tell
+
+	mu     sync.Mutex // guards all below
+	etag   string     // of what it last told; empty if it does not say
+	told   *statusDocument
+	serial uint64 // of what it last told
+}
+
+// siblings are all that a server knows.
+type siblings struct {
+	client  *http.Client
+	serials atomic.Uint64
+	mu      sync.Mutex // guards all below
+	known   map[siblingKey]*sibling
+}
+
+type siblingKey struct {
+	url   string
+	whole bool
+}
+
+func newSiblings(client *http.Client) *siblings {
+	return &siblings{client: client, known: make(map[siblingKey]*sibling)}
+}
+
+// at returns the sibling at an address. Whole is whether it is asked about its own slaves
+// too, or about its own mirrors only.
+func (all *siblings) at(address Address, whole bool) *sibling {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	key := siblingKey{address.url, whole}
+	b := all.known[key]
+	if b == nil {
+		b = &sibling{address: address, client: all.client, whole: whole, serials: &all.serials}
+		all.known[key] = b
+	}
+	return b
+}
+
+// forget forgets what siblings have told: the configuration may name others now.
+func (all *siblings) forget() {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	clear(all.known)
+}
+
+// Status asks the sibling what it has to tell. The request has come through the servers
+// of via. changed is false if it tells what it told before. The document is shared and
+// must not be changed; the same one is returned as long as nothing changes.
+func (b *sibling) Status(ctx context.Context, via []string) (doc *statusDocument, changed bool, err error) {
+	told, _, changed, err := b.ask(ctx, via)
+	return told, changed, err
+}
+
+// ask is Status that also numbers what was told: equal numbers mean equal documents.
+func (b *sibling) ask(ctx context.Context, via []string) (doc *statusDocument, serial uint64, changed bool, err error) {
+	b.mu.Lock()
+	etag, before := b.etag, b.told
+	b.mu.Unlock()
+	answer, err := b.send(ctx, via, Name{}, etag)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusNotModified && before != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.told, b.serial, false, nil
+	}
+	if doc, err = readStatusAnswer(ctx, answer); err != nil {
+		return nil, 0, false, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told, b.etag, b.serial = doc, usableTag(answer.Header.Get("Etag")), b.serials.Add(1)
+	return doc, b.serial, true, nil
+}
+
+// Mirror asks the sibling about one mirror alone.
+func (b *sibling) Mirror(ctx context.Context, via []string, name Name) (*statusDocument, error) {
+	answer, err := b.send(ctx, via, name, "")
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	return readStatusAnswer(ctx, answer)
+}
+
+// send sends the request. It asks for an answer a little before ctx ends, so that one
+// that waits for slaves of its own can say so.
+func (b *sibling) send(ctx context.Context, via []string, name Name, etag string) (*http.Response, error) {
+	query := url.Values{"format": {"json"}}
+	if !b.whole {
+		query.Set("upstream", "0")
+	} else if deadline, ok := ctx.Deadline(); ok {
+		wait := max(time.Until(deadline)*9/10, 0)
+		query.Set("wait", strconv.FormatInt(wait.Milliseconds(), 10))
+	}
+	if name != (Name{}) {
+		query.Set("name", name.String())
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.address.url+"/x/status?"+query.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept", "application/json")
+	r.Header.Set(viaHeader, strings.Join(via, ", "))
+	if etag != "" {
+		r.Header.Set("If-None-Match", etag)
+	}
+	answer, err := b.client.Do(r)
+	if err != nil {
+		return nil, transportError(ctx, err)
+	}
+	return answer, nil
+}
+
+// usableTag is an ETag that can be sent back, or nothing.
+func usableTag(tag string) string {
+	if len(tag) > 256 || strings.ContainsFunc(tag, func(c rune) bool { return c < ' ' || c > '~' }) {
+		return ""
+	}
+	return tag
+}
+
+// readStatusAnswer reads a status out of an answer that may be anything.
+func readStatusAnswer(ctx context.Context, answer *http.Response) (*statusDocument, error) {
+	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	switch {
+	case answer.StatusCode == http.StatusOK && kind == "text/html":
+		return nil, errors.New("it answered with a page (text/html), and not with its status")
+	case answer.StatusCode == http.StatusOK:
+		doc, err := readStatus(answer.Body)
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return doc, err
+	case answer.StatusCode/100 == 3:
+		return nil, fmt.Errorf("it answered with a redirect (%s), which is not followed", foreignLine(answer.Status))
+	}
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxWords)) // whatever it says, it is no status
+	words := foreignLine(string(text))
+	if kind == "text/html" || words == "" {
+		return nil, fmt.Errorf("it answered %s", foreignLine(answer.Status))
+	}
+	return nil, fmt.Errorf("it answered %s: %w", foreignLine(answer.Status), errors.New(words))
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// statusDocument is what a server tells of itself, or why it could not be asked.
+type statusDocument struct {
+	Address string `json:"address,omitempty" toml:"address,omitempty"` // as the one who tells calls it; empty for itself
+	Role    string `json:"role,omitempty" toml:"role,omitempty"`
+	Total   int    `json:"total" toml:"total"` // number of mirrors
+	ID      string `json:"id,omitempty" toml:"id,omitempty"`
+	Version string `json:"version,omitempty" toml:"version,omitempty"`
+
+	// Loading says that the server has started a moment ago: mirrors may be missing, or
+	// listed as unknown.
+	Loading bool `json:"loading,omitempty" toml:"loading,omitempty"`
+
+	Error             string `json:"error,omitempty" toml:"error,omitempty"` // in a line
+	HierarchicalError string `json:"hierarchical_error,omitempty" toml:"hierarchical_error,omitempty"`
+
+	Mirrors  []mirrorStatus  `json:"mirrors,omitempty" toml:"mirrors,omitempty"`   // sorted by name
+	Upstream *upstreamStatus `json:"upstream,omitempty" toml:"upstream,omitempty"` // of a master
+}
+
+// mirrorStatus is what a server tells of a mirror.
+type mirrorStatus struct {
+	Name        string    `json:"name" toml:"name"`
+	State       pullState `json:"state" toml:"state"`
+	ModifyDate  int64     `json:"modify_date,omitempty" toml:"modify_date,omitempty"` // of the latest successful pull, in Unix seconds
+	Origin      string    `json:"origin,omitempty" toml:"origin,omitempty"`           // without credentials
+	Branch      string    `json:"branch,omitempty" toml:"branch,omitempty"`           // the default one, as a full ref name
+	Revision    string    `json:"revision,omitempty" toml:"revision,omitempty"`       // its commit
+	Fingerprint string    `json:"fingerprint,omitempty" toml:"fingerprint,omitempty"`
+	Refs        int       `json:"refs" toml:"refs"`                       // how many
+	From        string    `json:"from,omitempty" toml:"from,omitempty"`   // what it was pulled from: "origin" or a peer's address
+	Error       string    `json:"error,omitempty" toml:"error,omitempty"` // of the latest pull, in a line
+}
+
+// upstreamStatus is what a master tells of its slaves.
+type upstreamStatus struct {
+	Total          int              `json:"total" toml:"total"`
+	Error          int              `json:"error" toml:"error"` // so many could not be asked, or told nonsense
+	ErrorPercent   float64          `json:"error_percent" toml:"error_percent"`
+	Success        int              `json:"success" toml:"success"`
+	SuccessPercent float64          `json:"success_percent" toml:"success_percent"`
+	Slaves         []statusDocument `json:"slaves" toml:"slaves"`
+}
+
+// stateUnknown is the state of a mirror that sould has never pulled, or not yet read.
+const stateUnknown pullState = "unknown"
+
+// fromOrigin is where a mirror was pulled from, if not from a peer.
+const fromOrigin = "origin"
+
+// statusOf is what is to be told of a mirror: by its snapshot, which is nil for one that
+// is not read, whether a pull is running, and why it cannot be read.
+func statusOf(name Name, s *Snapshot, processing bool, unreadable string) mirrorStatus {
+	m := mirrorStatus{Name: name.String(), State: stateUnknown}
+	switch {
+	case s != nil:
+		m.Origin, m.Branch, m.Revision = s.Origin.String(), s.Head.Ref, s.Head.ID
+		m.Fingerprint, m.Refs = string(s.Fingerprint), len(s.Refs)
+		m.State = pullState(s.Outcome)
+		if !s.Pulled.IsZero() {
+			m.ModifyDate, m.From = s.Pulled.Unix(), s.From
+			if m.From == "" {
+				m.From = fromOrigin
+			}
+		}
+		if s.Outcome == OutcomeFailed {
+			m.Error = oneLine(s.LastError)
+		}
+	case unreadable != "":
+		m.State, m.Error = stateFailed, oneLine(unreadable)
+	}
+	if processing {
+		m.State = stateProcessing
+	}
+	return m
+}
+
+// oneLine makes a text fit for a field that is one line.
+func oneLine(text string) string {
+	return clip(clean(strings.Join(strings.Fields(text), " ")), maxWords-len("…"))
+}
+
+// failedStatus is what is told of a server that could not be asked.
+func failedStatus(address Address, err error) statusDocument {
+	return statusDocument{Address: address.String(), Error: oneLine(err.Error()), HierarchicalError: tree(err)}
+}
+
+// newUpstream counts what became of slaves.
+func newUpstream(slaves []statusDocument) *upstreamStatus {
+	u := &upstreamStatus{Total: len(slaves), Slaves: slaves}
+	for _, slave := range slaves {
+		if slave.Error != "" {
+			u.Error++
+		} else {
+			u.Success++
+		}
+	}
+	u.ErrorPercent, u.SuccessPercent = percent(u.Error, u.Total), percent(u.Success, u.Total)
+	return u
+}
+
+// percent has two digits after the point.
+func percent(n, total int) float64 {
+	return math.Round(10000*float64(n)/float64(max(total, 1))) / 100
+}
+
+// String is the document for people.
+//
+//	status
+//	├─ role: slave
+//	├─ total: 1
+//	└─ mirrors
+//	   └─ pool/x
+//	      └─ state: success
+func (d *statusDocument) String() string {
+	var b strings.Builder
+	b.WriteString("status\n")
+	writeBranches(&b, "", d.branches())
+	return b.String()
+}
+
+// branches are what stands below a server's name. Ids and versions are for programs.
+func (d *statusDocument) branches() []branch {
+	var all []branch
+	if d.Role != "" {
+		all = append(all, leaf("role", d.Role), leaf("total", strconv.Itoa(d.Total)))
+	}
+	if d.Loading {
+		all = append(all, branch{text: "loading: the storage is being read"})
+	}
+	if d.Error != "" {
+		reason := d.HierarchicalError
+		if reason == "" {
+			reason = d.Error
+		}
+		all = append(all, branch{text: "error", below: []branch{{text: reason}}})
+	}
+	if len(d.Mirrors) > 0 {
+		mirrors := branch{text: "mirrors", below: make([]branch, len(d.Mirrors))}
+		for i := range d.Mirrors {
+			mirrors.below[i] = branch{text: d.Mirrors[i].Name, below: d.Mirrors[i].branches()}
+		}
+		all = append(all, mirrors)
+	}
+	if u := d.Upstream; u != nil {
+		upstream := branch{text: "upstream", below: []branch{
+			leaf("total", strconv.Itoa(u.Total)),
+			{text: fmt.Sprintf("success: %d (%.2f%%)", u.Success, u.SuccessPercent)},
+			{text: fmt.Sprintf("error: %d (%.2f%%)", u.Error, u.ErrorPercent)},
+		}}
+		if len(u.Slaves) > 0 {
+			slaves := branch{text: "slaves"}
+			for i := range u.Slaves {
+				slaves.below = append(slaves.below, branch{text: u.Slaves[i].Address, below: u.Slaves[i].branches()})
+			}
+			upstream.below = append(upstream.below, slaves)
+		}
+		all = append(all, upstream)
+	}
+	return all
+}
+
+func (m *mirrorStatus) branches() []branch {
+	all := make([]branch, 0, 9)
+	add := func(key, value string) {
+		if value != "" {
+			all = append(all, leaf(key, value))
+		}
+	}
+	add("state", string(m.State))
+	if m.ModifyDate != 0 {
+		add("modify_date", time.Unix(m.ModifyDate, 0).UTC().Format("2006-01-02 15:04:05 MST"))
+	}
+	add("origin", m.Origin)
+	add("branch", m.Branch)
+	add("revision", m.Revision)
+	add("fingerprint", m.Fingerprint)
+	add("refs", strconv.Itoa(m.Refs))
+	add("from", m.From)
+	add("error", m.Error)
+	return all
+}
+
+// branch is a line, or several, of a tree, and what stands below it. Trees of errors are
+// hierr's; one of ten thousand mirrors must be written faster, and in one go.
+type branch struct {
+	text  string
+	below []branch
+}
+
+func leaf(key, value string) branch { return branch{text: key + ": " + value} }
+
+func writeBranches(b *strings.Builder, indent string, all []branch) {
+	for i, one := range all {
+		fork, below := "├─ ", indent+"│  "
+		if i == len(all)-1 {
+			fork, below = "└─ ", indent+"   "
+		}
+		lead := indent + fork
+		for line := range strings.SplitSeq(one.text, "\n") {
+			b.WriteString(lead)
+			b.WriteString(line)
+			b.WriteByte('\n')
+			lead = below
+		}
+		writeBranches(b, below, one.below)
+	}
+}

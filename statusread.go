@@ -1,0 +1,233 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// Bounds of what another server may tell.
+const (
+	maxStatus        = 256 << 20 // bytes
+	maxStatusPart    = 1 << 20   // bytes of a single field, or of a mirror
+	maxStatusMirrors = 1_000_000 // those of its slaves counted
+)
+
+// readStatus reads the JSON of another server's status. It takes no more memory than
+// for what it returns, whatever comes; and what it returns is fit to be shown as one's
+// own. Names that cannot be a mirror's are left out, which is an error in the document.
+func readStatus(from io.Reader) (*statusDocument, error) {
+	in := &meter{from: from, left: maxStatus}
+	r := statusReader{in: in, json: json.NewDecoder(in)}
+	doc, err := r.document(0)
+	if err == nil {
+		if _, after := r.json.Token(); after != io.EOF {
+			err = errors.New("something follows it")
+		}
+	}
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errors.New("its status breaks off in the middle")
+	case err != nil:
+		return nil, fmt.Errorf("its status is none: %w", err)
+	case doc.Role != "master" && doc.Role != "slave":
+		return nil, errors.New("its status is none: it names no role")
+	}
+	return doc, nil
+}
+
+// meter bounds what is read, as a whole and for each part.
+type meter struct {
+	from       io.Reader
+	left, part int64
+}
+
+func (m *meter) Read(p []byte) (n int, err error) {
+	if m.left <= 0 {
+		return 0, fmt.Errorf("it has more than %d bytes", maxStatus)
+	}
+	if m.part >= maxStatusPart {
+		return 0, fmt.Errorf("a part of it has more than %d bytes", maxStatusPart)
+	}
+	n, err = m.from.Read(p[:min(int64(len(p)), m.left, maxStatusPart-m.part)])
+	m.left, m.part = m.left-int64(n), m.part+int64(n)
+	return n, err
+}
+
+// statusReader reads a status part by part. A decoder alone would hold all of it.
+type statusReader struct {
+	in      *meter
+	json    *json.Decoder
+	mirrors int // that were read
+}
+
+func (r *statusReader) token() (json.Token, error) {
+	r.in.part = 0
+	return r.json.Token()
+}
+
+func (r *statusReader) value(v any) error {
+	r.in.part = 0
+	return r.json.Decode(v)
+}
+
+// list reads what stands between two delimiters; each reads one element of it.
+func (r *statusReader) list(open, closing json.Delim, each func() error) error {
+	token, err := r.token()
+	if err == nil && token != open {
+		err = fmt.Errorf("there is no %s where one belongs", open)
+	}
+	for err == nil && r.json.More() {
+		err = each()
+	}
+	if err != nil {
+		return err
+	}
+	if token, err = r.token(); err == nil && token != closing {
+		err = fmt.Errorf("there is no %s where one belongs", closing)
+	}
+	return err
+}
+
+// object reads an object. Fields that are not known are passed over.
+func (r *statusReader) object(field func(key string) (known bool, err error)) error {
+	return r.list('{', '}', func() error {
+		key, err := r.token()
+		if err != nil {
+			return err
+		}
+		name, _ := key.(string)
+		known, err := field(name)
+		if err == nil && !known {
+			var other json.RawMessage
+			err = r.value(&other)
+		}
+		return err
+	})
+}
+
+// document reads what a server tells of itself, or of a slave below it.
+func (r *statusReader) document(depth int) (*statusDocument, error) {
+	if depth > maxVia {
+		return nil, errors.New("too many servers stand below each other")
+	}
+	d := &statusDocument{}
+	fields := map[string]any{
+		"address": &d.Address, "role": &d.Role, "total": &d.Total, "id": &d.ID, "version": &d.Version,
+		"loading": &d.Loading, "error": &d.Error, "hierarchical_error": &d.HierarchicalError,
+	}
+	listed, refused := 0, error(nil)
+	err := r.object(func(key string) (bool, error) {
+		switch key {
+		case "mirrors":
+			return true, r.list('[', ']', func() error {
+				listed++
+				wrong, err := r.mirror(d)
+				if refused == nil {
+					refused = wrong
+				}
+				return err
+			})
+		case "upstream":
+			var err error
+			d.Upstream, err = r.upstream(depth)
+			return true, err
+		}
+		field := fields[key]
+		if field == nil {
+			return false, nil
+		}
+		return true, r.value(field)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if listed > 0 && listed != d.Total {
+		return nil, fmt.Errorf("it says that there are %d mirrors, and lists %d", d.Total, listed)
+	}
+	if d.Total < 0 {
+		return nil, fmt.Errorf("it says that there are %d mirrors", d.Total)
+	}
+	for _, field := range []*string{&d.Address, &d.Role, &d.ID, &d.Version, &d.Error} {
+		*field = foreignLine(*field)
+	}
+	d.HierarchicalError = passOn(d.HierarchicalError, Origin{})
+	if refused != nil {
+		refused = fmt.Errorf("%d of the mirrors that it lists are none: %w", listed-len(d.Mirrors), refused)
+		d.Error, d.HierarchicalError = oneLine(refused.Error()), tree(refused)
+	}
+	return d, nil
+}
+
+// mirror reads one of a server's mirrors. refused says why it is left out.
+func (r *statusReader) mirror(d *statusDocument) (refused, err error) {
+	if r.mirrors++; r.mirrors > maxStatusMirrors {
+		return nil, fmt.Errorf("it lists more than %d mirrors", maxStatusMirrors)
+	}
+	var m mirrorStatus
+	if err := r.value(&m); err != nil {
+		return nil, err
+	}
+	name, err := ParseName(m.Name)
+	if err != nil {
+		return err, nil
+	}
+	d.Mirrors = append(d.Mirrors, m.passOn(name))
+	return nil, nil
+}
+
+// upstream reads what a master tells of its slaves. It is counted anew.
+func (r *statusReader) upstream(depth int) (*upstreamStatus, error) {
+	slaves := []statusDocument{}
+	err := r.object(func(key string) (bool, error) {
+		if key != "slaves" {
+			return false, nil
+		}
+		return true, r.list('[', ']', func() error {
+			slave, err := r.document(depth + 1)
+			if err == nil {
+				slaves = append(slaves, *slave)
+			}
+			return err
+		})
+	})
+	return newUpstream(slaves), err
+}
+
+// passOn makes what another server tells of a mirror fit to be shown as one's own.
+func (m mirrorStatus) passOn(name Name) mirrorStatus {
+	m.Name = name.String()
+	switch m.State {
+	case stateProcessing, stateSuccess, stateFailed:
+	default:
+		m.State = stateUnknown
+	}
+	for _, field := range []*string{&m.Origin, &m.Branch, &m.From, &m.Error} {
+		*field = foreignLine(*field)
+	}
+	if !git.IsID(m.Revision) {
+		m.Revision = ""
+	}
+	if !isFingerprint(m.Fingerprint) {
+		m.Fingerprint = ""
+	}
+	m.ModifyDate, m.Refs = max(m.ModifyDate, 0), max(m.Refs, 0)
+	return m
+}
+
+// isFingerprint reports whether a text can be a Fingerprint.
+func isFingerprint(s string) bool { return len(s) == 64 && git.IsID(s) }
+
+// foreignLine makes another server's words fit for a field that is one line. Most are:
+// among ten thousand mirrors that is worth a look.
+func foreignLine(text string) string {
+	plain := len(text) <= 256 && !strings.ContainsFunc(text, func(c rune) bool { return c < '!' || c > '~' || c == '@' })
+	if plain {
+		return text
+	}
+	return strings.Join(strings.Fields(passOn(text, Origin{})), " ")
+}
