@@ -38,6 +38,7 @@ type Config struct {
 	ArchiveLimit   int64 // bytes
 	ArchiveTimeout time.Duration
 	ExportSubst    bool
+	MaxClones      int
 	SSHCommand     string
 	CAFile         string
 }
@@ -65,6 +66,7 @@ func defaultConfig() Config {
 		MaxArchives:    runtime.NumCPU(),
 		ArchiveLimit:   16 << 30,
 		ArchiveTimeout: 10 * time.Minute,
+		MaxClones:      4 * runtime.NumCPU(),
 		SSHCommand:     git.DefaultSSHCommand,
 	}
 }

@@ -36,6 +36,7 @@ var configKeys = []configKey{
 	sizeKey("archive_limit", func(c *Config) *int64 { return &c.ArchiveLimit }),
 	durationKey("archive_timeout", func(c *Config) *time.Duration { return &c.ArchiveTimeout }, time.Millisecond),
 	boolKey("export_subst", func(c *Config) *bool { return &c.ExportSubst }),
+	intKey("max_clones", func(c *Config) *int { return &c.MaxClones }, 1, 1000),
 	stringKey("ssh_command", func(c *Config) *string { return &c.SSHCommand }, checkNotEmpty),
 	stringKey("ca_file", func(c *Config) *string { return &c.CAFile }, checkReadable),
 }

@@ -29,6 +29,7 @@ type Server struct {
 	storage  *Storage
 	mirrors  *Mirrors
 	archives *Archives
+	clones   clones
 	client   *http.Client // to other servers
 	siblings *siblings
 	health   health
@@ -87,6 +88,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.epoch = rand.Text()
 	s.siblings = newSiblings(s.client)
 	s.health.file = s.storage.own("health")
+	s.clones.dir = s.storage.own("incoming")
 	s.mirrors = NewMirrors(s.life, s.storage, log)
 	if s.archives, err = NewArchives(s.storage, config.CacheSize); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.storage.Close())
@@ -117,6 +119,7 @@ func (s *Server) use(set *settings) {
 	s.mirrors.places.resize(set.MaxFetches)
 	s.archives.use(set)
 	s.siblings.forget()
+	s.clones.use(set)
 	s.current.Store(set)
 	s.mirrors.generation.Add(1) // it is part of the status
 }
@@ -315,6 +318,8 @@ func (s *Server) route(method, path string) (answer handler, allow string) {
 		return nil, "POST"
 	case first == "x":
 		return s.routeOwn(path, get)
+	case isGitPath(path):
+		return s.routeGit(method, path)
 	case get:
 		return s.handleTar, ""
 	default:

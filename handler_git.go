@@ -1,0 +1,310 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// What git clients ask for, behind a mirror's name (gitprotocol-http(5)).
+const (
+	gitRefs    = "/info/refs"
+	gitFetch   = "/git-upload-pack"
+	gitPush    = "/git-receive-pack"
+	gitRequest = "application/x-git-upload-pack-request"
+	gitResult  = "application/x-git-upload-pack-result"
+	gitAdvert  = "application/x-git-upload-pack-advertisement"
+)
+
+// isGitPath reports whether a path is one that git clients ask for. No mirror's name
+// ends like that.
+func isGitPath(path string) bool {
+	return strings.HasSuffix(path, gitRefs) || strings.HasSuffix(path, gitFetch) || strings.HasSuffix(path, gitPush)
+}
+
+// routeGit finds who answers a git client.
+func (s *Server) routeGit(method, path string) (answer handler, allow string) {
+	if strings.HasSuffix(path, gitRefs) {
+		if method == http.MethodGet || method == http.MethodHead {
+			return s.handleRefs, ""
+		}
+		return nil, "GET, HEAD"
+	}
+	switch {
+	case method != http.MethodPost:
+		return nil, "POST"
+	case strings.HasSuffix(path, gitPush):
+		return s.handlePush, ""
+	default:
+		return s.handleFetch, ""
+	}
+}
+
+// handlePush refuses what would change a mirror.
+func (s *Server) handlePush(http.ResponseWriter, *http.Request) error {
+	return fail(kindForbidden, "mirrors are read-only: push to the origin instead")
+}
+
+// handleRefs is GET /<name>/info/refs: a client's first question. It pulls first, by
+// the rule that holds for archives; what the client asks next is answered with what is
+// there then.
+func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
+	set := s.settings()
+	service, err := parseService(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	if service == "git-receive-pack" {
+		return s.handlePush(w, r)
+	}
+	m, err := s.cloned(w, set, strings.TrimSuffix(r.URL.Path, gitRefs))
+	if err != nil {
+		return err
+	}
+	if r.Header.Get(peerHeader) == "" {
+		s.mirrors.Refresh(r.Context(), set, m, insists(r.Header))
+	}
+	snap := dressClone(w.Header(), m, gitAdvert)
+	version := protocolVersion(r.Header["Git-Protocol"])
+	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+	preface := func() error {
+		if version == 2 {
+			return nil
+		}
+		_, err := io.WriteString(steady, "001e# service=git-upload-pack\n0000")
+		return err
+	}
+	if snap.IDLength() == 0 || isShallow(m.Dir) { // what is known of it is not all
+		advert, err := s.advertise(r.Context(), set, m, version)
+		if err != nil {
+			return busy(w, err)
+		}
+		if err = preface(); err == nil {
+			_, err = steady.Write(advert)
+		}
+		return hungUp(err)
+	}
+	greeting, err := s.greeting(r.Context(), set, m, version, snap.IDLength())
+	if err != nil {
+		return busy(w, err)
+	}
+	if err = preface(); err == nil {
+		err = greeting.Write(steady, snap.Listing)
+	}
+	return hungUp(err)
+}
+
+// insists reports whether a git client asks for a pull first. Every git says "Pragma:
+// no-cache" in its first question, and net/http makes "Cache-Control: no-cache" of that
+// where the latter is missing. So from git it takes a word more.
+func insists(h http.Header) bool {
+	if h.Get("Pragma") != "" && slices.Equal(h["Cache-Control"], []string{"no-cache"}) {
+		return false
+	}
+	return wantsFresh(h)
+}
+
+// handleFetch is POST /<name>/git-upload-pack: what a client wants and has. It pulls
+// nothing: it is about what the client was shown before.
+func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
+	set := s.settings()
+	m, err := s.cloned(w, set, strings.TrimSuffix(r.URL.Path, gitFetch))
+	if err != nil {
+		return err
+	}
+	body, err := s.clones.read(w, r)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if err := git.CheckPackets(body.Reader()); err != nil {
+		return fail(kindBadRequest, "the body: %w", err)
+	}
+	snap := dressClone(w.Header(), m, gitResult)
+	version := protocolVersion(r.Header["Git-Protocol"])
+	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+	if version == 2 && isListing(body) {
+		if list, ok := git.ParseLsRefs(body.Reader(), snap.IDLength()); ok {
+			return hungUp(list.Write(steady, snap.Listing))
+		}
+		answer, err := s.list(r.Context(), set, m, body)
+		if err != nil {
+			return busy(w, err)
+		}
+		_, err = steady.Write(answer)
+		return hungUp(err)
+	}
+	return s.servePack(steady, r, set, m, version, body)
+}
+
+// servePack has git answer a request, and passes on what it says as it says it.
+func (s *Server) servePack(w *steadyWriter, r *http.Request, set *settings, m *Mirror, version int, body *requestBody) error {
+	ctx, leave, err := s.takePlace(r.Context(), m)
+	if err != nil {
+		return busy(w, err)
+	}
+	defer leave()
+	pack := &packWriter{steadyWriter: w}
+	err = set.git.Repo(m.Dir).UploadPack(ctx, version, body.Reader(), pack)
+	switch {
+	case err == nil, pack.refusal:
+		return nil
+	case !w.begun && git.IsRequestError(err):
+		return &fault{kindBadRequest, err}
+	case !w.begun:
+		return err
+	}
+	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)
+	switch {
+	case errors.Is(w.err, os.ErrDeadlineExceeded):
+		log.Info("the client took in nothing for too long")
+	case w.err == nil && ctx.Err() == nil:
+		log.Error("clone broken off", errTree(err))
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// packWriter sends what git says. What comes in trickles is sent at once, since a
+// person may be watching; what comes in bulk is on its way already.
+type packWriter struct {
+	*steadyWriter
+	refusal bool // what was said begins with an error in git's own form
+}
+
+// trickle is the size in bytes up to which a piece is no bulk.
+const trickle = 64 << 10
+
+func (p *packWriter) Write(b []byte) (int, error) {
+	if !p.begun {
+		p.refusal = len(b) >= 8 && string(b[4:8]) == "ERR "
+	}
+	n, err := p.steadyWriter.Write(b)
+	if err == nil && len(b) < trickle {
+		p.err = p.control.Flush()
+		err = p.err
+	}
+	return n, err
+}
+
+// takePlace waits for one of the places for git processes that work for clients. The
+// context ends with the client, or with the server.
+func (s *Server) takePlace(ctx context.Context, m *Mirror) (work context.Context, leave func(), err error) {
+	work, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.life, func() { cancel(errClosing) })
+	if err = s.clones.places.enter(work, m.Name.String()); err != nil {
+		stop()
+		cancel(nil)
+		return nil, nil, err
+	}
+	return work, func() { s.clones.places.leave(); stop(); cancel(nil) }, nil
+}
+
+// advertise has git list a mirror's refs, all of one pull.
+func (s *Server) advertise(ctx context.Context, set *settings, m *Mirror, version int) ([]byte, error) {
+	ctx, leave, err := s.takePlace(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	m.refs.RLock()
+	defer m.refs.RUnlock()
+	return set.git.Repo(m.Dir).Advertise(ctx, version)
+}
+
+// list has git answer a request of version 2 for a list of refs. The lock is not held
+// for as long as a client takes to read it.
+func (s *Server) list(ctx context.Context, set *settings, m *Mirror, body *requestBody) ([]byte, error) {
+	ctx, leave, err := s.takePlace(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	m.refs.RLock()
+	defer m.refs.RUnlock()
+	answer, err := set.git.Repo(m.Dir).Answer(ctx, 2, body.Reader())
+	if git.IsRequestError(err) {
+		err = &fault{kindBadRequest, err}
+	}
+	return answer, err
+}
+
+// greeting is what git can do in that version of the protocol. It says so for the
+// first mirror that is asked for, and is believed for the others.
+func (s *Server) greeting(ctx context.Context, set *settings, m *Mirror, version, idLength int) (git.Greeting, error) {
+	key := greetingKey{set, version, idLength}
+	if g, ok := s.clones.greeting(key); ok {
+		return g, nil
+	}
+	advert, err := s.advertise(ctx, set, m, version)
+	if err != nil {
+		return git.Greeting{}, err
+	}
+	g, err := git.NewGreeting(advert, version, idLength)
+	if err == nil {
+		s.clones.remember(key, g)
+	}
+	return g, err
+}
+
+// cloned finds the mirror that a client calls by its name, or by its name and ".git".
+func (s *Server) cloned(w http.ResponseWriter, set *settings, raw string) (*Mirror, error) {
+	names, err := cloneNames(raw)
+	if err != nil {
+		return nil, &fault{kindBadRequest, err}
+	}
+	for _, name := range names {
+		var m *Mirror
+		if m, err = s.mirrors.Get(set, name); !errors.Is(err, errUnknownMirror) {
+			return m, err
+		}
+	}
+	for _, name := range names {
+		if s.mirrors.Progress(name) != nil {
+			w.Header().Set("Retry-After", "1")
+			return nil, fail(kindNotFound, "%w yet: it is being fetched for the first time", err)
+		}
+	}
+	return nil, err
+}
+
+// dressClone writes what every answer to a git client says, and returns the snapshot
+// that it is about.
+func dressClone(header http.Header, m *Mirror, contentType string) *Snapshot {
+	snap := m.Snapshot()
+	header["X-State"] = snap.stateHeader
+	header["X-Date"] = snap.dateHeader
+	header["Cache-Control"] = revalidated
+	header["Content-Type"] = []string{contentType}
+	header["X-Content-Type-Options"] = []string{"nosniff"}
+	return snap
+}
+
+// isShallow reports whether a mirror that was copied in lacks a part of its history.
+func isShallow(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, "shallow"))
+	return err == nil
+}
+
+// busy tells a client for whom there is no place to come again.
+func busy(w http.ResponseWriter, err error) error {
+	if errors.Is(err, errBusy) {
+		w.Header().Set("Retry-After", "1")
+		return &fault{kindUnavailable, err}
+	}
+	return err
+}
+
+// hungUp ends an answer that could not be sent whole.
+func hungUp(err error) error {
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package git
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// A list of refs is the same for every client and needs no look at the repository, if
+// its refs are known. What else a client is told in the beginning, what the server can
+// do, depends on the version of git alone.
+
+// Greeting is what git says that it can do, taken from what it has said for one
+// repository.
+type Greeting struct {
+	version      int
+	idLength     int
+	capabilities string // in version 0 and 1: the words behind the first ref
+	whole        []byte // in version 2
+}
+
+// NewGreeting reads what Advertise has returned for a repository with at least one ref.
+func NewGreeting(advertised []byte, version, idLength int) (Greeting, error) {
+	g := Greeting{version: version, idLength: idLength, whole: advertised}
+	if version == 2 {
+		return g, nil
+	}
+	for p := newPacketReader(bytes.NewReader(advertised)); ; {
+		line, special, err := p.next()
+		if err != nil || special != "" {
+			return g, errors.New("git upload-pack shows no ref")
+		}
+		if _, words, ok := strings.Cut(text(line), "\x00"); ok {
+			kept := slices.DeleteFunc(strings.Fields(words), func(w string) bool { return strings.HasPrefix(w, "symref=") })
+			g.capabilities, g.whole = strings.Join(kept, " "), nil
+			return g, nil
+		}
+	}
+}
+
+// Write greets a client of a repository with these refs, of which there must be one.
+func (g Greeting) Write(w io.Writer, l Listing) error {
+	if g.version == 2 {
+		_, err := w.Write(g.whole)
+		return err
+	}
+	b := bufio.NewWriterSize(w, 64<<10)
+	if g.version == 1 {
+		b.Write(appendPacket(b.AvailableBuffer(), "version 1\n"))
+	}
+	capabilities := "\x00" + g.capabilities
+	show := func(id, name, peeled string) {
+		b.Write(appendPacket(b.AvailableBuffer(), id, " ", name, capabilities, "\n"))
+		capabilities = ""
+		if peeled != id && peeled != "" {
+			b.Write(appendPacket(b.AvailableBuffer(), peeled, " ", name, "^{}\n"))
+		}
+	}
+	if id := l.headID(); id != "" {
+		if l.Head.Ref != "" {
+			capabilities += " symref=HEAD:" + l.Head.Ref
+		}
+		show(id, "HEAD", l.Head.ID)
+	}
+	for _, ref := range l.Refs {
+		show(ref.ID, ref.Name, ref.Peeled)
+	}
+	b.WriteString(pktFlush)
+	return b.Flush()
+}
+
+// headID is the object that HEAD names, or "".
+func (l Listing) headID() string {
+	if l.Head.Ref == "" {
+		return l.Head.ID
+	}
+	ref, _ := l.Find(l.Head.Ref)
+	return ref.ID
+}
+
+// IDLength is how many hex digits the object ids have; 0 if there is none.
+func (l Listing) IDLength() int {
+	if len(l.Refs) > 0 {
+		return len(l.Refs[0].ID)
+	}
+	return len(l.Head.ID)
+}
+
+// LsRefs is a client's request for a list of refs, in version 2.
+type LsRefs struct {
+	peel, symrefs, unborn bool
+	prefixes              []string // sorted, none of which begins with another; nil for all
+}
+
+// maxPrefixes is how many prefixes are looked at. A client that names more gets all
+// refs, as from git.
+const maxPrefixes = 65536
+
+// ParseLsRefs reads such a request. ok is false for every other one, and for one that
+// asks for anything that is not known here: git may know it.
+func ParseLsRefs(request io.Reader, idLength int) (ls LsRefs, ok bool) {
+	p := newPacketReader(request)
+	line, _, err := p.next()
+	if err != nil || text(line) != "command=ls-refs" {
+		return ls, false
+	}
+	arguments, prefixes := false, []string(nil)
+	for {
+		line, special, err := p.next()
+		word := text(line)
+		switch {
+		case err != nil:
+			return ls, false
+		case special == pktFlush:
+			ls.prefixes = minimal(prefixes)
+			_, _, err := p.next()
+			return ls, err == io.EOF
+		case special == pktDelim && !arguments:
+			arguments = true
+		case special != "":
+			return ls, false
+		case !arguments:
+			if !knownCapability(word, idLength) {
+				return ls, false
+			}
+		case word == "peel":
+			ls.peel = true
+		case word == "symrefs":
+			ls.symrefs = true
+		case word == "unborn":
+			ls.unborn = true
+		default:
+			prefix, ok := strings.CutPrefix(word, "ref-prefix ")
+			if !ok {
+				return ls, false
+			}
+			if len(prefixes) <= maxPrefixes {
+				prefixes = append(prefixes, prefix)
+			}
+		}
+	}
+}
+
+// knownCapability reports whether what a client says before its arguments is without
+// consequences for a list of refs.
+func knownCapability(word string, idLength int) bool {
+	key, value, _ := strings.Cut(word, "=")
+	switch key {
+	case "agent", "server-option":
+		return true
+	case "object-format":
+		return value == map[int]string{40: "sha1", 64: "sha256"}[idLength]
+	default:
+		return false
+	}
+}
+
+// minimal sorts prefixes and leaves out those that begin with another one.
+func minimal(prefixes []string) []string {
+	if len(prefixes) > maxPrefixes {
+		return nil
+	}
+	slices.Sort(prefixes)
+	kept := prefixes[:0]
+	for _, prefix := range prefixes {
+		if n := len(kept); n == 0 || !strings.HasPrefix(prefix, kept[n-1]) {
+			kept = append(kept, prefix)
+		}
+	}
+	return kept
+}
+
+// selects reports whether a ref is asked for.
+func (ls LsRefs) selects(name string) bool {
+	if len(ls.prefixes) == 0 {
+		return true
+	}
+	i := sort.SearchStrings(ls.prefixes, name)
+	return i < len(ls.prefixes) && ls.prefixes[i] == name || i > 0 && strings.HasPrefix(name, ls.prefixes[i-1])
+}
+
+// Write answers the request for a repository with these refs.
+func (ls LsRefs) Write(w io.Writer, l Listing) error {
+	b := bufio.NewWriterSize(w, 64<<10)
+	show := func(id, name, target, peeled string) {
+		if target != "" && ls.symrefs {
+			target = " symref-target:" + target
+		} else {
+			target = ""
+		}
+		if peeled != "" && peeled != id && ls.peel {
+			peeled = " peeled:" + peeled
+		} else {
+			peeled = ""
+		}
+		b.Write(appendPacket(b.AvailableBuffer(), id, " ", name, target, peeled, "\n"))
+	}
+	if ls.selects("HEAD") {
+		if id := l.headID(); id != "" {
+			show(id, "HEAD", l.Head.Ref, l.Head.ID)
+		} else if ls.unborn && l.Head.Ref != "" {
+			show("unborn", "HEAD", l.Head.Ref, "")
+		}
+	}
+	for _, ref := range l.Refs {
+		if ls.selects(ref.Name) {
+			show(ref.ID, ref.Name, "", ref.Peeled)
+		}
+	}
+	b.WriteString(pktFlush)
+	return b.Flush()
+}
