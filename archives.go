@@ -51,6 +51,7 @@ func shortDigest(s string) string {
 
 // Archives makes archives, each once, and keeps them.
 type Archives struct {
+	suspect func(set *settings, m *Mirror, err error) // told of every failure
 	neutral git.Neutral
 	cache   *spool.Cache
 	places  gate // for archives that are made at once
@@ -75,7 +76,10 @@ func NewArchives(storage *Storage, cacheSize int64) (*Archives, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Archives{neutral: storage.Neutral, cache: cache, failed: make(map[string]failure)}, nil
+	return &Archives{
+		suspect: func(*settings, *Mirror, error) {},
+		neutral: storage.Neutral, cache: cache, failed: make(map[string]failure),
+	}, nil
 }
 
 // use puts settings in force.
@@ -147,11 +151,15 @@ func (as *Archives) produce(ctx context.Context, set *settings, m *Mirror, a arc
 	reason := fmt.Errorf("it was not finished within %s", set.ArchiveTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, set.ArchiveTimeout, reason)
 	defer cancel()
-	return a.format.encode(w, func(w io.Writer) error {
+	err := a.format.encode(w, func(w io.Writer) error {
 		return set.git.Repo(m.Dir).Tar(ctx, as.neutral, git.Archive{
 			Commit: a.commit, Path: a.path, Prefix: a.prefix, Subst: a.subst != "", Patient: patient,
 		}, &boundedWriter{w: w, left: set.ArchiveLimit, limit: set.ArchiveLimit})
 	})
+	if err != nil {
+		as.suspect(set, m, err)
+	}
+	return err
 }
 
 // boundedWriter fails when more is written than it may be.

@@ -26,6 +26,8 @@ type Config struct {
 	Storage        string // absolute
 	Master         bool
 	Slaves         []Address
+	Peers          []Address
+	Repair         time.Duration // 0 for never
 	Timeout        time.Duration
 	FetchTimeout   time.Duration
 	ListTimeout    time.Duration
@@ -55,6 +57,7 @@ func defaultConfig() Config {
 	return Config{
 		Listen:         "127.0.0.1:8080",
 		Storage:        defaultStorage(),
+		Repair:         30 * time.Second,
 		Timeout:        20 * time.Second,
 		FetchTimeout:   10 * time.Minute,
 		ListTimeout:    10 * time.Second,

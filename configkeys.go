@@ -24,6 +24,8 @@ var configKeys = []configKey{
 	stringKey("storage", func(c *Config) *string { return &c.Storage }, checkNotEmpty),
 	boolKey("master", func(c *Config) *bool { return &c.Master }),
 	listKey("slaves", func(c *Config) *[]Address { return &c.Slaves }, ParseAddress, anyList),
+	listKey("peers", func(c *Config) *[]Address { return &c.Peers }, ParseAddress, anyList),
+	durationKey("repair", func(c *Config) *time.Duration { return &c.Repair }, 0),
 	durationKey("timeout", func(c *Config) *time.Duration { return &c.Timeout }, time.Millisecond),
 	durationKey("fetch_timeout", func(c *Config) *time.Duration { return &c.FetchTimeout }, time.Millisecond),
 	durationKey("list_timeout", func(c *Config) *time.Duration { return &c.ListTimeout }, time.Millisecond),

@@ -30,6 +30,7 @@ const (
 	kindTooLarge                // the body is too large
 	kindMediaType               // the body is no form
 	kindUnavailable             // not now
+	kindLoop                    // it has come from this very server
 )
 
 // statuses is the one place where errors become HTTP statuses.
@@ -44,6 +45,7 @@ var statuses = map[kind]int{
 	kindTooLarge:    http.StatusRequestEntityTooLarge,
 	kindMediaType:   http.StatusUnsupportedMediaType,
 	kindUnavailable: http.StatusServiceUnavailable,
+	kindLoop:        http.StatusLoopDetected,
 }
 
 // fault is an error that knows what it means to the client.

@@ -158,7 +158,9 @@ func (s *Server) servePack(w *steadyWriter, r *http.Request, set *settings, m *M
 		return nil
 	case !w.begun && git.IsRequestError(err):
 		return &fault{kindBadRequest, err}
-	case !w.begun:
+	}
+	s.mirrors.Suspect(set, m, err)
+	if !w.begun {
 		return err
 	}
 	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)

@@ -46,8 +46,12 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if r.Header.Get(peerHeader) != "" {
-		via = append(via, s.id) // as if it had been here before: it goes no further
+	switch asking := r.Header.Get(peerHeader); asking {
+	case "":
+	case s.id:
+		return &fault{kindLoop, errItself}
+	default:
+		req.OriginOnly = true
 	}
 	work := s.startPosting(set, req, via, release)
 	var over <-chan time.Time
@@ -151,7 +155,8 @@ type posting struct {
 }
 
 // startPosting starts the work, here and on all slaves at once. A request that has
-// been here before, by way of its slaves, goes no further. The claim on the name is
+// been here before, by way of its slaves, goes no further, nor does one of a server that
+// asks for itself. The claim on the name is
 // released when this server's part is done.
 func (s *Server) startPosting(set *settings, req pullRequest, via []string, release func()) *posting {
 	p := &posting{
@@ -160,7 +165,7 @@ func (s *Server) startPosting(set *settings, req pullRequest, via []string, rele
 		outcome: outcome{State: stateProcessing},
 	}
 	var parts sync.WaitGroup
-	if set.Master && !slices.Contains(via, s.id) {
+	if set.Master && !req.OriginOnly && !slices.Contains(via, s.id) {
 		p.outcome.Slaves = make([]outcome, len(set.Slaves))
 		onward := s.mirrors.withCredentials(set, req)
 		for i, slave := range set.Slaves {
@@ -168,6 +173,9 @@ func (s *Server) startPosting(set *settings, req pullRequest, via []string, rele
 			parts.Go(func() {
 				o := propagate(s.life, s.client, slave, onward, append(slices.Clip(via), s.id), set.Timeout)
 				p.note(func(all *outcome) { all.Slaves[i] = o })
+				if o.State == stateFailed {
+					s.repairs.Missed(slave)
+				}
 			})
 		}
 	}

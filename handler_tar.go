@@ -66,6 +66,9 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	default:
 		err = s.serveGrowing(w, r, set, m, a)
 	}
+	if err != nil {
+		s.mirrors.Suspect(set, m, err)
+	}
 	if err == nil && rev.branch { // a pull can change what this is
 		m.remember(req.want)
 	}

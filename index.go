@@ -85,7 +85,8 @@ func (ms *Mirrors) Look(set *settings) error {
 	}
 	close(names)
 	readers.Wait()
-	if ms.life.Err() == nil && !ms.looked.Swap(true) {
+	if ms.life.Err() == nil && !ms.Looked() {
+		close(ms.looked)
 		ms.generation.Add(1)
 	}
 	return err
@@ -97,13 +98,39 @@ func (ms *Mirrors) read(set *settings, name Name) {
 	m, err := ms.find(set, name)
 	if err == nil {
 		before := m.unreadable.Load()
-		if err = m.load(ms.life, set); err != nil && before != nil && *before == err.Error() {
+		if err = m.load(ms.life, set); err == nil {
+			err = ms.notice(set, m)
+		} else {
+			ms.Suspect(set, m, err)
+		}
+		if err != nil && before != nil && *before == err.Error() {
 			return
 		}
 	}
 	if err != nil && !errors.Is(err, errUnknownMirror) && ms.life.Err() == nil {
 		ms.log.Error("can't read a mirror", "mirror", name, errTree(err))
 	}
+}
+
+// notice makes known what somebody has done to a mirror's refs by hand. What is being
+// pulled is left alone.
+func (ms *Mirrors) notice(set *settings, m *Mirror) error {
+	repo := set.git.Repo(m.Dir)
+	if m.Snapshot().stamp == repo.Stamp() || ms.Progress(m.Name) != nil {
+		return nil
+	}
+	end, err := ms.turns.take(ms.life, m.Name)
+	if err != nil {
+		return nil // the server is shutting down
+	}
+	defer end()
+	if m.same() != nil {
+		return nil // the next look finds another one
+	}
+	if err = m.settle(ms.life, set, repo); err != nil {
+		ms.Suspect(set, m, err)
+	}
+	return err
 }
 
 // All returns the mirrors that are known, sorted by name. One that was not read yet, or
@@ -122,7 +149,14 @@ func (ms *Mirrors) All() []*Mirror {
 }
 
 // Looked reports whether all of the storage was looked through since the start.
-func (ms *Mirrors) Looked() bool { return ms.looked.Load() }
+func (ms *Mirrors) Looked() bool {
+	select {
+	case <-ms.looked:
+		return true
+	default:
+		return false
+	}
+}
 
 // Generation is another number each time after anything that the status tells of
 // mirrors has changed. Whoever wants to know whether something has changed since he

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -42,6 +43,8 @@ type Mirror struct {
 	digested []RefPattern // what the snapshot's fingerprint selects
 
 	mu      sync.Mutex           // guards all below
+	damage  error                // what a check has found; nil for nothing, or if there was none
+	whole   time.Time            // when a check found nothing
 	retry   backoff              // of pulls that a GET starts
 	pulled  bool                 // successfully, since the server started
 	sought  map[string]bool      // commits that the next pull to end may bring
@@ -94,6 +97,9 @@ func (m *Mirror) load(life context.Context, set *settings) (err error) {
 		return nil
 	}
 	defer func() {
+		if errors.Is(err, fs.ErrNotExist) { // a part of it
+			err = fmt.Errorf("%w: %w", git.ErrDamaged, err)
+		}
 		if err != nil && life.Err() == nil {
 			m.cannotRead(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -23,30 +24,35 @@ type Mirrors struct {
 	life    context.Context                                         // ends when the server shuts down
 	changed func(set *settings, m *Mirror, before, after *Snapshot) // called after a pull that changed a mirror
 
-	pulls  coalesce.Group[Name, pullVariant, Pulled]
-	turns  turns // to write to a mirror
-	places gate  // for transfers of objects
+	client   *http.Client // to peers
+	siblings *siblings
+
+	pulls    coalesce.Group[Name, pullVariant, Pulled]
+	forPeers coalesce.Group[Name, pullVariant, Pulled] // pulls that other servers ask for
+	turns    turns                                     // to write to a mirror
+	places   gate                                      // for transfers of objects
 
 	generation atomic.Uint64
-	looked     atomic.Bool   // all of the storage, since the start
+	looked     chan struct{} // closed when all of the storage was looked through since the start
 	wake       chan struct{} // has Watch look at once
 	looking    sync.Mutex    // held while the storage is looked through
 
 	mu     sync.Mutex // guards all below
 	byName map[Name]*Mirror
-	sorted []*Mirror          // of byName; nil if that has changed
-	going  map[Name]*progress // of pulls that are running
-	claims map[Name]*claim    // of names that requests to pull are about
+	sorted []*Mirror            // of byName; nil if that has changed
+	going  map[Name][]*progress // of pulls that are running, the latest last
+	claims map[Name]*claim      // of names that requests to pull are about
 }
 
 // NewMirrors returns the mirrors of a storage. Pulls end when life does.
-func NewMirrors(life context.Context, storage *Storage, log *slog.Logger) *Mirrors {
+func NewMirrors(life context.Context, storage *Storage, client *http.Client, siblings *siblings, log *slog.Logger) *Mirrors {
 	return &Mirrors{
-		storage: storage, log: log, life: life,
+		storage: storage, log: log, life: life, client: client, siblings: siblings,
 		changed: func(*settings, *Mirror, *Snapshot, *Snapshot) {},
 		wake:    make(chan struct{}, 1),
+		looked:  make(chan struct{}),
 		byName:  make(map[Name]*Mirror),
-		going:   make(map[Name]*progress),
+		going:   make(map[Name][]*progress),
 		claims:  make(map[Name]*claim),
 	}
 }
@@ -307,7 +313,10 @@ func (ms *Mirrors) LookFor(ctx context.Context, set *settings, m *Mirror, commit
 }
 
 // Wait returns when no pull is running any more.
-func (ms *Mirrors) Wait() { ms.pulls.Wait() }
+func (ms *Mirrors) Wait() {
+	ms.pulls.Wait()
+	ms.forPeers.Wait()
+}
 
 // progress is how far a pull is.
 type progress struct {
@@ -328,11 +337,14 @@ func (p *progress) String() string {
 	return p.text
 }
 
-// Progress returns how far the pull of that name is that is running, or nil.
+// Progress returns how far the latest pull of that name is that is running, or nil.
 func (ms *Mirrors) Progress(name Name) *progress {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	return ms.going[name]
+	if going := ms.going[name]; len(going) > 0 {
+		return going[len(going)-1]
+	}
+	return nil
 }
 
 // Going returns the names of all pulls that are running.
@@ -346,19 +358,19 @@ func (ms *Mirrors) Going() map[Name]bool {
 	return names
 }
 
-// begin notes that a pull is running; end it afterwards.
-func (ms *Mirrors) begin(name Name) *progress {
-	p := &progress{began: time.Now(), text: "waiting to begin"}
+// begin notes that a pull is running, until end is called.
+func (ms *Mirrors) begin(name Name) (p *progress, end func()) {
+	p = &progress{began: time.Now(), text: "waiting to begin"}
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	ms.going[name] = p
+	ms.going[name] = append(ms.going[name], p)
 	ms.generation.Add(1)
-	return p
-}
-
-func (ms *Mirrors) end(name Name) {
-	ms.mu.Lock()
-	defer ms.mu.Unlock()
-	delete(ms.going, name)
-	ms.generation.Add(1)
+	return p, func() {
+		ms.mu.Lock()
+		defer ms.mu.Unlock()
+		if ms.going[name] = without(ms.going[name], p); len(ms.going[name]) == 0 {
+			delete(ms.going, name)
+		}
+		ms.generation.Add(1)
+	}
 }

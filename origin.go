@@ -215,6 +215,16 @@ func (o Origin) Same(other Origin) bool { return o.key == other.key }
 // Known reports whether there is an origin at all.
 func (o Origin) Known() bool { return o.url != "" }
 
+// host is what two origins have in common that can be reached together or not at all.
+func (o Origin) host() string {
+	scheme, rest, isURL := strings.Cut(o.key, "://")
+	if !isURL {
+		scheme, rest = "ssh", strings.Replace(o.key, ":", "/", 1)
+	}
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host
+}
+
 // WithCredentials is the origin as a client would have to write it.
 func (o Origin) WithCredentials() string {
 	if o.user == "" && o.password == "" {

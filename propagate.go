@@ -56,7 +56,7 @@ func propagate(
 	ctx context.Context, client *http.Client, slave Address, req pullRequest, via []string, timeout time.Duration,
 ) outcome {
 	began := time.Now()
-	o, err := askSlave(ctx, client, slave, req, via, timeout)
+	o, err := askSlave(ctx, client, slave, req, header{viaHeader, strings.Join(via, ", ")}, timeout)
 	if err != nil {
 		o = failed(err, time.Since(began))
 	}
@@ -64,8 +64,15 @@ func propagate(
 	return o
 }
 
+// header is a line of a request's header.
+type header struct{ name, value string }
+
+// errStillAtWork is why a server has not answered yet whether it could pull.
+var errStillAtWork = errors.New("it is still at work")
+
+// askSlave has another server pull.
 func askSlave(
-	ctx context.Context, client *http.Client, slave Address, req pullRequest, via []string, timeout time.Duration,
+	ctx context.Context, client *http.Client, slave Address, req pullRequest, asking header, timeout time.Duration,
 ) (outcome, error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
@@ -77,7 +84,7 @@ func askSlave(
 	}
 	r.Header.Set("Content-Type", formType)
 	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
-	r.Header.Set(viaHeader, strings.Join(via, ", "))
+	r.Header.Set(asking.name, asking.value)
 	answer, err := client.Do(r)
 	if err != nil {
 		return outcome{}, transportError(ctx, err)
@@ -120,7 +127,7 @@ func readAnswer(answer *http.Response, text []byte, origin Origin, took time.Dur
 		o.State, o.Error, o.HierarchicalError = stateSuccess, "", ""
 		return o, nil
 	case answer.StatusCode == http.StatusAccepted:
-		return outcome{}, fmt.Errorf("it is still at work (%s), and goes on", stillDoing(o.Progress))
+		return outcome{}, fmt.Errorf("%w (%s), and goes on", errStillAtWork, stillDoing(o.Progress))
 	case answer.StatusCode/100 == 3:
 		return outcome{}, fmt.Errorf("it answered with a redirect (%s), which is not followed", answer.Status)
 	case !isReport || o.HierarchicalError == "":
@@ -150,10 +157,10 @@ func passOn(text string, origin Origin) string {
 
 // passOn makes a slave's outcome, and those of its own slaves, fit to be shown.
 func (o outcome) passOn(origin Origin) outcome {
-	for _, field := range []*string{&o.Address, &o.Branch, &o.Revision, &o.Progress, &o.Error, &o.HierarchicalError, (*string)(&o.State)} {
+	for _, field := range []*string{&o.Address, &o.Branch, &o.Revision, &o.Progress, &o.From, &o.Error, &o.HierarchicalError, (*string)(&o.State)} {
 		*field = passOn(*field, origin)
 	}
-	for _, field := range []*string{&o.Address, &o.Branch, &o.Progress, &o.Error} {
+	for _, field := range []*string{&o.Address, &o.Branch, &o.Progress, &o.From, &o.Error} {
 		*field = strings.Join(strings.Fields(*field), " ") // one line
 	}
 	if !git.IsID(o.Revision) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
@@ -17,17 +16,20 @@ type pullRequest struct {
 	Origin          Origin // not Known: the mirror's own, and no new mirror
 	Move            Origin // the origin that the mirror may have instead; not Known for none
 	AcceptDeletions bool   // also if the origin has lost most of its refs
+	OriginOnly      bool   // another server asks: peers are not asked in turn
+	Stale           bool   // the origin is known to be down: what peers have will do
+	Check           bool   // the mirror may be damaged: look first, and build it anew if it is
 }
 
 // pullVariant is what must be equal in two requests that share a pull.
 type pullVariant struct {
-	set          *settings // a reload changes what a pull does
-	origin, move Origin
-	accept       bool
+	set                  *settings // a reload changes what a pull does
+	origin, move         Origin
+	accept, stale, check bool
 }
 
 func (r pullRequest) variant(set *settings) pullVariant {
-	return pullVariant{set, r.Origin, r.Move, r.AcceptDeletions}
+	return pullVariant{set, r.Origin, r.Move, r.AcceptDeletions, r.Stale, r.Check}
 }
 
 // Pulled is what a successful pull did.
@@ -41,24 +43,34 @@ var errClosing = errors.New("the server is shutting down")
 
 // Pull makes a mirror what its origin is, or was at some moment after Pull was
 // called. Equal requests share the work. If ctx ends first, the work goes on.
+//
+// A request of another server has runs of its own: it never waits for one that is
+// itself asking other servers.
 func (ms *Mirrors) Pull(ctx context.Context, set *settings, req pullRequest) (Pulled, error) {
-	return ms.pulls.Do(ctx, req.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
+	runs := &ms.pulls
+	if req.OriginOnly {
+		runs = &ms.forPeers
+	}
+	return runs.Do(ctx, req.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
 }
 
 // pull is the one run that carries out a request, and tells the log of it.
 func (ms *Mirrors) pull(set *settings, req pullRequest) (Pulled, error) {
-	job := &pullJob{ms: ms, set: set, req: req, left: set.FetchTimeout, progress: ms.begin(req.Name)}
-	defer ms.end(req.Name)
+	progress, end := ms.begin(req.Name)
+	defer end()
+	job := &pullJob{ms: ms, set: set, req: req, left: set.FetchTimeout, progress: progress}
 
-	pulled, err := job.run()
-	took := seconds(time.Since(job.progress.began))
-	log := ms.log.With("mirror", req.Name, "seconds", took)
+	pulled, err := job.run(ms.life)
+	log := ms.log.With("mirror", req.Name, "seconds", seconds(time.Since(progress.began)))
 	switch {
 	case errors.Is(err, errClosing):
 		log.Info("pull ended by the shutdown")
 	case err != nil:
 		log.Error("can't pull", errTree(err))
 	default:
+		if from := pulled.Snapshot.From; from != "" {
+			log = log.With("from", from)
+		}
 		log.Info("pulled", "refs_changed", pulled.Changed,
 			"branch", pulled.Snapshot.Head.Ref, "revision", pulled.Snapshot.Head.ID)
 	}
@@ -75,64 +87,90 @@ type pullJob struct {
 	progress *progress
 }
 
-func (j *pullJob) run() (Pulled, error) {
-	ctx := j.ms.life
+// run pulls from the origin or, if that cannot be reached, from a peer, and notes how
+// it ended.
+func (j *pullJob) run(ctx context.Context) (pulled Pulled, err error) {
+	if j.req.Stale {
+		err = &unreachable{errors.New("the origin was down a moment ago")}
+	} else {
+		pulled, err = j.from(ctx, source{})
+	}
+	if down := (*unreachable)(nil); errors.As(err, &down) && !j.req.OriginOnly {
+		pulled, err = j.fromPeers(ctx, err)
+	}
+	if c := (*conflict)(nil); errors.Is(err, errClosing) || errors.As(err, &c) {
+		return Pulled{}, err // says nothing about the origin
+	}
+	return pulled, j.note(ctx, err)
+}
+
+// note notes how the pull ended, and returns its error with those of noting it.
+func (j *pullJob) note(ctx context.Context, err error) error {
+	end, turnErr := j.ms.turns.take(ctx, j.req.Name)
+	if turnErr != nil {
+		return errors.Join(err, turnErr)
+	}
+	defer end()
+	m, getErr := j.ms.Get(j.set, j.req.Name)
+	if getErr != nil {
+		return err // it has none, or cannot be read, which the error says
+	}
+	if err != nil {
+		err = errors.Join(err, m.fail(err))
+	}
+	m.ended(ctx, j.set, err, j.req.Origin.Known())
+	return err
+}
+
+// from pulls from one source, in the mirror's turn.
+func (j *pullJob) from(ctx context.Context, src source) (Pulled, error) {
 	end, err := j.ms.turns.take(ctx, j.req.Name)
 	if err != nil {
 		return Pulled{}, err
 	}
 	defer end()
 	m, err := j.ms.Get(j.set, j.req.Name)
-	if errors.Is(err, errUnknownMirror) && j.req.Origin.Known() {
-		return j.create(ctx)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errUnknownMirror) && j.req.Origin.Known():
+		return j.create(ctx, src)
+	case errors.Is(err, errUnknownMirror):
 		return Pulled{}, err
+	case err != nil:
+		return j.replace(ctx, src, err)
 	}
-	pulled, err := j.update(ctx, m)
-	if c := (*conflict)(nil); errors.Is(err, errClosing) || errors.As(err, &c) {
-		return Pulled{}, err // says nothing about the origin
-	}
+	pulled, err := j.update(ctx, m, src)
 	if err != nil {
 		if replaced := m.same(); replaced != nil { // what is there now is another mirror
 			return Pulled{}, errors.Join(replaced, err)
 		}
-		err = errors.Join(err, m.fail(err))
 	}
-	m.ended(ctx, j.set, err, j.req.Origin.Known())
+	if j.req.Check || m.suspicious(err, time.Now()) {
+		return j.heal(ctx, m, src, pulled, err)
+	}
 	return pulled, err
 }
 
 // update pulls into a mirror that exists.
-func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
+func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, error) {
 	repo := j.set.git.Repo(m.Dir)
 	if err := m.settle(ctx, j.set, repo); err != nil {
 		return Pulled{}, err
 	}
 	now := m.Snapshot()
-	if err := sameOrigin(now.Origin, j.req); err != nil {
+	origin, err := j.origin(now.Origin)
+	if err != nil {
 		return Pulled{}, err
 	}
-	origin := now.Origin
-	if j.req.Origin.Known() {
-		origin = j.req.Origin.orCredentialsOf(now.Origin)
-	}
-	switch {
-	case !origin.Known():
-		return Pulled{}, errors.New("the mirror has no origin; the first POST sets it")
-	case origin.local && !j.set.unsecure:
-		return Pulled{}, fmt.Errorf("the mirror's origin %s is a local path, which only sould --unsecure reads", origin)
-	}
-	listing, err := j.list(ctx, origin)
+	listing, err := j.list(ctx, src, origin)
 	if err != nil {
 		return Pulled{}, err
 	}
 	if rebuild, err := j.otherFormat(ctx, repo, now, listing); err != nil {
 		return Pulled{}, err
 	} else if rebuild {
-		return j.build(ctx, origin, listing)
+		return j.build(ctx, src, origin, listing, nil)
 	}
-	p, err := j.bring(ctx, repo, now.Listing, origin, listing)
+	p, err := j.bring(ctx, repo, now.Listing, src, origin, listing)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -143,7 +181,7 @@ func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
 		}
 	}
 	state := m.state
-	state.succeeded(origin)
+	src.note(&state, origin)
 	if err := m.apply(ctx, j.set, repo, p, state); err != nil {
 		return Pulled{}, err
 	}
@@ -153,84 +191,23 @@ func (j *pullJob) update(ctx context.Context, m *Mirror) (Pulled, error) {
 	return Pulled{m.Snapshot(), p.changed()}, nil
 }
 
-// otherFormat reports whether the origin's object ids are of another kind than
-// those that the mirror can hold. An empty mirror can be built anew: from an
-// empty origin it could not tell.
-func (j *pullJob) otherFormat(ctx context.Context, repo git.Repo, now *Snapshot, listing git.Listing) (bool, error) {
-	if len(listing.Refs) == 0 {
-		return false, nil
+// origin is where the mirror is to be pulled from, by what is stored and what the
+// request says.
+func (j *pullJob) origin(stored Origin) (Origin, error) {
+	if err := sameOrigin(stored, j.req); err != nil {
+		return Origin{}, err
 	}
-	theirs, ours := len(listing.Refs[0].ID), 0
-	if now.Empty() {
-		var err error
-		if ours, err = repo.IDLength(ctx); err != nil {
-			return false, err
-		}
-		return ours != theirs, nil
+	origin := stored
+	if j.req.Origin.Known() {
+		origin = j.req.Origin.orCredentialsOf(stored)
 	}
-	if len(now.Refs) > 0 && len(now.Refs[0].ID) != theirs {
-		return false, errors.New("the origin has changed its object format (SHA-1, SHA-256): remove the mirror's directory and POST again")
+	switch {
+	case !origin.Known():
+		return origin, errors.New("the mirror has no origin; the first POST sets it")
+	case origin.local && !j.set.unsecure:
+		return origin, fmt.Errorf("the mirror's origin %s is a local path, which only sould --unsecure reads", origin)
 	}
-	return false, nil
-}
-
-// create builds a mirror that does not exist yet.
-func (j *pullJob) create(ctx context.Context) (Pulled, error) {
-	if err := j.ms.vacant(j.req.Name); err != nil {
-		return Pulled{}, err
-	}
-	listing, err := j.list(ctx, j.req.Origin)
-	if err != nil {
-		return Pulled{}, err
-	}
-	if err := j.ms.storage.Clear(j.req.Name); err != nil {
-		return Pulled{}, &conflict{err.Error()}
-	}
-	return j.build(ctx, j.req.Origin, listing)
-}
-
-// build makes a mirror aside and moves it into place when it is complete.
-func (j *pullJob) build(ctx context.Context, origin Origin, listing git.Listing) (Pulled, error) {
-	staging, err := j.ms.storage.Staging()
-	if err != nil {
-		return Pulled{}, err
-	}
-	defer func() { // it is still there only if something went wrong
-		if err := os.RemoveAll(staging); err != nil {
-			j.ms.log.Error("can't remove an unfinished mirror", "directory", staging, errTree(err))
-		}
-	}()
-	idLength := 0
-	if len(listing.Refs) > 0 {
-		idLength = len(listing.Refs[0].ID)
-	}
-	repo := j.set.git.Repo(staging)
-	if err := repo.Init(ctx, idLength, origin.url); err != nil {
-		return Pulled{}, err
-	}
-	p, err := j.bring(ctx, repo, git.Listing{}, origin, listing)
-	if err != nil {
-		return Pulled{}, err
-	}
-	j.progress.say("writing refs")
-	if err := repo.WriteRefs(p.after.Refs); err != nil {
-		return Pulled{}, err
-	}
-	if p.head != nil {
-		if err := repo.WriteHead(*p.head); err != nil {
-			return Pulled{}, err
-		}
-	}
-	m := &Mirror{Name: j.req.Name, Dir: staging, settled: true}
-	m.state.succeeded(origin)
-	if err := m.state.write(staging); err != nil {
-		return Pulled{}, err
-	}
-	m.publish(j.set, p.after, repo.Stamp())
-	if m, err = j.ms.install(j.req.Name, staging, m); err != nil {
-		return Pulled{}, err
-	}
-	return Pulled{m.Snapshot(), p.changed()}, nil
+	return origin, nil
 }
 
 // attempts is how often a pull looks at an origin that is pushed to while it is
@@ -240,7 +217,7 @@ const attempts = 3
 // bring fetches what a mirror needs to become what its origin is, and returns
 // what then is to be done.
 func (j *pullJob) bring(
-	ctx context.Context, repo git.Repo, now git.Listing, origin Origin, listing git.Listing,
+	ctx context.Context, repo git.Repo, now git.Listing, src source, origin Origin, listing git.Listing,
 ) (plan, error) {
 	for attempt := 1; ; attempt++ {
 		p, err := makePlan(now, listing, j.set.Refs, j.req.AcceptDeletions)
@@ -248,15 +225,15 @@ func (j *pullJob) bring(
 			return p, err
 		}
 		if len(p.fetch) > 0 {
-			err = j.fetch(ctx, repo, origin, p.fetch)
+			err = j.fetch(ctx, repo, src, origin, p.fetch)
 		}
 		if err == nil {
 			return p, peel(ctx, repo, p)
 		}
 		if !errors.Is(err, git.ErrMoved) || attempt == attempts {
-			return plan{}, fmt.Errorf("can't fetch: %w", err)
+			return plan{}, err
 		}
-		if listing, err = j.list(ctx, origin); err != nil {
+		if listing, err = j.list(ctx, src, origin); err != nil {
 			return plan{}, err
 		}
 	}
@@ -271,38 +248,38 @@ func peel(ctx context.Context, repo git.Repo, p plan) error {
 	return err
 }
 
-// list asks the origin for its refs.
-func (j *pullJob) list(ctx context.Context, origin Origin) (git.Listing, error) {
-	j.progress.say("asking the origin for its refs")
-	reason := fmt.Errorf("the origin did not answer within %s", min(j.set.ListTimeout, j.left))
+// list asks a source for its refs.
+func (j *pullJob) list(ctx context.Context, src source, origin Origin) (git.Listing, error) {
+	j.progress.say("asking " + src.String() + " for its refs")
+	reason := fmt.Errorf("%s did not answer within %s", src, min(j.set.ListTimeout, j.left))
 	var listing git.Listing
 	err := j.spend(ctx, j.set.ListTimeout, reason, func(ctx context.Context) (err error) {
-		listing, err = j.set.git.List(ctx, origin.Remote())
+		listing, err = j.set.git.List(ctx, src.remote(j, origin))
 		return err
 	})
 	if err != nil {
-		return listing, fmt.Errorf("can't list refs: %w", err)
+		return listing, &unreachable{fmt.Errorf("can't list refs%s: %w", src.of(), err)}
 	}
-	return listing, nil
+	return listing, src.keepsItsWord(listing, j.set.Refs)
 }
 
 // fetch transfers objects, when there is a place for it. A failed transfer
 // leaves nothing behind.
-func (j *pullJob) fetch(ctx context.Context, repo git.Repo, origin Origin, ids []string) error {
+func (j *pullJob) fetch(ctx context.Context, repo git.Repo, src source, origin Origin, ids []string) error {
 	j.progress.say("waiting for other transfers")
 	if err := j.ms.places.enter(ctx, j.req.Name.String()); err != nil {
 		return err
 	}
 	defer j.ms.places.leave()
-	j.progress.say("fetching")
+	j.progress.say("fetching" + src.of())
 	reason := fmt.Errorf("the transfer was not over within %s", j.set.FetchTimeout)
 	err := j.spend(ctx, j.left, reason, func(ctx context.Context) error {
-		return repo.Fetch(ctx, origin.Remote(), ids, j.progress.say)
+		return repo.Fetch(ctx, src.remote(j, origin), ids, j.progress.say)
 	})
 	if err != nil {
-		err = errors.Join(err, repo.Sweep())
+		return errors.Join(&unreachable{fmt.Errorf("can't fetch%s: %w", src.of(), err)}, repo.Sweep())
 	}
-	return err
+	return nil
 }
 
 // spend runs work within a limit and within what is left of the job's time.
@@ -312,12 +289,6 @@ func (j *pullJob) spend(ctx context.Context, limit time.Duration, reason error, 
 	defer cancel()
 	defer func() { j.left -= time.Since(began) }()
 	return work(ctx)
-}
-
-// succeeded notes a pull from an origin that is over now.
-func (s *stateFile) succeeded(origin Origin) {
-	s.setOrigin(origin)
-	s.Outcome, s.Pulled, s.LastError = OutcomeSuccess, time.Now().Truncate(time.Second), ""
 }
 
 // errTree is an error as an attribute of a log record: a tree below its line.

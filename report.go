@@ -28,6 +28,7 @@ type outcome struct {
 	Revision          string    `json:"revision,omitempty"` // its commit
 	Changed           int       `json:"refs_changed"`       // created, moved or deleted
 	Seconds           float64   `json:"seconds"`
+	From              string    `json:"from,omitempty"`     // the peer that it was pulled from; empty for the origin
 	Progress          string    `json:"progress,omitempty"` // while State is processing
 	Error             string    `json:"error,omitempty"`    // in a line
 	HierarchicalError string    `json:"hierarchical_error,omitempty"`
@@ -47,7 +48,7 @@ const (
 func succeeded(p Pulled, took time.Duration) outcome {
 	return outcome{
 		State: stateSuccess, Branch: p.Snapshot.Head.Ref, Revision: p.Snapshot.Head.ID,
-		Changed: p.Changed, Seconds: took.Seconds(),
+		Changed: p.Changed, Seconds: took.Seconds(), From: p.Snapshot.From,
 	}
 }
 
@@ -158,7 +159,11 @@ func (r *report) table() string {
 // rows writes an outcome, indented, and those of its slaves below it.
 func (o outcome) rows(w *tabwriter.Writer, indent, slaveIndent, label string) {
 	took := time.Duration(o.Seconds * float64(time.Second))
-	fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", indent, label, o.shortRevision(), o.changes(), seconds(took))
+	from := ""
+	if o.From != "" {
+		from = "\tfrom " + o.From
+	}
+	fmt.Fprintf(w, "%s%s\t%s\t%s\t%s%s\n", indent, label, o.shortRevision(), o.changes(), seconds(took), from)
 	for _, slave := range o.Slaves {
 		slave.rows(w, slaveIndent, slaveIndent+"  ", slave.Address)
 	}

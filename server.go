@@ -29,6 +29,7 @@ type Server struct {
 	storage  *Storage
 	mirrors  *Mirrors
 	archives *Archives
+	repairs  *repairs
 	clones   clones
 	client   *http.Client // to other servers
 	siblings *siblings
@@ -89,12 +90,14 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.siblings = newSiblings(s.client)
 	s.health.file = s.storage.own("health")
 	s.clones.dir = s.storage.own("incoming")
-	s.mirrors = NewMirrors(s.life, s.storage, log)
+	s.mirrors = NewMirrors(s.life, s.storage, s.client, s.siblings, log)
 	if s.archives, err = NewArchives(s.storage, config.CacheSize); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.storage.Close())
 	}
 	ahead := newAhead(s.archives, log)
 	s.mirrors.changed = ahead.pulled
+	s.archives.suspect = s.mirrors.Suspect
+	s.repairs = newRepairs(s.life, s.mirrors, s.settings, log)
 	s.use(newSettings(config, source, unsecure, s.storage.Leash))
 	s.http = &http.Server{
 		Handler:           s,
@@ -122,6 +125,7 @@ func (s *Server) use(set *settings) {
 	s.clones.use(set)
 	s.current.Store(set)
 	s.mirrors.generation.Add(1) // it is part of the status
+	s.repairs.use(set)
 }
 
 // Addr is the address that is listened on.
@@ -258,6 +262,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.handling.Unlock()
 	err = errors.Join(err, s.archives.Close())
 	s.work.Wait()
+	s.repairs.Wait()
 	s.mirrors.Wait()
 	s.client.CloseIdleConnections()
 	return errors.Join(err, s.storage.Close())

@@ -99,13 +99,17 @@ func (b *sibling) ask(ctx context.Context, via []string) (doc *statusDocument, s
 	return doc, b.serial, true, nil
 }
 
-// Mirror asks the sibling about one mirror alone.
+// Mirror asks the sibling about one mirror alone. The error is errUnknownMirror if it has
+// none of that name.
 func (b *sibling) Mirror(ctx context.Context, via []string, name Name) (*statusDocument, error) {
 	answer, err := b.send(ctx, via, name, "")
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusNotFound {
+		return nil, errUnknownMirror
+	}
 	return readStatusAnswer(ctx, answer)
 }
 

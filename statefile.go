@@ -60,7 +60,7 @@ func readState(dir string) (stateFile, error) {
 		return s, err
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
-		return s, fmt.Errorf("read %s: %w", filepath.Join(dir, stateName), err)
+		return s, fmt.Errorf("%w: %s: %w", git.ErrDamaged, filepath.Join(dir, stateName), err)
 	}
 	return s, nil
 }

@@ -211,11 +211,21 @@ func (s *Storage) Clear(name Name) error {
 // error says why that cannot be told.
 func (s *Storage) IsMirror(name Name) (bool, error) {
 	for _, above := range name.Above() {
-		if inside, err := git.IsRepo(s.MirrorDir(above)); inside || err != nil {
+		if inside, err := looksLikeMirror(s.MirrorDir(above)); inside || err != nil {
 			return false, err
 		}
 	}
-	return git.IsRepo(s.MirrorDir(name))
+	return looksLikeMirror(s.MirrorDir(name))
+}
+
+// looksLikeMirror reports whether a directory is a repository, or was one of sould's own
+// before it was damaged.
+func looksLikeMirror(dir string) (bool, error) {
+	if ok, err := git.IsRepo(dir); ok || err != nil {
+		return ok, err
+	}
+	info, err := os.Lstat(filepath.Join(dir, stateName))
+	return err == nil && info.Mode().IsRegular(), nil
 }
 
 // Names walks over the storage and calls found for each mirror. What cannot be read
@@ -242,7 +252,7 @@ func (s *Storage) names(prefix string, found func(Name)) error {
 		if err != nil {
 			continue
 		}
-		switch mirror, err := git.IsRepo(s.MirrorDir(name)); {
+		switch mirror, err := looksLikeMirror(s.MirrorDir(name)); {
 		case err != nil:
 			unreadable = append(unreadable, err)
 		case mirror:

@@ -80,6 +80,11 @@ func (g *Group[Lane, Variant, Result]) Join(
 	return g.enter(lane, variant, work, true).wait(ctx)
 }
 
+// Ask is Do for a caller who wants the run, but not its result.
+func (g *Group[Lane, Variant, Result]) Ask(lane Lane, variant Variant, work func() (Result, error)) {
+	g.enter(lane, variant, work, false)
+}
+
 // Wait returns when no run is going or waiting in any lane. Whoever calls it
 // sees to it that no new ones are asked for.
 func (g *Group[Lane, Variant, Result]) Wait() {

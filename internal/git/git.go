@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -185,6 +186,9 @@ func parseVersion(out string) (string, error) {
 type Remote struct {
 	URL            string // a URL or path in git's form, without a password
 	User, Password string // for http and https only: sent as basic authentication
+
+	Headers []string // for http and https only: sent with each request
+	Direct  bool     // neither a proxy is used nor a redirect followed
 }
 
 // settings are what a command needs to talk to the remote: credentials go by
@@ -199,17 +203,25 @@ func (r Remote) settings(listing bool) []string {
 		version = "0"
 	}
 	s := []string{"protocol.version", version}
-	if r.User == "" && r.Password == "" {
-		return append(s, "http.followRedirects", "initial")
-	}
 	u, err := url.Parse(r.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
 		return s
 	}
-	// git would send the header on to the target of a redirect.
-	s = append(s, "http.followRedirects", "false")
-	basic := base64.StdEncoding.EncodeToString([]byte(r.User + ":" + r.Password))
-	return append(s, "http."+u.Scheme+"://"+u.Host+"/.extraHeader", "Authorization: Basic "+basic)
+	headers, redirects := r.Headers, "initial"
+	if r.User != "" || r.Password != "" {
+		basic := base64.StdEncoding.EncodeToString([]byte(r.User + ":" + r.Password))
+		headers = append(slices.Clip(headers), "Authorization: Basic "+basic)
+	}
+	if r.Direct {
+		s = append(s, "http.proxy", "")
+	}
+	if r.Direct || len(headers) > 0 {
+		redirects = "false" // git would send the headers on to the target
+	}
+	for _, header := range headers {
+		s = append(s, "http."+u.Scheme+"://"+u.Host+"/.extraHeader", header)
+	}
+	return append(s, "http.followRedirects", redirects)
 }
 
 // secrets are the words that no message may show. The user may be a token.

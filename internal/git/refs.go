@@ -229,7 +229,7 @@ func (r Repo) readHead(l Listing) (Head, error) {
 	if id := strings.TrimSpace(line); IsID(id) {
 		return Head{ID: id}, nil
 	}
-	return Head{}, fmt.Errorf("%s is neither a ref nor a commit: %.80q", path, line)
+	return Head{}, fmt.Errorf("%w: %s is neither a ref nor a commit: %.80q", ErrDamaged, path, line)
 }
 
 // WriteRefs makes these the repository's refs, sorted by name, in one step. When it

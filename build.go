@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// create builds a mirror that does not exist yet.
+func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
+	if err := j.ms.vacant(j.req.Name); err != nil {
+		return Pulled{}, err
+	}
+	origin, err := j.origin(Origin{})
+	if err != nil {
+		return Pulled{}, err
+	}
+	listing, err := j.list(ctx, src, origin)
+	if err != nil {
+		return Pulled{}, err
+	}
+	if err := j.ms.storage.Clear(j.req.Name); err != nil {
+		return Pulled{}, &conflict{err.Error()}
+	}
+	return j.build(ctx, src, origin, listing, nil)
+}
+
+// build makes a mirror aside and moves it into place when it is complete. What the old
+// mirror has beside its content, if there is an old one, is kept.
+func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing git.Listing, old *Mirror) (Pulled, error) {
+	staging, err := j.ms.storage.Staging()
+	if err != nil {
+		return Pulled{}, err
+	}
+	defer func() { // it is still there only if something went wrong
+		if err := os.RemoveAll(staging); err != nil {
+			j.ms.log.Error("can't remove an unfinished mirror", "directory", staging, errTree(err))
+		}
+	}()
+	idLength := 0
+	if len(listing.Refs) > 0 {
+		idLength = len(listing.Refs[0].ID)
+	}
+	repo := j.set.git.Repo(staging)
+	if err := repo.Init(ctx, idLength, origin.url); err != nil {
+		return Pulled{}, err
+	}
+	p, err := j.bring(ctx, repo, git.Listing{}, src, origin, listing)
+	if err != nil {
+		return Pulled{}, err
+	}
+	refs := p.after.Refs
+	if old != nil {
+		refs = joined(refs, j.salvage(ctx, repo, old, refs))
+	}
+	j.progress.say("writing refs")
+	if err := repo.WriteRefs(refs); err != nil {
+		return Pulled{}, err
+	}
+	if p.head != nil {
+		if err := repo.WriteHead(*p.head); err != nil {
+			return Pulled{}, err
+		}
+	}
+	m := &Mirror{Name: j.req.Name, Dir: staging, settled: true}
+	src.note(&m.state, origin)
+	if err := m.state.write(staging); err != nil {
+		return Pulled{}, err
+	}
+	m.publish(j.set, git.Listing{Refs: refs, Head: p.after.Head}, repo.Stamp())
+	if m, err = j.ms.install(j.req.Name, staging, m); err != nil {
+		return Pulled{}, err
+	}
+	return Pulled{m.Snapshot(), p.changed()}, nil
+}
+
+// salvage brings refs of an old mirror into one that takes its place: those that no
+// source has. What cannot be read any more is lost, and the log says so.
+func (j *pullJob) salvage(ctx context.Context, repo git.Repo, old *Mirror, have []git.Ref) []git.Ref {
+	_, refs := split(old.Snapshot().Refs, j.set.Refs)
+	refs = joined(refs, old.own)
+	saved, err := repo.Salvage(ctx, j.set.git.Repo(old.Dir), refs, have)
+	if err != nil {
+		j.ms.log.Error("refs of a damaged mirror are lost", "mirror", j.req.Name,
+			"refs", len(refs)-len(saved), errTree(err))
+	}
+	return saved
+}
+
+// otherFormat reports whether the source's object ids are of another kind than
+// those that the mirror can hold. An empty mirror can be built anew: from an
+// empty origin it could not tell.
+func (j *pullJob) otherFormat(ctx context.Context, repo git.Repo, now *Snapshot, listing git.Listing) (bool, error) {
+	if len(listing.Refs) == 0 {
+		return false, nil
+	}
+	theirs := len(listing.Refs[0].ID)
+	if now.Empty() {
+		ours, err := repo.IDLength(ctx)
+		return err == nil && ours != theirs, err
+	}
+	if len(now.Refs) > 0 && len(now.Refs[0].ID) != theirs {
+		return false, errors.New("the origin has changed its object format (SHA-1, SHA-256): remove the mirror's directory and POST again")
+	}
+	return false, nil
+}

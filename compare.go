@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+)
+
+// holding is what a server has of a mirror, as far as comparing needs it.
+type holding struct {
+	origin      Origin
+	fingerprint Fingerprint
+	refs        int
+	pulled      int64 // Unix seconds of the latest successful pull; 0 for never
+	healthy     bool  // the latest pull has succeeded
+	busy        bool  // a pull is running
+}
+
+// difference is a mirror that two servers do not have in common.
+type difference struct {
+	name         Name
+	origin       Origin
+	ours, theirs Fingerprint
+	deletions    bool  // the origin's deletions were accepted here
+	refused      error // why nothing can be done about it
+}
+
+// holdings are what this server has.
+func (ms *Mirrors) holdings() map[Name]holding {
+	all := make(map[Name]holding)
+	for _, m := range ms.All() {
+		h := holding{busy: ms.Progress(m.Name) != nil}
+		if s := m.Snapshot(); s != nil {
+			h.origin, h.fingerprint, h.refs = s.Origin, s.Fingerprint, len(s.Refs)
+			h.healthy = s.Outcome == OutcomeSuccess
+			if !s.Pulled.IsZero() {
+				h.pulled = s.Pulled.Unix()
+			}
+		}
+		all[m.Name] = h
+	}
+	return all
+}
+
+// holdingsOf are what another server says that it has.
+func holdingsOf(doc *statusDocument) map[Name]holding {
+	all := make(map[Name]holding, len(doc.Mirrors))
+	for _, m := range doc.Mirrors {
+		name, err := ParseName(m.Name)
+		if err != nil {
+			continue
+		}
+		all[name] = holding{
+			fingerprint: Fingerprint(m.Fingerprint), refs: m.Refs, pulled: m.ModifyDate,
+			healthy: m.State == stateSuccess, busy: m.State == stateProcessing,
+		}
+	}
+	return all
+}
+
+// compare finds what a slave has missed, and what it has pulled later than its master
+// and has other refs of. What is being pulled at the moment is left alone.
+func compare(master, slave map[Name]holding) (behind, ahead []difference) {
+	for name, ours := range master {
+		theirs := slave[name]
+		if ours.busy || theirs.busy || !ours.origin.Known() || ours.pulled == 0 || ours.fingerprint == theirs.fingerprint {
+			continue
+		}
+		d := difference{name: name, origin: ours.origin, ours: ours.fingerprint, theirs: theirs.fingerprint}
+		if theirs.healthy && theirs.pulled > ours.pulled {
+			ahead = append(ahead, d)
+			continue
+		}
+		gone := theirs.refs - ours.refs
+		d.deletions = ours.healthy && (gone > tolerableDeletions && 2*gone > theirs.refs || ours.refs == 0)
+		behind = append(behind, d)
+	}
+	sortDifferences(behind)
+	sortDifferences(ahead)
+	return behind, ahead
+}
+
+// lacking finds the mirrors that a peer has and this server has not. Their origins are
+// checked as those of a POST would be.
+func lacking(ours map[Name]holding, theirs []mirrorStatus, unsecure bool) (missing []difference) {
+	for _, m := range theirs {
+		name, err := ParseName(m.Name)
+		if _, here := ours[name]; err != nil || here || m.Fingerprint == "" {
+			continue
+		}
+		d := difference{name: name, theirs: Fingerprint(m.Fingerprint)}
+		if m.Origin == "" {
+			d.refused = errors.New("the peer does not know its origin")
+		} else {
+			d.origin, d.refused = ParseOrigin(m.Origin, unsecure)
+		}
+		missing = append(missing, d)
+	}
+	sortDifferences(missing)
+	return missing
+}
+
+func sortDifferences(all []difference) {
+	slices.SortFunc(all, func(a, b difference) int { return strings.Compare(a.name.s, b.name.s) })
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// recheck is how long a mirror that was found whole is not checked again, whatever git
+// says: a check reads all that it has.
+const recheck = 10 * time.Minute
+
+// Suspect has a mirror checked, and built anew if it is damaged, when damage would
+// explain an error. Nobody waits for it.
+func (ms *Mirrors) Suspect(set *settings, m *Mirror, err error) {
+	if !m.suspicious(err, time.Now()) {
+		return
+	}
+	req := pullRequest{Name: m.Name, Check: true}
+	ms.pulls.Ask(m.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
+}
+
+// suspicious reports whether damage would explain an error of work on the mirror, and
+// whether it is time to look for it.
+func (m *Mirror) suspicious(err error, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.damage != nil || git.Suspicious(err) && now.Sub(m.whole) >= recheck
+}
+
+// heal looks whether the mirror is damaged, unless that is known, and builds it anew if
+// it is. The result of the pull stands if not.
+func (j *pullJob) heal(ctx context.Context, m *Mirror, src source, pulled Pulled, pullErr error) (Pulled, error) {
+	damage := m.knownDamage()
+	if damage == nil {
+		j.progress.say("looking for damage")
+		var err error
+		if damage, err = j.set.git.Repo(m.Dir).Check(ctx); err != nil {
+			return pulled, errors.Join(pullErr, err)
+		}
+		m.noteCheck(damage, time.Now())
+	}
+	if damage == nil {
+		return pulled, pullErr
+	}
+	if down := (*unreachable)(nil); errors.As(pullErr, &down) {
+		return Pulled{}, errors.Join(pullErr, fmt.Errorf("the mirror is damaged: %w", damage))
+	}
+	j.ms.log.Error("a mirror is damaged; it is built anew"+src.of(), "mirror", m.Name, errTree(damage))
+	pulled, err := j.rebuild(ctx, m, src)
+	if err != nil {
+		err = fmt.Errorf("can't build the damaged mirror anew: %w", err)
+		if pullErr == nil {
+			err = errors.Join(err, damage)
+		}
+	}
+	return pulled, err
+}
+
+// rebuild builds a mirror anew that can still be read in part.
+func (j *pullJob) rebuild(ctx context.Context, m *Mirror, src source) (Pulled, error) {
+	origin, err := j.origin(m.Snapshot().Origin)
+	if err != nil {
+		return Pulled{}, err
+	}
+	listing, err := j.list(ctx, src, origin)
+	if err != nil {
+		return Pulled{}, err
+	}
+	if _, err := makePlan(m.Snapshot().Listing, listing, j.set.Refs, j.req.AcceptDeletions); err != nil {
+		return Pulled{}, err // it would be refused also if nothing were damaged
+	}
+	return j.build(ctx, src, origin, listing, m)
+}
+
+// replace builds a mirror anew that cannot even be read, if damage is the reason.
+func (j *pullJob) replace(ctx context.Context, src source, readErr error) (Pulled, error) {
+	if !git.Suspicious(readErr) {
+		return Pulled{}, readErr
+	}
+	dir := j.ms.storage.MirrorDir(j.req.Name)
+	state, err := readState(dir)
+	if err != nil || state.Origin == "" {
+		url, _ := j.set.git.Repo(dir).Origin(ctx) // better than nothing
+		if o, err := ParseOrigin(url, true); err == nil {
+			state = stateFile{}
+			state.setOrigin(o)
+		}
+	}
+	origin, err := j.origin(state.origin())
+	if err != nil {
+		return Pulled{}, errors.Join(readErr, err)
+	}
+	j.ms.log.Error("a mirror cannot be read; it is built anew"+src.of(), "mirror", j.req.Name, errTree(readErr))
+	listing, err := j.list(ctx, src, origin)
+	if err != nil {
+		return Pulled{}, errors.Join(err, readErr)
+	}
+	return j.build(ctx, src, origin, listing, nil)
+}
+
+// knownDamage is what was found broken in the mirror, or nil.
+func (m *Mirror) knownDamage() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.damage
+}
+
+// noteCheck notes what a check of all objects has found.
+func (m *Mirror) noteCheck(damage error, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.damage = damage; damage == nil {
+		m.whole = now
+	}
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// offer is what a peer has of a mirror, by its own words.
+type offer struct {
+	address     Address
+	has         bool
+	pulled      time.Time // when it was last pulled successfully; zero for never
+	revision    string
+	fingerprint Fingerprint
+	fresh       bool // it has reached the origin, since it was asked
+}
+
+// headStart is how long a peer is waited for before the next one is asked as well.
+const headStart = 2 * time.Second
+
+// peers are the servers that may be asked instead of an origin: those that the
+// configuration names, and never one that a request names.
+func (s *settings) peers() []Address {
+	peers := slices.Clone(s.Peers)
+	if s.Master {
+		for _, slave := range s.Slaves {
+			if !slices.ContainsFunc(peers, slave.same) {
+				peers = append(peers, slave)
+			}
+		}
+	}
+	return peers
+}
+
+// fromPeers pulls from a peer, since the origin could not be reached. All of them are
+// asked to pull: who succeeds has what the origin has. If nobody does, what the peer has
+// that was the last to succeed is taken if it is newer, and the pull has failed all the
+// same.
+func (j *pullJob) fromPeers(ctx context.Context, reason error) (Pulled, error) {
+	peers := j.set.peers()
+	if len(peers) == 0 {
+		return Pulled{}, reason
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, j.set.FetchTimeout, fmt.Errorf("no peer could help within %s", j.set.FetchTimeout))
+	defer cancel()
+	j.left = j.set.FetchTimeout
+	j.progress.say("asking peers, since the origin cannot be reached")
+	stored, now := j.stored()
+	origin, err := j.origin(stored)
+	if err != nil {
+		return Pulled{}, errors.Join(reason, err)
+	}
+	offers, failed := j.offers(ctx, peers, origin)
+	if !j.req.Stale {
+		fresh, refused := j.firstFresh(ctx, offers, origin)
+		failed = append(failed, refused...)
+		if fresh != nil {
+			pulled, err := j.from(ctx, source{fresh})
+			if down := (*unreachable)(nil); err == nil || !errors.As(err, &down) && !errors.Is(err, errAnnounced) {
+				return pulled, err
+			}
+			failed = append(failed, fmt.Errorf("peer %s: %w", fresh.address, err))
+		}
+	}
+	for _, o := range newer(offers, now, j.damaged()) {
+		pulled, err := j.from(ctx, source{&o})
+		switch {
+		case err != nil:
+			failed = append(failed, fmt.Errorf("peer %s: %w", o.address, err))
+			continue
+		case j.req.Stale:
+			return pulled, nil
+		}
+		failed = append(failed, fmt.Errorf("what the peer %s had of %s is here now", o.address, httpDate(o.pulled)))
+		break
+	}
+	return Pulled{}, errors.Join(append([]error{reason}, failed...)...)
+}
+
+// httpDate is a time in the words of X-Date.
+func httpDate(t time.Time) string {
+	if t.IsZero() {
+		return "an unknown date"
+	}
+	return t.UTC().Format(time.RFC1123)
+}
+
+// stored is what is known of the mirror now. The snapshot is nil if there is none, or if
+// it cannot be read.
+func (j *pullJob) stored() (Origin, *Snapshot) {
+	m, err := j.ms.Get(j.set, j.req.Name)
+	if err != nil {
+		return Origin{}, nil
+	}
+	return m.Snapshot().Origin, m.Snapshot()
+}
+
+// damaged reports whether the mirror is known to be damaged.
+func (j *pullJob) damaged() bool {
+	m, err := j.ms.Get(j.set, j.req.Name)
+	return err == nil && m.knownDamage() != nil
+}
+
+// newer picks the offers that are worth having, best first: what was pulled later than
+// what is here. If what is here is damaged, the same will do.
+func newer(offers []offer, now *Snapshot, damaged bool) []offer {
+	var better []offer
+	for _, o := range offers {
+		switch {
+		case !o.has:
+		case now == nil, o.pulled.After(now.Pulled),
+			damaged && (o.fingerprint == now.Fingerprint || o.pulled.Equal(now.Pulled)):
+			better = append(better, o)
+		}
+	}
+	return better
+}
+
+// offers asks all peers at once what they have of the mirror, and puts first who was the
+// last to pull it. Those that have another mirror under this name, or do not answer, are
+// left out; the errors say so.
+func (j *pullJob) offers(ctx context.Context, peers []Address, origin Origin) (offers []offer, failed []error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, j.set.Timeout, fmt.Errorf("no answer within %s", j.set.Timeout))
+	defer cancel()
+	all, errs := make([]offer, len(peers)), make([]error, len(peers))
+	var asked sync.WaitGroup
+	for i, address := range peers {
+		asked.Go(func() { all[i], errs[i] = j.offer(ctx, address, origin) })
+	}
+	asked.Wait()
+	for i, err := range errs {
+		if err != nil {
+			failed = append(failed, fmt.Errorf("peer %s: %w", peers[i], err))
+		} else {
+			offers = append(offers, all[i])
+		}
+	}
+	slices.SortStableFunc(offers, func(a, b offer) int { return b.pulled.Compare(a.pulled) })
+	return offers, failed
+}
+
+// offer asks one peer what it has of the mirror.
+func (j *pullJob) offer(ctx context.Context, address Address, origin Origin) (offer, error) {
+	o := offer{address: address}
+	doc, err := j.ms.siblings.at(address, false).Mirror(ctx, []string{j.ms.storage.ID}, j.req.Name)
+	if errors.Is(err, errUnknownMirror) {
+		return o, nil // it may be able to get it
+	}
+	if err != nil {
+		return o, err
+	}
+	if doc.ID == j.ms.storage.ID {
+		return o, errItself
+	}
+	i := slices.IndexFunc(doc.Mirrors, func(m mirrorStatus) bool { return m.Name == j.req.Name.String() })
+	if i < 0 {
+		return o, nil
+	}
+	theirs := doc.Mirrors[i]
+	if its, err := ParseOrigin(theirs.Origin, true); err == nil && !its.Same(origin) {
+		return o, fmt.Errorf("its mirror has the origin %s", its)
+	}
+	o.has = theirs.Fingerprint != ""
+	if theirs.ModifyDate > 0 {
+		o.pulled = time.Unix(theirs.ModifyDate, 0)
+	}
+	o.revision, o.fingerprint = theirs.Revision, Fingerprint(theirs.Fingerprint)
+	return o, nil
+}
+
+// errItself is why a server that the configuration names is not asked.
+var errItself = errors.New("it is this very server")
+
+// firstFresh asks peers to pull from the origin, in their order, and returns the first
+// one that could. Who takes long is not waited for: the next one is asked as well.
+func (j *pullJob) firstFresh(ctx context.Context, offers []offer, origin Origin) (fresh *offer, failed []error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	defer cancel()
+	type result struct {
+		offer
+		err error
+	}
+	results := make(chan result, len(offers))
+	next, waiting := 0, 0
+	turn := time.NewTimer(0)
+	defer turn.Stop()
+	for next < len(offers) || waiting > 0 {
+		select {
+		case <-turn.C:
+			if next == len(offers) {
+				continue
+			}
+			o := offers[next]
+			next, waiting = next+1, waiting+1
+			asked.Go(func() {
+				err := j.askToPull(ctx, &o, origin)
+				results <- result{o, err}
+			})
+			turn.Reset(headStart)
+		case r := <-results:
+			if r.err == nil {
+				return &r.offer, failed
+			}
+			failed = append(failed, fmt.Errorf("peer %s: %w", r.address, r.err))
+			waiting--
+			turn.Reset(0)
+		}
+	}
+	return nil, failed
+}
+
+// askToPull has a peer pull from the origin, and notes what it has then. One that is at
+// work for long is asked again.
+func (j *pullJob) askToPull(ctx context.Context, o *offer, origin Origin) error {
+	req := pullRequest{Name: j.req.Name, Origin: origin, Move: j.req.Move, AcceptDeletions: j.req.AcceptDeletions}
+	for {
+		answer, err := askSlave(ctx, j.ms.client, o.address, req, header{peerHeader, j.ms.storage.ID}, j.set.Timeout)
+		if errors.Is(err, errStillAtWork) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if answer.State != stateSuccess {
+			return errors.New(strings.Join(strings.Fields(answer.Error), " "))
+		}
+		o.fresh, o.has, o.revision, o.fingerprint = true, true, answer.Revision, ""
+		return nil
+	}
+}

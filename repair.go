@@ -1,0 +1,291 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// repairs keep a cluster whole without anybody's help. There is a watch for each other
+// server that the configuration names.
+type repairs struct {
+	mirrors  *Mirrors
+	settings func() *settings
+	log      *slog.Logger
+	life     context.Context
+
+	work    sync.WaitGroup // the watches
+	mu      sync.Mutex     // guards watches
+	watches map[string]*watch
+}
+
+// watch compares this server with one other, from time to time, and mends the
+// difference: what a slave has missed, and what only a peer has.
+type watch struct {
+	*repairs
+	address     Address
+	slave, peer bool
+	stop        context.CancelFunc
+	kick        chan struct{} // has an element when a propagation has failed
+
+	// Owned by run.
+	compared uint64 // this server's generation when last compared
+	settled  bool   // nothing was left to do then
+	failing  string // why the other one could not be asked, when last asked
+	tries    map[Name]*try
+	former   map[Name]*try // of the comparison before
+}
+
+// try is what was done about a mirror that differs, and when it may be done again.
+type try struct {
+	ours, theirs Fingerprint
+	backoff
+}
+
+func newRepairs(life context.Context, mirrors *Mirrors, current func() *settings, log *slog.Logger) *repairs {
+	return &repairs{mirrors: mirrors, settings: current, log: log, life: life, watches: make(map[string]*watch)}
+}
+
+// use watches the servers that the settings name, and no others.
+func (rs *repairs) use(set *settings) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	wanted := make(map[string]*watch)
+	if set.Repair > 0 {
+		for _, address := range set.peers() {
+			wanted[address.url] = &watch{repairs: rs, address: address, peer: true}
+		}
+		for _, address := range set.Slaves {
+			if set.Master {
+				wanted[address.url].slave = true // it is a peer as well
+			}
+		}
+	}
+	for key, w := range rs.watches {
+		if same := wanted[key]; same == nil || same.slave != w.slave || same.peer != w.peer {
+			w.stop()
+			delete(rs.watches, key)
+		}
+	}
+	for key, w := range wanted {
+		if rs.watches[key] != nil || rs.life.Err() != nil {
+			continue
+		}
+		ctx, stop := context.WithCancel(rs.life)
+		w.stop, w.kick, w.tries = stop, make(chan struct{}, 1), make(map[Name]*try)
+		rs.watches[key] = w
+		rs.work.Go(func() { w.run(ctx) })
+	}
+}
+
+// Missed notes that a slave may have missed a request: it is looked after soon.
+func (rs *repairs) Missed(slave Address) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if w := rs.watches[slave.url]; w != nil {
+		select {
+		case w.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Wait returns when no watch is at work any more.
+func (rs *repairs) Wait() { rs.work.Wait() }
+
+// soon is the pause after the first sign of a failure; it doubles up to the setting
+// repair.
+const soon = time.Second
+
+// run compares until ctx ends.
+func (w *watch) run(ctx context.Context) {
+	select {
+	case <-w.mirrors.looked: // before, this server would seem to lack what it has
+	case <-ctx.Done():
+	}
+	var trouble backoff
+	for ctx.Err() == nil {
+		set := w.settings()
+		err := w.round(ctx, set)
+		w.tell(ctx, err)
+		pause := set.Repair
+		if err == nil {
+			trouble.reset()
+		} else if trouble.wait > 0 { // somebody waits for it
+			trouble.failed(time.Now(), soon)
+			pause = min(trouble.wait, pause)
+		}
+		timer := time.NewTimer(jitter(pause))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-w.kick:
+			trouble.failed(time.Now(), soon)
+			timer.Reset(jitter(min(soon, set.Repair)))
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+			}
+		}
+		timer.Stop()
+	}
+}
+
+// jitter is about d, and never the same for many.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+// tell tells the log what is news: that the other server cannot be asked, or can again.
+func (w *watch) tell(ctx context.Context, err error) {
+	said := ""
+	if err != nil {
+		said = err.Error()
+	}
+	switch {
+	case ctx.Err() != nil || said == w.failing:
+	case err != nil:
+		w.log.Warn("can't compare with another server", "server", w.address, errTree(err))
+	default:
+		w.log.Info("comparing with another server again", "server", w.address)
+	}
+	w.failing = said
+}
+
+// round compares once. If nothing has changed on either side since there was nothing to
+// do, all it costs is a conditional request.
+func (w *watch) round(ctx context.Context, set *settings) error {
+	generation := w.mirrors.Generation()
+	asking, cancel := context.WithTimeoutCause(ctx, set.Timeout, fmt.Errorf("no answer within %s", set.Timeout))
+	defer cancel()
+	doc, changed, err := w.mirrors.siblings.at(w.address, false).Status(asking, []string{w.mirrors.storage.ID})
+	switch {
+	case err != nil:
+		w.settled = false
+		return err
+	case doc.ID == w.mirrors.storage.ID:
+		return errItself
+	case w.settled && !changed && generation == w.compared:
+		return nil
+	}
+	w.settled, w.compared = true, generation
+	w.former, w.tries = w.tries, make(map[Name]*try)
+	ours, theirs := w.mirrors.holdings(), holdingsOf(doc)
+	var errs []error
+	if w.peer {
+		errs = append(errs, w.build(ctx, set, lacking(ours, doc.Mirrors, set.unsecure)))
+	}
+	if w.slave {
+		behind, ahead := compare(ours, theirs)
+		errs = append(errs, w.push(ctx, set, behind), w.catchUp(ctx, set, ahead))
+	}
+	return errors.Join(errs...)
+}
+
+// due picks the mirrors of a list for which it is time, and notes that something is done
+// about them now.
+func (w *watch) due(set *settings, all []difference) (now []difference) {
+	when := time.Now()
+	for _, d := range all {
+		t := w.former[d.name]
+		if t == nil || t.ours != d.ours || t.theirs != d.theirs {
+			t = &try{ours: d.ours, theirs: d.theirs}
+		}
+		w.tries[d.name] = t
+		w.settled = false
+		if t.ready(when) {
+			t.failed(when, set.Repair)
+			now = append(now, d)
+		}
+	}
+	return now
+}
+
+// atOnce is how many mirrors are mended at a time on one other server, or from it.
+const atOnce = 4
+
+// each does something about mirrors, several at a time, and joins what went wrong with
+// the first few.
+func each(ctx context.Context, all []difference, do func(difference) error) error {
+	var mu sync.Mutex // guards errs
+	var errs []error
+	todo := make(chan difference)
+	var workers sync.WaitGroup
+	for range min(atOnce, len(all)) {
+		workers.Go(func() {
+			for d := range todo {
+				if err := do(d); err != nil {
+					mu.Lock()
+					errs = append(errs, fmt.Errorf("%s: %w", d.name, err))
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for _, d := range all {
+		if ctx.Err() != nil {
+			break
+		}
+		todo <- d
+	}
+	close(todo)
+	workers.Wait()
+	if n := len(errs); n > maxTold {
+		errs = append(errs[:maxTold], fmt.Errorf("and %d more", n-maxTold))
+	}
+	return errors.Join(errs...)
+}
+
+// maxTold is how many mirrors are named that could not be mended.
+const maxTold = 5
+
+// push has the slave pull what it has missed.
+func (w *watch) push(ctx context.Context, set *settings, behind []difference) error {
+	return each(ctx, w.due(set, behind), func(d difference) error {
+		req := w.mirrors.withCredentials(set, pullRequest{Name: d.name, Origin: d.origin, AcceptDeletions: d.deletions})
+		o := propagate(ctx, w.mirrors.client, w.address, req, []string{w.mirrors.storage.ID}, set.Timeout)
+		if o.State != stateSuccess {
+			return errors.New(o.Error)
+		}
+		w.log.Info("brought a slave up to date", "mirror", d.name, "slave", w.address)
+		return nil
+	})
+}
+
+// catchUp pulls here what the slave has pulled later and has other refs of.
+func (w *watch) catchUp(ctx context.Context, set *settings, ahead []difference) error {
+	return each(ctx, w.due(set, ahead), func(d difference) error {
+		_, err := w.mirrors.Pull(ctx, set, pullRequest{Name: d.name})
+		return err
+	})
+}
+
+// build builds mirrors that only the peer has. When an origin's host has turned out to be
+// down, what the peer has is taken without asking it again for each mirror.
+func (w *watch) build(ctx context.Context, set *settings, missing []difference) error {
+	var mu sync.Mutex // guards down
+	down := make(map[string]bool)
+	return each(ctx, w.due(set, missing), func(d difference) error {
+		host := d.origin.host()
+		mu.Lock()
+		req := pullRequest{Name: d.name, Origin: d.origin, Stale: down[host]}
+		mu.Unlock()
+		if err := d.refused; err != nil {
+			return err
+		}
+		release, err := w.mirrors.Admit(set, req)
+		if err != nil {
+			return err
+		}
+		defer release()
+		pulled, err := w.mirrors.Pull(ctx, set, req)
+		if err != nil || pulled.Snapshot.From != "" {
+			mu.Lock()
+			down[host] = true
+			mu.Unlock()
+		}
+		return err
+	})
+}
