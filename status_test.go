@@ -286,22 +286,26 @@ func TestReadEndlessStatus(t *testing.T) {
 		" ":    "a part of it has more than",
 		`[1],`: "cannot unmarshal array",
 	} {
-		_, err := readStatus(io.MultiReader(strings.NewReader(`{"role":"slave","mirrors":[`), &endless{text: text}))
-		if err == nil || !strings.Contains(err.Error(), want) {
+		in := &meter{from: io.MultiReader(strings.NewReader(`{"role":"slave","mirrors":[`), &endless{text: text}), left: maxStatus}
+		r := statusReader{in: in, json: json.NewDecoder(in), mirrors: maxStatusMirrors - 1000}
+		if _, err := r.document(0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	m := &meter{from: &endless{text: "x"}, left: maxStatus}
-	buf, total := make([]byte, 1<<20), int64(0)
+	m := &meter{from: &endless{text: "x"}, left: 3*maxStatusPart + 5}
+	buf, total := make([]byte, 2*maxStatusPart), 0
 	for {
 		m.part = 0
 		n, err := m.Read(buf)
-		total += int64(n)
+		total += n
+		if n > maxStatusPart {
+			t.Errorf("a part of %d bytes", n)
+		}
 		if err != nil {
 			break
 		}
 	}
-	if total != maxStatus {
+	if total != 3*maxStatusPart+5 {
 		t.Errorf("%d bytes were read", total)
 	}
 }

@@ -24,13 +24,19 @@ type daemon struct {
 	url     string
 	storage string
 	pid     int
+	gone    chan struct{} // closed when it has ended
 	client  *http.Client
 }
 
 // start starts a sould with these lines of configuration.
 func (b *bench) start(lines ...string) *daemon {
+	return b.startOn(filepath.Join(b.TempDir(), "storage"), lines...)
+}
+
+// startOn starts a sould on a storage that may exist already.
+func (b *bench) startOn(storage string, lines ...string) *daemon {
 	dir := b.TempDir()
-	d := &daemon{b: b, storage: filepath.Join(dir, "storage"), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}}
+	d := &daemon{b: b, storage: storage, gone: make(chan struct{}), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}}
 	conf := filepath.Join(dir, "conf")
 	text := fmt.Sprintf("listen = \"127.0.0.1:0\"\nstorage = %q\n%s\n", d.storage, strings.Join(lines, "\n"))
 	b.check(os.WriteFile(conf, []byte(text), 0o644))
@@ -51,7 +57,10 @@ func (b *bench) start(lines ...string) *daemon {
 			break
 		}
 	}
-	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	go func() {
+		_, _ = io.Copy(io.Discard, stderr)
+		close(d.gone)
+	}()
 	if d.url == "" {
 		b.Fatalf("sould does not start")
 	}
@@ -61,6 +70,12 @@ func (b *bench) start(lines ...string) *daemon {
 // stop ends a daemon before the rest.
 func (d *daemon) stop() {
 	_ = syscall.Kill(d.pid, syscall.SIGTERM)
+}
+
+// finish ends a daemon and waits until its storage is free.
+func (d *daemon) finish() {
+	d.stop()
+	<-d.gone
 }
 
 func (d *daemon) post(name, origin string) {

@@ -63,6 +63,7 @@ var measurements = []measurement{
 	{"GET first zst", firstZstd},
 	{"readers", readers},
 	{"memory", memory},
+	{"status", statusOfMany},
 }
 
 func main() {
