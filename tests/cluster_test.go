@@ -242,7 +242,7 @@ func TestWait(t *testing.T) {
 	d := start(t, "master = true", slaves(between), `timeout = "1s"`)
 
 	// A client that does not want to wait learns what is known so far.
-	d.post("m", server.URL+"/r.git", "wait", "0").expect(t, 202).contains(t, "├─ master", "└─ no answer yet", "/m")
+	d.post("m", server.URL+"/r.git", "wait", "0").expect(t, 202).contains(t, "├─ master", "└─ no answer yet", "/x/status?name=m")
 	d.post("m", server.URL+"/r.git", "wait", "300ms").expect(t, 202).contains(t, "not finished after 0.3")
 	d.get("/m").expect(t, 404, "Retry-After", "1").contains(t, "first time")
 
