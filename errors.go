@@ -95,6 +95,8 @@ func tree(err error) string { return hierr.String(hierarchy(err)) }
 func hierarchy(err error) error {
 	var inner []error
 	switch e := err.(type) {
+	case *several:
+		return branches(e.what, trees(e.reasons)...)
 	case *net.OpError, *fs.PathError, *os.LinkError, *os.SyscallError:
 		// They are one sentence.
 	case interface{ Unwrap() []error }:
@@ -120,6 +122,15 @@ func hierarchy(err error) error {
 	}
 	return hierr.Errorf(nil, "%s", clean(text))
 }
+
+// several is an error with several reasons, none of which stands above the others.
+type several struct {
+	what    string
+	reasons []error
+}
+
+func (s *several) Error() string   { return s.what + ": " + errors.Join(s.reasons...).Error() }
+func (s *several) Unwrap() []error { return s.reasons }
 
 func trees(errs []error) []string {
 	var all []string

@@ -84,6 +84,7 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	if snap.IDLength() == 0 || isShallow(m.Dir) { // what is known of it is not all
 		advert, err := s.advertise(r.Context(), set, m, version)
 		if err != nil {
+			s.mirrors.Suspect(set, m, err)
 			return busy(w, err)
 		}
 		if err = preface(); err == nil {
@@ -93,6 +94,7 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	}
 	greeting, err := s.greeting(r.Context(), set, m, version, snap.IDLength())
 	if err != nil {
+		s.mirrors.Suspect(set, m, err)
 		return busy(w, err)
 	}
 	if err = preface(); err == nil {
@@ -136,6 +138,7 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 		}
 		answer, err := s.list(r.Context(), set, m, body)
 		if err != nil {
+			s.mirrors.Suspect(set, m, err)
 			return busy(w, err)
 		}
 		_, err = steady.Write(answer)

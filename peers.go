@@ -79,7 +79,7 @@ func (j *pullJob) fromPeers(ctx context.Context, reason error) (Pulled, error) {
 		failed = append(failed, fmt.Errorf("what the peer %s had of %s is here now", o.address, httpDate(o.pulled)))
 		break
 	}
-	return Pulled{}, errors.Join(append([]error{reason}, failed...)...)
+	return Pulled{}, &several{"neither the origin nor a peer could be reached", append([]error{reason}, failed...)}
 }
 
 // httpDate is a time in the words of X-Date.
@@ -114,6 +114,7 @@ func newer(offers []offer, now *Snapshot, damaged bool) []offer {
 		switch {
 		case !o.has:
 		case now == nil, o.pulled.After(now.Pulled),
+			o.pulled.Equal(now.Pulled) && o.fingerprint > now.Fingerprint, // so that all take the same
 			damaged && (o.fingerprint == now.Fingerprint || o.pulled.Equal(now.Pulled)):
 			better = append(better, o)
 		}
