@@ -78,6 +78,9 @@ func cloneNames(raw string) ([]Name, error) {
 		return []Name{exact}, nil
 	}
 	without, shortErr := ParseName(short)
+	if strings.HasSuffix(short, "/") {
+		shortErr = err
+	}
 	switch {
 	case err == nil && shortErr == nil:
 		return []Name{exact, without}, nil

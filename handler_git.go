@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -156,17 +157,21 @@ func (s *Server) servePack(w *steadyWriter, r *http.Request, set *settings, m *M
 	defer leave()
 	pack := &packWriter{steadyWriter: w}
 	err = set.git.Repo(m.Dir).UploadPack(ctx, version, body.Reader(), pack)
+	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)
 	switch {
-	case err == nil, pack.refusal:
+	case err == nil, pack.refusal && git.IsRequestError(err):
 		return nil
 	case !w.begun && git.IsRequestError(err):
 		return &fault{kindBadRequest, err}
 	}
 	s.mirrors.Suspect(set, m, err)
-	if !w.begun {
-		return err
+	switch {
+	case !w.begun:
+		return fmt.Errorf("can't make a pack: %w", err)
+	case pack.refusal: // the client knows, and here is why
+		log.Error("can't make a pack", errTree(err))
+		return nil
 	}
-	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)
 	switch {
 	case errors.Is(w.err, os.ErrDeadlineExceeded):
 		log.Info("the client took in nothing for too long")

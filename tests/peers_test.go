@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,24 +36,6 @@ func cutOff(t *testing.T, lines ...string) *daemon {
 	return d
 }
 
-// told is what a server tells of a mirror in its status.
-type told struct {
-	Name, State, Origin, Branch, Revision, Fingerprint, From, Error string
-	ModifyDate                                                      int64 `json:"modify_date"`
-	Refs                                                            int
-}
-
-// status is what the daemon tells of one mirror.
-func (d *daemon) status(name string) told {
-	d.t.Helper()
-	var doc struct{ Mirrors []told }
-	a := d.get("/x/status?format=json&name=" + name)
-	if err := json.Unmarshal(a.body, &doc); err != nil || len(doc.Mirrors) != 1 {
-		d.t.Fatalf("%s: %v in %s", a.Status, err, a.body)
-	}
-	return doc.Mirrors[0]
-}
-
 // TestPullThroughAPeer: one server alone can reach the origin, and all can be current.
 func TestPullThroughAPeer(t *testing.T) {
 	t.Parallel()
@@ -69,7 +50,7 @@ func TestPullThroughAPeer(t *testing.T) {
 	commit := r.Commit("main", map[string]string{"file": "2"})
 	b.pulled("m", url)
 	b.get("/m").expect(t, 200, "X-Revision", commit)
-	if from := b.status("m").From; from != address {
+	if from := b.status("&name=m").Mirrors[0].From; from != address {
 		t.Errorf("the status says that it is from %q", from)
 	}
 	b.fsck("m")
@@ -160,10 +141,12 @@ func TestPeersThatAreNone(t *testing.T) {
 		"modify_date": 4000000000, "fingerprint": "ff", "revision": "%040d"}]}`, url, 2)
 	real := http.FileServer(http.Dir(r.Dir))
 	for what, answer := range map[string]http.HandlerFunc{
-		"garbage":        func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "\x00\x01{{") },
-		"half":           status(newer[:len(newer)/2]),
-		"a page":         func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") },
-		"a redirect":     func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, d.url+r.URL.Path, http.StatusTemporaryRedirect) },
+		"garbage": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "\x00\x01{{") },
+		"half":    status(newer[:len(newer)/2]),
+		"a page":  func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, d.url+r.URL.Path, http.StatusTemporaryRedirect)
+		},
 		"nothing":        func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"no mirror":      status(newer),
 		"another origin": status(strings.Replace(newer, url, "http://elsewhere.example/x", 1)),

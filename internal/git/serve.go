@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 // serving are the settings of what git clients are answered, whatever the repository's
@@ -82,8 +83,10 @@ var requestError = regexp.MustCompile(`protocol error|not our ref|unknown capabi
 	`Invalid deepen|cannot be used together|filter '[^']*' not supported|git upload-pack: (ambiguous|deepen)`)
 
 // IsRequestError reports whether git refused a client's request, rather than failed to
-// do what it asks for.
+// do what it asks for: an object that nobody has can also be one that is damaged, and
+// then git says so before.
 func IsRequestError(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Err == nil && e.Signal == 0 && requestError.MatchString(e.Stderr)
+	return errors.As(err, &e) && e.Err == nil && e.Signal == 0 &&
+		requestError.MatchString(e.Stderr) && !strings.Contains(e.Stderr, "error: ")
 }
