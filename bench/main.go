@@ -61,6 +61,7 @@ var measurements = []measurement{
 	{"GET first at once", firstAtOnce},
 	{"GET made ahead", madeAhead},
 	{"GET first zst", firstZstd},
+	{"clone", clones},
 	{"readers", readers},
 	{"memory", memory},
 	{"status", statusOfMany},

@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/cgi"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +32,19 @@ var servers = map[string]func(arg string) http.HandlerFunc{
 			w.Header().Set("Content-Type", "application/x-tar")
 			http.ServeContent(w, r, "", time.Time{}, f)
 		}
+	},
+	// git http-backend for all repositories below a directory.
+	"serve-cgi": func(root string) http.HandlerFunc {
+		path, err := exec.Command("git", "--exec-path").Output()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		return (&cgi.Handler{
+			Path: filepath.Join(strings.TrimSpace(string(path)), "git-http-backend"),
+			Env: append(origin.Command().Env, "GIT_PROJECT_ROOT="+root, "GIT_HTTP_EXPORT_ALL=1",
+				"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"),
+			Stderr: io.Discard,
+		}).ServeHTTP
 	},
 	// A bare Go handler that answers 304.
 	"serve-304": func(string) http.HandlerFunc {

@@ -318,7 +318,7 @@ func TestClonesPullFirst(t *testing.T) {
 func TestClonesHavePatience(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
-	d := start(t, "patience = 300", `list_timeout = "5s"`, `retry = "1h"`)
+	d := start(t, "patience = 300", `list_timeout = "3s"`, `retry = "1h"`)
 	d.pulled("m", r.Dir)
 	d.stop()
 	d.setOrigin("m", "http://"+origin.BlackHole(t)+"/r.git")
@@ -328,7 +328,7 @@ func TestClonesHavePatience(t *testing.T) {
 		clients.Go(func() {
 			began := time.Now()
 			d.clone(protocols[i%3], "m")
-			if took := time.Since(began); took > 4*time.Second { // far below the list_timeout
+			if took := time.Since(began); took > 2500*time.Millisecond { // far below the list_timeout
 				t.Errorf("a clone took %s", took)
 			}
 		})
@@ -523,6 +523,9 @@ func (d *daemon) ask(name, tip string) net.Conn {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { conn.Close() })
+	if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil { // the pack must not fit
+		d.t.Fatal(err)
+	}
 	body := line("want "+tip+" ofs-delta\n") + "0000" + line("done\n")
 	fmt.Fprintf(conn, "POST /%s/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", name, cloneRequest, len(body), body)
 	return conn
@@ -531,7 +534,7 @@ func (d *daemon) ask(name, tip string) net.Conn {
 // TestAClientThatGoesAway leaves no process, and its place to others.
 func TestAClientThatGoesAway(t *testing.T) {
 	t.Parallel()
-	r := bigOrigin(t, 12)
+	r := bigOrigin(t, 8)
 	tip := r.Git("rev-parse", "main")
 	d := start(t, "max_clones = 1")
 	d.pulled("m", r.Dir)
@@ -557,7 +560,7 @@ func TestAClientThatGoesAway(t *testing.T) {
 // want to know what is new, are answered at once.
 func TestWhenTheLineIsFull(t *testing.T) {
 	t.Parallel()
-	r := bigOrigin(t, 12)
+	r := bigOrigin(t, 8)
 	tip := r.Git("rev-parse", "main")
 	d := start(t, "max_clones = 1")
 	d.pulled("m", r.Dir)
