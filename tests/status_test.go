@@ -151,7 +151,7 @@ func TestStatusAfterAStart(t *testing.T) {
 	before := d.status("").Mirrors
 	d.stop()
 
-	if err := os.WriteFile(filepath.Join(d.mirror("broken"), "sould.json"), []byte(`{"origin":`), 0o600); err != nil {
+	if err := os.Mkdir(filepath.Join(d.mirror("broken"), "reftable"), 0o755); err != nil { // nothing that heals
 		t.Fatal(err)
 	}
 	calls := d.countGit()
@@ -164,7 +164,7 @@ func TestStatusAfterAStart(t *testing.T) {
 	}
 	if len(s.Mirrors) != 3 || s.Mirrors[0] != before[0] || s.Mirrors[2] != before[2] {
 		t.Errorf("got\n%+v\nwas\n%+v", s.Mirrors, before)
-	} else if m := s.Mirrors[1]; m.Name != "broken" || m.State != "failed" || !strings.Contains(m.Error, "sould.json") {
+	} else if m := s.Mirrors[1]; m.Name != "broken" || m.State != "failed" || !strings.Contains(m.Error, "reftable") {
 		t.Errorf("%+v", m)
 	}
 
