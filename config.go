@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +45,15 @@ type Config struct {
 	MaxClones      int
 	SSHCommand     string
 	CAFile         string
+
+	// Who may do what.
+	Token, ReadToken         secret // from their files, if these are named
+	TokenFile, ReadTokenFile string
+	Origins                  []OriginPattern // none for any
+	AllowHosts               []Host          // none for any
+	TLSCert, TLSKey, TLSCA   string
+	certificate              *tls.Certificate // of TLSCert and TLSKey; nil for plain HTTP
+	authorities              *x509.CertPool   // of TLSCA; nil for the system's
 }
 
 // DefaultConfigFile is read when no other is named and it exists.
@@ -156,6 +167,9 @@ func (c *Config) parse(file, text string) error {
 	var values map[string]any
 	if _, err := toml.Decode(text, &values); err != nil {
 		if syntax := (toml.ParseError{}); errors.As(err, &syntax) {
+			if isSecretLine(text, syntax.Position.Line) {
+				syntax.LastKey, syntax.Message = "token", "is no string in quotes"
+			}
 			return &configError{file, syntax.Position.Line, syntax.LastKey, errors.New(syntax.Message)}
 		}
 		return &configError{file: file, err: err}
@@ -185,6 +199,7 @@ func (c *Config) parse(file, text string) error {
 		}
 		c.ListTimeout = c.FetchTimeout
 	}
+	c.loadAccess(report)
 
 	slices.SortStableFunc(wrong, func(a, b *configError) int { return cmp.Compare(a.line, b.line) })
 	var all []error

@@ -41,6 +41,15 @@ var configKeys = []configKey{
 	intKey("max_clones", func(c *Config) *int { return &c.MaxClones }, 1, 1000),
 	stringKey("ssh_command", func(c *Config) *string { return &c.SSHCommand }, checkNotEmpty),
 	stringKey("ca_file", func(c *Config) *string { return &c.CAFile }, checkReadable),
+	secretKey("token", func(c *Config) *secret { return &c.Token }, func(c *Config) *string { return &c.TokenFile }),
+	stringKey("token_file", func(c *Config) *string { return &c.TokenFile }, anyString),
+	secretKey("read_token", func(c *Config) *secret { return &c.ReadToken }, func(c *Config) *string { return &c.ReadTokenFile }),
+	stringKey("read_token_file", func(c *Config) *string { return &c.ReadTokenFile }, anyString),
+	listKey("origins", func(c *Config) *[]OriginPattern { return &c.Origins }, ParseOriginPattern, anyList),
+	listKey("allow_hosts", func(c *Config) *[]Host { return &c.AllowHosts }, ParseHost, anyList),
+	stringKey("tls_cert", func(c *Config) *string { return &c.TLSCert }, anyString),
+	stringKey("tls_key", func(c *Config) *string { return &c.TLSKey }, anyString),
+	stringKey("tls_ca", func(c *Config) *string { return &c.TLSCA }, anyString),
 }
 
 func stringKey(name string, field func(*Config) *string, check func(string) error) configKey {
@@ -235,6 +244,8 @@ func checkNotEmpty(s string) error {
 	}
 	return nil
 }
+
+func anyString(string) error { return nil }
 
 func anyList[T any]([]T) error { return nil }
 

@@ -20,32 +20,36 @@ import (
 type kind int
 
 const (
-	kindBroken      kind = iota // the server could not do it
-	kindBadRequest              // the request makes no sense
-	kindForbidden               // a browser was made to send it by another site
-	kindNotFound                // there is no such thing
-	kindMethod                  // the thing does not take that method
-	kindConflict                // what is there stands against it
-	kindUnsatisfied             // a condition of the request does not hold
-	kindTooLarge                // the body is too large
-	kindMediaType               // the body is no form
-	kindUnavailable             // not now
-	kindLoop                    // it has come from this very server
+	kindBroken       kind = iota // the server could not do it
+	kindBadRequest               // the request makes no sense
+	kindUnauthorized             // it lacks a token
+	kindForbidden                // a browser was made to send it by another site, or the origin is not allowed
+	kindNotFound                 // there is no such thing
+	kindMethod                   // the thing does not take that method
+	kindConflict                 // what is there stands against it
+	kindUnsatisfied              // a condition of the request does not hold
+	kindTooLarge                 // the body is too large
+	kindMediaType                // the body is no form
+	kindMisdirected              // it means another server
+	kindUnavailable              // not now
+	kindLoop                     // it has come from this very server
 )
 
 // statuses is the one place where errors become HTTP statuses.
 var statuses = map[kind]int{
-	kindBroken:      http.StatusInternalServerError,
-	kindBadRequest:  http.StatusBadRequest,
-	kindForbidden:   http.StatusForbidden,
-	kindNotFound:    http.StatusNotFound,
-	kindMethod:      http.StatusMethodNotAllowed,
-	kindConflict:    http.StatusConflict,
-	kindUnsatisfied: http.StatusPreconditionFailed,
-	kindTooLarge:    http.StatusRequestEntityTooLarge,
-	kindMediaType:   http.StatusUnsupportedMediaType,
-	kindUnavailable: http.StatusServiceUnavailable,
-	kindLoop:        http.StatusLoopDetected,
+	kindBroken:       http.StatusInternalServerError,
+	kindBadRequest:   http.StatusBadRequest,
+	kindUnauthorized: http.StatusUnauthorized,
+	kindForbidden:    http.StatusForbidden,
+	kindNotFound:     http.StatusNotFound,
+	kindMethod:       http.StatusMethodNotAllowed,
+	kindConflict:     http.StatusConflict,
+	kindUnsatisfied:  http.StatusPreconditionFailed,
+	kindTooLarge:     http.StatusRequestEntityTooLarge,
+	kindMediaType:    http.StatusUnsupportedMediaType,
+	kindMisdirected:  http.StatusMisdirectedRequest,
+	kindUnavailable:  http.StatusServiceUnavailable,
+	kindLoop:         http.StatusLoopDetected,
 }
 
 // fault is an error that knows what it means to the client.

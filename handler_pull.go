@@ -38,6 +38,9 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
+	if err := set.allowsOrigin(req.Origin); err != nil {
+		return &fault{kindForbidden, err}
+	}
 	via, err := parseVia(r.Header.Get(viaHeader))
 	if err != nil {
 		return &fault{kindBadRequest, err}
@@ -171,7 +174,7 @@ func (s *Server) startPosting(set *settings, req pullRequest, via []string, rele
 		for i, slave := range set.Slaves {
 			p.outcome.Slaves[i] = outcome{Address: slave.String(), State: stateProcessing}
 			parts.Go(func() {
-				o := propagate(s.life, s.client, slave, onward, append(slices.Clip(via), s.id), set.Timeout)
+				o := propagate(s.life, set, slave, onward, append(slices.Clip(via), s.id), set.Timeout)
 				p.note(func(all *outcome) { all.Slaves[i] = o })
 				if o.State == stateFailed {
 					s.repairs.Missed(slave)

@@ -46,7 +46,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	etag := a.etag()
 	header["X-Revision"] = []string{rev.commit}
 	header["Etag"] = []string{etag}
-	header["Cache-Control"] = cacheControl(req.want.ref == rev.commit)
+	header["Cache-Control"] = cacheControl(req.want.ref == rev.commit, set.ReadToken == "")
 	if status := precondition(r.Header, etag); status != 0 {
 		w.WriteHeader(status)
 		return nil
@@ -76,17 +76,23 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 }
 
 // cacheControl is what caches may do with an archive: that of a commit never
-// changes.
-func cacheControl(byCommit bool) []string {
-	if byCommit {
+// changes. A cache that several people share must not answer for a server that asks
+// them for a token.
+func cacheControl(byCommit, public bool) []string {
+	switch {
+	case byCommit && public:
 		return immutable
+	case byCommit:
+		return immutablePrivate
+	default:
+		return revalidated
 	}
-	return revalidated
 }
 
 var (
-	immutable   = []string{"public, max-age=31536000, immutable"}
-	revalidated = []string{"no-cache"}
+	immutable        = []string{"public, max-age=31536000, immutable"}
+	immutablePrivate = []string{"private, max-age=31536000, immutable"}
+	revalidated      = []string{"no-cache"}
 )
 
 // head answers a HEAD for an archive that is not there: it is not made for that.

@@ -90,7 +90,11 @@ func check(configFile string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "# settings in force, from %s\n%s", source, config.Show())
+	text := fmt.Sprintf("# settings in force, from %s\n", source)
+	for _, doubt := range config.Doubts(source) {
+		text += "# warning: " + doubt + "\n"
+	}
+	_, err = io.WriteString(stdout, text+config.Show())
 	return err
 }
 

@@ -321,10 +321,10 @@ func refsChanged(dir string) time.Time {
 // nothing to pull from, nor while a failed origin is left alone.
 func wantsPull(s *Snapshot, set *settings, insists, pulled, ready bool) bool {
 	switch {
-	case !s.Origin.Known(), s.Origin.local && !set.unsecure:
+	case !s.Origin.Known():
 		return false
 	case insists, s.Outcome != OutcomeSuccess, !pulled:
-		return ready
+		return ready && set.allowsOrigin(s.Origin) == nil
 	default:
 		return false
 	}

@@ -17,6 +17,11 @@ func TestWantsPull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	elsewhere, err := ParseOrigin("https://elsewhere/x", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed := Config{Origins: patterns(t, "h", "/x")}
 	const insists, pulled, ready = 1, 2, 4
 	for _, c := range []struct {
 		origin   Origin
@@ -35,9 +40,10 @@ func TestWantsPull(t *testing.T) {
 		{Origin{}, true, OutcomeUnknown, insists | ready, false},
 		{local, false, OutcomeFailed, insists | ready, false},
 		{local, true, OutcomeFailed, ready, true},
+		{elsewhere, true, OutcomeFailed, insists | ready, false},
 	} {
 		s := &Snapshot{Origin: c.origin, Outcome: c.outcome}
-		got := wantsPull(s, &settings{unsecure: c.unsecure}, c.flags&insists != 0, c.flags&pulled != 0, c.flags&ready != 0)
+		got := wantsPull(s, &settings{Config: allowed, unsecure: c.unsecure}, c.flags&insists != 0, c.flags&pulled != 0, c.flags&ready != 0)
 		if got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}

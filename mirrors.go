@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -24,7 +23,6 @@ type Mirrors struct {
 	life    context.Context                                         // ends when the server shuts down
 	changed func(set *settings, m *Mirror, before, after *Snapshot) // called after a pull that changed a mirror
 
-	client   *http.Client // to peers
 	siblings *siblings
 
 	pulls    coalesce.Group[Name, pullVariant, Pulled]
@@ -45,9 +43,9 @@ type Mirrors struct {
 }
 
 // NewMirrors returns the mirrors of a storage. Pulls end when life does.
-func NewMirrors(life context.Context, storage *Storage, client *http.Client, siblings *siblings, log *slog.Logger) *Mirrors {
+func NewMirrors(life context.Context, storage *Storage, siblings *siblings, log *slog.Logger) *Mirrors {
 	return &Mirrors{
-		storage: storage, log: log, life: life, client: client, siblings: siblings,
+		storage: storage, log: log, life: life, siblings: siblings,
 		changed: func(*settings, *Mirror, *Snapshot, *Snapshot) {},
 		wake:    make(chan struct{}, 1),
 		looked:  make(chan struct{}),

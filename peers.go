@@ -222,7 +222,7 @@ func (j *pullJob) firstFresh(ctx context.Context, offers []offer, origin Origin)
 func (j *pullJob) askToPull(ctx context.Context, o *offer, origin Origin) error {
 	req := pullRequest{Name: j.req.Name, Origin: origin, Move: j.req.Move, AcceptDeletions: j.req.AcceptDeletions}
 	for {
-		answer, err := askSlave(ctx, j.ms.client, o.address, req, header{peerHeader, j.ms.storage.ID}, j.set.Timeout)
+		answer, err := askSlave(ctx, j.set, o.address, req, header{peerHeader, j.ms.storage.ID}, j.set.Timeout)
 		if errors.Is(err, errStillAtWork) && ctx.Err() == nil {
 			continue
 		}

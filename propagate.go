@@ -53,10 +53,10 @@ const maxAnswer = 1 << 20
 // A slave is asked to answer a little before the time is over, so that one that
 // is busy can say so.
 func propagate(
-	ctx context.Context, client *http.Client, slave Address, req pullRequest, via []string, timeout time.Duration,
+	ctx context.Context, set *settings, slave Address, req pullRequest, via []string, timeout time.Duration,
 ) outcome {
 	began := time.Now()
-	o, err := askSlave(ctx, client, slave, req, header{viaHeader, strings.Join(via, ", ")}, timeout)
+	o, err := askSlave(ctx, set, slave, req, header{viaHeader, strings.Join(via, ", ")}, timeout)
 	if err != nil {
 		o = failed(err, time.Since(began))
 	}
@@ -72,7 +72,7 @@ var errStillAtWork = errors.New("it is still at work")
 
 // askSlave has another server pull.
 func askSlave(
-	ctx context.Context, client *http.Client, slave Address, req pullRequest, asking header, timeout time.Duration,
+	ctx context.Context, set *settings, slave Address, req pullRequest, asking header, timeout time.Duration,
 ) (outcome, error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
@@ -85,7 +85,8 @@ func askSlave(
 	r.Header.Set("Content-Type", formType)
 	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
 	r.Header.Set(asking.name, asking.value)
-	answer, err := client.Do(r)
+	set.authorize(r)
+	answer, err := set.client.Do(r)
 	if err != nil {
 		return outcome{}, transportError(ctx, err)
 	}
@@ -94,7 +95,7 @@ func askSlave(
 	if err != nil {
 		return outcome{}, transportError(ctx, err)
 	}
-	return readAnswer(answer, text, req.Origin, time.Since(began))
+	return readAnswer(answer, text, append(set.secrets(), req.Origin.password), time.Since(began))
 }
 
 // transportError is why a slave could not be asked: the reason alone, without
@@ -112,7 +113,7 @@ func transportError(ctx context.Context, err error) error {
 
 // readAnswer reads what a slave has to say. An older sould knows neither JSON nor
 // 202; any server that answers 200 or 500 will do.
-func readAnswer(answer *http.Response, text []byte, origin Origin, took time.Duration) (outcome, error) {
+func readAnswer(answer *http.Response, text []byte, secrets []string, took time.Duration) (outcome, error) {
 	var its report
 	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	isReport := kind == "application/json" && json.Unmarshal(text, &its) == nil && its.State != ""
@@ -120,7 +121,8 @@ func readAnswer(answer *http.Response, text []byte, origin Origin, took time.Dur
 	if !isReport {
 		o = outcome{HierarchicalError: string(text)}
 	}
-	o = o.passOn(origin)
+	o = o.passOn(secrets)
+	says := passOn(answer.Status, secrets)
 	o.Seconds = took.Seconds()
 	switch {
 	case answer.StatusCode == http.StatusOK:
@@ -129,12 +131,12 @@ func readAnswer(answer *http.Response, text []byte, origin Origin, took time.Dur
 	case answer.StatusCode == http.StatusAccepted:
 		return outcome{}, fmt.Errorf("%w (%s), and goes on", errStillAtWork, stillDoing(o.Progress))
 	case answer.StatusCode/100 == 3:
-		return outcome{}, fmt.Errorf("it answered with a redirect (%s), which is not followed", answer.Status)
+		return outcome{}, fmt.Errorf("it answered with a redirect (%s), which is not followed", says)
 	case !isReport || o.HierarchicalError == "":
-		o.HierarchicalError = strings.TrimRight(branches(answer.Status, o.HierarchicalError).Error(), "\n └─")
+		o.HierarchicalError = strings.TrimRight(branches(says, o.HierarchicalError).Error(), "\n └─")
 	}
 	if o.Error == "" {
-		o.Error = answer.Status
+		o.Error = says
 	}
 	o.State = stateFailed
 	return o, nil
@@ -148,17 +150,19 @@ func stillDoing(progress string) string {
 }
 
 // passOn makes a slave's words fit to be shown as one's own.
-func passOn(text string, origin Origin) string {
-	if len(origin.password) > 0 {
-		text = strings.ReplaceAll(text, origin.password, "***")
+func passOn(text string, secrets []string) string {
+	for _, secret := range secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
 	}
 	return clip(clean(text), maxWords-len("…"))
 }
 
 // passOn makes a slave's outcome, and those of its own slaves, fit to be shown.
-func (o outcome) passOn(origin Origin) outcome {
+func (o outcome) passOn(secrets []string) outcome {
 	for _, field := range []*string{&o.Address, &o.Branch, &o.Revision, &o.Progress, &o.From, &o.Error, &o.HierarchicalError, (*string)(&o.State)} {
-		*field = passOn(*field, origin)
+		*field = passOn(*field, secrets)
 	}
 	for _, field := range []*string{&o.Address, &o.Branch, &o.Progress, &o.From, &o.Error} {
 		*field = strings.Join(strings.Fields(*field), " ") // one line
@@ -169,7 +173,7 @@ func (o outcome) passOn(origin Origin) outcome {
 	slaves := o.Slaves
 	o.Slaves = nil
 	for _, slave := range slaves {
-		o.Slaves = append(o.Slaves, slave.passOn(origin))
+		o.Slaves = append(o.Slaves, slave.passOn(secrets))
 	}
 	return o
 }

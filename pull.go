@@ -201,11 +201,11 @@ func (j *pullJob) origin(stored Origin) (Origin, error) {
 	if j.req.Origin.Known() {
 		origin = j.req.Origin.orCredentialsOf(stored)
 	}
-	switch {
-	case !origin.Known():
+	if !origin.Known() {
 		return origin, errors.New("the mirror has no origin; the first POST sets it")
-	case origin.local && !j.set.unsecure:
-		return origin, fmt.Errorf("the mirror's origin %s is a local path, which only sould --unsecure reads", origin)
+	}
+	if err := j.set.allowsOrigin(origin); err != nil {
+		return origin, fmt.Errorf("the mirror is served, but not updated: %w", err)
 	}
 	return origin, nil
 }

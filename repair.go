@@ -245,7 +245,7 @@ const maxTold = 5
 func (w *watch) push(ctx context.Context, set *settings, behind []difference) error {
 	return each(ctx, w.due(set, behind), func(d difference) error {
 		req := w.mirrors.withCredentials(set, pullRequest{Name: d.name, Origin: d.origin, AcceptDeletions: d.deletions})
-		o := propagate(ctx, w.mirrors.client, w.address, req, []string{w.mirrors.storage.ID}, set.Timeout)
+		o := propagate(ctx, set, w.address, req, []string{w.mirrors.storage.ID}, set.Timeout)
 		if o.State != stateSuccess {
 			return errors.New(o.Error)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,7 +32,6 @@ type Server struct {
 	archives *Archives
 	repairs  *repairs
 	clones   clones
-	client   *http.Client // to other servers
 	siblings *siblings
 	health   health
 	version  string
@@ -76,7 +76,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	}
 	s := &Server{
 		configFile: configFile, unsecure: unsecure, log: log,
-		client: newClient(), version: version(), broken: make(chan error, 1),
+		version: version(), broken: make(chan error, 1),
 	}
 	s.life, s.end = context.WithCancelCause(context.Background())
 	if s.storage, err = OpenStorage(ctx, config.Storage); err != nil {
@@ -87,10 +87,10 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	}
 	s.id = s.storage.ID
 	s.epoch = rand.Text()
-	s.siblings = newSiblings(s.client)
+	s.siblings = newSiblings()
 	s.health.file = s.storage.own("health")
 	s.clones.dir = s.storage.own("incoming")
-	s.mirrors = NewMirrors(s.life, s.storage, s.client, s.siblings, log)
+	s.mirrors = NewMirrors(s.life, s.storage, s.siblings, log)
 	if s.archives, err = NewArchives(s.storage, config.CacheSize); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.storage.Close())
 	}
@@ -111,6 +111,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.serve(s.listener)
 	log.Info("started", "listen", s.Addr(), "role", s.settings().role(), "storage", s.storage.Dir,
 		"config", source, "git", gitVersion)
+	s.warn(nil)
 	return s, nil
 }
 
@@ -121,7 +122,7 @@ func (s *Server) settings() *settings { return s.current.Load() }
 func (s *Server) use(set *settings) {
 	s.mirrors.places.resize(set.MaxFetches)
 	s.archives.use(set)
-	s.siblings.forget()
+	s.siblings.use(set)
 	s.clones.use(set)
 	s.current.Store(set)
 	s.mirrors.generation.Add(1) // it is part of the status
@@ -134,7 +135,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // serve answers what comes to a listener until it is retired.
 func (s *Server) serve(l *listener) {
 	s.work.Go(func() {
-		err := s.http.Serve(l)
+		err := s.http.Serve(secured{l, func() *tls.Config { return s.settings().tls }})
 		close(l.closed)
 		if !l.isRetiring() && !errors.Is(err, http.ErrServerClosed) {
 			s.broken <- fmt.Errorf("serve %s: %w", l.Addr(), err)
@@ -162,8 +163,24 @@ func (s *Server) Reload() error {
 	}
 	s.use(newSettings(config, source, s.unsecure, s.storage.Leash))
 	s.mirrors.Wake()
+	old.client.CloseIdleConnections()
 	s.log.Info("reloaded", "listen", s.Addr(), "role", s.settings().role(), "config", source)
+	s.warn(old)
 	return nil
+}
+
+// warn tells the log what is doubtful in the settings in force, and was not in the old
+// ones.
+func (s *Server) warn(old *settings) {
+	var known []string
+	if old != nil {
+		known = old.doubts
+	}
+	for _, doubt := range s.settings().doubts {
+		if !slices.Contains(known, doubt) {
+			s.log.Warn(doubt)
+		}
+	}
 }
 
 // relisten moves to a new address. The new one is bound before the old one is
@@ -264,17 +281,18 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.work.Wait()
 	s.repairs.Wait()
 	s.mirrors.Wait()
-	s.client.CloseIdleConnections()
+	s.settings().client.CloseIdleConnections()
 	return errors.Join(err, s.storage.Close())
 }
 
 // newClient returns a client for other sould servers. Their answers are not
 // followed elsewhere: net/http would send a form, credentials included, again.
-func newClient() *http.Client {
+func newClient(security *tls.Config) *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
+			TLSClientConfig:     security,
 			MaxIdleConnsPerHost: 8,
 			IdleConnTimeout:     time.Minute, // less than a server's
 		},
@@ -293,7 +311,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	answer, allow := s.route(r.Method, r.URL.Path)
+	what := needOf(r.Method, r.URL.Path)
 	if answer == nil {
+		what = needNothing
 		w.Header().Set("Allow", allow)
 		answer = func(http.ResponseWriter, *http.Request) error {
 			return fail(kindMethod, "%s is not for %s; allowed: %s", clip(r.Method, 40), clip(r.URL.Path, 200), allow)
@@ -305,7 +325,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Connection", "close")
 		}
 	}
-	if err := answer(w, r); err != nil {
+	err := s.admit(w, r, what)
+	if err == nil {
+		err = answer(w, r)
+	}
+	if err != nil {
 		s.writeError(w, r, err)
 	}
 }

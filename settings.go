@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/tls"
+	"net/http"
+
 	"github.com/reconquest/sould/internal/git"
 )
 
@@ -11,16 +14,21 @@ type settings struct {
 	source   string // where the configuration is from
 	unsecure bool   // local origins are allowed
 	git      *git.Git
+	client   *http.Client // to other servers
+	tls      *tls.Config  // for clients; nil for plain HTTP
+	doubts   []string     // what the log is told once
 }
 
 func newSettings(c Config, source string, unsecure bool, leash *git.Leash) *settings {
 	return &settings{
 		Config: c, source: source, unsecure: unsecure,
+		client: newClient(clientTLS(&c)), tls: serverTLS(&c), doubts: c.Doubts(source),
 		git: git.New(git.Options{
 			SSHCommand: c.SSHCommand,
 			CAFile:     c.CAFile,
 			AllowLocal: unsecure,
 			Leash:      leash,
+			Stay:       len(c.Origins) > 0,
 		}),
 	}
 }

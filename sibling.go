@@ -19,7 +19,7 @@ import (
 // nothing changes there, asking it costs one short exchange, however many mirrors it has.
 type sibling struct {
 	address Address
-	client  *http.Client
+	set     *settings
 	whole   bool           // it is to tell of its own slaves too
 	serials *atomic.Uint64 // numbers what all siblings tell
 
@@ -31,9 +31,9 @@ type sibling struct {
 
 // siblings are all that a server knows.
 type siblings struct {
-	client  *http.Client
 	serials atomic.Uint64
 	mu      sync.Mutex // guards all below
+	set     *settings
 	known   map[siblingKey]*sibling
 }
 
@@ -42,8 +42,8 @@ type siblingKey struct {
 	whole bool
 }
 
-func newSiblings(client *http.Client) *siblings {
-	return &siblings{client: client, known: make(map[siblingKey]*sibling)}
+func newSiblings() *siblings {
+	return &siblings{known: make(map[siblingKey]*sibling)}
 }
 
 // at returns the sibling at an address. Whole is whether it is asked about its own slaves
@@ -54,16 +54,18 @@ func (all *siblings) at(address Address, whole bool) *sibling {
 	key := siblingKey{address.url, whole}
 	b := all.known[key]
 	if b == nil {
-		b = &sibling{address: address, client: all.client, whole: whole, serials: &all.serials}
+		b = &sibling{address: address, set: all.set, whole: whole, serials: &all.serials}
 		all.known[key] = b
 	}
 	return b
 }
 
-// forget forgets what siblings have told: the configuration may name others now.
-func (all *siblings) forget() {
+// use puts settings in force, and forgets what siblings have told: the configuration may
+// name others now.
+func (all *siblings) use(set *settings) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
+	all.set = set
 	clear(all.known)
 }
 
@@ -135,7 +137,8 @@ func (b *sibling) send(ctx context.Context, via []string, name Name, etag string
 	if etag != "" {
 		r.Header.Set("If-None-Match", etag)
 	}
-	answer, err := b.client.Do(r)
+	b.set.authorize(r)
+	answer, err := b.set.client.Do(r)
 	if err != nil {
 		return nil, transportError(ctx, err)
 	}

@@ -38,11 +38,16 @@ func (s source) remote(j *pullJob, origin Origin) git.Remote {
 	if s.peer == nil {
 		return origin.Remote()
 	}
-	return git.Remote{
+	remote := git.Remote{
 		URL:     s.peer.address.url + "/" + j.req.Name.String(),
 		Headers: []string{peerHeader + ": " + j.ms.storage.ID},
 		Direct:  true,
+		CAFile:  j.set.TLSCA,
 	}
+	if token := j.set.tokenFor(needRead); token != "" {
+		remote.Headers = append(remote.Headers, "Authorization: Bearer "+string(token))
+	}
+	return remote
 }
 
 // note notes in a mirror's file that its content is from this source now. A peer that

@@ -155,7 +155,7 @@ func (r *statusReader) document(depth int) (*statusDocument, error) {
 	for _, field := range []*string{&d.Address, &d.Role, &d.ID, &d.Version, &d.Error} {
 		*field = foreignLine(*field)
 	}
-	d.HierarchicalError = passOn(d.HierarchicalError, Origin{})
+	d.HierarchicalError = passOn(d.HierarchicalError, nil)
 	if refused != nil {
 		refused = fmt.Errorf("%d of the mirrors that it lists are none: %w", listed-len(d.Mirrors), refused)
 		d.Error, d.HierarchicalError = oneLine(refused.Error()), tree(refused)
@@ -229,5 +229,5 @@ func foreignLine(text string) string {
 	if plain {
 		return text
 	}
-	return strings.Join(strings.Fields(passOn(text, Origin{})), " ")
+	return strings.Join(strings.Fields(passOn(text, nil)), " ")
 }

@@ -35,6 +35,7 @@ type Options struct {
 	CAFile     string // certificates (PEM) to trust for https; empty for the system's
 	AllowLocal bool   // permit origins that are local paths
 	Leash      *Leash // held by every child; nil for none
+	Stay       bool   // follow no redirect of an origin: it may lead where nobody wants to go
 }
 
 // DefaultSSHCommand never asks a question and notices a silent server.
@@ -45,6 +46,7 @@ type Git struct {
 	env   []string // of every child, without the settings
 	leash *Leash
 	local bool
+	last  []string // settings that no command overrides
 }
 
 // inherited are the variables of the daemon that git may see: where programs,
@@ -124,7 +126,11 @@ func New(o Options) *Git {
 	if o.CAFile != "" {
 		env = append(env, "GIT_SSL_CAINFO="+o.CAFile) // the last one counts
 	}
-	return &Git{env: env, leash: o.Leash, local: o.AllowLocal}
+	g := &Git{env: env, leash: o.Leash, local: o.AllowLocal}
+	if o.Stay {
+		g.last = []string{"http.followRedirects", "false"}
+	}
+	return g
 }
 
 // environ is the environment of one command: the common one, then all settings
@@ -134,7 +140,7 @@ func (g *Git) environ(extra []string) []string {
 	env := make([]string, 0, len(g.env)+len(settings)+len(extra)+1)
 	env = append(env, g.env...)
 	n := 0
-	for _, pairs := range [][]string{settings, extra} {
+	for _, pairs := range [][]string{settings, extra, g.last} {
 		for i := 0; i+1 < len(pairs); i += 2 {
 			env = append(env,
 				"GIT_CONFIG_KEY_"+strconv.Itoa(n)+"="+pairs[i],
@@ -189,6 +195,7 @@ type Remote struct {
 
 	Headers []string // for http and https only: sent with each request
 	Direct  bool     // neither a proxy is used nor a redirect followed
+	CAFile  string   // certificates (PEM) to trust instead of those of Options; empty for those
 }
 
 // settings are what a command needs to talk to the remote: credentials go by
@@ -224,11 +231,24 @@ func (r Remote) settings(listing bool) []string {
 	return append(s, "http.followRedirects", redirects)
 }
 
+// env are the variables of a command that talks to the remote.
+func (r Remote) env() []string {
+	if r.CAFile == "" {
+		return nil
+	}
+	return []string{"GIT_SSL_CAINFO=" + r.CAFile}
+}
+
 // secrets are the words that no message may show. The user may be a token.
 func (r Remote) secrets() []string {
 	var s []string
 	if r.User != "" || r.Password != "" {
 		s = append(s, base64.StdEncoding.EncodeToString([]byte(r.User+":"+r.Password)))
+	}
+	for _, header := range r.Headers {
+		if value, ok := strings.CutPrefix(header, "Authorization: "); ok {
+			s = append(s, value[strings.LastIndexByte(value, ' ')+1:])
+		}
 	}
 	for _, word := range []string{r.Password, r.User} {
 		if len(word) >= shortestSecret {

@@ -47,6 +47,7 @@ func (g *Git) List(ctx context.Context, remote Remote) (Listing, error) {
 		name:     "ls-remote",
 		args:     []string{"--symref", "--quiet", "--", remote.URL},
 		settings: remote.settings(true),
+		env:      remote.env(),
 		secrets:  remote.secrets(),
 	})
 	if err != nil {

@@ -106,6 +106,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 			"--no-auto-maintenance", "--no-recurse-submodules", "--stdin", "--", remote.URL,
 		},
 		settings: remote.settings(false),
+		env:      remote.env(),
 		secrets:  remote.secrets(),
 		stdin:    strings.NewReader(strings.Join(ids, "\n") + "\n"),
 		progress: progress,

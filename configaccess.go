@@ -1,0 +1,199 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// Limits of a token, in characters.
+const (
+	shortestToken = 16 // what is shorter can be guessed
+	longestToken  = 1024
+)
+
+// secretKey is a key whose value is not shown.
+func secretKey(name string, field func(*Config) *secret, file func(*Config) *string) configKey {
+	return configKey{
+		name: name,
+		set: func(c *Config, value any) error {
+			s, ok := value.(string)
+			if !ok {
+				return wrongType("a string", value)
+			}
+			*field(c) = secret(s)
+			if s == "" { // none
+				return nil
+			}
+			return checkToken(s)
+		},
+		show: func(c *Config) string {
+			if *file(c) != "" { // it came from there
+				return quoteTOML("")
+			}
+			return quoteTOML(field(c).String())
+		},
+	}
+}
+
+// checkToken checks a token without ever repeating it.
+func checkToken(s string) error {
+	switch {
+	case s == "***":
+		return errors.New(`"***" is what --check shows instead of a token`)
+	case len(s) < shortestToken:
+		return fmt.Errorf("too weak: it has %d characters; %d at least (openssl rand -hex 32 makes one)", len(s), shortestToken)
+	case len(s) > longestToken:
+		return fmt.Errorf("it has %d characters; %d at most", len(s), longestToken)
+	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("it has a space or a character in it that is not ASCII, which no header takes")
+	}
+	return nil
+}
+
+// isSecretLine reports whether a line of the file may hold a token, so that no error
+// may repeat what is in it.
+func isSecretLine(text string, line int) bool {
+	lines := strings.Split(text, "\n")
+	if line < 1 || line > len(lines) {
+		return false
+	}
+	key := strings.TrimLeft(lines[line-1], " \t\"'")
+	if rest, ok := strings.CutPrefix(key, "read_"); ok {
+		key = rest
+	}
+	return strings.HasPrefix(key, "token") && !strings.HasPrefix(key, "token_file")
+}
+
+// readToken reads a token from a file of its own.
+func readToken(path string) (secret, error) {
+	text, err := readSmallFile(path)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	if token == "" {
+		return "", errors.New(path + " is empty")
+	}
+	if err := checkToken(token); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return secret(token), nil
+}
+
+// readSmallFile reads a file that a key names: a regular one, since reading another one
+// may never end, and none that is too large for what it is to hold.
+func readSmallFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New(path + " is no regular file")
+	case info.Size() > maxConfigFile:
+		return nil, fmt.Errorf("%s is larger than %s", path, formatSize(maxConfigFile))
+	}
+	return os.ReadFile(path)
+}
+
+// readPair reads a certificate and its key.
+func readPair(certFile, keyFile string) (*tls.Certificate, error) {
+	cert, err := readSmallFile(certFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := readSmallFile(keyFile)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: %w", certFile, keyFile, err)
+	}
+	return &pair, nil
+}
+
+// readAuthorities reads certificates that others are checked against.
+func readAuthorities(path string) (*x509.CertPool, error) {
+	text, err := readSmallFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, errors.New(path + " holds no certificate (PEM)")
+	}
+	return pool, nil
+}
+
+// loadAccess reads the files that keys about access name, and reports what does not go
+// together.
+func (c *Config) loadAccess(report func(key string, err error)) {
+	for _, t := range []struct {
+		key, file string
+		token     *secret
+	}{{"token", c.TokenFile, &c.Token}, {"read_token", c.ReadTokenFile, &c.ReadToken}} {
+		if t.file == "" {
+			continue
+		}
+		if *t.token != "" {
+			report(t.key+"_file", fmt.Errorf("%s is there as well; one of the two", t.key))
+			continue
+		}
+		token, err := readToken(t.file)
+		if *t.token = token; err != nil {
+			report(t.key+"_file", err)
+		}
+	}
+	if c.Token != "" && c.Token == c.ReadToken {
+		key := "read_token"
+		if c.ReadTokenFile != "" {
+			key = "read_token_file"
+		}
+		report(key, errors.New("it is the same as token: whoever may read could command"))
+	}
+	switch {
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		for key, value := range map[string]string{"tls_cert": c.TLSCert, "tls_key": c.TLSKey} {
+			if value != "" {
+				report(key, errors.New("tls_cert and tls_key need each other"))
+			}
+		}
+	case c.TLSCert != "":
+		var err error
+		if c.certificate, err = readPair(c.TLSCert, c.TLSKey); err != nil {
+			report("tls_cert", err)
+		}
+	}
+	if c.TLSCA != "" {
+		var err error
+		if c.authorities, err = readAuthorities(c.TLSCA); err != nil {
+			report("tls_ca", err)
+		}
+	}
+}
+
+// Doubts are what is legal in a configuration, but hardly meant.
+func (c *Config) Doubts(source string) (doubts []string) {
+	files := []string{c.TokenFile, c.ReadTokenFile, c.TLSKey}
+	if c.Token != "" && c.TokenFile == "" || c.ReadToken != "" && c.ReadTokenFile == "" {
+		files = append(files, source)
+	}
+	for _, file := range files {
+		if info, err := os.Stat(file); file != "" && err == nil && info.Mode()&0o004 != 0 {
+			doubts = append(doubts, fmt.Sprintf("%s holds a secret, and every user of this machine can read it", file))
+		}
+	}
+	if c.certificate != nil && time.Now().After(c.certificate.Leaf.NotAfter) {
+		doubts = append(doubts, fmt.Sprintf("the certificate in %s is out of date since %s",
+			c.TLSCert, c.certificate.Leaf.NotAfter.UTC().Format(time.RFC3339)))
+	}
+	if c.Token == "" {
+		doubts = append(doubts, "no token is set: everybody who can reach this server may command it")
+	}
+	return doubts
+}
