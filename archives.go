@@ -115,7 +115,7 @@ func (as *Archives) Get(set *settings, m *Mirror, a archive) (*spool.Reader, err
 			return err
 		}
 		defer as.places.leave()
-		return as.note(key, set, as.produce(ctx, set, m, a, false, w))
+		return as.note(ctx, key, set, as.produce(ctx, set, m, a, false, w))
 	})
 }
 
@@ -128,7 +128,7 @@ func (as *Archives) Ahead(ctx context.Context, set *settings, m *Mirror, a archi
 	defer as.places.leave()
 	key := as.key(m, a)
 	r, err := as.cache.Get(key, func(ctx context.Context, w io.Writer) error {
-		return as.note(key, set, as.produce(ctx, set, m, a, true, w))
+		return as.note(ctx, key, set, as.produce(ctx, set, m, a, true, w))
 	})
 	if err != nil {
 		return err
@@ -175,9 +175,10 @@ func (b *boundedWriter) Write(p []byte) (int, error) {
 	return b.w.Write(p)
 }
 
-// note remembers a failure that would come again.
-func (as *Archives) note(key string, set *settings, err error) error {
-	if err == nil || errors.Is(err, spool.ErrNoSpace) || errors.Is(err, spool.ErrClosed) || errors.Is(err, context.Canceled) {
+// note remembers a failure that would come again. That all clients have gone away, or
+// the server is about to, says nothing about the archive: ctx has ended then.
+func (as *Archives) note(ctx context.Context, key string, set *settings, err error) error {
+	if err == nil || ctx.Err() != nil || errors.Is(err, spool.ErrNoSpace) {
 		return err
 	}
 	as.mu.Lock()
