@@ -49,10 +49,16 @@ func checkToken(s string) error {
 		return fmt.Errorf("too weak: it has %d characters; %d at least (openssl rand -hex 32 makes one)", len(s), shortestToken)
 	case len(s) > longestToken:
 		return fmt.Errorf("it has %d characters; %d at most", len(s), longestToken)
-	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("it has a space or a character in it that is not ASCII, which no header takes")
+	case strings.ContainsFunc(s, func(r rune) bool { return !tokenRune(r) }):
+		return errors.New("it may have letters, digits and any of - . _ ~ + / = in it, and nothing else")
 	}
 	return nil
+}
+
+// tokenRune reports whether a token may have a character in it (RFC 6750, section 2.1).
+// None of these is ever escaped, so that a token is found wherever it must be hidden.
+func tokenRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~+/=", r)
 }
 
 // isSecretLine reports whether a line of the file may hold a token, so that no error

@@ -227,7 +227,7 @@ func (j *pullJob) askToPull(ctx context.Context, o *offer, origin Origin) error 
 			continue
 		}
 		if err != nil {
-			return err
+			return errors.New(passOn(err.Error(), req.secrets(j.set)))
 		}
 		if answer.State != stateSuccess {
 			return errors.New(strings.Join(strings.Fields(answer.Error), " "))

@@ -57,12 +57,15 @@ func propagate(
 ) outcome {
 	began := time.Now()
 	o, err := askSlave(ctx, set, slave, req, header{viaHeader, strings.Join(via, ", ")}, timeout)
-	if err != nil {
-		o = failed(err, time.Since(began))
+	if err != nil { // which may repeat what the slave said
+		o = failed(err, time.Since(began)).passOn(req.secrets(set))
 	}
 	o.Address = slave.String()
 	return o
 }
+
+// secrets are the words of a request that its answer must not bring back.
+func (r pullRequest) secrets(set *settings) []string { return append(set.secrets(), r.Origin.password) }
 
 // header is a line of a request's header.
 type header struct{ name, value string }
@@ -95,7 +98,7 @@ func askSlave(
 	if err != nil {
 		return outcome{}, transportError(ctx, err)
 	}
-	return readAnswer(answer, text, append(set.secrets(), req.Origin.password), time.Since(began))
+	return readAnswer(answer, text, req.secrets(set), time.Since(began))
 }
 
 // transportError is why a slave could not be asked: the reason alone, without

@@ -167,6 +167,9 @@ func (w *watch) round(ctx context.Context, set *settings) error {
 		return err
 	case doc.ID == w.mirrors.storage.ID:
 		return errItself
+	case doc.Loading: // it does not know yet what it has
+		w.settled = false
+		return nil
 	case w.settled && !changed && generation == w.compared:
 		return nil
 	}

@@ -3,6 +3,7 @@ package tests
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -106,6 +107,14 @@ func TestTokens(t *testing.T) {
 	// A slave that has another token says so.
 	d.reload("master = true", slaves(slave.url, foreign.url), fmt.Sprintf("token_file = %q", file))
 	a := d.postAs(bearer(token), "m", r.Dir).expect(t, 502).contains(t, "this is not the server's token", "pulled: master, "+strings.TrimPrefix(slave.url, "http://"))
+
+	// The file is read anew.
+	if err := os.WriteFile(file, []byte(stranger), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.reload("master = true", slaves(foreign.url), fmt.Sprintf("token_file = %q", file))
+	d.postAs(bearer(token), "m", r.Dir).expect(t, 401)
+	d.postAs(bearer(stranger), "m", r.Dir).expect(t, 200)
 	said = append(said, a.text(), d.log.String(), slave.log.String(), foreign.log.String())
 	tellsNothing(t, []string{token, readToken, stranger}, said...)
 	if d.warnings(file+" holds a secret") != 1 || slave.warnings("holds a secret") != 1 || d.warnings("everybody") != 0 {
@@ -129,6 +138,15 @@ func TestATokenThatComesBack(t *testing.T) {
 		fmt.Fprintf(conn, "HTTP/1.1 500 \x1b[2JOops %s\r\nContent-Length: %d\r\n\r\n%s", got, len(got), got)
 	}
 	loud := newOldSould(t, echo)
+	garbled := newOldSould(t, func(w http.ResponseWriter, q *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "%s\r\n\r\n", q.Header.Get("Authorization"))
+	})
 	var asked, elsewhere string
 	target := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { elsewhere = q.Header.Get("Authorization") }))
 	t.Cleanup(target.Close)
@@ -136,8 +154,8 @@ func TestATokenThatComesBack(t *testing.T) {
 		asked = q.Header.Get("Authorization")
 		http.Redirect(w, q, target.URL, http.StatusTemporaryRedirect)
 	})
-	d := start(t, "master = true", slaves(loud.URL, leading.URL), fmt.Sprintf("token = %q", token))
-	a := d.postAs(bearer(token), "m", r.Dir).expect(t, 502).contains(t, "Oops Bearer ***", "not followed")
+	d := start(t, "master = true", slaves(loud.URL, leading.URL, garbled.URL), fmt.Sprintf("token = %q", token))
+	a := d.postAs(bearer(token), "m", r.Dir).expect(t, 502).contains(t, "Oops Bearer ***", "not followed", "malformed HTTP")
 	tellsNothing(t, []string{token, "\x1b"}, a.text(), d.log.String())
 	if asked != bearer(token) || elsewhere != "" {
 		t.Errorf("the slave was sent %q, and who it led to %q", asked, elsewhere)
@@ -186,7 +204,10 @@ func TestAllowHosts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer.Body.Close()
+		defer answer.Body.Close()
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+			t.Error(err)
+		}
 		return answer.StatusCode
 	}
 	for host, fine := range map[string]bool{
