@@ -199,7 +199,7 @@ func (c *Config) Doubts(source string) (doubts []string) {
 			c.TLSCert, c.certificate.Leaf.NotAfter.UTC().Format(time.RFC3339)))
 	}
 	if c.Token == "" {
-		doubts = append(doubts, "no token is set: everybody who can reach this server may command it")
+		doubts = append(doubts, "no token is set: everybody who can reach the address of this server may command it")
 	}
 	return doubts
 }

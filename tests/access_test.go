@@ -169,7 +169,7 @@ func TestWithoutATokenTheLogSaysSo(t *testing.T) {
 	count := func(want int) {
 		t.Helper()
 		d.get("/none").expect(t, 404)
-		if n := d.warnings("everybody who can reach this server may command it"); n != want {
+		if n := d.warnings("everybody who can reach the address of this server may command it"); n != want {
 			t.Errorf("said %d times, want %d:\n%s", n, want, d.log)
 		}
 	}
