@@ -315,28 +315,22 @@ func TestClonesPullFirst(t *testing.T) {
 	}
 }
 
+// TestClonesHavePatience, and not more: the pull goes on, and they do not wait for it.
 func TestClonesHavePatience(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
-	d := start(t, "patience = 300", `list_timeout = "3s"`, `retry = "1h"`)
+	d := start(t, "patience = 300", `list_timeout = "1m"`)
 	d.pulled("m", r.Dir)
 	d.stop()
 	d.setOrigin("m", "http://"+origin.BlackHole(t)+"/r.git")
 	d.run()
 	var clients sync.WaitGroup
 	for i := range 5 {
-		clients.Go(func() {
-			began := time.Now()
-			d.clone(protocols[i%3], "m")
-			if took := time.Since(began); took > 2500*time.Millisecond { // far below the list_timeout
-				t.Errorf("a clone took %s", took)
-			}
-		})
+		clients.Go(func() { d.clone(protocols[i%3], "m") })
 	}
 	clients.Wait()
-	d.wait("can't pull mirror=m")
-	if n := strings.Count(d.log.String(), "can't pull"); n != 1 {
-		t.Errorf("the origin was asked %d times", n)
+	if strings.Contains(d.log.String(), "can't pull") || len(d.children()) == 0 {
+		t.Error("clones have waited for the end of the pull")
 	}
 }
 
