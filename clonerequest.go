@@ -32,6 +32,7 @@ type clones struct {
 	dir    string // for large requests
 	places gate   // for git processes that work for clients
 	bodies gate   // for large requests
+	asking gate   // for the one who asks what git can do
 
 	mu        sync.Mutex // guards greetings
 	greetings map[greetingKey]git.Greeting
@@ -48,6 +49,7 @@ type greetingKey struct {
 func (c *clones) use(set *settings) {
 	c.places.resize(set.MaxClones)
 	c.bodies.resize(maxBigBodies)
+	c.asking.resize(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.greetings = make(map[greetingKey]git.Greeting)

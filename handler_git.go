@@ -223,6 +223,10 @@ func (s *Server) advertise(ctx context.Context, set *settings, m *Mirror, versio
 		return nil, err
 	}
 	defer leave()
+	return m.advertise(ctx, set, version)
+}
+
+func (m *Mirror) advertise(ctx context.Context, set *settings, version int) ([]byte, error) {
 	m.refs.RLock()
 	defer m.refs.RUnlock()
 	return set.git.Repo(m.Dir).Advertise(ctx, version)
@@ -246,13 +250,21 @@ func (s *Server) list(ctx context.Context, set *settings, m *Mirror, body *reque
 }
 
 // greeting is what git can do in that version of the protocol. It says so for the
-// first mirror that is asked for, and is believed for the others.
+// first mirror that is asked for, and is believed for the others. One asks at a time,
+// and none of the places is needed for that: it is short, and all wait for it.
 func (s *Server) greeting(ctx context.Context, set *settings, m *Mirror, version, idLength int) (git.Greeting, error) {
 	key := greetingKey{set, version, idLength}
 	if g, ok := s.clones.greeting(key); ok {
 		return g, nil
 	}
-	advert, err := s.advertise(ctx, set, m, version)
+	if err := s.clones.asking.enter(ctx, m.Name.String()); err != nil {
+		return git.Greeting{}, err
+	}
+	defer s.clones.asking.leave()
+	if g, ok := s.clones.greeting(key); ok {
+		return g, nil
+	}
+	advert, err := m.advertise(ctx, set, version)
 	if err != nil {
 		return git.Greeting{}, err
 	}

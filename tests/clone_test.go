@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -532,7 +531,6 @@ func TestAClientThatGoesAway(t *testing.T) {
 	tip := r.Git("rev-parse", "main")
 	d := start(t, "max_clones = 1")
 	d.pulled("m", r.Dir)
-	d.clone("0", "m") // so that what git can do is known: it is asked in one of the places, too
 	for range 3 {
 		conn := d.ask("m", tip)
 		if _, err := io.ReadFull(conn, make([]byte, 1<<20)); err != nil { // the pack is on its way
@@ -583,8 +581,10 @@ func TestWhenTheLineIsFull(t *testing.T) {
 	case <-time.After(patient):
 		t.Error("nobody was told anything")
 	}
-	if out, err := exec.Command("git", "-C", dir, "fetch", "--quiet").CombinedOutput(); err != nil {
-		t.Errorf("a fetch with nothing new: %v\n%s", err, out)
+	for _, version := range protocols {
+		if out, err := gitClient(version, "-C", dir, "fetch", "--quiet"); err != nil {
+			t.Errorf("protocol %s: a fetch with nothing new: %v\n%s", version, err, out)
+		}
 	}
 	for _, conn := range conns {
 		conn.Close()
