@@ -447,6 +447,7 @@ func TestRequestsOfGitThatMakeNoSense(t *testing.T) {
 	for header, status := range map[string]int{"version=9": 200, "x:version=2:y": 200, "version=\"2\"": 200, strings.Repeat("a", 5000): 200} {
 		d.get("/m"+firstQuestion, "Git-Protocol", header).expect(t, status)
 	}
+	d.do("HEAD", "/m"+firstQuestion, nil).expect(t, 200, "X-State", "success")
 	d.get("/m/info/refs").expect(t, 400).contains(t, "smart HTTP")
 	d.get("/m/info/refs?service=git-upload-archive").expect(t, 403)
 	d.get("/m/info/refs?service=%zz").expect(t, 400)
