@@ -81,7 +81,7 @@ func TestAnswersOfAServerWithoutSlaves(t *testing.T) {
 	r, other := newOrigin(t), newOrigin(t)
 	d := start(t)
 	d.post("m", r.Dir).expect(t, 200)
-	d.post("m", r.Dir, "wait", "0").expect(t, 202).contains(t, "the work goes on", "/m")
+	d.post("m", r.Dir, "wait", "0").expect(t, 202).contains(t, "the work goes on", "/x/status?name=m")
 	d.post("none", r.Dir+"x").expect(t, 500).contains(t, "none ("+r.Dir+"x)", "can't list refs", "does not appear to be a git repository")
 	d.post("..", r.Dir).expect(t, 400)
 	d.post("m", other.Dir).expect(t, 409).contains(t, "move="+r.Dir)
