@@ -23,6 +23,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
+	req.came = time.Now()
 	m, err := s.mirrors.Get(set, req.name)
 	if errors.Is(err, errUnknownMirror) && s.mirrors.Progress(req.name) != nil {
 		w.Header().Set("Retry-After", "1")
@@ -136,7 +137,7 @@ func (s *Server) revision(ctx context.Context, set *settings, m *Mirror, req tar
 			return rev, err
 		}
 	}
-	s.mirrors.LookFor(ctx, set, m, req.contains)
+	s.mirrors.LookFor(ctx, set, m, req.contains, req.came)
 	if rev, err = m.resolve(ctx, set, req.want.ref); err != nil {
 		return rev, err
 	}

@@ -299,12 +299,12 @@ func (ms *Mirrors) Refresh(ctx context.Context, set *settings, m *Mirror, insist
 }
 
 // LookFor pulls for a commit that a mirror lacks, unless that was tried a moment
-// ago.
-func (ms *Mirrors) LookFor(ctx context.Context, set *settings, m *Mirror, commit string) {
+// ago. It waits for it as long as the patience lasts of a client that came then.
+func (ms *Mirrors) LookFor(ctx context.Context, set *settings, m *Mirror, commit string, came time.Time) {
 	if !m.wantsPull(set, true) || !m.seek(commit) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, set.Patience)
+	ctx, cancel := context.WithDeadline(ctx, came.Add(set.Patience))
 	defer cancel()
 	req := pullRequest{Name: m.Name}
 	_, _ = ms.pulls.Do(ctx, m.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/reconquest/sould/internal/git"
 )
@@ -15,6 +16,7 @@ type tarRequest struct {
 	name     Name
 	want     wanted
 	contains string // a full commit id, or empty
+	came     time.Time
 }
 
 // wanted is which content in which form.

@@ -165,6 +165,23 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+// TestPatienceWithContains: two reasons to pull are no reason to wait twice.
+func TestPatienceWithContains(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	const patience = 2 * time.Second
+	d := start(t, fmt.Sprintf("patience = %d", patience.Milliseconds()), `list_timeout = "1m"`)
+	d.pulled("m", r.Dir)
+	d.stop()
+	d.setOrigin("m", "http://"+origin.BlackHole(t)+"/r.git")
+	d.run()
+	began := time.Now()
+	d.get("/m?contains="+strings.Repeat("2", 40)).expect(t, 412)
+	if took := time.Since(began); took < patience || took >= 2*patience {
+		t.Errorf("a GET took %s", took)
+	}
+}
+
 // setOrigin changes a mirror's origin behind the back of a daemon that is down.
 func (d *daemon) setOrigin(name, url string) {
 	d.t.Helper()
