@@ -72,6 +72,8 @@ func TestSHA256(t *testing.T) {
 	second := r.Commit("main", map[string]string{"f": "2"})
 	d.pulled("m", dir)
 	d.get("/m?ref="+second+"&contains="+first).expect(t, 200, "X-Revision", second)
+	d.get("/m?ref="+second[:40]).expect(t, 404) // a full id elsewhere, the beginning of one here
+	d.get("/m?contains="+first[:40]).expect(t, 412)
 	d.fsck("m")
 
 	// An origin that has changed its format under a mirror with content.

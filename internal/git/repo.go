@@ -147,7 +147,8 @@ func (r Repo) Commit(ctx context.Context, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if commit := strings.TrimSpace(string(out)); IsID(commit) {
+	// 40 digits are the beginning of an id where a full one has 64.
+	if commit := strings.TrimSpace(string(out)); IsID(commit) && len(commit) == len(id) {
 		return commit, nil
 	}
 	return "", ErrNotFound
