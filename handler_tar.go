@@ -49,6 +49,9 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	header["Etag"] = []string{etag}
 	header["Cache-Control"] = cacheControl(req.want.ref == rev.commit, set.ReadToken == "")
 	if status := precondition(r.Header, etag); status != 0 {
+		if rev.branch { // who has it asks for the next one as well
+			m.remember(req.want)
+		}
 		w.WriteHeader(status)
 		return nil
 	}

@@ -312,6 +312,27 @@ func TestMadeAhead(t *testing.T) {
 	}
 }
 
+// TestMadeAheadForWhoHasTheLast: hosts that ask once a minute send the ETag of what
+// they have, and get no more than a 304 until something changes.
+func TestMadeAheadForWhoHasTheLast(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	etag := d.get("/m").expect(t, 200).Header.Get("Etag")
+	d.stop()
+	d.run()
+	d.get("/m", "If-None-Match", etag).expect(t, 304)
+	tip := r.Commit("main", map[string]string{"x": "2"})
+	before := tree(t, filepath.Join(d.storage, ".sould", "cache"))
+	d.pulled("m", r.Dir)
+	eventually(t, "an archive made ahead", func() bool {
+		now := tree(t, filepath.Join(d.storage, ".sould", "cache"))
+		return now != before && !strings.Contains(now, ".part")
+	})
+	d.get("/m", "If-None-Match", etag).expect(t, 200, "X-Revision", tip)
+}
+
 func TestLimitsOfAnArchive(t *testing.T) {
 	r := bigOrigin(t, 2)
 	d := start(t, `archive_limit = "1MiB"`, `retry = "1ms"`)
