@@ -332,6 +332,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.writeError(w, r, err)
 	}
+	// What is still to be sent, such as an answer without a body, is sent when this returns.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 }
 
 // route finds who answers a method and a path. If nobody does, it returns the

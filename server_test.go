@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRoute(t *testing.T) {
@@ -31,6 +33,41 @@ func TestRoute(t *testing.T) {
 		answer, allow := s.route(c.method, c.path)
 		if (answer != nil) != c.answered || allow != c.allow {
 			t.Errorf("%s %s: answered %v, allow %q", c.method, c.path, answer != nil, allow)
+		}
+	}
+}
+
+// held is an answer that tells whether anything may be left of it that no deadline
+// is set for.
+type held struct {
+	*httptest.ResponseRecorder
+	forever bool
+}
+
+func (h *held) WriteHeader(status int) {
+	h.forever = true
+	h.ResponseRecorder.WriteHeader(status)
+}
+
+func (h *held) Write(p []byte) (int, error) {
+	h.forever = true
+	return h.ResponseRecorder.Write(p)
+}
+
+func (h *held) SetWriteDeadline(at time.Time) error {
+	h.forever = at.IsZero()
+	return nil
+}
+
+// TestAnswersMustBeTakenIn: the end of an answer, or all of one without a body, is sent
+// when its handler has returned.
+func TestAnswersMustBeTakenIn(t *testing.T) {
+	s := &Server{log: newLog(io.Discard)}
+	for _, method := range []string{"GET", "HEAD"} {
+		w := &held{ResponseRecorder: httptest.NewRecorder()}
+		s.ServeHTTP(w, httptest.NewRequest(method, "/x/none", nil))
+		if w.Code != 404 || w.forever {
+			t.Errorf("%s: %d; held without limit: %v", method, w.Code, w.forever)
 		}
 	}
 }
