@@ -127,10 +127,11 @@ func (as *Archives) Ahead(ctx context.Context, set *settings, m *Mirror, a archi
 	}
 	defer as.places.leave()
 	key := as.key(m, a)
-	r, err := as.cache.Get(key, func(ctx context.Context, w io.Writer) error {
+	// A client's producer needs a place of its own: nobody waits for it in this one.
+	r, err := as.cache.GetNew(key, func(ctx context.Context, w io.Writer) error {
 		return as.note(ctx, key, set, as.produce(ctx, set, m, a, true, w))
 	})
-	if err != nil {
+	if r == nil || err != nil {
 		return err
 	}
 	defer r.Close()

@@ -27,7 +27,7 @@
 //
 // Its readers do. When the last one has gone, the producer's context ends, and
 // what it wrote is removed. Who wants a file made ahead is a reader as well:
-// [Cache.Get], [Reader.Wait], [Reader.Close].
+// [Cache.GetNew], [Reader.Wait], [Reader.Close].
 //
 // # Disk
 //
@@ -214,12 +214,27 @@ func (c *Cache) Find(key string) *Reader {
 // nor growing, it is made by produce, which writes to w until it is done or its
 // context ends. The reader must be closed.
 func (c *Cache) Get(key string, produce func(ctx context.Context, w io.Writer) error) (*Reader, error) {
-	name := fileName(key)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.entries[name]; e != nil {
+	if e := c.entries[fileName(key)]; e != nil {
 		return c.read(e), nil
 	}
+	return c.begin(fileName(key), produce)
+}
+
+// GetNew is Get for who wants a file to be made, but not one that is there or being made
+// already: the reader is nil then.
+func (c *Cache) GetNew(key string, produce func(ctx context.Context, w io.Writer) error) (*Reader, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entries[fileName(key)] != nil {
+		return nil, nil
+	}
+	return c.begin(fileName(key), produce)
+}
+
+// begin starts a producer; c.mu is held.
+func (c *Cache) begin(name string, produce func(ctx context.Context, w io.Writer) error) (*Reader, error) {
 	switch {
 	case c.closed:
 		return nil, ErrClosed
