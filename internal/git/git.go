@@ -11,10 +11,9 @@
 // own, which is ended as a whole when the call's context ends. What outlives
 // even the daemon is found again by the next one through a [Leash].
 //
-// Refs are read and written through git, but not through "git fetch": the
-// package lists an origin's refs ([Git.List]), brings objects ([Repo.Fetch]) and
-// moves refs ([Repo.Update]) in separate steps, so that the caller can decide
-// between them.
+// Refs do not move by "git fetch": the package lists an origin's refs ([Git.List]),
+// brings objects ([Repo.Fetch]) and writes refs ([Repo.WriteRefs], [Repo.WriteHead]) in
+// separate steps, so that the caller can decide between them.
 package git
 
 import (
