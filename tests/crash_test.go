@@ -82,6 +82,11 @@ func TestCrashes(t *testing.T) {
 			d.killChildren()
 		}
 		clients.Wait()
+		for name, tip := range acknowledged { // before a GET can bring it once more
+			if out, err := origin.Command("--git-dir="+d.mirror(name), "merge-base", "--is-ancestor", tip, "refs/heads/main").CombinedOutput(); err != nil {
+				t.Errorf("%s was acknowledged with %s, which is not there: %v\n%s", name, tip, err, out)
+			}
+		}
 		d.run()
 
 		for name, tip := range acknowledged {

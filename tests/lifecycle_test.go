@@ -71,7 +71,10 @@ func TestReloadUnderLoad(t *testing.T) {
 		next := "http://127.0.0.1:" + ports[i%2]
 		d.signal(syscall.SIGHUP)
 		eventually(t, "the new address", func() bool {
-			_, err := net.Dial("tcp", "127.0.0.1:"+ports[i%2])
+			conn, err := net.Dial("tcp", "127.0.0.1:"+ports[i%2])
+			if err == nil {
+				conn.Close()
+			}
 			return err == nil
 		})
 		url.Store(&next)
