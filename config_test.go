@@ -93,6 +93,13 @@ x = 1
 	}
 }
 
+func TestAListWithABadItemIsNotCalledEmpty(t *testing.T) {
+	_, _, err := LoadConfig(writeConfig(t, `refs = ["*"]`))
+	if err == nil || strings.Contains(err.Error(), "empty") || !strings.Contains(err.Error(), "no pattern") {
+		t.Error(err)
+	}
+}
+
 func TestConfigSyntaxErrorsNameTheLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"listen = \n":                    ":1: listen: ",

@@ -184,7 +184,10 @@ func listKey[T item[T]](name string, field func(*Config) *[]T, parse func(string
 				}
 			}
 			*field(c) = list
-			return errors.Join(append(wrong, check(list))...)
+			if len(wrong) > 0 { // the list is shorter than it was meant to be
+				return errors.Join(wrong...)
+			}
+			return check(list)
 		},
 		show: func(c *Config) string {
 			var quoted []string
