@@ -195,8 +195,8 @@ func (s *Server) startPosting(set *settings, req pullRequest, via []string, rele
 	})
 	s.work.Go(func() {
 		parts.Wait()
+		p.log(s.log) // before the answer: who has that finds it in the log
 		close(p.done)
-		p.log(s.log)
 	})
 	return p
 }
