@@ -63,6 +63,7 @@ func (h *held) SetWriteDeadline(at time.Time) error {
 // when its handler has returned.
 func TestAnswersMustBeTakenIn(t *testing.T) {
 	s := &Server{log: newLog(io.Discard)}
+	s.current.Store(&settings{})
 	for _, method := range []string{"GET", "HEAD"} {
 		w := &held{ResponseRecorder: httptest.NewRecorder()}
 		s.ServeHTTP(w, httptest.NewRequest(method, "/x/none", nil))
