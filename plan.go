@@ -134,7 +134,9 @@ func (p plan) missing(now git.Listing) []string {
 
 // chooseHead decides which branch is a mirror's default one: that which the
 // origin's HEAD names; if it names none that exists, the one from before, else
-// main, master or the only branch. A detached HEAD is followed as a commit.
+// main, master or the only branch. A detached HEAD is followed as a commit. Where
+// there is no such branch, HEAD names one all the same that does not exist: a file
+// must stand there, and what readers are told must be what it says.
 func chooseHead(before, origin git.Head, refs []git.Ref) git.Head {
 	if origin.Detached() {
 		return origin
@@ -155,8 +157,8 @@ func chooseHead(before, origin git.Head, refs []git.Ref) git.Head {
 			return git.Head{Ref: name, ID: ref.ID}
 		}
 	}
-	if before.Detached() { // that commit is no longer what the origin shows
-		return git.Head{}
+	if before.Ref == "" { // nothing yet, or a commit that is no longer what the origin shows
+		return git.Head{Ref: "refs/heads/main"}
 	}
 	return git.Head{Ref: before.Ref}
 }

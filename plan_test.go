@@ -210,7 +210,7 @@ func TestChooseHead(t *testing.T) {
 		{"", "gone", "a main master", "main"},
 		{"", "gone", "a master", "master"},
 		{"", "", "only", "only"},
-		{"", "", "a b", ""},
+		{"", "", "a b", "main"},         // which does not exist: HEAD must name something
 		{"", "before", "a b", "before"}, // as it is on disk: it does not exist
 	} {
 		var refs, heads []string
@@ -228,7 +228,7 @@ func TestChooseHead(t *testing.T) {
 			t.Errorf("origin %q, before %q, branches %q: %+v, want %q", c.origin, c.before, c.refs, got, c.want)
 		}
 	}
-	if got := chooseHead(git.Head{ID: id("d")}, git.Head{}, listing("heads/a=a", "heads/b=b").Refs); got != (git.Head{}) {
+	if got := chooseHead(git.Head{ID: id("d")}, git.Head{}, listing("heads/a=a", "heads/b=b").Refs); got != (git.Head{Ref: "refs/heads/main"}) {
 		t.Errorf("an old detached HEAD stays: %+v", got)
 	}
 }
