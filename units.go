@@ -45,6 +45,9 @@ func parseSize(s string) (int64, error) {
 		if !ok {
 			continue
 		}
+		if n, err := strconv.ParseInt(number, 10, 64); err == nil && n >= 0 && n <= math.MaxInt64/unit.bytes {
+			return n * unit.bytes, nil // exactly, where a float would round
+		}
 		n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 		if err != nil || math.IsNaN(n) || n < 0 || n*float64(unit.bytes) >= math.MaxInt64 {
 			break
