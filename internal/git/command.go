@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -191,8 +192,15 @@ func (c *command) error(ctx context.Context, err error, stderr string) error {
 	if ctx.Err() != nil {
 		e.Err = context.Cause(ctx)
 	}
+	if left, ok := spaceLeft(c.dir); e.Err == nil && ok && left < lowSpace && !strings.Contains(e.Stderr, "No space left") {
+		e.Stderr = strings.TrimSpace(e.Stderr + fmt.Sprintf("\nthe disk is full: %d bytes are left", left))
+	}
 	return e
 }
+
+// lowSpace is when a disk counts as full, in bytes. Git does not always tell that it is
+// why it failed, and has already removed again what it could not write.
+const lowSpace = 256 << 10
 
 // limitedWriter fails when more than left bytes are written to it.
 type limitedWriter struct {

@@ -25,3 +25,13 @@ func limitMemory(pid int, bytes uint64) {
 const niceness = 10
 
 func lowerPriority(pid int) { _ = unix.Setpriority(unix.PRIO_PGRP, pid, niceness) }
+
+// spaceLeft is how many bytes can still be written to the file system of a directory.
+// ok is false where that cannot be told.
+func spaceLeft(dir string) (bytes uint64, ok bool) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return 0, false
+	}
+	return fs.Bavail * uint64(fs.Bsize), true
+}

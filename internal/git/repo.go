@@ -192,7 +192,10 @@ func (r Repo) Sweep() error {
 		return err
 	}
 	for _, keep := range keeps {
-		if note, err := os.ReadFile(keep); err == nil && bytes.HasPrefix(note, []byte("fetch-pack ")) {
+		note, err := os.ReadFile(keep)
+		_, packErr := os.Lstat(strings.TrimSuffix(keep, ".keep") + ".pack")
+		// On a full disk the note is empty. It comes before its pack.
+		if err == nil && bytes.HasPrefix(note, []byte("fetch-pack ")) || errors.Is(packErr, fs.ErrNotExist) {
 			stale = append(stale, keep)
 		}
 	}
