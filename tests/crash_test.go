@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,7 +19,7 @@ import (
 
 // crashes is how often the random crash test kills; SOULD_CRASHES overrides it.
 func crashes(t *testing.T) int {
-	n := 12
+	n := shortOrLong(12, 200)
 	if s := os.Getenv("SOULD_CRASHES"); s != "" {
 		n = mustAtoi(t, s)
 	}
@@ -45,16 +44,14 @@ func TestCrashes(t *testing.T) {
 	}
 	server := origin.ServeHTTP(t, root)
 	d := start(t)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seeded(t)
 
 	var mu sync.Mutex // guards acknowledged
 	acknowledged := make(map[string]string)
 	for round := range crashes(t) {
 		var clients sync.WaitGroup
 		for i, r := range repos {
-			name := fmt.Sprintf("round%d/m%d", round%3, i)
+			name := crashName(round, i)
 			tip := r.Commit("main", map[string]string{"new": fmt.Sprint(round)})
 			for b := range 10 {
 				r.Git("update-ref", fmt.Sprintf("refs/heads/b%d", b), tip)
@@ -100,7 +97,7 @@ func TestCrashes(t *testing.T) {
 			}
 		}
 		for i := range repos {
-			name := fmt.Sprintf("round%d/m%d", round%3, i)
+			name := crashName(round, i)
 			d.pulled(name, fmt.Sprintf("%s/r%d.git", server.URL, i))
 			if got, want := refs(t, d.mirror(name)), refs(t, repos[i].Dir); got != want {
 				t.Errorf("%s has\n%sthe origin\n%s", name, got, want)
@@ -111,7 +108,19 @@ func TestCrashes(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("in round %d", round)
 		}
+		if round%6 == 5 { // new names from now on: clones are cut short as well
+			for name := range acknowledged {
+				d.fsck(name)
+			}
+			clear(acknowledged)
+		}
 	}
+}
+
+// crashName is the mirror that a round deals with: three sets of mirrors take turns,
+// twice, and then there are new ones.
+func crashName(round, i int) string {
+	return fmt.Sprintf("set%d/m%d", round/6*3+round%3, i)
 }
 
 // killChildren ends the git processes of a daemon that is alive or was killed,

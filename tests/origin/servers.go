@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/cgi"
@@ -77,6 +78,7 @@ func (h *HTTP) handler(t T, root string) http.Handler {
 			"GIT_CONFIG_KEY_0=http.receivepack", "GIT_CONFIG_VALUE_0=true",
 			"GIT_CONFIG_KEY_1=safe.directory", "GIT_CONFIG_VALUE_1=*"),
 		Stderr: io.Discard,
+		Logger: log.New(io.Discard, "", 0), // that a client has gone is what some tests want
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f := h.before.Load(); f != nil {

@@ -1,0 +1,159 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/reconquest/sould/tests/origin"
+)
+
+// smallDisk mounts a file system of that many bytes for the test.
+func smallDisk(t *testing.T, size int) string {
+	t.Helper()
+	dir := t.TempDir()
+	out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", size), "tmpfs", dir).CombinedOutput()
+	if err != nil {
+		t.Skipf("can't mount a small file system here, which needs root: %s", out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
+	return dir
+}
+
+// leave fills the disk up but for that many bytes.
+func leave(t *testing.T, filler string, room int) {
+	t.Helper()
+	spare := filler + ".spare"
+	if err := os.WriteFile(spare, make([]byte, room), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, filler)
+	if err := os.Remove(spare); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDisk fills the disk up, more or less, before a first clone, a fetch, an archive
+// and a restart. Each either works or fails with the reason, what was there is served,
+// and all is well when there is space again.
+func TestDisk(t *testing.T) {
+	t.Parallel()
+	const size, data = 32 << 20, 1 << 20
+	dir := smallDisk(t, size)
+	r := newOrigin(t)
+	r.Commit("main", map[string]string{"a": noise(1, data), "small/b": "b"})
+	d := prepare(t)
+	d.storage = filepath.Join(dir, "storage")
+	d.configure(`retry = "1h"`, `cache_size = "4MiB"`) // the rest is for mirrors
+	d.run()
+	d.pulled("old", r.Dir)
+	filler := filepath.Join(dir, "filler")
+
+	rooms := []int{0}
+	for room := 4 << 10; room < 2*data; room = max(room*shortOrLong(12, 1)+room/4, room+4<<10) {
+		rooms = append(rooms, room)
+	}
+	failed := make(map[string]int)
+	for i, room := range rooms {
+		was := refs(t, d.mirror("old"))
+		served := d.get("/old").expect(t, 200)
+		fresh := fmt.Sprintf("new%d", i)
+		tip := r.Commit("main", map[string]string{"a": noise(i+2, data), fresh: fresh})
+		leave(t, filler, room)
+
+		check := func(what string, a answer) (ok bool) {
+			t.Helper()
+			if a.StatusCode != 200 {
+				failed[what]++
+				a.expect(t, 500)
+				if !strings.Contains(a.text(), "No space left on device") && !strings.Contains(a.text(), "the disk is full") {
+					t.Errorf("with room for %d bytes a %s failed without the reason:\n%s", room, what, a.text())
+				}
+			}
+			return a.StatusCode == 200
+		}
+		// A first clone.
+		if check("clone", lowerCase(d.post(fresh, r.Dir))) {
+			d.fsck(fresh)
+		} else if exists(d.mirror(fresh)) {
+			t.Errorf("with room for %d bytes a failed clone left a mirror", room)
+		}
+		// A fetch.
+		ok := check("fetch", lowerCase(d.post("old", r.Dir)))
+		d.fsck("old")
+		now := refs(t, d.mirror("old"))
+		if ok != strings.Contains(now, tip) || !ok && now != was {
+			t.Errorf("with room for %d bytes: pulled %v, and the refs became\n%s", room, ok, now)
+		}
+		// Archives: those that are there, and new ones.
+		if got := d.get("/old?ref=" + served.Header.Get("X-Revision")); got.StatusCode != 200 || got.err != nil || !bytes.Equal(got.body, served.body) {
+			t.Errorf("with room for %d bytes: the old archive is %s, %v", room, got.Status, got.err)
+		}
+		for _, format := range []string{"tar", "tar.gz", "tar.zst", "zip"} {
+			a, err := d.try("GET", "/old?prefix="+fresh+"&format="+format, nil)
+			switch {
+			case err != nil || a.err != nil: // broken off: the client knows
+				failed["archive"]++
+			case a.StatusCode != 200 || len(a.body) < 1<<10:
+				t.Errorf("with room for %d bytes: %s is %s, %d bytes", room, format, a.Status, len(a.body))
+			case format == "tar" && len(a.files(t)[fresh+"/a"]) != data:
+				t.Errorf("with room for %d bytes the archive is not whole", room)
+			}
+		}
+		if i%shortOrLong(2, 3) == 0 {
+			d.stop()
+			d.run()
+			if a := d.get("/old?path=small"); a.StatusCode != 200 || a.files(t)["small/b"] != "b" {
+				t.Errorf("after a start with room for %d bytes: %s\n%s", room, a.Status, a.text())
+			}
+			if got := refs(t, d.mirror("old")); got != now && !strings.Contains(got, tip) {
+				t.Errorf("after a start with room for %d bytes the refs are\n%s", room, got)
+			}
+		}
+
+		// There is space again.
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		d.pulled("old", r.Dir)
+		d.pulled(fresh, r.Dir)
+		for _, name := range []string{"old", fresh} {
+			d.get("/"+name).expect(t, 200, "X-Revision", tip, "X-State", "success")
+			d.fsck(name)
+		}
+		d.clean()
+		d.shrink("old", fresh)
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	t.Logf("with %d sizes of room failed: %v", len(rooms), failed)
+	for _, what := range []string{"clone", "fetch"} {
+		if failed[what] == 0 {
+			t.Errorf("no %s met a full disk", what)
+		}
+	}
+}
+
+// lowerCase is an answer in which the kernel's words have git's spelling.
+func lowerCase(a answer) answer {
+	a.body = bytes.ReplaceAll(a.body, []byte("no space left"), []byte("No space left"))
+	return a
+}
+
+// shrink makes room as an operator would: a mirror that is not needed goes, and the
+// packs of another become one.
+func (d *daemon) shrink(keep, remove string) {
+	d.t.Helper()
+	if err := os.RemoveAll(d.mirror(remove)); err != nil {
+		d.t.Fatal(err)
+	}
+	out, err := origin.Command("--git-dir="+d.mirror(keep), "repack", "-a", "-d", "-q").CombinedOutput()
+	if err != nil {
+		d.t.Fatalf("%v\n%s", err, out)
+	}
+}
