@@ -211,6 +211,9 @@ func sameOrigin(stored Origin, req pullRequest) error {
 // neither inside another mirror nor above one. Names that others claim count.
 func (ms *Mirrors) vacant(name Name) error {
 	for _, above := range name.Above() {
+		if ms.storage.IsLink(above) {
+			return &conflict{fmt.Sprintf("%s is a symbolic link, which no name leads through", above)}
+		}
 		if mirror, err := ms.storage.IsMirror(above); err != nil {
 			return &conflict{err.Error()}
 		} else if mirror || ms.isClaimed(above) {

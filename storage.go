@@ -211,6 +211,9 @@ func (s *Storage) Clear(name Name) error {
 // error says why that cannot be told.
 func (s *Storage) IsMirror(name Name) (bool, error) {
 	for _, above := range name.Above() {
+		if s.IsLink(above) {
+			return false, nil
+		}
 		if inside, err := looksLikeMirror(s.MirrorDir(above)); inside || err != nil {
 			return false, err
 		}
@@ -226,6 +229,14 @@ func looksLikeMirror(dir string) (bool, error) {
 	}
 	info, err := os.Lstat(filepath.Join(dir, stateName))
 	return err == nil && info.Mode().IsRegular(), nil
+}
+
+// IsLink reports whether there is a symbolic link of that name. A mirror may be one; no
+// way to a mirror leads through one: it could leave the storage, or lead to a mirror
+// that has another name as well.
+func (s *Storage) IsLink(name Name) bool {
+	info, err := os.Lstat(s.MirrorDir(name))
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
 // Names walks over the storage and calls found for each mirror. What cannot be read

@@ -87,6 +87,7 @@ type daemon struct {
 	conf    string // its configuration file
 	flags   []string
 	env     []string
+	ulimit  string // options of the shell's ulimit for it; may be empty
 	url     string
 	wrote   func() // called when a request is sent; may be nil
 
@@ -141,6 +142,9 @@ func (d *daemon) launch() {
 	d.t.Helper()
 	d.log = &logText{}
 	d.cmd = exec.Command(binary, append([]string{"-c", d.conf}, d.flags...)...)
+	if d.ulimit != "" {
+		d.cmd = exec.Command("sh", append([]string{"-c", "ulimit " + d.ulimit + ` && exec "$0" "$@"`}, d.cmd.Args...)...)
+	}
 	d.cmd.Stderr = d.log
 	d.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66")
 	d.cmd.Env = append(d.cmd.Env, d.env...)
