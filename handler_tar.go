@@ -61,7 +61,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	err = fs.ErrNotExist
 	if found := s.archives.Find(m, a); found != nil {
 		defer found.Close()
-		err = serveFinished(w, r, found, a)
+		err = s.serveFinished(w, r, found, a)
 	}
 	switch {
 	case !errors.Is(err, fs.ErrNotExist):
@@ -174,11 +174,23 @@ func (m *Mirror) resolve(ctx context.Context, set *settings, ref string) (revisi
 }
 
 // serveFinished sends a finished archive, or a part of it.
-func serveFinished(w http.ResponseWriter, r *http.Request, archived *spool.Reader, a archive) error {
+func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived *spool.Reader, a archive) error {
 	f, err := archived.Open()
 	if err != nil {
 		return err
 	}
+	if info, err := f.Stat(); err != nil {
+		return err
+	} else if info.Size() > quick && r.Method != http.MethodHead {
+		if err := s.conns.send(w); err != nil {
+			return err
+		}
+		defer s.conns.sent()
+	}
+	return sendFile(w, r, f, a)
+}
+
+func sendFile(w http.ResponseWriter, r *http.Request, f *os.File, a archive) error {
 	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
 	if a.subst == "" {
 		http.ServeContent(steady, r, "", time.Time{}, f)
@@ -204,6 +216,10 @@ func serveFinished(w http.ResponseWriter, r *http.Request, archived *spool.Reade
 // when all of it is there.
 func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, set *settings, m *Mirror, a archive) error {
 	ctx := r.Context()
+	if err := s.conns.send(w); err != nil { // who waits for an archive counts as well
+		return err
+	}
+	defer s.conns.sent()
 	growing, err := s.archives.Get(set, m, a)
 	if errors.Is(err, spool.ErrNoSpace) {
 		return s.serveDirectly(w, r, set, m, a)
@@ -230,7 +246,11 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, set *setti
 	case err != nil:
 		return fmt.Errorf("can't archive %s: %w", a.commit, err)
 	case growing.Finished():
-		return serveFinished(w, r, growing, a)
+		f, err := growing.Open()
+		if err != nil {
+			return err
+		}
+		return sendFile(w, r, f, a)
 	}
 	w.Header().Set("Accept-Ranges", acceptRanges(a))
 	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}

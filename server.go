@@ -39,6 +39,7 @@ type Server struct {
 	pages    pages
 	stopping atomic.Bool
 	http     *http.Server
+	conns    *connections
 
 	life context.Context // of everything that goes on when its client is gone
 	end  context.CancelCauseFunc
@@ -99,8 +100,11 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.archives.suspect = s.mirrors.Suspect
 	s.repairs = newRepairs(s.life, s.mirrors, s.settings, log)
 	s.use(newSettings(config, source, unsecure, s.storage.Leash))
+	s.conns = newConnections()
 	s.http = &http.Server{
 		Handler:           s,
+		ConnState:         s.conns.changed,
+		ConnContext:       s.conns.context,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
@@ -310,6 +314,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.closed {
 		panic(http.ErrAbortHandler)
 	}
+	s.conns.busy(r.Context())
 	answer, allow := s.route(r.Method, r.URL.Path)
 	what := needOf(r.Method, r.URL.Path)
 	if answer == nil {
