@@ -105,6 +105,7 @@ func serve(configFile string, unsecure bool, stderr io.Writer) error {
 	defer signal.Stop(signals)
 	starting, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	reserveThreads(spareThreads)
 	server, err := Start(starting, configFile, unsecure, newLog(stderr))
 	if errors.Is(err, context.Canceled) && starting.Err() != nil {
 		return nil

@@ -2,15 +2,23 @@ package tests
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/reconquest/sould/tests/origin"
 )
 
 // crowd opens connections that say that much and no more, until the kernel has no more
@@ -86,4 +94,78 @@ func TestBounds(t *testing.T) {
 			d.pulled("m", r.Dir)
 		})
 	}
+}
+
+// TestNoMoreProcesses takes from a daemon that has started the right to make threads
+// and processes. What is there is still served, to many at once; a pull fails with the
+// reason.
+func TestNoMoreProcesses(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"setpriv", "prlimit"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("no %s on this machine", tool)
+		}
+	}
+	r := bigOrigin(t, 4)
+	d := prepare(t)
+	if os.Getuid() == 0 { // root has no such limit
+		const nobody = 54_321
+		d.setUser(nobody)
+	}
+	server := origin.ServeHTTP(t, filepath.Dir(r.Dir))
+	url := server.URL + "/" + filepath.Base(r.Dir)
+	d.run()
+	d.pulled("m", url)
+	for _, path := range []string{"/m", "/m?path=dir"} {
+		d.get(path).expect(t, 200)
+	}
+	d.limitProcesses(1)
+	var clients sync.WaitGroup
+	for i := range shortOrLong(50, 200) {
+		clients.Go(func() {
+			for range 5 {
+				if i%2 == 0 {
+					d.crowd(1, "GET /m HTTP/1.1\r\nHost: x\r\n\r\n")
+				}
+				if a, err := d.try("GET", "/m?path=dir", nil); err != nil || a.StatusCode != 200 || a.err != nil {
+					t.Errorf("%v, %v, %s", err, a.err, a.text())
+					return
+				}
+			}
+		})
+	}
+	clients.Wait()
+	d.answers("no more processes")
+	d.post("m", url).expect(t, 500).contains(t, "resource temporarily unavailable")
+	d.get("/m?format=zip").expect(t, 500).contains(t, "resource temporarily unavailable")
+	d.answers("no more processes")
+	d.limitProcesses(1000)
+	d.pulled("m", url)
+}
+
+// limitProcesses sets how many processes and threads the daemon's user may have before
+// the daemon can make no more.
+func (d *daemon) limitProcesses(n int) {
+	d.t.Helper()
+	args := []string{"prlimit", "--pid", strconv.Itoa(d.cmd.Process.Pid), fmt.Sprintf("--nproc=%d:", n)}
+	if d.user != "" { // only the user's own processes may do that
+		args = append([]string{"setpriv", "--reuid=" + d.user, "--regid=" + d.user, "--clear-groups"}, args...)
+	}
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		d.t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+}
+
+// setUser makes the daemon run as another user, for whom its directories are opened.
+func (d *daemon) setUser(uid int) {
+	d.t.Helper()
+	for _, dir := range []string{filepath.Dir(binary), filepath.Dir(filepath.Dir(d.storage))} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	if err := os.Chown(filepath.Dir(d.storage), uid, uid); err != nil {
+		d.t.Fatal(err)
+	}
+	d.user = strconv.Itoa(uid)
 }

@@ -87,6 +87,7 @@ type daemon struct {
 	conf    string // its configuration file
 	flags   []string
 	env     []string
+	user    string // the number of the user that it runs as; empty for that of the test
 	ulimit  string // options of the shell's ulimit for it; may be empty
 	url     string
 	wrote   func() // called when a request is sent; may be nil
@@ -144,6 +145,9 @@ func (d *daemon) launch() {
 	d.cmd = exec.Command(binary, append([]string{"-c", d.conf}, d.flags...)...)
 	if d.ulimit != "" {
 		d.cmd = exec.Command("sh", append([]string{"-c", "ulimit " + d.ulimit + ` && exec "$0" "$@"`}, d.cmd.Args...)...)
+	}
+	if d.user != "" {
+		d.cmd = exec.Command("setpriv", append([]string{"--reuid=" + d.user, "--regid=" + d.user, "--clear-groups"}, d.cmd.Args...)...)
 	}
 	d.cmd.Stderr = d.log
 	d.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66")

@@ -413,7 +413,9 @@ func (h *hostile) origins(t *testing.T) []hostileCase {
 		at("a redirect to another host, with a password", login(redirect(elsewhere))+"/x.git"),
 		at("a redirect to a file", redirect("file://"+h.local)+"/x.git"),
 		at("a redirect to ext::", redirect("ext::touch")+"/x.git"),
-		at("a redirect in a circle", serve(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.RequestURI(), 302) })+"/x.git"),
+		at("a redirect in a circle", serve(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.RequestURI(), http.StatusFound)
+		})+"/x.git"),
 		at("a mute port, with a password", login("http://"+mute.Addr)+"/x.git"),
 		at("a dripping port", "http://"+real.Addr+"/"+filepath.Base(h.local)),
 		at("a black hole", "git://"+origin.BlackHole(t)+"/x.git"),
