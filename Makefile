@@ -1,0 +1,25 @@
+# test: what every change must pass, the suites in their short form.
+# soak: the suites in their long form, about half an hour, and then the fuzz targets.
+.PHONY: test soak suites race fuzz
+
+SUITES = ^Test(Crashes|Cut|Disk|RaceMix|Load|Hostile|Bounds|NoMoreProcesses)$$
+FUZZTIME = 60s
+
+test:
+	go test ./...
+
+soak: suites race fuzz
+
+suites:
+	SOULD_SOAK=1 go test -count=1 -timeout 2h -v -run '$(SUITES)' ./tests
+
+race:
+	SOULD_SOAK=1 go test -race -count=1 -timeout 1h -v -run '^TestRaceMix$$' ./tests
+
+fuzz:
+	for package in . ./internal/git; do \
+		for target in $$(go test -list '^Fuzz' $$package | grep ^Fuzz); do \
+			echo "== $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package || exit 1; \
+		done; \
+	done
