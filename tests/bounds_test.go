@@ -90,7 +90,7 @@ func TestBounds(t *testing.T) {
 				t.Logf("only %d connections can be made here", n)
 			}
 			d.answers(c.what)
-			t.Logf("%d descriptors, %d MB resident", d.descriptors(), d.status("VmRSS")>>10)
+			t.Logf("%d descriptors, %d MB resident", d.descriptors(), d.kernel("VmRSS")>>10)
 			d.pulled("m", r.Dir)
 		})
 	}

@@ -110,7 +110,7 @@ func TestLoad(t *testing.T) {
 				}
 				posts.Add(1)
 			})
-			peak.Store(max(peak.Load(), int64(d.status("VmRSS"))))
+			peak.Store(max(peak.Load(), int64(d.kernel("VmRSS"))))
 			<-tick.C
 		}
 	})

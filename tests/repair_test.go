@@ -11,10 +11,9 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// pushes is how many pushes a slave misses, and to how many mirrors. The long form is
-// SOULD_LONG=1.
+// pushes is how many pushes a slave misses, and to how many mirrors.
 func pushes() (count, mirrors int) {
-	if os.Getenv("SOULD_LONG") != "" {
+	if soak() {
 		return 200, 50
 	}
 	return 24, 6

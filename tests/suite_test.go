@@ -63,9 +63,9 @@ func (d *daemon) descriptors() int {
 	return len(entries)
 }
 
-// status is a number from the daemon's /proc/<pid>/status, such as "Threads" or
+// kernel is a number from the daemon's /proc/<pid>/status, such as "Threads" or
 // "VmRSS" (in kB).
-func (d *daemon) status(key string) int {
+func (d *daemon) kernel(key string) int {
 	d.t.Helper()
 	for line := range strings.Lines(read(d.t, "/proc/"+strconv.Itoa(d.cmd.Process.Pid)+"/status")) {
 		if value, ok := strings.CutPrefix(line, key+":"); ok {
