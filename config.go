@@ -43,6 +43,7 @@ type Config struct {
 	ArchiveTimeout time.Duration
 	ExportSubst    bool
 	MaxClones      int
+	Keep           time.Duration // 0 for no time
 	SSHCommand     string
 	CAFile         string
 
@@ -82,6 +83,7 @@ func defaultConfig() Config {
 		ArchiveTimeout: 10 * time.Minute,
 		MaxClones:      4 * runtime.NumCPU(),
 		SSHCommand:     git.DefaultSSHCommand,
+		Keep:           30 * 24 * time.Hour,
 	}
 }
 

@@ -50,6 +50,7 @@ var configKeys = []configKey{
 	stringKey("tls_cert", func(c *Config) *string { return &c.TLSCert }, anyString),
 	stringKey("tls_key", func(c *Config) *string { return &c.TLSKey }, anyString),
 	stringKey("tls_ca", func(c *Config) *string { return &c.TLSCA }, anyString),
+	durationKey("keep", func(c *Config) *time.Duration { return &c.Keep }, 0),
 }
 
 func stringKey(name string, field func(*Config) *string, check func(string) error) configKey {

@@ -188,8 +188,15 @@ func (m *Mirror) apply(ctx context.Context, set *settings, repo git.Repo, p plan
 	if err := m.same(); err != nil {
 		return err
 	}
+	own := m.own
+	if p.changed() > 0 {
+		var err error
+		if own, err = m.kept(ctx, set, repo, p); err != nil {
+			return err
+		}
+	}
 	if !p.nothing() {
-		if err := m.change(repo, p); err != nil {
+		if err := m.change(repo, p, own); err != nil {
 			return errors.Join(err, m.reread(ctx, set, repo))
 		}
 	}
@@ -200,7 +207,7 @@ func (m *Mirror) apply(ctx context.Context, set *settings, repo git.Repo, p plan
 	if p.nothing() {
 		m.publish(set, git.Listing{}, m.stamp)
 	} else {
-		m.publish(set, git.Listing{Refs: joined(p.after.Refs, m.own), Head: p.after.Head}, repo.Stamp())
+		m.publish(set, git.Listing{Refs: joined(p.after.Refs, own), Head: p.after.Head}, repo.Stamp())
 	}
 	return nil
 }
@@ -212,9 +219,9 @@ func joined(content, own []git.Ref) []git.Ref {
 	return all
 }
 
-// change writes refs and HEAD.
-func (m *Mirror) change(repo git.Repo, p plan) error {
-	all := joined(p.after.Refs, m.own)
+// change writes refs, the mirror's own included, and HEAD.
+func (m *Mirror) change(repo git.Repo, p plan, own []git.Ref) error {
+	all := joined(p.after.Refs, own)
 	if p.head != nil {
 		state := m.state
 		state.Pending = &pendingHead{*p.head, digest(all)}
@@ -269,10 +276,11 @@ func (m *Mirror) publish(set *settings, l git.Listing, stamp string) {
 	old := m.Snapshot()
 	same := old != nil && stamp == m.stamp
 	if same {
-		s.Listing = old.Listing
+		s.Listing, s.Kept = old.Listing, old.Kept
 	} else {
 		s.Head = l.Head
 		s.Refs, m.own = separate(l.Refs)
+		s.Kept = keptAmong(m.own)
 	}
 	if same && slices.Equal(m.digested, set.Refs) {
 		s.Fingerprint = old.Fingerprint

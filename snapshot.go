@@ -33,6 +33,7 @@ type Snapshot struct {
 	LastError   string      // of the latest pull, if it failed
 	From        string      // where the latest successful pull brought it from: a peer's address; empty for the origin
 	Origin      Origin      // where it is pulled from; not Known for a copied-in mirror without one
+	Kept        []keptRef   // what the origin has replaced or deleted of late
 	stamp       string      // of the refs on disk (git.Repo.Stamp)
 
 	// X-State and X-Date, as they stand in an answer, which shares them.

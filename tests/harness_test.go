@@ -422,14 +422,20 @@ func newOrigin(t *testing.T) *origin.Repo {
 	return r
 }
 
-// refs are a repository's refs as git shows them.
+// refs are a repository's refs as git shows them, but for those that sould keeps.
 func refs(t *testing.T, dir string) string {
 	t.Helper()
 	out, err := origin.Command("--git-dir="+dir, "for-each-ref", "--format=%(refname) %(objectname)").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return string(out)
+	var all strings.Builder
+	for line := range strings.Lines(string(out)) {
+		if !strings.HasPrefix(line, "refs/sould/") {
+			all.WriteString(line)
+		}
+	}
+	return all.String()
 }
 
 // mirror is the directory of a mirror.

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// What an origin replaces or deletes is kept for a time, so that nothing is lost to
+// a mistaken force push: as refs of the mirror's own, which are not for clients, and
+// which no garbage collection takes away. A ref refs/heads/x that one pull has taken
+// away is kept as refs/sould/kept/<seconds>/heads/x. Every pull has a directory to
+// itself, so that the names in it, which were beside each other before, fit.
+const keptPrefix = keptRefs + "kept/"
+
+// keptRef is a ref that the origin has replaced or deleted.
+type keptRef struct {
+	Ref string    `json:"ref"`    // its full name
+	ID  string    `json:"commit"` // what it led to
+	At  time.Time `json:"date"`   // when that was noticed
+}
+
+// keptAmong are the refs that are kept among a mirror's own, the oldest first.
+func keptAmong(own []git.Ref) []keptRef {
+	var kept []keptRef
+	for _, ref := range own {
+		if k, ok := parseKept(ref); ok {
+			kept = append(kept, k)
+		}
+	}
+	slices.SortStableFunc(kept, func(a, b keptRef) int { return a.At.Compare(b.At) })
+	return kept
+}
+
+// parseKept tells what a ref of the mirror's own keeps, if it does.
+func parseKept(ref git.Ref) (k keptRef, ok bool) {
+	rest, ok := strings.CutPrefix(ref.Name, keptPrefix)
+	if !ok {
+		return k, false
+	}
+	dir, name, _ := strings.Cut(rest, "/")
+	text, _, _ := strings.Cut(dir, "-")
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || name == "" {
+		return k, false
+	}
+	return keptRef{Ref: "refs/" + name, ID: cmp.Or(ref.Peeled, ref.ID), At: time.Unix(seconds, 0).UTC()}, true
+}
+
+// keep is what a mirror's own refs become when these refs are lost now: what has been
+// kept for long enough goes. A ref that was lost with the same value before, as by an
+// origin that flaps, is kept once.
+func keep(own, lost []git.Ref, now time.Time, keep time.Duration) []git.Ref {
+	if keep <= 0 {
+		lost = nil
+	}
+	again := make(map[[2]string]bool)
+	for _, ref := range lost {
+		again[[2]string{ref.Name, ref.ID}] = true
+	}
+	var after []git.Ref
+	taken := make(map[string]bool) // directories
+	for _, ref := range own {
+		if k, ok := parseKept(ref); ok {
+			if !k.At.Add(keep).After(now) || again[[2]string{k.Ref, ref.ID}] {
+				continue
+			}
+			dir, _, _ := strings.Cut(strings.TrimPrefix(ref.Name, keptPrefix), "/")
+			taken[dir] = true
+		}
+		after = append(after, ref)
+	}
+	dir := strconv.FormatInt(now.Unix(), 10)
+	for i := 1; taken[dir]; i++ {
+		dir = fmt.Sprintf("%d-%d", now.Unix(), i)
+	}
+	for _, ref := range lost {
+		name := keptPrefix + dir + "/" + strings.TrimPrefix(ref.Name, "refs/")
+		if !git.IsRefName(name) { // it was as long as a name can be
+			name = keptPrefix + dir + "/too-long/" + ref.ID
+		}
+		ref.Name = name
+		after = append(after, ref)
+	}
+	slices.SortFunc(after, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(after, func(a, b git.Ref) bool { return a.Name == b.Name })
+}
+
+// moved is a ref that a plan gives another value.
+type moved struct {
+	from git.Ref
+	to   string // an id
+}
+
+// losses are the refs that a plan takes away, and those that it moves, of which only
+// the history can tell whether anything is lost. A tag is not meant to move: whatever
+// it becomes, it is lost.
+func losses(now git.Listing, p plan) (lost []git.Ref, asks []moved) {
+	for _, name := range p.remove {
+		if old, ok := now.Find(name); ok {
+			lost = append(lost, old)
+		}
+	}
+	for _, ref := range p.write {
+		old, ok := now.Find(ref.Name)
+		switch {
+		case !ok:
+		case strings.HasPrefix(old.Name, "refs/tags/"), old.Peeled != old.ID:
+			lost = append(lost, old)
+		default:
+			asks = append(asks, moved{old, ref.ID})
+		}
+	}
+	return lost, asks
+}
+
+// kept is what the mirror's own refs become when a plan is carried out, for which the
+// objects are there. A branch that was replaced by one of its descendants, or whose
+// commit is in the history of another one that moved with it, needs no keeping.
+func (m *Mirror) kept(ctx context.Context, set *settings, repo git.Repo, p plan) ([]git.Ref, error) {
+	lost, asks := losses(m.Snapshot().Listing, p)
+	if set.Keep > 0 && len(asks) > 0 {
+		reason := fmt.Errorf("not over within %s", set.FetchTimeout)
+		limited, cancel := context.WithTimeoutCause(ctx, set.FetchTimeout, reason)
+		defer cancel()
+		replaced, err := replacedRefs(limited, repo, asks)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil { // in doubt, keep
+			for _, ask := range asks {
+				replaced = append(replaced, ask.from)
+			}
+		}
+		lost = append(lost, replaced...)
+	}
+	return keep(m.own, lost, time.Now(), set.Keep), nil
+}
+
+// replacedRefs are those refs whose old value is not in the history of a new one.
+func replacedRefs(ctx context.Context, repo git.Repo, asks []moved) ([]git.Ref, error) {
+	var olds, news, unsure []string
+	for _, ask := range asks {
+		olds, news = append(olds, ask.from.ID), append(news, ask.to)
+		if !strings.HasPrefix(ask.from.Name, "refs/heads/") {
+			unsure = append(unsure, ask.from.ID)
+		}
+	}
+	gone, err := repo.Unreachable(ctx, olds, news)
+	if err != nil {
+		return nil, err
+	}
+	others, err := repo.NotCommits(ctx, unsure) // they have no history
+	if err != nil {
+		return nil, err
+	}
+	var replaced []git.Ref
+	for _, ask := range asks {
+		if gone[ask.from.ID] || others[ask.from.ID] {
+			replaced = append(replaced, ask.from)
+		}
+	}
+	return replaced, nil
+}

@@ -1,0 +1,117 @@
+package tests
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/reconquest/sould/tests/origin"
+)
+
+// kept are a mirror's kept refs: what they were called, and their ids.
+func (d *daemon) kept(name string) string {
+	d.t.Helper()
+	out, err := origin.Command("--git-dir="+d.mirror(name), "for-each-ref", "--format=%(refname) %(objectname)", "refs/sould").CombinedOutput()
+	if err != nil {
+		d.t.Fatalf("%v\n%s", err, out)
+	}
+	return regexp.MustCompile(`(?m)^refs/sould/kept/[0-9]+(-[0-9]+)?/`).ReplaceAllString(string(out), "")
+}
+
+func TestWhatTheOriginTakesAwayIsKept(t *testing.T) {
+	r := newOrigin(t)
+	d := start(t)
+	first := r.Git("rev-parse", "main")
+	second := r.Commit("main", map[string]string{"file": "2"})
+	side := r.Commit("side", map[string]string{"file": "side"})
+	r.Git("branch", "merged", first)
+	r.Git("tag", "light", first)
+	r.Git("-c", "user.name=T", "-c", "user.email=t@example.org", "tag", "-a", "-m", "words", "full", second)
+	tag := r.Git("rev-parse", "full")
+	d.pulled("m", r.Dir)
+
+	third := r.Commit("main", map[string]string{"file": "3"}) // fast-forward
+	d.pulled("m", r.Dir)
+	if got := d.kept("m"); got != "" {
+		t.Errorf("after a fast-forward are kept:\n%s", got)
+	}
+
+	r.Git("update-ref", "refs/heads/main", side) // a force push
+	r.Git("update-ref", "-d", "refs/heads/side")
+	r.Git("update-ref", "-d", "refs/heads/merged")
+	r.Git("update-ref", "refs/tags/light", second)
+	r.Git("update-ref", "-d", "refs/tags/full")
+	d.pulled("m", r.Dir)
+	want := fmt.Sprintf("heads/main %s\nheads/merged %s\nheads/side %s\ntags/full %s\ntags/light %s\n", third, first, side, tag, first)
+	if got := d.kept("m"); got != want {
+		t.Errorf("kept are:\n%swant\n%s", got, want)
+	}
+	if got, want := refs(t, d.mirror("m")), refs(t, r.Dir); got != want {
+		t.Errorf("the mirror has\n%sthe origin\n%s", got, want)
+	}
+	d.get("/m").expect(t, 200, "X-Revision", side)
+	if files := d.get("/m?ref=" + third).files(t); files["file"] != "3" {
+		t.Errorf("the lost commit holds %v", files)
+	}
+	d.get("/m?ref=refs/sould/kept").expect(t, 404)
+
+	// The same after a restart, and no second time.
+	d.stop()
+	d.run()
+	d.pulled("m", r.Dir).contains(t, "unchanged")
+	if got := d.kept("m"); got != want {
+		t.Errorf("after a restart are kept:\n%s", got)
+	}
+	if out, err := origin.Command("--git-dir="+d.mirror("m"), "-c", "gc.pruneExpire=now", "gc", "--quiet", "--prune=now").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	d.get("/m?ref="+third).expect(t, 200)
+	d.fsck("m")
+}
+
+func TestAcceptedDeletionsAreKept(t *testing.T) {
+	r := newOrigin(t)
+	d := start(t)
+	main := r.Git("rev-parse", "main")
+	d.pulled("m", r.Dir)
+	r.Git("update-ref", "-d", "refs/heads/main")
+	d.post("m", r.Dir).expect(t, 500).contains(t, "accept=deletions")
+	if got := d.kept("m"); got != "" {
+		t.Errorf("a refused pull has kept\n%s", got)
+	}
+	d.pulled("m", r.Dir, "accept", "deletions")
+	if got := d.kept("m"); got != "heads/main "+main+"\n" {
+		t.Errorf("kept are\n%s", got)
+	}
+	d.get("/m").expect(t, 409)
+}
+
+func TestKeptInOneSecondAndLetGo(t *testing.T) {
+	r := newOrigin(t)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	want := make(map[string]bool)
+	for i := range 4 { // "a" and "a/b" in turn, as fast as it goes
+		name := strings.Repeat("a/", i%2) + "a"
+		id := r.Commit(name, map[string]string{"file": fmt.Sprint(i)})
+		d.pulled("m", r.Dir)
+		r.Git("update-ref", "-d", "refs/heads/"+name)
+		d.pulled("m", r.Dir)
+		want["heads/"+name+" "+id] = true
+	}
+	got := strings.Split(strings.TrimSpace(d.kept("m")), "\n")
+	for _, line := range got {
+		delete(want, line)
+	}
+	if len(got) != 4 || len(want) != 0 {
+		t.Errorf("kept are %q, not %v", got, want)
+	}
+	d.fsck("m")
+	d.reload(`keep = "0"`)
+	r.Commit("main", map[string]string{"file": "next"})
+	d.pulled("m", r.Dir)
+	if got := d.kept("m"); got != "" {
+		t.Errorf("with keep = 0 are kept:\n%s", got)
+	}
+}
