@@ -24,6 +24,9 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 	if err := j.ms.storage.Clear(j.req.Name); err != nil {
 		return Pulled{}, &conflict{err.Error()}
 	}
+	if err := j.ms.storage.Revive(j.req.Name); err != nil {
+		return Pulled{}, err
+	}
 	return j.build(ctx, src, origin, listing, nil)
 }
 

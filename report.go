@@ -27,6 +27,7 @@ type outcome struct {
 	Branch            string    `json:"branch,omitempty"`   // the default one, as a full ref name
 	Revision          string    `json:"revision,omitempty"` // its commit
 	Changed           int       `json:"refs_changed"`       // created, moved or deleted
+	Removed           bool      `json:"removed,omitempty"`  // the mirror, by DELETE
 	Seconds           float64   `json:"seconds"`
 	From              string    `json:"from,omitempty"`     // the peer that it was pulled from; empty for the origin
 	Progress          string    `json:"progress,omitempty"` // while State is processing
@@ -96,7 +97,10 @@ func (r *report) String() string {
 	if r.Name == "" { // refused before anything was begun
 		return r.reasons() + "\n"
 	}
-	top := r.Name + " (" + r.Origin + ")"
+	top := r.Name
+	if r.Origin != "" {
+		top += " (" + r.Origin + ")"
+	}
 	if r.Status == http.StatusAccepted {
 		top += ": not finished after " + seconds(r.waited) + ", the work goes on"
 	}
@@ -105,19 +109,23 @@ func (r *report) String() string {
 		below = append(below, r.outcome.reasons())
 	} else {
 		var fine []string
+		done := "pulled"
 		for i, o := range append([]outcome{r.outcome}, r.Slaves...) {
 			label := "slave " + o.Address
 			if i == 0 {
 				label = "master"
 			}
 			if o.State == stateSuccess {
+				if o.Removed {
+					done = "removed"
+				}
 				fine = append(fine, strings.TrimPrefix(label, "slave "))
 				continue
 			}
 			below = append(below, branches(label, o.reasons()).Error())
 		}
 		if len(fine) > 0 {
-			below = append(below, "pulled: "+strings.Join(fine, ", "))
+			below = append(below, done+": "+strings.Join(fine, ", "))
 		}
 	}
 	if r.Status == http.StatusAccepted {
@@ -171,6 +179,8 @@ func (o outcome) rows(w *tabwriter.Writer, indent, slaveIndent, label string) {
 
 func (o outcome) shortRevision() string {
 	switch {
+	case o.Removed:
+		return "removed"
 	case len(o.Revision) >= 12:
 		return o.Revision[:12]
 	case o.Branch != "" || o.Address == "":
@@ -181,10 +191,12 @@ func (o outcome) shortRevision() string {
 }
 
 func (o outcome) changes() string {
-	switch o.Changed {
-	case 0:
+	switch {
+	case o.Removed:
+		return ""
+	case o.Changed == 0:
 		return "unchanged"
-	case 1:
+	case o.Changed == 1:
 		return "1 ref changed"
 	default:
 		return fmt.Sprintf("%d refs changed", o.Changed)

@@ -53,7 +53,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case rep.Status >= 500:
 		log.Error("can't answer", errTree(err))
-	case r.Method == http.MethodPost: // somebody's push was not mirrored
+	case r.Method == http.MethodPost, r.Method == http.MethodDelete: // somebody's push was not mirrored
 		log.Warn("refused", errTree(err))
 	}
 	for _, name := range []string{"Etag", "Accept-Ranges", "Content-Disposition"} { // of the content that it was to be

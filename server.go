@@ -38,6 +38,7 @@ type Server struct {
 	epoch    string // tells this start from others
 	pages    pages
 	stopping atomic.Bool
+	upkeep   *upkeep
 	http     *http.Server
 	conns    *connections
 
@@ -95,6 +96,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	if s.archives, err = NewArchives(s.storage, config.CacheSize); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.storage.Close())
 	}
+	s.upkeep = newUpkeep(s.mirrors, s.settings, log)
 	ahead := newAhead(s.archives, log)
 	s.mirrors.changed = ahead.pulled
 	s.archives.suspect = s.mirrors.Suspect
@@ -112,6 +114,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	}
 	s.work.Go(func() { s.mirrors.Watch(s.settings) })
 	s.work.Go(func() { ahead.run(s.life) })
+	s.work.Go(func() { s.upkeep.run(s.life) })
 	s.serve(s.listener)
 	log.Info("started", "listen", s.Addr(), "role", s.settings().role(), "storage", s.storage.Dir,
 		"config", source, "git", gitVersion)
@@ -131,6 +134,7 @@ func (s *Server) use(set *settings) {
 	s.current.Store(set)
 	s.mirrors.generation.Add(1) // it is part of the status
 	s.repairs.use(set)
+	s.upkeep.look()
 }
 
 // Addr is the address that is listened on.
@@ -358,8 +362,10 @@ func (s *Server) route(method, path string) (answer handler, allow string) {
 		return s.routeGit(method, path)
 	case get:
 		return s.handleTar, ""
+	case method == http.MethodDelete:
+		return s.handleDelete, ""
 	default:
-		return nil, "GET, HEAD"
+		return nil, "GET, HEAD, DELETE"
 	}
 }
 

@@ -26,7 +26,7 @@ func TestRoute(t *testing.T) {
 		{"POST", "/", true, ""}, {"POST", "", true, ""},
 		{"GET", "/", false, "POST"}, {"PUT", "/", false, "POST"},
 		{"GET", "/a", true, ""}, {"HEAD", "/a/b/", true, ""},
-		{"POST", "/a", false, "GET, HEAD"}, {"DELETE", "/a", false, "GET, HEAD"}, {"FOO", "/a", false, "GET, HEAD"},
+		{"POST", "/a", false, "GET, HEAD, DELETE"}, {"DELETE", "/a", true, ""}, {"FOO", "/a", false, "GET, HEAD, DELETE"},
 		{"GET", "/x", true, ""}, {"GET", "/x/none", true, ""}, {"POST", "/x/none", true, ""},
 		{"GET", "/x/status", true, ""}, {"HEAD", "/x/health", true, ""}, {"POST", "/x/status", false, "GET, HEAD"}, {"DELETE", "/x/health/", false, "GET, HEAD"},
 	} {

@@ -22,7 +22,9 @@ import (
 //	lock       held by the daemon
 //	children   held by the daemon and by every git that it started
 //	incoming/  mirrors that are being built; of no worth after a crash
-//	trash/     mirrors that were replaced, until they are deleted
+//	trash/     mirrors that were replaced, until they are deleted, and those that were
+//	           removed on purpose, as long as they are kept
+//	tombstones/ what tells that they were
 //	neutral/   empty repositories through which archives are made
 type Storage struct {
 	Dir     string // absolute, without symbolic links
@@ -87,13 +89,16 @@ func (s *Storage) prepare(ctx context.Context) error {
 		return err
 	}
 	// Only now is nobody writing there any more.
-	for _, sub := range []string{"incoming", "trash"} {
-		if err := os.RemoveAll(s.own(sub)); err != nil {
+	if err := os.RemoveAll(s.own("incoming")); err != nil {
+		return err
+	}
+	for _, sub := range []string{"incoming", "trash", "tombstones"} {
+		if err := os.MkdirAll(s.own(sub), 0o700); err != nil {
 			return err
 		}
-		if err := os.Mkdir(s.own(sub), 0o700); err != nil {
-			return err
-		}
+	}
+	if err := s.CleanTrash(); err != nil {
+		return err
 	}
 	if s.ID, err = s.readID(); err != nil {
 		return err

@@ -81,8 +81,8 @@ func TestBadPostsStartNothing(t *testing.T) {
 	d.do("POST", "/", strings.NewReader(good), "Content-Type", formType, "Sec-Fetch-Site", "cross-site").expect(t, 403)
 	d.do("POST", "/", strings.NewReader(good), "Content-Type", formType, "Origin", "https://evil.example").expect(t, 403)
 	for _, c := range []struct{ method, path, allow string }{
-		{"GET", "/", "POST"}, {"PUT", "/", "POST"}, {"DELETE", "/taken/m", "GET, HEAD"}, {"POST", "/taken/m", "GET, HEAD"},
-		{"OPTIONS", "/taken/m", "GET, HEAD"}, {"FOO", "/", "POST"},
+		{"GET", "/", "POST"}, {"PUT", "/", "POST"}, {"POST", "/taken/m", "GET, HEAD, DELETE"},
+		{"OPTIONS", "/taken/m", "GET, HEAD, DELETE"}, {"DELETE", "/", "POST"}, {"FOO", "/", "POST"},
 	} {
 		d.do(c.method, c.path, nil).expect(t, 405, "Allow", c.allow)
 	}

@@ -1,0 +1,158 @@
+package tests
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/reconquest/sould/tests/origin"
+)
+
+const tokenLine = `token = "the-token-of-the-cluster"`
+
+// remove sends a DELETE with the token.
+func (d *daemon) remove(name string) answer {
+	d.t.Helper()
+	return d.do("DELETE", "/"+name, nil, "Authorization", "Bearer the-token-of-the-cluster")
+}
+
+// postWithToken is a POST where a token is needed.
+func (d *daemon) postWithToken(name, origin string) answer {
+	d.t.Helper()
+	return d.do("POST", "/", form(name, origin), "Content-Type", formType, "Authorization", "Bearer the-token-of-the-cluster")
+}
+
+// own lists a directory of sould's own.
+func (d *daemon) own(sub string) []string {
+	d.t.Helper()
+	entries, err := os.ReadDir(filepath.Join(d.storage, ".sould", sub))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestDelete(t *testing.T) {
+	r := newOrigin(t)
+	d := start(t)
+	d.pulled("dir/sub/m", r.Dir)
+	d.pulled("dir/other", r.Dir)
+	d.remove("dir/other").expect(t, 403).contains(t, "no token")
+	d.get("/dir/other").expect(t, 200)
+
+	d.reload(tokenLine)
+	d.remove("none").expect(t, 404)
+	d.remove("dir").expect(t, 404)
+	d.remove("dir/../x").expect(t, 400)
+	before := refs(t, d.mirror("dir/sub/m"))
+	d.remove("dir/sub/m").expect(t, 200).contains(t, "dir/sub/m", "removed")
+	d.get("/dir/sub/m").expect(t, 404)
+	d.get("/dir/other").expect(t, 200)
+	if _, err := os.Stat(d.mirror("dir/sub")); !os.IsNotExist(err) {
+		t.Errorf("the empty directory is still there: %v", err)
+	}
+	d.remove("dir/sub/m").expect(t, 200)
+
+	d.stop()
+	d.run()
+	d.get("/dir/sub/m").expect(t, 404)
+	d.remove("dir/sub/m").expect(t, 200)
+	trash := d.own("trash")
+	if len(trash) != 1 || !strings.HasSuffix(trash[0], "-dir%2Fsub%2Fm") {
+		t.Fatalf("in the trash is %q", trash)
+	}
+	if got := refs(t, filepath.Join(d.storage, ".sould", "trash", trash[0], "mirror")); got != before {
+		t.Errorf("the removed mirror has\n%snot\n%s", got, before)
+	}
+	if got := d.own("tombstones"); len(got) != 1 || got[0] != "dir%2Fsub%2Fm" {
+		t.Errorf("tombstones: %q", got)
+	}
+
+	// A POST makes it anew.
+	d.postWithToken("dir/sub/m", r.Dir).expect(t, 200)
+	d.get("/dir/sub/m").expect(t, 200)
+	if got := d.own("tombstones"); len(got) != 0 {
+		t.Errorf("tombstones: %q", got)
+	}
+
+	d.remove("dir/other").expect(t, 200)
+	d.reload(tokenLine, `keep = "1ms"`)
+	eventually(t, "an empty trash and no tombstone", func() bool {
+		return len(d.own("trash")) == 0 && len(d.own("tombstones")) == 0
+	})
+	d.remove("dir/other").expect(t, 404)
+}
+
+func TestDeleteOnTheWholeCluster(t *testing.T) {
+	r := newOrigin(t)
+	one, two := start(t), start(t)
+	d := start(t, "master = true", slaves(one.url, two.url))
+	d.pulled("m", r.Dir)
+	one.reload(tokenLine)
+	port := two.url[strings.LastIndex(two.url, ":")+1:]
+	two.stop()
+	d.reload("master = true", slaves(one.url, two.url), tokenLine)
+	d.remove("m").expect(t, 502).contains(t, "m\n", "removed: master, 127.0.0.1", "refused")
+	for _, server := range []*daemon{d, one} {
+		server.get("/m").expect(t, 404)
+	}
+	two.configure(tokenLine, fmt.Sprintf(`listen = "127.0.0.1:%s"`, port))
+	two.run()
+	two.get("/m").expect(t, 200)
+	d.remove("m").expect(t, 200)
+	two.get("/m").expect(t, 404)
+	for _, server := range []*daemon{d, one, two} {
+		if got := server.own("tombstones"); len(got) != 1 {
+			t.Errorf("tombstones: %q", got)
+		}
+		server.get("/m").expect(t, 404)
+	}
+	rep := d.do("DELETE", "/m", nil, "Accept", "application/json", "Authorization", "Bearer the-token-of-the-cluster").expect(t, 200).report(t)
+	if rep.State != "success" || len(rep.Slaves) != 2 || rep.Slaves[0].State != "success" {
+		t.Errorf("%+v", rep)
+	}
+	// In a circle it comes back to where it was, and goes no further.
+	one.reload(tokenLine, "master = true", slaves(d.url))
+	one.remove("m").expect(t, 200)
+	d.postWithToken("m", r.Dir).expect(t, 200)
+	for _, server := range []*daemon{d, one, two} {
+		server.get("/m").expect(t, 200)
+		if got := server.own("tombstones"); len(got) != 0 {
+			t.Errorf("tombstones: %q", got)
+		}
+	}
+}
+
+func TestDeleteWaitsForAPull(t *testing.T) {
+	root := t.TempDir()
+	r := origin.New(t, filepath.Join(root, "r.git"))
+	r.Commit("main", map[string]string{"f": "1"})
+	server := origin.ServeHTTP(t, root)
+	d := start(t)
+	d.pulled("m", server.URL+"/r.git")
+	r.Commit("main", map[string]string{"f": "2"})
+	arrived, held := make(chan bool, 8), newHold(t)
+	server.Before(func(*http.Request) { arrived <- true; held.wait() })
+	answers := make(chan answer)
+	go func() { answers <- d.post("m", server.URL+"/r.git") }()
+	<-arrived
+	d.reload(tokenLine)
+	gone := make(chan answer)
+	go func() { gone <- d.remove("m") }()
+	d.waitRead()
+	d.get("/m").expect(t, 200)
+	held.release()
+	(<-answers).expect(t, 200)
+	(<-gone).expect(t, 200)
+	d.get("/m").expect(t, 404)
+	if left := d.own("incoming"); len(left) != 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}

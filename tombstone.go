@@ -1,0 +1,195 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// tombstone tells that a mirror was removed on purpose, so that no copy on another
+// server brings it back.
+type tombstone struct {
+	Name        string      `json:"name"`
+	At          time.Time   `json:"date"`
+	Origin      string      `json:"origin,omitempty"` // without credentials
+	Fingerprint Fingerprint `json:"fingerprint,omitempty"`
+}
+
+// shortKeep is how long a tombstone stands where nothing is kept: other servers must
+// have had the time to notice.
+const shortKeep = time.Hour
+
+// escapeName makes a name one component of a path. One that is too long for that is
+// told from others by its digest; no other name is written with a small %.
+func escapeName(name Name) string {
+	escaped := url.PathEscape(name.String())
+	if len(escaped) <= maxComponent {
+		return escaped
+	}
+	digest := sha256.Sum256([]byte(name.String()))
+	return escaped[:maxComponent-40] + "%" + hex.EncodeToString(digest[:16])
+}
+
+func (s *Storage) tombstonePath(name Name) string {
+	return s.own(filepath.Join("tombstones", escapeName(name)))
+}
+
+// Entomb writes a mirror's tombstone. When it returns without an error, it is on disk.
+func (s *Storage) Entomb(name Name, t tombstone) error {
+	text, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	path := s.tombstonePath(name)
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // no name begins with a dot
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return git.SyncDir(filepath.Dir(path))
+}
+
+// Revive takes the tombstone away, if there is one: somebody wants the mirror again.
+func (s *Storage) Revive(name Name) error {
+	err := os.Remove(s.tombstonePath(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(err, git.SyncDir(s.own("tombstones")))
+}
+
+// Tombstone returns that of a name. The error is fs.ErrNotExist if there is none.
+func (s *Storage) Tombstone(name Name) (tombstone, error) {
+	return readTombstone(s.tombstonePath(name))
+}
+
+func readTombstone(path string) (t tombstone, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return t, err
+	}
+	if err = json.Unmarshal(text, &t); err != nil {
+		err = fmt.Errorf("read %s: %w", path, err)
+	}
+	return t, err
+}
+
+// Tombstones returns all of them, by name. The error tells of those that cannot be read.
+func (s *Storage) Tombstones() ([]tombstone, error) {
+	entries, err := os.ReadDir(s.own("tombstones"))
+	var all []tombstone
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		t, readErr := readTombstone(s.own(filepath.Join("tombstones", entry.Name())))
+		switch {
+		case readErr == nil:
+			all = append(all, t)
+		case !errors.Is(readErr, fs.ErrNotExist):
+			err = errors.Join(err, readErr)
+		}
+	}
+	slices.SortFunc(all, func(a, b tombstone) int { return strings.Compare(a.Name, b.Name) })
+	return all, err
+}
+
+// Discard moves a mirror to the trash, and removes the directories above it that are
+// empty then. It returns where the mirror lies now.
+func (s *Storage) Discard(name Name, now time.Time) (string, error) {
+	dir := s.MirrorDir(name)
+	trash, err := s.trashFor(name, now)
+	if err != nil {
+		return "", err
+	}
+	to := filepath.Join(trash, "mirror")
+	if err := os.Rename(dir, to); err != nil {
+		if errors.Is(err, syscall.EXDEV) {
+			err = fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", dir, s.own(""))
+		}
+		return "", errors.Join(err, os.Remove(trash))
+	}
+	above := filepath.Dir(dir)
+	for above != s.Dir && os.Remove(above) == nil { // until one is not empty
+		above = filepath.Dir(above)
+	}
+	return to, errors.Join(git.SyncDir(above), git.SyncDir(trash), git.SyncDir(s.own("trash")))
+}
+
+// trashFor makes a directory in the trash for a mirror that was removed.
+func (s *Storage) trashFor(name Name, now time.Time) (string, error) {
+	for i := 0; ; i++ {
+		time := strconv.FormatInt(now.Unix(), 10)
+		if i > 0 { // twice in one second
+			time += "." + strconv.Itoa(i)
+		}
+		dir := s.own(filepath.Join("trash", time+"-"+escapeName(name)))
+		if err := os.Mkdir(dir, 0o700); !errors.Is(err, fs.ErrExist) {
+			return dir, err
+		}
+	}
+}
+
+// discarded tells when a directory in the trash was put there by Discard. The others
+// are of no worth when nobody is at work on them.
+func discarded(trash string) (at time.Time, ok bool) {
+	text, name, ok := strings.Cut(trash, "-")
+	text, _, _ = strings.Cut(text, ".")
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	return time.Unix(seconds, 0), ok && err == nil && name != ""
+}
+
+// CleanTrash removes what lies in the trash of an interrupted daemon, but for mirrors
+// that were removed on purpose.
+func (s *Storage) CleanTrash() error {
+	return s.emptyTrash(func(name string) bool { _, ok := discarded(name); return !ok })
+}
+
+// Forget removes mirrors and tombstones that have been kept for long enough.
+func (s *Storage) Forget(now time.Time, keep time.Duration) error {
+	err := s.emptyTrash(func(name string) bool {
+		at, ok := discarded(name)
+		return ok && !at.Add(keep).After(now)
+	})
+	if keep == 0 {
+		keep = shortKeep
+	}
+	all, readErr := s.Tombstones()
+	err = errors.Join(err, readErr)
+	for _, t := range all {
+		name, nameErr := ParseName(t.Name)
+		if nameErr == nil && !t.At.Add(keep).After(now) {
+			err = errors.Join(err, s.Revive(name))
+		}
+	}
+	return err
+}
+
+func (s *Storage) emptyTrash(goes func(name string) bool) error {
+	entries, err := os.ReadDir(s.own("trash"))
+	for _, entry := range entries {
+		if goes(entry.Name()) {
+			err = errors.Join(err, os.RemoveAll(s.own(filepath.Join("trash", entry.Name()))))
+		}
+	}
+	return err
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestEscapeName(t *testing.T) {
+	long := strings.Repeat("a/", 400)
+	for raw, want := range map[string]string{
+		"m":          "m",
+		"dev/m":      "dev%2Fm",
+		"a+b/c~d/@e": "a+b%2Fc~d%2F@e",
+	} {
+		name, err := ParseName(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := escapeName(name); got != want {
+			t.Errorf("%q becomes %q", raw, got)
+		}
+	}
+	a, err := ParseName(long + "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := ParseName(long + "y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, y := escapeName(a), escapeName(b); x == y || len(x) > maxComponent || len(x) < maxComponent-10 {
+		t.Errorf("two long names become %q and %q", x, y)
+	}
+}
+
+func TestDiscarded(t *testing.T) {
+	for name, want := range map[string]int64{
+		"100-m": 100, "100.2-a%2Fb-c": 100, "3141592653": 0, "x-m": 0, "100-": 0, "": 0, "-m": 0,
+	} {
+		at, ok := discarded(name)
+		if ok != (want != 0) || ok && at.Unix() != want {
+			t.Errorf("discarded(%q) = %v, %v", name, at, ok)
+		}
+	}
+}
+
+func TestLookAgain(t *testing.T) {
+	for keep, want := range map[time.Duration]time.Duration{
+		0: time.Hour / 16, time.Millisecond: time.Second, 32 * time.Second: 2 * time.Second, 720 * time.Hour: time.Hour,
+	} {
+		if got := lookAgain(keep); got != want {
+			t.Errorf("lookAgain(%s) = %s", keep, got)
+		}
+	}
+}
+
+// TestTrash checks what a restart and what the end of the time leave.
+func TestTrash(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *Storage {
+		s, err := OpenStorage(context.Background(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	name, err := ParseName("a/b/c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1000, 0)
+	for range 2 { // in one second
+		if err := os.MkdirAll(filepath.Join(s.MirrorDir(name), "objects"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Discard(name, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(s.Dir, "a")); !os.IsNotExist(err) {
+		t.Errorf("the empty directories above are still there: %v", err)
+	}
+	if err := s.Entomb(name, tombstone{Name: name.String(), At: now}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.MkdirTemp(s.own("trash"), ""); err != nil { // as Install does
+		t.Fatal(err)
+	}
+	left := func(sub string) (names []string) {
+		entries, err := os.ReadDir(s.own(sub))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open()
+	defer s.Close()
+	if got := left("trash"); !slices.Equal(got, []string{"1000-a%2Fb%2Fc", "1000.1-a%2Fb%2Fc"}) {
+		t.Errorf("after a restart there are %q", got)
+	}
+	for _, c := range []struct {
+		after, keep time.Duration
+		trash, tomb int
+	}{
+		{time.Hour - 1, time.Hour, 2, 1}, {shortKeep - 1, 0, 0, 1}, {shortKeep, time.Hour, 0, 0},
+	} {
+		if err := s.Forget(now.Add(c.after), c.keep); err != nil {
+			t.Fatal(err)
+		}
+		if trash, tomb := left("trash"), left("tombstones"); len(trash) != c.trash || len(tomb) != c.tomb {
+			t.Errorf("%+v: there are %q and %q", c, trash, tomb)
+		}
+	}
+}

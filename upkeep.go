@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// upkeep is what goes on by itself, without a request: it looks around from time to
+// time, and lets go of what has been kept for long enough.
+type upkeep struct {
+	mirrors  *Mirrors
+	settings func() *settings
+	log      *slog.Logger
+	wake     chan struct{} // has an element when the settings have changed
+}
+
+func newUpkeep(mirrors *Mirrors, settings func() *settings, log *slog.Logger) *upkeep {
+	return &upkeep{mirrors: mirrors, settings: settings, log: log, wake: make(chan struct{}, 1)}
+}
+
+// look has it look around soon.
+func (u *upkeep) look() {
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run works until ctx ends.
+func (u *upkeep) run(ctx context.Context) {
+	for {
+		set := u.settings()
+		if err := u.mirrors.storage.Forget(time.Now(), set.Keep); err != nil {
+			u.log.Error("can't remove what was kept for long enough", errTree(err))
+		}
+		next := time.NewTimer(lookAgain(set.Keep))
+		select {
+		case <-ctx.Done():
+		case <-u.wake:
+		case <-next.C:
+		}
+		next.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// lookAgain is after what time to look again for what is kept for so long: often
+// enough for what is kept shortly, and not for nothing.
+func lookAgain(keep time.Duration) time.Duration {
+	if keep == 0 {
+		keep = shortKeep
+	}
+	return min(max(keep/16, time.Second), time.Hour)
+}
