@@ -81,7 +81,7 @@ var settings = []string{
 
 	// Every fetch leaves one pack, synced; packs are tended by the caller.
 	"fetch.unpackLimit", "1",
-	"core.fsync", "committed",
+	"core.fsync", "committed,derived-metadata", // a pack is nothing without its index
 	"gc.auto", "0",
 	"maintenance.auto", "false",
 
