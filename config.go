@@ -44,6 +44,7 @@ type Config struct {
 	ExportSubst    bool
 	MaxClones      int
 	Keep           time.Duration // 0 for no time
+	Maintenance    bool
 	SSHCommand     string
 	CAFile         string
 
@@ -84,6 +85,7 @@ func defaultConfig() Config {
 		MaxClones:      4 * runtime.NumCPU(),
 		SSHCommand:     git.DefaultSSHCommand,
 		Keep:           30 * 24 * time.Hour,
+		Maintenance:    true,
 	}
 }
 

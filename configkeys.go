@@ -51,6 +51,7 @@ var configKeys = []configKey{
 	stringKey("tls_key", func(c *Config) *string { return &c.TLSKey }, anyString),
 	stringKey("tls_ca", func(c *Config) *string { return &c.TLSCA }, anyString),
 	durationKey("keep", func(c *Config) *time.Duration { return &c.Keep }, 0),
+	boolKey("maintenance", func(c *Config) *bool { return &c.Maintenance }),
 }
 
 func stringKey(name string, field func(*Config) *string, check func(string) error) configKey {

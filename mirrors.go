@@ -40,6 +40,8 @@ type Mirrors struct {
 	sorted []*Mirror            // of byName; nil if that has changed
 	going  map[Name][]*progress // of pulls that are running, the latest last
 	claims map[Name]*claim      // of names that requests to pull are about
+
+	checking Name // the mirror that is being checked; none if it is empty
 }
 
 // NewMirrors returns the mirrors of a storage. Pulls end when life does.

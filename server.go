@@ -98,7 +98,10 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	}
 	s.upkeep = newUpkeep(s.mirrors, s.settings, log)
 	ahead := newAhead(s.archives, log)
-	s.mirrors.changed = ahead.pulled
+	s.mirrors.changed = func(set *settings, m *Mirror, before, after *Snapshot) {
+		ahead.pulled(set, m, before, after)
+		s.upkeep.packs.pulled(set, m)
+	}
 	s.archives.suspect = s.mirrors.Suspect
 	s.repairs = newRepairs(s.life, s.mirrors, s.settings, log)
 	s.use(newSettings(config, source, unsecure, s.storage.Leash))
@@ -115,6 +118,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.work.Go(func() { s.mirrors.Watch(s.settings) })
 	s.work.Go(func() { ahead.run(s.life) })
 	s.work.Go(func() { s.upkeep.run(s.life) })
+	s.work.Go(func() { s.upkeep.packs.run(s.life) })
 	s.serve(s.listener)
 	log.Info("started", "listen", s.Addr(), "role", s.settings().role(), "storage", s.storage.Dir,
 		"config", source, "git", gitVersion)

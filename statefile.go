@@ -27,7 +27,8 @@ type stateFile struct {
 	Outcome   Outcome   `json:"outcome"`
 	Pulled    time.Time `json:"pulled,omitzero"`
 	LastError string    `json:"last_error,omitempty"`
-	From      string    `json:"from,omitempty"` // the peer that it was pulled from; empty for the origin
+	From      string    `json:"from,omitempty"`    // the peer that it was pulled from; empty for the origin
+	Repacked  time.Time `json:"repacked,omitzero"` // in full
 
 	// Pending is a change of HEAD that belongs to a change of refs. Refs change in
 	// one step, and HEAD in another.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -15,8 +16,36 @@ type turns struct {
 
 // turn is held for one name.
 type turn struct {
-	free chan struct{} // has an element when nobody holds it
-	by   int           // holders and those who wait
+	free    chan struct{}           // has an element when nobody holds it
+	by      int                     // holders and those who wait
+	giveWay context.CancelCauseFunc // ends what the holder does, if it can be done later
+}
+
+// errGiveWay is why work ends that can be done later: somebody else wants the turn.
+var errGiveWay = errors.New("somebody else wants to write to the mirror")
+
+// lend is take for work that can be done later: the context that it returns ends as
+// soon as somebody else wants the turn.
+func (t *turns) lend(ctx context.Context, name Name) (work context.Context, end func(), err error) {
+	back, err := t.take(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	work, cancel := context.WithCancelCause(ctx)
+	t.mu.Lock()
+	one := t.busy[name]
+	one.giveWay = cancel
+	if one.by > 1 {
+		cancel(errGiveWay)
+	}
+	t.mu.Unlock()
+	return work, func() {
+		t.mu.Lock()
+		one.giveWay = nil
+		t.mu.Unlock()
+		cancel(nil)
+		back()
+	}, nil
 }
 
 // take waits for the turn to write to the mirror of that name, and returns what ends
@@ -46,6 +75,9 @@ func (t *turns) line(name Name) *turn {
 		t.busy[name] = one
 	}
 	one.by++
+	if one.giveWay != nil {
+		one.giveWay(errGiveWay)
+	}
 	return one
 }
 

@@ -7,16 +7,20 @@ import (
 )
 
 // upkeep is what goes on by itself, without a request: it looks around from time to
-// time, and lets go of what has been kept for long enough.
+// time, lets go of what has been kept for long enough, and tends packs.
 type upkeep struct {
 	mirrors  *Mirrors
 	settings func() *settings
 	log      *slog.Logger
+	packs    *maintainer
 	wake     chan struct{} // has an element when the settings have changed
 }
 
 func newUpkeep(mirrors *Mirrors, settings func() *settings, log *slog.Logger) *upkeep {
-	return &upkeep{mirrors: mirrors, settings: settings, log: log, wake: make(chan struct{}, 1)}
+	return &upkeep{
+		mirrors: mirrors, settings: settings, log: log, packs: newMaintainer(mirrors, settings, log),
+		wake: make(chan struct{}, 1),
+	}
 }
 
 // look has it look around soon.
@@ -39,6 +43,9 @@ func (u *upkeep) run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-u.wake:
 		case <-next.C:
+			if err := u.packs.scan(set); err != nil {
+				u.log.Error("can't look at the packs of all mirrors", errTree(err))
+			}
 		}
 		next.Stop()
 		if ctx.Err() != nil {

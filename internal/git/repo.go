@@ -179,7 +179,7 @@ func (r Repo) Sweep() error {
 	for _, pattern := range []string{
 		"*.lock", "packed-refs.new", "objects/info/*.lock", "objects/info/commit-graphs/*.lock",
 		"objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/pack/*.lock", "objects/[0-9a-f][0-9a-f]/tmp_obj_*",
-		"objects/tmp_objdir-*",
+		"objects/tmp_objdir-*", "objects/bitmap-ref-tips_*", "objects/info/commit-graphs/tmp_*",
 	} {
 		found, err := filepath.Glob(filepath.Join(globQuote(r.Dir), pattern))
 		if err != nil {
