@@ -1,8 +1,212 @@
 package main
 
-// checking is what is known of the check that is running.
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// Disks forget. All objects of all mirrors are read once in a period, one mirror at a
+// time; the dates are in the mirrors' own files, so that a restart does not begin anew.
+
+// checked is when a mirror was last checked.
+type checked struct {
+	name Name
+	at   time.Time // zero for never
+}
+
+// nextCheck decides which mirror is checked next, and how long to wait before. The one
+// that was checked longest ago comes first, when the period is over; and between any two
+// checks there is a pause, so that those of many mirrors are spread over the period. It
+// is half as long as it could be, to catch up after a downtime.
+func nextCheck(all []checked, period time.Duration, now time.Time) (index int, wait time.Duration) {
+	if len(all) == 0 {
+		return -1, period
+	}
+	var oldest, latest time.Time
+	for i, c := range all {
+		if c.at.After(now) { // the clock was wrong
+			c.at = now
+		}
+		if c.at.After(latest) {
+			latest = c.at
+		}
+		if i == 0 || c.at.Before(oldest) || c.at.Equal(oldest) && c.name.s < all[index].name.s {
+			index, oldest = i, c.at
+		}
+	}
+	pause := period / time.Duration(2*len(all))
+	wait = max(oldest.Add(period).Sub(now), latest.Add(pause).Sub(now))
+	return index, max(wait, 0)
+}
+
+// afterStart is how long after a start the first check begins, at most: there is enough
+// to do then.
+const afterStart = 5 * time.Minute
+
+// checker checks mirrors.
+type checker struct {
+	mirrors  *Mirrors
+	settings func() *settings
+	log      *slog.Logger
+	wake     chan struct{} // has an element when the settings have changed
+
+	all    []checked
+	listed time.Time // when all was read
+}
+
+func newChecker(mirrors *Mirrors, settings func() *settings, log *slog.Logger) *checker {
+	return &checker{mirrors: mirrors, settings: settings, log: log, wake: make(chan struct{}, 1)}
+}
+
+// run works until ctx ends.
+func (c *checker) run(ctx context.Context) {
+	began := time.Now()
+	for wait := afterStart; ctx.Err() == nil; {
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-c.wake:
+		case <-timer.C:
+			c.one(ctx)
+		}
+		timer.Stop()
+		set := c.settings()
+		wait = time.Hour // as long as there is nothing to do
+		if set.Check > 0 && ctx.Err() == nil {
+			c.list(set)
+			_, next := nextCheck(c.all, set.Check, time.Now())
+			rest := time.Until(began.Add(min(set.Check/16, afterStart)))
+			wait = min(wait, max(next, rest, min(set.Check/16, time.Second)))
+		}
+	}
+}
+
+// list reads when the mirrors were last checked, unless that was done a while ago.
+func (c *checker) list(set *settings) {
+	if time.Since(c.listed) < lookAgain(set.Check) {
+		return
+	}
+	tried := make(map[Name]time.Time) // also if nothing came of it
+	for _, known := range c.all {
+		tried[known.name] = known.at
+	}
+	c.all, c.listed = nil, time.Now()
+	err := c.mirrors.storage.Names(func(name Name) {
+		at := tried[name]
+		if state, err := readState(c.mirrors.storage.MirrorDir(name)); err == nil && state.Checked.After(at) {
+			at = state.Checked
+		}
+		c.all = append(c.all, checked{name, at})
+	})
+	if err != nil {
+		c.log.Error("can't look for all mirrors", errTree(err))
+	}
+}
+
+// one checks the mirror that is due, if one is.
+func (c *checker) one(ctx context.Context) {
+	set := c.settings()
+	if set.Check == 0 {
+		return
+	}
+	c.list(set)
+	index, wait := nextCheck(c.all, set.Check, time.Now())
+	if index < 0 || wait > 0 {
+		return
+	}
+	began := time.Now()
+	due := &c.all[index]
+	err := c.mirrors.check(ctx, set, due.name)
+	due.at = time.Now()
+	log := c.log.With("mirror", due.name, "seconds", seconds(time.Since(began)))
+	switch {
+	case ctx.Err() != nil, errors.Is(err, errUnknownMirror), errors.Is(err, errReplaced):
+	case err != nil:
+		log.Error("can't check", errTree(err))
+	default:
+		log.Info("checked")
+	}
+}
+
+// isChecking reports whether all packs of a mirror are being read.
 func (ms *Mirrors) isChecking(name Name) bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	return ms.checking == name
+}
+
+func (ms *Mirrors) setChecking(name Name) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	ms.checking = name
+}
+
+// check reads all of a mirror and notes what comes of it. Pulls may go on meanwhile, but
+// its packs stay. That it is damaged is no error: it is mended then.
+func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) error {
+	m, err := ms.Get(set, name)
+	if err != nil {
+		return err
+	}
+	end, err := ms.turns.take(ctx, name) // whoever repacks it has ended then
+	if err != nil {
+		return err
+	}
+	ms.setChecking(name)
+	defer ms.setChecking(Name{})
+	end()
+
+	limited, cancel := context.WithTimeoutCause(ctx, choreLimit, fmt.Errorf("not over within %s", choreLimit))
+	defer cancel()
+	damage, err := checkStill(limited, set.git.Repo(m.Dir))
+	if err != nil {
+		return err
+	}
+
+	if end, err = ms.turns.take(ctx, name); err != nil {
+		return err
+	}
+	err = m.same()
+	if err == nil {
+		err = m.noteCheck(damage)
+	}
+	end()
+	if err == nil && damage != nil {
+		ms.Mend(set, m, damage)
+	}
+	return err
+}
+
+// checkStill checks a repository, and once more if it finds damage and refs have changed
+// meanwhile: what a pull was just writing is no damage.
+func checkStill(ctx context.Context, repo git.Repo) (damage, err error) {
+	for range 3 {
+		before := repo.Stamp()
+		if damage, err = repo.Check(ctx); damage == nil || err != nil || repo.Stamp() == before {
+			break
+		}
+	}
+	return damage, err
+}
+
+// maxDamage bounds what is noted of a mirror's damage, in bytes.
+const maxDamage = 1000
+
+// noteCheck notes how a check ended, on disk and for readers. It must be the mirror's
+// turn.
+func (m *Mirror) noteCheck(damage error) error {
+	m.state.Checked, m.state.CheckError = time.Now().Truncate(time.Second), ""
+	if damage != nil {
+		m.state.CheckError = clip(clean(strings.TrimSpace(damage.Error())), maxDamage)
+	}
+	s := *m.Snapshot()
+	s.Checked, s.CheckError = m.state.Checked, m.state.CheckError
+	m.show(&s)
+	return m.state.write(m.Dir)
 }

@@ -45,6 +45,7 @@ type Config struct {
 	MaxClones      int
 	Keep           time.Duration // 0 for no time
 	Maintenance    bool
+	Check          time.Duration // 0 for never
 	SSHCommand     string
 	CAFile         string
 
@@ -86,6 +87,7 @@ func defaultConfig() Config {
 		SSHCommand:     git.DefaultSSHCommand,
 		Keep:           30 * 24 * time.Hour,
 		Maintenance:    true,
+		Check:          7 * 24 * time.Hour,
 	}
 }
 

@@ -52,6 +52,7 @@ var configKeys = []configKey{
 	stringKey("tls_ca", func(c *Config) *string { return &c.TLSCA }, anyString),
 	durationKey("keep", func(c *Config) *time.Duration { return &c.Keep }, 0),
 	boolKey("maintenance", func(c *Config) *bool { return &c.Maintenance }),
+	durationKey("check", func(c *Config) *time.Duration { return &c.Check }, 0),
 }
 
 func stringKey(name string, field func(*Config) *string, check func(string) error) configKey {

@@ -23,6 +23,14 @@ func (ms *Mirrors) Suspect(set *settings, m *Mirror, err error) {
 	ms.pulls.Ask(m.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
 }
 
+// Mend has a mirror built anew in which a check has found damage. Nobody waits for it.
+func (ms *Mirrors) Mend(set *settings, m *Mirror, damage error) {
+	ms.log.Error("damaged", "mirror", m.Name, errTree(damage))
+	m.noteDamage(damage, time.Now())
+	req := pullRequest{Name: m.Name, Check: true}
+	ms.pulls.Ask(m.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
+}
+
 // suspicious reports whether damage would explain an error of work on the mirror, and
 // whether it is time to look for it.
 func (m *Mirror) suspicious(err error, now time.Time) bool {
@@ -41,7 +49,7 @@ func (j *pullJob) heal(ctx context.Context, m *Mirror, src source, pulled Pulled
 		if damage, err = j.set.git.Repo(m.Dir).Check(ctx); err != nil {
 			return pulled, errors.Join(pullErr, err)
 		}
-		m.noteCheck(damage, time.Now())
+		m.noteDamage(damage, time.Now())
 	}
 	if damage == nil {
 		return pulled, pullErr
@@ -109,8 +117,8 @@ func (m *Mirror) knownDamage() error {
 	return m.damage
 }
 
-// noteCheck notes what a check of all objects has found.
-func (m *Mirror) noteCheck(damage error, now time.Time) {
+// noteDamage notes what a check of all objects has found.
+func (m *Mirror) noteDamage(damage error, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.damage = damage; damage == nil {

@@ -266,6 +266,7 @@ func (m *Mirror) publish(set *settings, l git.Listing, stamp string) {
 		LastError: m.state.LastError,
 		Origin:    m.state.origin(),
 		From:      m.state.From,
+		Checked:   m.state.Checked, CheckError: m.state.CheckError,
 	}
 	if s.Outcome == "" {
 		s.Outcome = OutcomeUnknown

@@ -119,6 +119,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.work.Go(func() { ahead.run(s.life) })
 	s.work.Go(func() { s.upkeep.run(s.life) })
 	s.work.Go(func() { s.upkeep.packs.run(s.life) })
+	s.work.Go(func() { s.upkeep.checks.run(s.life) })
 	s.serve(s.listener)
 	log.Info("started", "listen", s.Addr(), "role", s.settings().role(), "storage", s.storage.Dir,
 		"config", source, "git", gitVersion)

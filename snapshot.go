@@ -33,6 +33,8 @@ type Snapshot struct {
 	LastError   string      // of the latest pull, if it failed
 	From        string      // where the latest successful pull brought it from: a peer's address; empty for the origin
 	Origin      Origin      // where it is pulled from; not Known for a copied-in mirror without one
+	Checked     time.Time   // when all objects were last checked; zero for never
+	CheckError  string      // what was found to be damaged then
 	Kept        []keptRef   // what the origin has replaced or deleted of late
 	stamp       string      // of the refs on disk (git.Repo.Stamp)
 

@@ -30,6 +30,9 @@ type stateFile struct {
 	From      string    `json:"from,omitempty"`    // the peer that it was pulled from; empty for the origin
 	Repacked  time.Time `json:"repacked,omitzero"` // in full
 
+	Checked    time.Time `json:"checked,omitzero"`
+	CheckError string    `json:"check_error,omitempty"`
+
 	// Pending is a change of HEAD that belongs to a change of refs. Refs change in
 	// one step, and HEAD in another.
 	Pending *pendingHead `json:"pending,omitempty"`

@@ -7,27 +7,30 @@ import (
 )
 
 // upkeep is what goes on by itself, without a request: it looks around from time to
-// time, lets go of what has been kept for long enough, and tends packs.
+// time, lets go of what has been kept for long enough, tends packs, and checks mirrors.
 type upkeep struct {
 	mirrors  *Mirrors
 	settings func() *settings
 	log      *slog.Logger
 	packs    *maintainer
+	checks   *checker
 	wake     chan struct{} // has an element when the settings have changed
 }
 
 func newUpkeep(mirrors *Mirrors, settings func() *settings, log *slog.Logger) *upkeep {
 	return &upkeep{
 		mirrors: mirrors, settings: settings, log: log, packs: newMaintainer(mirrors, settings, log),
-		wake: make(chan struct{}, 1),
+		checks: newChecker(mirrors, settings, log), wake: make(chan struct{}, 1),
 	}
 }
 
 // look has it look around soon.
 func (u *upkeep) look() {
-	select {
-	case u.wake <- struct{}{}:
-	default:
+	for _, wake := range []chan struct{}{u.wake, u.checks.wake} {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
 	}
 }
 

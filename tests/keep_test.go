@@ -108,6 +108,16 @@ func TestKeptInOneSecondAndLetGo(t *testing.T) {
 		t.Errorf("kept are %q, not %v", got, want)
 	}
 	d.fsck("m")
+	d.reload(`keep = "1s"`) // without a pull
+	eventually(t, "nothing is kept any more", func() bool { return d.kept("m") == "" })
+	d.reload()
+	r.Git("branch", "again", "main")
+	d.pulled("m", r.Dir)
+	r.Git("branch", "-D", "again")
+	d.pulled("m", r.Dir)
+	if got := d.kept("m"); !strings.HasPrefix(got, "heads/again ") {
+		t.Errorf("kept are\n%s", got)
+	}
 	d.reload(`keep = "0"`)
 	r.Commit("main", map[string]string{"file": "next"})
 	d.pulled("m", r.Dir)

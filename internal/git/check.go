@@ -21,7 +21,7 @@ var ErrDamaged = errors.New("damaged")
 func (r Repo) Check(ctx context.Context) (damage, err error) {
 	var out bytes.Buffer
 	err = r.git.run(ctx, command{
-		name: "fsck", dir: r.Dir, args: []string{"--full", "--no-dangling", "--no-progress"}, patient: true,
+		name: "fsck", dir: r.Dir, args: []string{"--full", "--no-dangling", "--no-reflogs", "--no-progress"}, patient: true,
 		stdout: &limitedWriter{w: &out, left: maxOutput},
 	})
 	e := (*Error)(nil)

@@ -123,18 +123,3 @@ func atLeast(version string, major, minor int) bool {
 	}
 	return itsMajor > major || itsMajor == major && itsMinor >= minor
 }
-
-// Fsck checks all objects and all refs, at low priority. It may be read from and fetched
-// into meanwhile, but not repacked. The error tells what is damaged.
-func (r Repo) Fsck(ctx context.Context) error {
-	c := command{
-		name: "fsck", dir: r.Dir, patient: true,
-		args: []string{"--full", "--no-dangling", "--no-reflogs", "--no-progress"},
-	}
-	for i := 0; i+1 < len(settings); i += 2 { // what was taken when it arrived is no damage
-		if id, ok := strings.CutPrefix(settings[i], "fetch.fsck."); ok {
-			c.settings = append(c.settings, "fsck."+id, settings[i+1])
-		}
-	}
-	return r.git.run(ctx, c)
-}

@@ -2,6 +2,7 @@ package git
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -84,7 +85,7 @@ func TestRepack(t *testing.T) {
 		if len(bitmaps) > 0 != c.bitmap || err == nil != c.graph {
 			t.Errorf("%+v: bitmaps %q, graph %v", c, bitmaps, err)
 		}
-		if err := repo.Fsck(t.Context()); err != nil {
+		if err := whole(t, repo); err != nil {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
@@ -99,7 +100,7 @@ func TestRepackOfNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := repo.Fsck(t.Context()); err != nil {
+	if err := whole(t, repo); err != nil {
 		t.Error(err)
 	}
 }
@@ -147,13 +148,13 @@ func TestRepackInterrupted(t *testing.T) {
 			}
 			return nil
 		})
-		if err := repo.Fsck(t.Context()); err != nil {
+		if err := whole(t, repo); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func TestFsckFindsDamage(t *testing.T) {
+func TestCheckFindsDamage(t *testing.T) {
 	t.Parallel()
 	repo, r, _ := packed(t, 2)
 	blob := r.Git("rev-parse", "main:f0")
@@ -169,7 +170,14 @@ func TestFsckFindsDamage(t *testing.T) {
 	if err := os.WriteFile(packs[0], text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := repo.Fsck(t.Context()); err == nil {
+	if err := whole(t, repo); err == nil {
 		t.Errorf("a flipped bit near %s is not noticed", blob)
 	}
+}
+
+// whole checks a repository.
+func whole(t *testing.T, repo Repo) error {
+	t.Helper()
+	damage, err := repo.Check(t.Context())
+	return errors.Join(damage, err)
 }
