@@ -331,6 +331,7 @@ func TestTwoMastersOfEachOther(t *testing.T) {
 			t.Errorf("%d pulls", n)
 		}
 	}
+	a.wait("propagated") // comes after the answer
 	if n := strings.Count(a.log.String(), "propagated"); n != 1 {
 		t.Errorf("propagated %d times", n)
 	}
