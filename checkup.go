@@ -134,13 +134,6 @@ func (c *checker) one(ctx context.Context) {
 	}
 }
 
-// isChecking reports whether all packs of a mirror are being read.
-func (ms *Mirrors) isChecking(name Name) bool {
-	ms.mu.Lock()
-	defer ms.mu.Unlock()
-	return ms.checking == name
-}
-
 func (ms *Mirrors) setChecking(name Name) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -172,7 +165,7 @@ func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) error {
 	if end, err = ms.turns.take(ctx, name); err != nil {
 		return err
 	}
-	err = m.same()
+	err = ms.isCurrent(set, m)
 	if err == nil {
 		err = m.noteCheck(damage)
 	}

@@ -257,12 +257,10 @@ func (ms *Mirrors) maintain(ctx context.Context, set *settings, name Name, owed 
 		return choreNone, err
 	}
 	defer end()
-	if err := m.same(); err != nil {
+	if err := ms.tend(set, m); err != nil {
 		return choreNone, err
 	}
-	if ms.isChecking(name) {
-		return choreNone, errChecking
-	}
+	defer ms.tended()
 	if err := m.letGo(ctx, set, repo); err != nil {
 		return choreNone, err
 	}
@@ -282,6 +280,39 @@ func (ms *Mirrors) maintain(ctx context.Context, set *settings, name Name, owed 
 		return did, m.state.write(m.Dir)
 	}
 	return did, nil
+}
+
+// tend notes that a mirror's packs are about to be written, by whoever has its turn. It is
+// not to be read anew until tended is called: that would clear away what is being written.
+func (ms *Mirrors) tend(set *settings, m *Mirror) error {
+	if err := ms.isCurrent(set, m); err != nil {
+		return err
+	}
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if ms.checking == m.Name {
+		return errChecking
+	}
+	if ms.byName[m.Name] != m {
+		return errReplaced
+	}
+	ms.tending = m.Name
+	return nil
+}
+
+func (ms *Mirrors) tended() {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	ms.tending = Name{}
+}
+
+// isCurrent checks that this is the mirror that everybody uses under its name.
+func (ms *Mirrors) isCurrent(set *settings, m *Mirror) error {
+	now, err := ms.find(set, m.Name)
+	if err == nil && now != m {
+		err = errReplaced
+	}
+	return err
 }
 
 // keepsTooLong reports whether a mirror that somebody has read or pulled since the start

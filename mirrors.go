@@ -41,7 +41,8 @@ type Mirrors struct {
 	going  map[Name][]*progress // of pulls that are running, the latest last
 	claims map[Name]*claim      // of names that requests to pull are about
 
-	checking Name // the mirror that is being checked; none if it is empty
+	checking Name // the mirror whose packs are being read as a whole, if one is
+	tending  Name // the mirror whose packs are being written, if one is
 }
 
 // NewMirrors returns the mirrors of a storage. Pulls end when life does.
@@ -95,7 +96,7 @@ func (ms *Mirrors) find(set *settings, name Name) (*Mirror, error) {
 			continue
 		}
 		defer ms.mu.Unlock()
-		if known != nil && known.identity == id && (!stale || ms.going[name] != nil) {
+		if known != nil && known.identity == id && (!stale || ms.going[name] != nil || ms.tending == name) {
 			known.seen.Store(now.UnixNano())
 			return known, nil
 		}
