@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -155,4 +156,31 @@ func TestDeleteWaitsForAPull(t *testing.T) {
 	if left := d.own("incoming"); len(left) != 0 {
 		t.Errorf("left behind: %q", left)
 	}
+}
+
+// TestDeleteUnderAReader: who reads the mirror reads it to its end, or sees an error.
+func TestDeleteUnderAReader(t *testing.T) {
+	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
+	files := make(map[string]string)
+	for i := range 24 {
+		files[fmt.Sprint("f", i)] = strings.Repeat(fmt.Sprintln("line of", i), 100_000)
+	}
+	r.Commit("main", files)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	d.reload(token)
+	response, err := client.Get(d.url + "/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	d.remove("m").expect(t, 200)
+	a := answer{Response: response}
+	a.body, a.err = io.ReadAll(response.Body)
+	if a.err != nil {
+		t.Logf("the reader was told: %v", a.err)
+	} else if got := a.files(t); len(got) != len(files) || got["f23"] != files["f23"] {
+		t.Errorf("an archive of %d files ended as if it were whole", len(got))
+	}
+	d.get("/m").expect(t, 404)
 }
