@@ -83,7 +83,8 @@ func TestLoad(t *testing.T) {
 			all.Go(func() { stall(t, d, fmt.Sprintf("/m%d", i%mirrors), end) })
 			continue
 		}
-		all.Go(func() { // takes in an archive each second
+		all.Go(func() { // takes in an archive each second, not all of them at the same moment
+			<-time.NewTimer(time.Duration(i) * time.Second / readers).C
 			tick := time.NewTicker(time.Second)
 			defer tick.Stop()
 			for ; !over(); <-tick.C {
