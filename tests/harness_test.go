@@ -125,7 +125,11 @@ func (d *daemon) configure(lines ...string) {
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "listen") }) {
 		text += "listen = \"127.0.0.1:0\"\n"
 	}
-	if err := os.WriteFile(d.conf, []byte(text+strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+	// In one step: the daemon may just be reading it.
+	if err := os.WriteFile(d.conf+".new", []byte(text+strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := os.Rename(d.conf+".new", d.conf); err != nil {
 		d.t.Fatal(err)
 	}
 }
