@@ -79,7 +79,19 @@ func (j *pullJob) fromPeers(ctx context.Context, reason error) (Pulled, error) {
 		failed = append(failed, fmt.Errorf("what the peer %s had of %s is here now", o.address, httpDate(o.pulled)))
 		break
 	}
+	if len(failed) == 0 {
+		return Pulled{}, reason
+	}
 	return Pulled{}, &several{"neither the origin nor a peer could be reached", append([]error{reason}, failed...)}
+}
+
+// blame tells why a peer was of no help. A master's slaves were sent the same request
+// and answer for themselves.
+func (j *pullJob) blame(peer Address, err error) []error {
+	if j.set.Master && slices.ContainsFunc(j.set.Slaves, peer.same) {
+		return nil
+	}
+	return []error{fmt.Errorf("peer %s: %w", peer, err)}
 }
 
 // httpDate is a time in the words of X-Date.
@@ -136,7 +148,7 @@ func (j *pullJob) offers(ctx context.Context, peers []Address, origin Origin) (o
 	asked.Wait()
 	for i, err := range errs {
 		if err != nil {
-			failed = append(failed, fmt.Errorf("peer %s: %w", peers[i], err))
+			failed = append(failed, j.blame(peers[i], err)...)
 		} else {
 			offers = append(offers, all[i])
 		}
@@ -209,7 +221,7 @@ func (j *pullJob) firstFresh(ctx context.Context, offers []offer, origin Origin)
 			if r.err == nil {
 				return &r.offer, failed
 			}
-			failed = append(failed, fmt.Errorf("peer %s: %w", r.address, r.err))
+			failed = append(failed, j.blame(r.address, r.err)...)
 			waiting--
 			turn.Reset(0)
 		}
@@ -227,7 +239,7 @@ func (j *pullJob) askToPull(ctx context.Context, o *offer, origin Origin) error 
 			continue
 		}
 		if err != nil {
-			return errors.New(passOn(err.Error(), req.secrets(j.set)))
+			return hidden(err, req.secrets(j.set))
 		}
 		if answer.State != stateSuccess {
 			return errors.New(strings.Join(strings.Fields(answer.Error), " "))

@@ -152,6 +152,15 @@ func stillDoing(progress string) string {
 	return progress
 }
 
+// hidden is an error that may repeat what another server has said, without the secrets
+// that were sent to it.
+func hidden(err error, secrets []string) error {
+	if text := err.Error(); passOn(text, secrets) != text {
+		return errors.New(passOn(text, secrets))
+	}
+	return err
+}
+
 // passOn makes a slave's words fit to be shown as one's own.
 func passOn(text string, secrets []string) string {
 	for _, secret := range secrets {

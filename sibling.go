@@ -92,7 +92,7 @@ func (b *sibling) ask(ctx context.Context, via []string) (doc *statusDocument, s
 		defer b.mu.Unlock()
 		return b.told, b.serial, false, nil
 	}
-	if doc, err = readStatusAnswer(ctx, answer); err != nil {
+	if doc, err = readStatusAnswer(ctx, answer, b.set.secrets()); err != nil {
 		return nil, 0, false, err
 	}
 	b.mu.Lock()
@@ -112,7 +112,7 @@ func (b *sibling) Mirror(ctx context.Context, via []string, name Name) (*statusD
 	if answer.StatusCode == http.StatusNotFound {
 		return nil, errUnknownMirror
 	}
-	return readStatusAnswer(ctx, answer)
+	return readStatusAnswer(ctx, answer, b.set.secrets())
 }
 
 // send sends the request. It asks for an answer a little before ctx ends, so that one
@@ -140,7 +140,7 @@ func (b *sibling) send(ctx context.Context, via []string, name Name, etag string
 	b.set.authorize(r)
 	answer, err := b.set.client.Do(r)
 	if err != nil {
-		return nil, transportError(ctx, err)
+		return nil, hidden(transportError(ctx, err), b.set.secrets())
 	}
 	return answer, nil
 }
@@ -154,24 +154,24 @@ func usableTag(tag string) string {
 }
 
 // readStatusAnswer reads a status out of an answer that may be anything.
-func readStatusAnswer(ctx context.Context, answer *http.Response) (*statusDocument, error) {
+func readStatusAnswer(ctx context.Context, answer *http.Response, secrets []string) (*statusDocument, error) {
 	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	switch {
 	case answer.StatusCode == http.StatusOK && kind == "text/html":
 		return nil, errors.New("it answered with a page (text/html), and not with its status")
 	case answer.StatusCode == http.StatusOK:
-		doc, err := readStatus(answer.Body)
+		doc, err := readStatus(answer.Body, secrets)
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		return doc, err
 	case answer.StatusCode/100 == 3:
-		return nil, fmt.Errorf("it answered with a redirect (%s), which is not followed", foreignLine(answer.Status))
+		return nil, fmt.Errorf("it answered with a redirect (%s), which is not followed", foreignLine(answer.Status, secrets))
 	}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxWords)) // whatever it says, it is no status
-	words := foreignLine(string(text))
+	words := foreignLine(string(text), secrets)
 	if kind == "text/html" || words == "" {
-		return nil, fmt.Errorf("it answered %s", foreignLine(answer.Status))
+		return nil, fmt.Errorf("it answered %s", foreignLine(answer.Status, secrets))
 	}
-	return nil, fmt.Errorf("it answered %s: %w", foreignLine(answer.Status), errors.New(words))
+	return nil, fmt.Errorf("it answered %s: %w", foreignLine(answer.Status, secrets), errors.New(words))
 }

@@ -219,12 +219,12 @@ func TestReadStatus(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := readStatus(strings.NewReader(string(text)))
+		got, err := readStatus(strings.NewReader(string(text)), nil)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%v: got\n%+v\nwant\n%+v", err, got, want)
 		}
 		for cut := range len(text) - 2 { // it is nowhere taken for whole
-			if got, err := readStatus(strings.NewReader(string(text[:cut]))); err == nil {
+			if got, err := readStatus(strings.NewReader(string(text[:cut])), nil); err == nil {
 				t.Fatalf("cut after %q: %+v", text[:cut], got)
 			}
 		}
@@ -249,7 +249,7 @@ func TestReadForeignStatus(t *testing.T) {
 		{`{"role":"slave","x":` + strings.Repeat("[", 2000000), ""},
 		{`{"role":"slave","x":"` + strings.Repeat("x", 2000000), ""},
 	} {
-		doc, err := readStatus(strings.NewReader(c.text))
+		doc, err := readStatus(strings.NewReader(c.text), nil)
 		if c.want == "" {
 			if err == nil {
 				t.Errorf("%.100s: %+v", c.text, doc)
@@ -333,7 +333,7 @@ func BenchmarkStatus(b *testing.B) {
 	}
 	b.Run("read", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := readStatus(strings.NewReader(string(text))); err != nil {
+			if _, err := readStatus(strings.NewReader(string(text)), nil); err != nil {
 				b.Fatal(err)
 			}
 		}

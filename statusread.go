@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/reconquest/sould/internal/git"
@@ -20,9 +21,9 @@ const (
 // readStatus reads the JSON of another server's status. It takes no more memory than
 // for what it returns, whatever comes; and what it returns is fit to be shown as one's
 // own. Names that cannot be a mirror's are left out, which is an error in the document.
-func readStatus(from io.Reader) (*statusDocument, error) {
+func readStatus(from io.Reader, secrets []string) (*statusDocument, error) {
 	in := &meter{from: from, left: maxStatus}
-	r := statusReader{in: in, json: json.NewDecoder(in)}
+	r := statusReader{in: in, json: json.NewDecoder(in), secrets: secrets}
 	doc, err := r.document(0)
 	if err == nil {
 		if _, after := r.json.Token(); after != io.EOF {
@@ -60,6 +61,7 @@ func (m *meter) Read(p []byte) (n int, err error) {
 
 // statusReader reads a status part by part. A decoder alone would hold all of it.
 type statusReader struct {
+	secrets []string // that no field may show
 	in      *meter
 	json    *json.Decoder
 	mirrors int // that were read
@@ -153,9 +155,9 @@ func (r *statusReader) document(depth int) (*statusDocument, error) {
 		return nil, fmt.Errorf("it says that there are %d mirrors", d.Total)
 	}
 	for _, field := range []*string{&d.Address, &d.Role, &d.ID, &d.Version, &d.Error} {
-		*field = foreignLine(*field)
+		*field = foreignLine(*field, r.secrets)
 	}
-	d.HierarchicalError = passOn(d.HierarchicalError, nil)
+	d.HierarchicalError = passOn(d.HierarchicalError, r.secrets)
 	if refused != nil {
 		refused = fmt.Errorf("%d of the mirrors that it lists are none: %w", listed-len(d.Mirrors), refused)
 		d.Error, d.HierarchicalError = oneLine(refused.Error()), tree(refused)
@@ -176,7 +178,7 @@ func (r *statusReader) mirror(d *statusDocument) (refused, err error) {
 	if err != nil {
 		return err, nil
 	}
-	d.Mirrors = append(d.Mirrors, m.passOn(name))
+	d.Mirrors = append(d.Mirrors, m.passOn(name, r.secrets))
 	return nil, nil
 }
 
@@ -199,7 +201,7 @@ func (r *statusReader) upstream(depth int) (*upstreamStatus, error) {
 }
 
 // passOn makes what another server tells of a mirror fit to be shown as one's own.
-func (m mirrorStatus) passOn(name Name) mirrorStatus {
+func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
 	m.Name = name.String()
 	switch m.State {
 	case stateProcessing, stateSuccess, stateFailed:
@@ -207,7 +209,7 @@ func (m mirrorStatus) passOn(name Name) mirrorStatus {
 		m.State = stateUnknown
 	}
 	for _, field := range []*string{&m.Origin, &m.Branch, &m.From, &m.Error} {
-		*field = foreignLine(*field)
+		*field = foreignLine(*field, secrets)
 	}
 	if !git.IsID(m.Revision) {
 		m.Revision = ""
@@ -224,10 +226,10 @@ func isFingerprint(s string) bool { return len(s) == 64 && git.IsID(s) }
 
 // foreignLine makes another server's words fit for a field that is one line. Most are:
 // among ten thousand mirrors that is worth a look.
-func foreignLine(text string) string {
-	plain := len(text) <= 256 && !strings.ContainsFunc(text, func(c rune) bool { return c < '!' || c > '~' || c == '@' })
+func foreignLine(text string, secrets []string) string {
+	plain := !slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(text, s) }) && len(text) <= 256 && !strings.ContainsFunc(text, func(c rune) bool { return c < '!' || c > '~' || c == '@' })
 	if plain {
 		return text
 	}
-	return strings.Join(strings.Fields(passOn(text, nil)), " ")
+	return strings.Join(strings.Fields(passOn(text, secrets)), " ")
 }

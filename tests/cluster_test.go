@@ -46,9 +46,11 @@ func newOldSould(t *testing.T, answer http.HandlerFunc) *oldSould {
 		if err != nil {
 			t.Error(err)
 		}
-		o.mu.Lock()
-		o.forms = append(o.forms, form)
-		o.mu.Unlock()
+		if r.Method == http.MethodPost && r.Header.Get("Sould-Peer") == "" {
+			o.mu.Lock()
+			o.forms = append(o.forms, form)
+			o.mu.Unlock()
+		}
 		answer(w, r)
 	}))
 	t.Cleanup(o.Close)

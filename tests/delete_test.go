@@ -168,7 +168,7 @@ func TestDeleteUnderAReader(t *testing.T) {
 	r.Commit("main", files)
 	d := start(t)
 	d.pulled("m", r.Dir)
-	d.reload(token)
+	d.reload(tokenLine)
 	response, err := client.Get(d.url + "/m")
 	if err != nil {
 		t.Fatal(err)

@@ -125,6 +125,9 @@ func (d *daemon) configure(lines ...string) {
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "listen") }) {
 		text += "listen = \"127.0.0.1:0\"\n"
 	}
+	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "repair") }) {
+		text += "repair = 0\n" // what is not asked for here must not happen by itself
+	}
 	// In one step: the daemon may just be reading it.
 	if err := os.WriteFile(d.conf+".new", []byte(text+strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
 		d.t.Fatal(err)

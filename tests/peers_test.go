@@ -40,8 +40,8 @@ func cutOff(t *testing.T, lines ...string) *daemon {
 func TestPullThroughAPeer(t *testing.T) {
 	t.Parallel()
 	r, server, url := served(t)
-	a := start(t, `repair = 0`)
-	b := cutOff(t, `repair = 0`, peers(a.url))
+	a := start(t)
+	b := cutOff(t, peers(a.url))
 	address := strings.TrimPrefix(a.url, "http://")
 
 	b.pulled("m", url).contains(t, "from "+address)
@@ -76,9 +76,9 @@ func TestCredentialsOfAPeer(t *testing.T) {
 	t.Parallel()
 	r, server, url := served(t)
 	server.Require("jack", "correct horse")
-	a := start(t, `repair = 0`)
+	a := start(t)
 	a.pulled("m", strings.Replace(url, "://", "://jack:correct%20horse@", 1))
-	b := start(t, `repair = 0`, peers(a.url))
+	b := start(t, peers(a.url))
 	b.pulled("m", url).contains(t, "from ")
 	b.get("/m").expect(t, 200, "X-Revision", r.Git("rev-parse", "main"))
 	if said := b.log.String() + b.get("/x/status").text(); strings.Contains(said, "horse") {
@@ -91,7 +91,7 @@ func TestCredentialsOfAPeer(t *testing.T) {
 func TestRingWithoutAnOrigin(t *testing.T) {
 	t.Parallel()
 	_, server, url := served(t)
-	limits := []string{`repair = 0`, `list_timeout = "2s"`, `retry = 0`}
+	limits := []string{`list_timeout = "2s"`, `retry = 0`}
 	var ring [3]*daemon
 	for i := range ring {
 		ring[i] = start(t, limits...)
@@ -123,7 +123,7 @@ func TestRingWithoutAnOrigin(t *testing.T) {
 func TestPeersThatAreNone(t *testing.T) {
 	t.Parallel()
 	r, server, url := served(t)
-	d := start(t, `repair = 0`, `timeout = "1s"`)
+	d := start(t, `timeout = "1s"`)
 	d.pulled("m", url)
 	server.Close()
 	commit := d.get("/m").Header.Get("X-Revision")
@@ -162,7 +162,7 @@ func TestPeersThatAreNone(t *testing.T) {
 			peer := httptest.NewServer(answer)
 			defer peer.Close()
 			defer peer.CloseClientConnections()
-			d.reload(`repair = 0`, `timeout = "1s"`, peers(peer.URL))
+			d.reload(`timeout = "1s"`, peers(peer.URL))
 			d.post("m", url).expect(t, 500).contains(t, "peer "+strings.TrimPrefix(peer.URL, "http://"))
 			d.get("/m").expect(t, 200, "X-State", "failed", "X-Revision", commit)
 		})

@@ -176,9 +176,9 @@ func TestHealing(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, origin=%v", what, alone), func(t *testing.T) {
 				t.Parallel()
 				r, server, url := served(t)
-				peer := start(t, `repair = 0`)
+				peer := start(t)
 				peer.pulled("m", url)
-				d := start(t, `repair = 0`, `retry = 0`, peers(peer.url))
+				d := start(t, `retry = 0`, peers(peer.url))
 				d.pulled("m", url)
 				want := peer.get("/m").expect(t, 200)
 				if !alone {
@@ -206,7 +206,7 @@ func TestHealing(t *testing.T) {
 func TestHealingKeepsWhatIsNotTheOrigins(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
-	d := start(t, `repair = 0`)
+	d := start(t)
 	d.pulled("m", r.Dir)
 	git := func(args ...string) string {
 		out, err := origin.Command(append([]string{"--git-dir=" + d.mirror("m")}, args...)...).CombinedOutput()
