@@ -118,6 +118,7 @@ func sorted(names []string) string {
 // TestResumeFromAnotherServer fetches half an archive from one server and the rest
 // from another, as curl -C - does when the first has gone.
 func TestResumeFromAnotherServer(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("no curl on this machine")
 	}
@@ -391,6 +392,7 @@ func TestTreesThatBreakGit(t *testing.T) {
 
 // TestStalledReaders has readers that take in nothing, while others read.
 func TestStalledReaders(t *testing.T) {
+	t.Parallel()
 	r := bigOrigin(t, 8)
 	d := start(t)
 	d.pulled("m", r.Dir)
@@ -410,6 +412,7 @@ func TestStalledReaders(t *testing.T) {
 
 // TestAClientThatLeavesStopsItsArchive: nobody else wants it.
 func TestAClientThatLeavesStopsItsArchive(t *testing.T) {
+	t.Parallel()
 	r := bigOrigin(t, 64)
 	d := start(t)
 	d.pulled("m", r.Dir)

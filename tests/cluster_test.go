@@ -103,6 +103,7 @@ func TestAnswersOfAServerWithoutSlaves(t *testing.T) {
 
 // TestAnswersOfAMaster is the right column of the contract's table.
 func TestAnswersOfAMaster(t *testing.T) {
+	t.Parallel()
 	r, other := newOrigin(t), newOrigin(t)
 	fine, alsoFine := start(t), start(t)
 	secure := prepare(t)

@@ -30,6 +30,7 @@ func crashes(t *testing.T) int {
 // processes, while mirrors are created, updated and read. After each restart all
 // that was acknowledged is there, and nothing is half made.
 func TestCrashes(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	const mirrors = 4
 	var repos []*origin.Repo

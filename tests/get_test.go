@@ -113,6 +113,7 @@ func TestStateDateAndRevision(t *testing.T) {
 // TestPatience takes the origin away in every way in which one can go, and asks
 // for the mirror as hundreds of hosts do.
 func TestPatience(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	r := origin.New(t, filepath.Join(root, "r.git"))
 	r.Commit("main", map[string]string{"file": "1"})
@@ -218,6 +219,7 @@ func TestRetryLeavesAFailedOriginAlone(t *testing.T) {
 }
 
 func TestContains(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	r := origin.New(t, filepath.Join(root, "r.git"))
 	first := r.Commit("main", map[string]string{"file": "1"})

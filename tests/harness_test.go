@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +53,10 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	flag.Parse()
+	if cpus := strconv.Itoa(runtime.GOMAXPROCS(0)); flag.Lookup("test.parallel").Value.String() == cpus {
+		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))) // they mostly wait
+	}
 	return m.Run()
 }
 
@@ -125,11 +131,12 @@ func (d *daemon) configure(lines ...string) {
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "listen") }) {
 		text += "listen = \"127.0.0.1:0\"\n"
 	}
+	text += strings.Join(lines, "\n") + "\n"
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "repair") }) {
-		text += "repair = 0\n" // what is not asked for here must not happen by itself
+		text += "repair = 0\n" // what is not asked for must not happen by itself
 	}
 	// In one step: the daemon may just be reading it.
-	if err := os.WriteFile(d.conf+".new", []byte(text+strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(d.conf+".new", []byte(text), 0o644); err != nil {
 		d.t.Fatal(err)
 	}
 	if err := os.Rename(d.conf+".new", d.conf); err != nil {

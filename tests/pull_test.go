@@ -13,6 +13,7 @@ import (
 )
 
 func TestPostCreatesAndUpdatesOverEveryTransport(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	https, ca := origin.ServeHTTPS(t, root)
 	urls := map[string]string{
