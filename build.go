@@ -17,6 +17,9 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 	if err != nil {
 		return Pulled{}, err
 	}
+	if err := j.ms.stillWanted(j.req); err != nil {
+		return Pulled{}, err
+	}
 	listing, err := j.list(ctx, src, origin)
 	if err != nil {
 		return Pulled{}, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 )
 
 // holding is what a server has of a mirror, as far as comparing needs it.
@@ -22,6 +23,7 @@ type difference struct {
 	origin       Origin
 	ours, theirs Fingerprint
 	deletions    bool  // the origin's deletions were accepted here
+	removed      bool  // the mirror was removed here on purpose
 	refused      error // why nothing can be done about it
 }
 
@@ -58,6 +60,21 @@ func holdingsOf(doc *statusDocument) map[Name]holding {
 	return all
 }
 
+// outlived finds the mirrors that a slave still has and that were removed here since the
+// slave has last pulled them.
+func outlived(slave map[Name]holding, removed func(Name) (time.Time, bool), master map[Name]holding) (all []difference) {
+	for name, theirs := range slave {
+		if _, here := master[name]; here || theirs.busy {
+			continue
+		}
+		if at, ok := removed(name); ok && theirs.pulled <= at.Unix() {
+			all = append(all, difference{name: name, theirs: theirs.fingerprint, removed: true})
+		}
+	}
+	sortDifferences(all)
+	return all
+}
+
 // compare finds what a slave has missed, and what it has pulled later than its master
 // and has other refs of. What is being pulled at the moment is left alone.
 func compare(master, slave map[Name]holding) (behind, ahead []difference) {
@@ -80,12 +97,17 @@ func compare(master, slave map[Name]holding) (behind, ahead []difference) {
 	return behind, ahead
 }
 
-// lacking finds the mirrors that a peer has and this server has not. Their origins are
-// checked as those of a POST would be.
-func lacking(ours map[Name]holding, theirs []mirrorStatus, unsecure bool) (missing []difference) {
+// lacking finds the mirrors that a peer has and this server has not, and did not remove.
+// Their origins are checked as those of a POST would be.
+func lacking(
+	ours map[Name]holding, theirs []mirrorStatus, removed func(Name) (time.Time, bool), unsecure bool,
+) (missing []difference) {
 	for _, m := range theirs {
 		name, err := ParseName(m.Name)
 		if _, here := ours[name]; err != nil || here || m.Fingerprint == "" {
+			continue
+		}
+		if _, gone := removed(name); gone {
 			continue
 		}
 		d := difference{name: name, theirs: Fingerprint(m.Fingerprint)}

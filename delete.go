@@ -30,6 +30,14 @@ func (ms *Mirrors) deletedAt(name Name) (time.Time, bool) {
 	return t.At, err == nil && !mirror
 }
 
+// stillWanted checks that a mirror is not brought back that was removed on purpose.
+func (ms *Mirrors) stillWanted(req pullRequest) error {
+	if at, removed := ms.deletedAt(req.Name); removed && !req.Revives {
+		return &conflict{fmt.Sprintf("the mirror was removed here on %s; a POST creates it anew", httpDate(at))}
+	}
+	return nil
+}
+
 // Delete removes a mirror when nobody writes to it any more. That there is none is no
 // error: it is as if it had been. Who reads it still reads on.
 func (ms *Mirrors) Delete(ctx context.Context, set *settings, name Name) error {

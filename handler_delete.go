@@ -62,6 +62,9 @@ func (s *Server) startDeletion(set *settings, name Name, via []string) *posting 
 				}
 				o.Address = slave.String()
 				p.note(func(all *outcome) { all.Slaves[i] = o })
+				if o.State == stateFailed {
+					s.repairs.Missed(slave)
+				}
 			})
 		}
 	}

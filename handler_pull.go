@@ -45,16 +45,17 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	release, err := s.mirrors.Admit(set, req)
-	if err != nil {
-		return err
-	}
 	switch asking := r.Header.Get(peerHeader); asking {
 	case "":
+		req.Revives = true
 	case s.id:
 		return &fault{kindLoop, errItself}
 	default:
 		req.OriginOnly = true
+	}
+	release, err := s.mirrors.Admit(set, req)
+	if err != nil {
+		return err
 	}
 	work := s.startPosting(set, req, via, release)
 	var over <-chan time.Time

@@ -204,7 +204,9 @@ func (s *Server) ownStatus(set *settings, name Name) (*statusDocument, error) {
 	case err != nil:
 		d.Mirrors = []mirrorStatus{statusOf(name, nil, processing, err.Error())}
 	default:
-		d.Mirrors = []mirrorStatus{m.status(processing)}
+		one := m.status(processing)
+		one.Kept = keptOf(m.Snapshot())
+		d.Mirrors = []mirrorStatus{one}
 	}
 	return d, nil
 }

@@ -21,9 +21,9 @@ const keptPrefix = keptRefs + "kept/"
 
 // keptRef is a ref that the origin has replaced or deleted.
 type keptRef struct {
-	Ref string    `json:"ref"`    // its full name
-	ID  string    `json:"commit"` // what it led to
-	At  time.Time `json:"date"`   // when that was noticed
+	Ref string    // its full name
+	ID  string    // what it led to
+	At  time.Time // when that was noticed
 }
 
 // keptAmong are the refs that are kept among a mirror's own, the oldest first.

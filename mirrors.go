@@ -151,6 +151,9 @@ func (ms *Mirrors) Admit(set *settings, req pullRequest) (release func(), err er
 		if err = claimErr; err == nil {
 			err = ms.vacant(req.Name)
 		}
+		if err == nil {
+			err = ms.stillWanted(req)
+		}
 	case err == nil:
 		err = cmp.Or(sameOrigin(m.Snapshot().Origin, req), claimErr)
 	default:

@@ -17,6 +17,7 @@ type pullRequest struct {
 	Move            Origin // the origin that the mirror may have instead; not Known for none
 	AcceptDeletions bool   // also if the origin has lost most of its refs
 	OriginOnly      bool   // another server asks: peers are not asked in turn
+	Revives         bool   // somebody wants the mirror, also if it was removed
 	Stale           bool   // the origin is known to be down: what peers have will do
 	Check           bool   // the mirror may be damaged: look first, and build it anew if it is
 }
@@ -26,10 +27,11 @@ type pullVariant struct {
 	set                  *settings // a reload changes what a pull does
 	origin, move         Origin
 	accept, stale, check bool
+	revives              bool
 }
 
 func (r pullRequest) variant(set *settings) pullVariant {
-	return pullVariant{set, r.Origin, r.Move, r.AcceptDeletions, r.Stale, r.Check}
+	return pullVariant{set, r.Origin, r.Move, r.AcceptDeletions, r.Stale, r.Check, r.Revives}
 }
 
 // Pulled is what a successful pull did.

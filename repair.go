@@ -178,11 +178,12 @@ func (w *watch) round(ctx context.Context, set *settings) error {
 	ours, theirs := w.mirrors.holdings(), holdingsOf(doc)
 	var errs []error
 	if w.peer {
-		errs = append(errs, w.build(ctx, set, lacking(ours, doc.Mirrors, set.unsecure)))
+		errs = append(errs, w.build(ctx, set, lacking(ours, doc.Mirrors, w.mirrors.deletedAt, set.unsecure)))
 	}
 	if w.slave {
 		behind, ahead := compare(ours, theirs)
-		errs = append(errs, w.push(ctx, set, behind), w.catchUp(ctx, set, ahead))
+		gone := outlived(theirs, w.mirrors.deletedAt, ours)
+		errs = append(errs, w.push(ctx, set, append(behind, gone...)), w.catchUp(ctx, set, ahead))
 	}
 	return errors.Join(errs...)
 }
@@ -244,17 +245,34 @@ func each(ctx context.Context, all []difference, do func(difference) error) erro
 // maxTold is how many mirrors are named that could not be mended.
 const maxTold = 5
 
-// push has the slave pull what it has missed.
+// push has the slave pull what it has missed, and remove what was removed here.
 func (w *watch) push(ctx context.Context, set *settings, behind []difference) error {
+	via := []string{w.mirrors.storage.ID}
 	return each(ctx, w.due(set, behind), func(d difference) error {
+		if d.removed {
+			return w.remove(ctx, set, d.name, via)
+		}
 		req := w.mirrors.withCredentials(set, pullRequest{Name: d.name, Origin: d.origin, AcceptDeletions: d.deletions})
-		o := propagate(ctx, set, w.address, req, []string{w.mirrors.storage.ID}, set.Timeout)
+		o := propagate(ctx, set, w.address, req, via, set.Timeout)
 		if o.State != stateSuccess {
 			return errors.New(o.Error)
 		}
 		w.log.Info("brought a slave up to date", "mirror", d.name, "slave", w.address)
 		return nil
 	})
+}
+
+// remove has the slave remove a mirror.
+func (w *watch) remove(ctx context.Context, set *settings, name Name, via []string) error {
+	o, err := askDelete(ctx, set, w.address, name, via)
+	switch {
+	case err != nil:
+		return hidden(err, set.secrets())
+	case o.State != stateSuccess:
+		return errors.New(o.Error)
+	}
+	w.log.Info("removed on a slave", "mirror", name, "slave", w.address)
+	return nil
 }
 
 // catchUp pulls here what the slave has pulled later and has other refs of.

@@ -31,7 +31,7 @@ type statusDocument struct {
 type mirrorStatus struct {
 	Name        string    `json:"name" toml:"name"`
 	State       pullState `json:"state" toml:"state"`
-	ModifyDate  int64     `json:"modify_date,omitempty" toml:"modify_date,omitempty"` // of the latest successful pull, in Unix seconds
+	ModifyDate  int64     `json:"modify_date,omitempty" toml:"modify_date,omitzero"` // of the latest successful pull, in Unix seconds
 	Origin      string    `json:"origin,omitempty" toml:"origin,omitempty"`           // without credentials
 	Branch      string    `json:"branch,omitempty" toml:"branch,omitempty"`           // the default one, as a full ref name
 	Revision    string    `json:"revision,omitempty" toml:"revision,omitempty"`       // its commit
@@ -39,6 +39,17 @@ type mirrorStatus struct {
 	Refs        int       `json:"refs" toml:"refs"`                       // how many
 	From        string    `json:"from,omitempty" toml:"from,omitempty"`   // what it was pulled from: "origin" or a peer's address
 	Error       string    `json:"error,omitempty" toml:"error,omitempty"` // of the latest pull, in a line
+
+	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`         // when all its objects were last read, in Unix seconds
+	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, in a line
+	Kept       []keptStatus `json:"kept,omitempty" toml:"kept,omitempty"`               // only if one mirror was asked for
+}
+
+// keptStatus is a ref that the origin has replaced or deleted, and what it led to.
+type keptStatus struct {
+	Ref    string `json:"ref" toml:"ref"`
+	Commit string `json:"commit" toml:"commit"`
+	Date   int64  `json:"date" toml:"date"` // when that was noticed, in Unix seconds
 }
 
 // upstreamStatus is what a master tells of its slaves.
@@ -75,6 +86,9 @@ func statusOf(name Name, s *Snapshot, processing bool, unreadable string) mirror
 		if s.Outcome == OutcomeFailed {
 			m.Error = oneLine(s.LastError)
 		}
+		if !s.Checked.IsZero() {
+			m.Checked, m.CheckError = s.Checked.Unix(), oneLine(s.CheckError)
+		}
 	case unreadable != "":
 		m.State, m.Error = stateFailed, oneLine(unreadable)
 	}
@@ -82,6 +96,14 @@ func statusOf(name Name, s *Snapshot, processing bool, unreadable string) mirror
 		m.State = stateProcessing
 	}
 	return m
+}
+
+// keptOf lists what is kept of a mirror's lost refs.
+func keptOf(s *Snapshot) (all []keptStatus) {
+	for _, k := range s.Kept {
+		all = append(all, keptStatus{k.Ref, k.ID, k.At.Unix()})
+	}
+	return all
 }
 
 // oneLine makes a text fit for a field that is one line.
@@ -177,9 +199,12 @@ func (m *mirrorStatus) branches() []branch {
 		}
 	}
 	add("state", string(m.State))
-	if m.ModifyDate != 0 {
-		add("modify_date", time.Unix(m.ModifyDate, 0).UTC().Format("2006-01-02 15:04:05 MST"))
+	addDate := func(key string, seconds int64) {
+		if seconds != 0 {
+			add(key, statusDate(seconds))
+		}
 	}
+	addDate("modify_date", m.ModifyDate)
 	add("origin", m.Origin)
 	add("branch", m.Branch)
 	add("revision", m.Revision)
@@ -187,7 +212,21 @@ func (m *mirrorStatus) branches() []branch {
 	add("refs", strconv.Itoa(m.Refs))
 	add("from", m.From)
 	add("error", m.Error)
+	addDate("checked", m.Checked)
+	add("check_error", m.CheckError)
+	if len(m.Kept) > 0 {
+		kept := branch{text: "kept"}
+		for _, k := range m.Kept {
+			kept.below = append(kept.below, leaf(k.Ref, k.Commit+", lost "+statusDate(k.Date)))
+		}
+		all = append(all, kept)
+	}
 	return all
+}
+
+// statusDate is a time for people.
+func statusDate(seconds int64) string {
+	return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05 MST")
 }
 
 // branch is a line, or several, of a tree, and what stands below it. Trees of errors are

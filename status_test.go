@@ -47,7 +47,7 @@ func TestStatusOf(t *testing.T) {
 	} {
 		want := known
 		c.want(&want)
-		if got := statusOf(name, c.s, c.processing, c.unreadable); got != want {
+		if got := statusOf(name, c.s, c.processing, c.unreadable); !reflect.DeepEqual(got, want) {
 			t.Errorf("got\n%+v\nwant\n%+v", got, want)
 		}
 	}

@@ -208,7 +208,7 @@ func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
 	default:
 		m.State = stateUnknown
 	}
-	for _, field := range []*string{&m.Origin, &m.Branch, &m.From, &m.Error} {
+	for _, field := range []*string{&m.Origin, &m.Branch, &m.From, &m.Error, &m.CheckError} {
 		*field = foreignLine(*field, secrets)
 	}
 	if !git.IsID(m.Revision) {
@@ -217,7 +217,13 @@ func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
 	if !isFingerprint(m.Fingerprint) {
 		m.Fingerprint = ""
 	}
-	m.ModifyDate, m.Refs = max(m.ModifyDate, 0), max(m.Refs, 0)
+	m.ModifyDate, m.Checked, m.Refs = max(m.ModifyDate, 0), max(m.Checked, 0), max(m.Refs, 0)
+	for i, k := range m.Kept {
+		if !git.IsID(k.Commit) {
+			k.Commit = ""
+		}
+		m.Kept[i] = keptStatus{foreignLine(k.Ref, secrets), k.Commit, max(k.Date, 0)}
+	}
 	return m
 }
 

@@ -184,3 +184,35 @@ func TestDeleteUnderAReader(t *testing.T) {
 	}
 	d.get("/m").expect(t, 404)
 }
+
+// TestRemovedMirrorsStayRemoved: a slave that was down is told when it is back, and
+// nobody brings the mirror back who still has it.
+func TestRemovedMirrorsStayRemoved(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	port := fmt.Sprintf(`listen = "127.0.0.1:%s"`, freePort(t))
+	slave := start(t, port, tokenLine)
+	peer := start(t, tokenLine)
+	fast := `repair = "300ms"`
+	d := start(t, "master = true", slaves(slave.url), peers(peer.url), tokenLine, fast)
+	for _, name := range []string{"m", "stays"} {
+		d.postWithToken(name, r.Dir).expect(t, 200)
+		peer.postWithToken(name, r.Dir).expect(t, 200)
+	}
+	slave.stop()
+	d.remove("m").expect(t, 502)
+	slave.run()
+	d.wait("INFO removed on a slave mirror=m")
+	slave.get("/m").expect(t, 404)
+	if err := os.RemoveAll(d.mirror("stays")); err != nil { // which nobody asked for
+		t.Fatal(err)
+	}
+	d.reload("master = true", slaves(slave.url), peers(peer.url), tokenLine, fast)
+	eventually(t, "the other one is back", func() bool { return d.get("/stays").StatusCode == 200 })
+	d.get("/m").expect(t, 404)
+	asked := d.do("POST", "/", form("m", r.Dir), "Content-Type", formType,
+		"Authorization", "Bearer the-token-of-the-cluster", "Sould-Peer", "another")
+	asked.expect(t, 409).contains(t, "was removed here on")
+	d.postWithToken("m", r.Dir).expect(t, 200)
+	d.get("/m").expect(t, 200)
+}

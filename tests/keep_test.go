@@ -81,6 +81,13 @@ func TestAcceptedDeletionsAreKept(t *testing.T) {
 		t.Errorf("a refused pull has kept\n%s", got)
 	}
 	d.pulled("m", r.Dir, "accept", "deletions")
+	if told := d.status("&name=m").Mirrors[0].Kept; len(told) != 1 || told[0].Ref != "refs/heads/main" || told[0].Commit != main || told[0].Date == 0 {
+		t.Errorf("the status tells of %+v", told)
+	}
+	d.get("/x/status?name=m").contains(t, "kept", "refs/heads/main: "+main+", lost ")
+	if told := d.status("").Mirrors[0].Kept; told != nil {
+		t.Errorf("the status of all tells of %+v", told)
+	}
 	if got := d.kept("m"); got != "heads/main "+main+"\n" {
 		t.Errorf("kept are\n%s", got)
 	}

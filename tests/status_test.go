@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -31,6 +32,14 @@ type mirrorStatus struct {
 	Name, State, Origin, Branch, Revision, Fingerprint, From, Error string
 	ModifyDate                                                      int64 `json:"modify_date"`
 	Refs                                                            int
+	Checked                                                         int64
+	CheckError                                                      string `json:"check_error"`
+	Kept                                                            []kept
+}
+
+type kept struct {
+	Ref, Commit string
+	Date        int64
 }
 
 type upstream struct {
@@ -79,7 +88,7 @@ func TestStatusOfASlave(t *testing.T) {
 		Name: "pool/x", State: "success", Origin: server.URL + "/r.git", Branch: "refs/heads/main", Revision: tip,
 		Fingerprint: s.Mirrors[0].Fingerprint, From: "origin", ModifyDate: date.Unix(), Refs: 2,
 	}
-	if s.Mirrors[0] != want || len(want.Fingerprint) != 64 {
+	if !reflect.DeepEqual(s.Mirrors[0], want) || len(want.Fingerprint) != 64 {
 		t.Errorf("got\n%+v\nwant\n%+v", s.Mirrors[0], want)
 	}
 	d.get("/x/status?format=toml").expect(t, 200, "Content-Type", "application/toml").
@@ -162,7 +171,7 @@ func TestStatusAfterAStart(t *testing.T) {
 	if n := calls() - atStart; n != 0 {
 		t.Errorf("%d processes were started", n)
 	}
-	if len(s.Mirrors) != 3 || s.Mirrors[0] != before[0] || s.Mirrors[2] != before[2] {
+	if len(s.Mirrors) != 3 || !reflect.DeepEqual(s.Mirrors[0], before[0]) || !reflect.DeepEqual(s.Mirrors[2], before[2]) {
 		t.Errorf("got\n%+v\nwas\n%+v", s.Mirrors, before)
 	} else if m := s.Mirrors[1]; m.Name != "broken" || m.State != "failed" || !strings.Contains(m.Error, "reftable") {
 		t.Errorf("%+v", m)
