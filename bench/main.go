@@ -11,7 +11,6 @@ package main
 import (
 	"flag"
 	"fmt"
-
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,6 +64,8 @@ var measurements = []measurement{
 	{"readers", readers},
 	{"memory", memory},
 	{"status", statusOfMany},
+	{"repair", repairRound},
+	{"slaves in great number", fanOutToMany},
 }
 
 func main() {
@@ -192,9 +193,6 @@ func (b *bench) pairs(prepare func(), a, other func()) (ratio float64, ours, the
 		}
 		ratios = append(ratios, float64(ta)/float64(to))
 		as, others = append(as, ta), append(others, to)
-	}
-	if os.Getenv("SOULD_BENCH_DEBUG") != "" {
-		fmt.Fprintf(os.Stderr, "%.2f\n%v\n%v\n", ratios, as, others)
 	}
 	return median(ratios), median(as), median(others)
 }

@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -80,13 +78,7 @@ func (b *bench) fakes(n int, takes time.Duration, took func(time.Duration)) stri
 		_, _ = w.Write([]byte("ok\n"))
 		took(time.Since(began))
 	})
-	var addresses []string
-	for range n {
-		server := httptest.NewServer(handler)
-		b.Cleanup(server.Close)
-		addresses = append(addresses, fmt.Sprintf("%q", strings.TrimPrefix(server.URL, "http://")))
-	}
-	return "slaves = [" + strings.Join(addresses, ", ") + "]"
+	return b.serve(n, handler)
 }
 
 func fanOut(b *bench) []row {
