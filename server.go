@@ -283,8 +283,8 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	}
 	s.end(errClosing)
 
-	hangup, stop := context.WithTimeout(context.Background(), hangupTime)
-	defer stop()
+	hangup, cancel := context.WithTimeout(context.Background(), hangupTime)
+	defer cancel()
 	_ = s.http.Shutdown(hangup) // what was cut short says so
 	err := s.http.Close()
 	s.handling.Lock() // until every handler has returned; new ones find it closed
