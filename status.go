@@ -32,15 +32,15 @@ type mirrorStatus struct {
 	Name        string    `json:"name" toml:"name"`
 	State       pullState `json:"state" toml:"state"`
 	ModifyDate  int64     `json:"modify_date,omitempty" toml:"modify_date,omitzero"` // of the latest successful pull, in Unix seconds
-	Origin      string    `json:"origin,omitempty" toml:"origin,omitempty"`           // without credentials
-	Branch      string    `json:"branch,omitempty" toml:"branch,omitempty"`           // the default one, as a full ref name
-	Revision    string    `json:"revision,omitempty" toml:"revision,omitempty"`       // its commit
+	Origin      string    `json:"origin,omitempty" toml:"origin,omitempty"`          // without credentials
+	Branch      string    `json:"branch,omitempty" toml:"branch,omitempty"`          // the default one, as a full ref name
+	Revision    string    `json:"revision,omitempty" toml:"revision,omitempty"`      // its commit
 	Fingerprint string    `json:"fingerprint,omitempty" toml:"fingerprint,omitempty"`
 	Refs        int       `json:"refs" toml:"refs"`                       // how many
 	From        string    `json:"from,omitempty" toml:"from,omitempty"`   // what it was pulled from: "origin" or a peer's address
 	Error       string    `json:"error,omitempty" toml:"error,omitempty"` // of the latest pull, in a line
 
-	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`         // when all its objects were last read, in Unix seconds
+	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
 	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, in a line
 	Kept       []keptStatus `json:"kept,omitempty" toml:"kept,omitempty"`               // only if one mirror was asked for
 }
