@@ -136,26 +136,43 @@ func newer(offers []offer, now *Snapshot, damaged bool) []offer {
 
 // offers asks all peers at once what they have of the mirror, and puts first who was the
 // last to pull it. Those that have another mirror under this name, or do not answer, are
-// left out; the errors say so.
+// left out; the errors say so. When one has answered, the others have a moment left: who
+// is late then comes last, since it may be able to pull all the same.
 func (j *pullJob) offers(ctx context.Context, peers []Address, origin Origin) (offers []offer, failed []error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, j.set.Timeout, fmt.Errorf("no answer within %s", j.set.Timeout))
 	defer cancel()
+	ctx, hurry := context.WithCancelCause(ctx)
+	defer hurry(nil)
 	all, errs := make([]offer, len(peers)), make([]error, len(peers))
 	var asked sync.WaitGroup
+	var first sync.Once
 	for i, address := range peers {
-		asked.Go(func() { all[i], errs[i] = j.offer(ctx, address, origin) })
+		asked.Go(func() {
+			if all[i], errs[i] = j.offer(ctx, address, origin); errs[i] == nil {
+				first.Do(func() {
+					timer := time.AfterFunc(headStart, func() { hurry(errLate) })
+					context.AfterFunc(ctx, func() { timer.Stop() })
+				})
+			}
+		})
 	}
 	asked.Wait()
 	for i, err := range errs {
-		if err != nil {
-			failed = append(failed, j.blame(peers[i], err)...)
-		} else {
+		switch {
+		case err == nil:
 			offers = append(offers, all[i])
+		case errors.Is(err, errLate) && !j.req.Stale:
+			offers = append(offers, offer{address: peers[i]})
+		default:
+			failed = append(failed, j.blame(peers[i], err)...)
 		}
 	}
 	slices.SortStableFunc(offers, func(a, b offer) int { return b.pulled.Compare(a.pulled) })
 	return offers, failed
 }
+
+// errLate is why a peer is not waited for.
+var errLate = errors.New("no answer yet, when another peer had answered")
 
 // offer asks one peer what it has of the mirror.
 func (j *pullJob) offer(ctx context.Context, address Address, origin Origin) (offer, error) {
@@ -175,12 +192,16 @@ func (j *pullJob) offer(ctx context.Context, address Address, origin Origin) (of
 		return o, nil
 	}
 	theirs := doc.Mirrors[i]
-	if its, err := ParseOrigin(theirs.Origin, true); err == nil && !its.Same(origin) {
+	its, err := ParseOrigin(theirs.Origin, true)
+	if err != nil {
+		return o, nil // nobody knows what its mirror is of; it may be able to get ours
+	}
+	if !its.Same(origin) && !its.Same(j.req.Move) {
 		return o, fmt.Errorf("its mirror has the origin %s", its)
 	}
-	o.has = theirs.Fingerprint != ""
-	if theirs.ModifyDate > 0 {
-		o.pulled = time.Unix(theirs.ModifyDate, 0)
+	o.has = theirs.Fingerprint != "" && its.Same(origin)
+	if theirs.ModifyDate > 0 { // a clock that is fast must not make it the latest for long
+		o.pulled = time.Unix(min(theirs.ModifyDate, time.Now().Unix()), 0)
 	}
 	o.revision, o.fingerprint = theirs.Revision, Fingerprint(theirs.Fingerprint)
 	return o, nil
@@ -234,8 +255,10 @@ func (j *pullJob) firstFresh(ctx context.Context, offers []offer, origin Origin)
 func (j *pullJob) askToPull(ctx context.Context, o *offer, origin Origin) error {
 	req := pullRequest{Name: j.req.Name, Origin: origin, Move: j.req.Move, AcceptDeletions: j.req.AcceptDeletions}
 	for {
+		began := time.Now()
 		answer, err := askSlave(ctx, j.set, o.address, req, header{peerHeader, j.ms.storage.ID}, j.set.Timeout)
-		if errors.Is(err, errStillAtWork) && ctx.Err() == nil {
+		waited := time.Since(began) >= j.set.Timeout/2 // as it was asked to: else this would be a storm
+		if errors.Is(err, errStillAtWork) && waited && ctx.Err() == nil {
 			continue
 		}
 		if err != nil {

@@ -120,7 +120,9 @@ func (j *pullJob) note(ctx context.Context, err error) error {
 	if err != nil {
 		err = errors.Join(err, m.fail(err))
 	}
-	m.ended(ctx, j.set, err, j.req.Origin.Known())
+	if err == nil || !j.req.OriginOnly { // else two servers could keep each other from leaving it alone
+		m.ended(ctx, j.set, err, j.req.Origin.Known())
+	}
 	return err
 }
 
