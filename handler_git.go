@@ -158,6 +158,10 @@ func (s *Server) servePack(w *steadyWriter, r *http.Request, set *settings, m *M
 	pack := &packWriter{steadyWriter: w}
 	err = set.git.Repo(m.Dir).UploadPack(ctx, version, body.Reader(), pack)
 	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)
+	if id := git.Unknown(err); id != "" && m.Snapshot().names(id) { // it was shown to the client
+		log.Error("can't make a pack", errTree(err))
+		s.mirrors.Suspect(set, m, fmt.Errorf("%w: %w", git.ErrDamaged, err))
+	}
 	switch {
 	case err == nil, pack.refusal && git.IsRequestError(err):
 		return nil

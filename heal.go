@@ -16,7 +16,7 @@ const recheck = 10 * time.Minute
 // Suspect has a mirror checked, and built anew if it is damaged, when damage would
 // explain an error. Nobody waits for it.
 func (ms *Mirrors) Suspect(set *settings, m *Mirror, err error) {
-	if !m.suspicious(err, time.Now()) {
+	if now := time.Now(); !m.suspicious(err, now) || !m.tryToMend(now, set.Retry) {
 		return
 	}
 	req := pullRequest{Name: m.Name, Check: true}
@@ -37,6 +37,19 @@ func (m *Mirror) suspicious(err error, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.damage != nil || git.Suspicious(err) && now.Sub(m.whole) >= recheck
+}
+
+// tryToMend reports whether it is time to have the mirror checked or built anew because of
+// what readers have met with, and notes that it is done. Where nothing comes of it, as
+// when no source can be reached, it is done less and less often.
+func (m *Mirror) tryToMend(now time.Time, retry time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.mending.ready(now) {
+		return false
+	}
+	m.mending.failed(now, retry)
+	return true
 }
 
 // heal looks whether the mirror is damaged, unless that is known, and builds it anew if

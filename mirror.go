@@ -45,6 +45,7 @@ type Mirror struct {
 	mu      sync.Mutex           // guards all below
 	damage  error                // what a check has found; nil for nothing, or if there was none
 	whole   time.Time            // when a check found nothing
+	mending backoff              // of attempts to mend what readers have met with
 	retry   backoff              // of pulls that a GET starts
 	pulled  bool                 // successfully, since the server started
 	sought  map[string]bool      // commits that the next pull to end may bring

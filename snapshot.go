@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +68,11 @@ func (s *Snapshot) dress() {
 	}
 	s.stateHeader = []string{string(state)}
 	s.dateHeader = []string{s.Date().UTC().Format(http.TimeFormat)}
+}
+
+// names reports whether a ref or HEAD names the object of that id.
+func (s *Snapshot) names(id string) bool {
+	return s.Head.ID == id || slices.ContainsFunc(s.Refs, func(r git.Ref) bool { return r.ID == id || r.Peeled == id })
 }
 
 // Resolve finds what a client calls ref: the default branch if it is empty, else

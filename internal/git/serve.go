@@ -82,6 +82,21 @@ var requestError = regexp.MustCompile(`protocol error|not our ref|unknown capabi
 	`unexpected line|expected (flush|a flush|no other|shallow)|hung up unexpectedly|invalid (shallow|deepen|filter)|` +
 	`Invalid deepen|cannot be used together|filter '[^']*' not supported|git upload-pack: (ambiguous|deepen)`)
 
+var notOurRef = regexp.MustCompile(`not our ref ([0-9a-f]{40,64})`)
+
+// Unknown returns the id of the object that a client asked for and git does not have, or "".
+func Unknown(err error) string {
+	var e *Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	found := notOurRef.FindStringSubmatch(e.Stderr)
+	if found == nil {
+		return ""
+	}
+	return found[1]
+}
+
 // IsRequestError reports whether git refused a client's request, rather than failed to
 // do what it asks for: an object that nobody has can also be one that is damaged, and
 // then git says so before.
