@@ -24,7 +24,7 @@ import (
 )
 
 // hostileSecrets must not appear anywhere.
-var hostileSecrets = []string{"s3cr3t-p4ss", "t0ken-us3r"}
+var hostileSecrets = []string{"s3cr3t-p4ss", "t0ken-us3r", token, readToken, stranger}
 
 // hostile is a daemon in the middle of things that it must not touch.
 type hostile struct {
@@ -33,6 +33,7 @@ type hostile struct {
 	outer string // all that is the test's; the storage is outer/in/storage
 	local string // a good origin, by path
 	refs  string
+	auth  []string // what a good request brings: pairs of header names and values
 }
 
 // hostileCase is one hostile request, or a small group of them.
@@ -48,7 +49,7 @@ type hostileCase struct {
 // the list of processes. At the end of each group no process is left.
 func TestHostile(t *testing.T) {
 	t.Parallel()
-	h := newHostile(t)
+	h := newHostile(t, newOrigin(t), nil)
 	t.Run("requests", func(t *testing.T) { h.run(t, h.requests()) })
 	t.Run("raw", func(t *testing.T) { h.run(t, h.raw()) })
 	t.Run("origins", func(t *testing.T) { h.run(t, h.origins(t)) })
@@ -56,9 +57,10 @@ func TestHostile(t *testing.T) {
 	t.Run("storage", func(t *testing.T) { h.run(t, h.links(t)) })
 }
 
-func newHostile(t *testing.T) *hostile {
-	r := newOrigin(t)
-	h := &hostile{t: t, outer: t.TempDir(), local: r.Dir}
+// newHostile starts it with more lines of configuration, and what a good request brings
+// then.
+func newHostile(t *testing.T, r *origin.Repo, auth []string, lines ...string) *hostile {
+	h := &hostile{t: t, outer: t.TempDir(), local: r.Dir, auth: auth}
 	h.d = prepare(t)
 	h.d.storage = filepath.Join(h.outer, "in", "storage")
 	for _, name := range []string{"canary", "in/canary", "in/storage.git/HEAD", "in/secret/file"} {
@@ -70,11 +72,16 @@ func newHostile(t *testing.T) *hostile {
 			t.Fatal(err)
 		}
 	}
-	h.d.configure(`list_timeout = "2s"`, `fetch_timeout = "1m"`, `patience = "1s"`, `retry = "1h"`, `archive_timeout = "4s"`, `archive_limit = "64MiB"`)
+	h.d.configure(append(lines, `list_timeout = "2s"`, `fetch_timeout = "1m"`, `patience = "1s"`, `retry = "1h"`, `archive_timeout = "4s"`, `archive_limit = "64MiB"`)...)
 	h.d.run()
-	h.d.pulled("good/m", r.Dir)
+	h.pulled("good/m", r)
 	h.refs = refs(t, h.d.mirror("good/m"))
 	return h
+}
+
+func (h *hostile) pulled(name string, r *origin.Repo) {
+	h.t.Helper()
+	h.d.do("POST", "/", form(name, r.Dir), append([]string{"Content-Type", formType}, h.auth...)...).expect(h.t, 200)
 }
 
 // outside is everything around the storage, with sizes and times.
@@ -137,7 +144,7 @@ func (h *hostile) run(t *testing.T, cases []hostileCase) {
 		if now := refs(t, h.d.mirror("good/m")); now != h.refs {
 			t.Errorf("%s: the refs of another mirror are\n%s", c.what, now)
 		}
-		if a := h.d.get("/good/m"); a.StatusCode != 200 || a.files(t)["file"] != "1" {
+		if a := h.d.get("/good/m", h.auth...); a.StatusCode != 200 || a.files(t)["file"] != "1" {
 			t.Errorf("%s: the next GET: %s", c.what, a.Status)
 		}
 		if t.Failed() {

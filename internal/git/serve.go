@@ -28,6 +28,9 @@ var serving = []string{
 	"uploadpack.allowSidebandAll", "false",
 	"uploadpack.keepAlive", "5", // seconds
 	"uploadpackfilter.allow", "true",
+	// This one names a file by any words for a revision, those of hidden refs too, and
+	// where there is none git speaks of corruption.
+	"uploadpackfilter.sparse:oid.allow", "false",
 	"transfer.advertiseSID", "false",
 	"lsrefs.unborn", "advertise",
 }
@@ -80,7 +83,8 @@ func (r Repo) Answer(ctx context.Context, version int, request io.Reader) ([]byt
 var requestError = regexp.MustCompile(`protocol error|not our ref|unknown capability|unknown object format|` +
 	`mismatched object format|invalid command|no command requested|requested after already requesting|` +
 	`unexpected line|expected (flush|a flush|no other|shallow)|hung up unexpectedly|invalid (shallow|deepen|filter)|` +
-	`Invalid deepen|cannot be used together|filter '[^']*' not supported|git upload-pack: (ambiguous|deepen)`)
+	`Invalid deepen|sparse:path filters|expected 'tree:|valid object type|expected something after combine|must escape char|` +
+	`cannot be used together|filter '[^']*' not supported|git upload-pack: (ambiguous|deepen)`)
 
 var notOurRef = regexp.MustCompile(`not our ref ([0-9a-f]{40,64})`)
 
