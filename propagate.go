@@ -163,12 +163,13 @@ func hidden(err error, secrets []string) error {
 
 // passOn makes a slave's words fit to be shown as one's own.
 func passOn(text string, secrets []string) string {
+	text = clean(text) // first: a secret with a control character in it is one without it
 	for _, secret := range secrets {
 		if secret != "" {
 			text = strings.ReplaceAll(text, secret, "***")
 		}
 	}
-	return clip(clean(text), maxWords-len("…"))
+	return clip(text, maxWords-len("…"))
 }
 
 // passOn makes a slave's outcome, and those of its own slaves, fit to be shown.

@@ -34,7 +34,7 @@ func readStatus(from io.Reader, secrets []string) (*statusDocument, error) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, errors.New("its status breaks off in the middle")
 	case err != nil:
-		return nil, fmt.Errorf("its status is none: %w", err)
+		return nil, fmt.Errorf("its status is none: %w", hidden(err, secrets))
 	case doc.Role != "master" && doc.Role != "slave":
 		return nil, errors.New("its status is none: it names no role")
 	}
@@ -160,6 +160,7 @@ func (r *statusReader) document(depth int) (*statusDocument, error) {
 	d.HierarchicalError = passOn(d.HierarchicalError, r.secrets)
 	if refused != nil {
 		refused = fmt.Errorf("%d of the mirrors that it lists are none: %w", listed-len(d.Mirrors), refused)
+		d.Total = len(d.Mirrors) // or the next one who reads this would not believe it
 		d.Error, d.HierarchicalError = oneLine(refused.Error()), tree(refused)
 	}
 	return d, nil
@@ -175,8 +176,11 @@ func (r *statusReader) mirror(d *statusDocument) (refused, err error) {
 		return nil, err
 	}
 	name, err := ParseName(m.Name)
+	if err == nil && slices.ContainsFunc(r.secrets, func(s string) bool { return strings.Contains(m.Name, s) }) {
+		err = errors.New("a name must not be a token")
+	}
 	if err != nil {
-		return err, nil
+		return hidden(err, r.secrets), nil
 	}
 	d.Mirrors = append(d.Mirrors, m.passOn(name, r.secrets))
 	return nil, nil

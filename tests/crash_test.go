@@ -4,10 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,16 +22,17 @@ import (
 
 // crashes is how often the random crash test kills; SOULD_CRASHES overrides it.
 func crashes(t *testing.T) int {
-	n := shortOrLong(12, 200)
+	n := shortOrLong(8, 200)
 	if s := os.Getenv("SOULD_CRASHES"); s != "" {
 		n = mustAtoi(t, s)
 	}
 	return n
 }
 
-// TestCrashes kills the daemon at random moments, alone or with its git
-// processes, while mirrors are created, updated and read. After each restart all
-// that was acknowledged is there, and nothing is half made.
+// TestCrashes kills a master at random moments, alone or with its git processes, while
+// mirrors are created, updated, removed, repacked, compared with those of a slave,
+// archived and cloned. After each restart all that was acknowledged is there, and nothing
+// is half made.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -44,8 +48,11 @@ func TestCrashes(t *testing.T) {
 		repos = append(repos, r)
 	}
 	server := origin.ServeHTTP(t, root)
-	d := start(t)
+	slave := start(t, fmt.Sprintf("token = %q", token))
+	d := start(t, fmt.Sprintf("token = %q", token), "master = true", slaves(slave.url), `repair = "500ms"`)
+	slave.get("/x/health").expect(t, 200)
 	random := seeded(t)
+	side := newCrashSide(t, d, slave, server.URL, root)
 
 	var mu sync.Mutex // guards acknowledged
 	acknowledged := make(map[string]string)
@@ -60,7 +67,7 @@ func TestCrashes(t *testing.T) {
 			at := d.url
 			clients.Go(func() {
 				for range 5 {
-					a, err := (&daemon{t: t, url: at}).try("POST", "/", form(name, fmt.Sprintf("%s/r%d.git", server.URL, i)), "Content-Type", formType)
+					a, err := (&daemon{t: t, url: at}).try("POST", "/", form(name, fmt.Sprintf("%s/r%d.git", server.URL, i)), "Content-Type", formType, "Authorization", bearer(token))
 					if err != nil {
 						return // killed
 					}
@@ -73,7 +80,12 @@ func TestCrashes(t *testing.T) {
 				}
 			})
 		}
-		pause := time.NewTimer(time.Duration(random.IntN(150)) * time.Millisecond)
+		side.begin(round, &clients)
+		moment := random.IntN(150 + 250*(round%2))
+		if round%8 == 7 { // mirrors are repacked when nobody has pulled them for a second
+			moment = 800 + random.IntN(1000)
+		}
+		pause := time.NewTimer(time.Duration(moment) * time.Millisecond)
 		<-pause.C
 		d.kill()
 		if round%2 == 0 {
@@ -85,7 +97,9 @@ func TestCrashes(t *testing.T) {
 				t.Errorf("%s was acknowledged with %s, which is not there: %v\n%s", name, tip, err, out)
 			}
 		}
+		side.killed()
 		d.run()
+		side.restarted()
 
 		for name, tip := range acknowledged {
 			a := d.get("/"+name).expect(t, 200)
@@ -99,13 +113,13 @@ func TestCrashes(t *testing.T) {
 		}
 		for i := range repos {
 			name := crashName(round, i)
-			d.pulled(name, fmt.Sprintf("%s/r%d.git", server.URL, i))
+			d.postAs(bearer(token), name, fmt.Sprintf("%s/r%d.git", server.URL, i)).expect(t, 200)
 			if got, want := refs(t, d.mirror(name)), refs(t, repos[i].Dir); got != want {
 				t.Errorf("%s has\n%sthe origin\n%s", name, got, want)
 			}
 			d.fsck(name)
 		}
-		d.clean()
+		d.cleanSoon()
 		if t.Failed() {
 			t.Fatalf("in round %d", round)
 		}
@@ -116,6 +130,7 @@ func TestCrashes(t *testing.T) {
 			clear(acknowledged)
 		}
 	}
+	side.end()
 }
 
 // crashName is the mirror that a round deals with: three sets of mirrors take turns,
@@ -143,14 +158,46 @@ func (d *daemon) killChildren() {
 // clean checks that nothing lies about that belongs to no mirror.
 func (d *daemon) clean() {
 	d.t.Helper()
-	for line := range strings.Lines(tree(d.t, d.storage)) {
-		path := strings.TrimSuffix(line, "\n")
-		name := filepath.Base(path)
-		if strings.HasSuffix(name, ".lock") || strings.HasPrefix(name, "tmp_") || strings.HasSuffix(name, ".new") || strings.HasSuffix(name, ".keep") ||
-			strings.Contains(path, "/.sould/incoming/") || strings.Contains(path, "/.sould/trash/") {
-			d.t.Errorf("left over: %s", path)
-		}
+	for _, path := range d.leftOver() {
+		d.t.Errorf("left over: %s", path)
 	}
+}
+
+// cleanSoon is clean for a daemon that may be at work on its own account.
+func (d *daemon) cleanSoon() {
+	d.t.Helper()
+	if !within(patient, func() bool { return len(d.leftOver()) == 0 }) {
+		d.clean()
+	}
+}
+
+// removed is the name in the trash of a mirror that was removed on purpose.
+var removed = regexp.MustCompile(`/\.sould/trash/[0-9]+(\.[0-9]+)?-[^/]+(/mirror|$)`)
+
+// leftOver are the files that only one who is at work has: locks, unfinished packs,
+// indexes, graphs and notes, mirrors that are being built, were replaced, or are about
+// to be removed.
+func (d *daemon) leftOver() (left []string) {
+	d.t.Helper()
+	err := filepath.WalkDir(d.storage, func(path string, _ fs.DirEntry, err error) error {
+		name := filepath.Base(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it has just gone
+			return nil
+		case err != nil:
+			return err
+		case removed.MatchString(path):
+		case strings.HasSuffix(name, ".lock"), strings.HasSuffix(name, ".new"), strings.HasSuffix(name, ".keep"), strings.Contains(name, "tmp_"),
+			strings.HasPrefix(name, ".tmp-"), strings.HasPrefix(name, ".new-"), strings.HasPrefix(name, "bitmap-ref-tips"),
+			strings.Contains(path, "/.sould/incoming/"), strings.Contains(path, "/.sould/trash/"):
+			left = append(left, path)
+		}
+		return nil
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return left
 }
 
 // TestAChangeThatWasCutShort: refs change in one step and HEAD in another. A power

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// FuzzReadStatus: what another server tells is either refused, or fit to be shown.
+func FuzzReadStatus(f *testing.F) {
+	const secret = "the-token-of-the-cluster"
+	id, digest := strings.Repeat("a", 40), strings.Repeat("b", 64)
+	for _, s := range []string{
+		`{"role":"slave","total":1,"id":"x","mirrors":[{"name":"a/b","state":"success","origin":"https://u:p@h/x","modify_date":1,"revision":"` + id + `","fingerprint":"` + digest + `","refs":2}]}`,
+		`{"role":"master","total":0,"mirrors":[],"upstream":{"total":9,"slaves":[{"role":"slave","address":"h:1","total":0,"error":"\u001b[2Jx\ny"}]}}`,
+		`{"role":"slave","total":2,"mirrors":[{"name":"../x"},{"name":"m","state":"evil","error":"` + secret + `"}]}`,
+		`{"role":"slave","total":-1}`, `{"role":"slave","total":1e99}`, `{"role":"slave"}{}`, `{"role":"slave","role":"master"}`, `[]`, `null`, ``, `{"mirrors":null,"role":"slave"}`,
+		`{"role":"slave","hierarchical_error":"a\n├─ b\n` + secret + `"}`, strings.Repeat(`{"role":"master","upstream":{"slaves":[`, 40), `{"role":"sl\ud800ave"}`,
+		`{"role":"slave","total":2,"mirrors":[{"name":"../the-token-of-the-cluster"},{"name":"the-token-of-the-cluster/x"}]}`,
+		`{"role":"slave","error":"the-token\u0001-of-the-cluster"}`, `{"role":"slave","hierarchical_error":"the-token-of-\u200bthe-cluster"}`,
+		`{"role":"slave","total":1,"mirrors":[{"name":"m","refs":-1,"modify_date":-9,"kept":[{"ref":"refs/heads/x","commit":"` + id + `","date":"2026-01-02T03:04:05Z"}]}]}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		doc, err := readStatus(bytes.NewReader(text), []string{secret})
+		if err != nil {
+			return
+		}
+		checkDocument(t, doc)
+		for _, format := range []string{"hierarchical", "json", "toml"} {
+			shown, err := doc.render(format)
+			if err != nil {
+				t.Fatalf("%q cannot be shown as %s: %v", text, format, err)
+			}
+			if bytes.Contains(shown, []byte(secret)) {
+				t.Errorf("%q shows a secret as %s: %s", text, format, shown)
+			}
+			if bytes.ContainsFunc(shown, func(r rune) bool { return unicode.IsControl(r) && r != '\n' }) {
+				t.Errorf("%q shows a control character as %s: %q", text, format, shown)
+			}
+			switch format {
+			case "json":
+				again, err := readStatus(bytes.NewReader(shown), []string{secret})
+				if err != nil || again.Total != doc.Total || len(again.Mirrors) != len(doc.Mirrors) {
+					t.Errorf("%q is shown as %s, which reads as %+v, %v", text, shown, again, err)
+				}
+			case "toml":
+				var any map[string]any
+				if _, err := toml.Decode(string(shown), &any); err != nil {
+					t.Errorf("%q is shown as %s: %v", text, shown, err)
+				}
+			}
+		}
+	})
+}
+
+func checkDocument(t *testing.T, doc *statusDocument) {
+	for _, m := range doc.Mirrors {
+		if name, err := ParseName(m.Name); err != nil || name.String() != m.Name {
+			t.Errorf("there is a mirror %q: %v", m.Name, err)
+		}
+		if m.Revision != "" && !git.IsID(m.Revision) || m.Fingerprint != "" && !isFingerprint(string(m.Fingerprint)) || m.Refs < 0 || m.ModifyDate < 0 {
+			t.Errorf("there is a mirror %+v", m)
+		}
+		for _, line := range []string{m.Origin, m.Branch, m.From, m.Error, string(m.State)} {
+			if strings.ContainsFunc(line, unicode.IsControl) {
+				t.Errorf("there is a mirror %+v", m)
+			}
+		}
+	}
+	if doc.Upstream != nil {
+		for i := range doc.Upstream.Slaves {
+			checkDocument(t, &doc.Upstream.Slaves[i])
+		}
+	}
+}
+
+// FuzzVia: what is passed on is understood by the next server as by this one.
+func FuzzVia(f *testing.F) {
+	for _, s := range []string{"", "a", "a,b", " a , b ,", ",,,", strings.Repeat("a,", maxVia), strings.Repeat("a,", maxVia+1), strings.Repeat("x", 64), strings.Repeat("x", 65), "a\tb", "ü"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		ids, err := parseVia(value)
+		if err != nil {
+			return
+		}
+		if len(ids) > maxVia || slices.ContainsFunc(ids, func(id string) bool { return id == "" || len(id) > 64 || strings.Contains(id, ",") }) {
+			t.Errorf("%q names %q", value, ids)
+		}
+		if again, err := parseVia(strings.Join(ids, ", ")); err != nil || !slices.Equal(again, ids) {
+			t.Errorf("%q names %q, passed on %q, %v", value, ids, again, err)
+		}
+	})
+}
+
+// FuzzCloneRequest: what a git client asks for by name, and in which version.
+func FuzzCloneRequest(f *testing.F) {
+	for _, s := range [][3]string{
+		{"/a/b.git", "service=git-upload-pack", "version=2"}, {"/a.git/.git", "service=git-receive-pack", "version=1:version=0"}, {"/.git", "service=", "version=9"},
+		{"/../x.git", "service=git-upload-pack&service=x", ":version=2:"}, {"/x.git.git", "%zz", "version=-1"}, {"/" + strings.Repeat("x", 198) + ".git", "", "Version=2"},
+	} {
+		f.Add(s[0], s[1], s[2])
+	}
+	f.Fuzz(func(t *testing.T, raw, query, protocol string) {
+		names, err := cloneNames(raw)
+		if (err == nil) != (len(names) > 0) {
+			t.Errorf("%q names %v, %v", raw, names, err)
+		}
+		for _, name := range names {
+			again, err := ParseName(name.String())
+			if err != nil || again != name || !filepath.IsLocal(name.Path()) || strings.HasPrefix(name.String(), ownDir) {
+				t.Errorf("%q names %q, %v", raw, name, err)
+			}
+		}
+		if exact, err := ParseName(raw); err == nil && !slices.Contains(names, exact) {
+			t.Errorf("%q does not name %q", raw, exact)
+		}
+		if service, err := parseService(query); err == nil && service != "git-upload-pack" && service != "git-receive-pack" {
+			t.Errorf("%q asks for %q", query, service)
+		}
+		if version := protocolVersion([]string{protocol}); version < 0 || version > 2 {
+			t.Errorf("%q is version %d", protocol, version)
+		}
+		body := &requestBody{small: []byte(raw), size: int64(len(raw))}
+		_, ok := git.ParseLsRefs(body.Reader(), 40)
+		if ok && !isListing(body) {
+			t.Errorf("%q asks for refs, and is not taken for it", raw)
+		}
+	})
+}
+
+// FuzzKept: refs of the mirror's own, whoever has written them, and those that are lost
+// now. Nothing that is lost is not kept, and nothing stands twice.
+func FuzzKept(f *testing.F) {
+	const now = 1_800_000_000
+	for _, s := range [][2]string{
+		{"1799999999/heads/x", "heads/x"}, {"1/heads/x\n1800000000/heads/y\n1800000000-1/heads/y", "heads/x\nheads/x/y"}, {"\n/\n-/x\n99999999999999999999/x", "tags/" + strings.Repeat("x", 250)},
+		{"1800000000/heads/x", "heads/x"}, {"-5/heads/x\n+7/heads/y", "a/b\na/b"}, {"9223372036854775807/heads/x\n-9223372036854775808/heads/x", "x"},
+	} {
+		f.Add(s[0], s[1], int64(720*time.Hour))
+	}
+	id := func(i int) string { return strings.Repeat(fmt.Sprintf("%02x", i%256), 20) }
+	f.Fuzz(func(t *testing.T, mine, gone string, span int64) {
+		refs := func(prefix, text string, from int) (all []git.Ref) {
+			for i, name := range strings.Split(text, "\n") {
+				if name = prefix + name; git.IsRefName(name) {
+					all = append(all, git.Ref{Name: name, ID: id(from + i), Peeled: id(from + i)})
+				}
+			}
+			slices.SortStableFunc(all, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
+			return slices.CompactFunc(all, func(a, b git.Ref) bool { return a.Name == b.Name })
+		}
+		own, lost := refs(keptPrefix, mine, 0), refs("refs/", gone, len(mine))
+		if compatible(git.Listing{Refs: own}) != nil || compatible(git.Listing{Refs: lost}) != nil {
+			return // no repository is like that
+		}
+		at, keeping := time.Unix(now, 0), time.Duration(span)
+		after := keep(own, lost, at, keeping)
+		has := make(map[string]bool)
+		for i, ref := range after {
+			has[ref.ID] = true
+			if i > 0 && after[i-1].Name >= ref.Name || !git.IsRefName(ref.Name) || !strings.HasPrefix(ref.Name, keptPrefix) {
+				t.Errorf("%q and %q are kept as %v", mine, gone, after)
+			}
+		}
+		if err := compatible(git.Listing{Refs: after}); err != nil {
+			t.Errorf("%q and %q are kept as %v: %v", mine, gone, after, err)
+		}
+		for _, ref := range lost {
+			if has[ref.ID] != (keeping > 0) && !has[ref.ID] {
+				t.Errorf("%s is lost", ref.Name)
+			}
+		}
+		for _, k := range keptAmong(after) {
+			if k.Ref == "" || !git.IsID(k.ID) {
+				t.Errorf("kept is %+v", k)
+			}
+		}
+		if keeping > 0 { // the same pull again keeps nothing twice
+			if again := keep(after, lost, at.Add(time.Second), max(keeping, time.Hour)); len(again) > len(after) {
+				t.Errorf("%v became %v", after, again)
+			}
+		}
+	})
+}
+
+// FuzzTombstone: a file that somebody may have written, and where names lead.
+func FuzzTombstone(f *testing.F) {
+	for _, s := range [][3]string{
+		{`{"name":"a/b","date":"2026-01-02T03:04:05Z","origin":"https://h/x"}`, "a/b", "a%2Fb"}, {`{"name":"../x"}`, strings.Repeat("x/", 300) + "x", strings.Repeat("x/", 300) + "y"},
+		{`null`, "a~b", "a+b"}, {``, "m", "M"}, {`{"date":"9999-99-99"}`, strings.Repeat("~", 150), strings.Repeat("~", 151)}, {"\x00", "a", "a@"},
+	} {
+		f.Add([]byte(s[0]), s[1], s[2])
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte, one, two string) {
+		a, errA := ParseName(one)
+		b, errB := ParseName(two)
+		if errA == nil {
+			file := escapeName(a)
+			if filepath.Base(file) != file || len(file) > 255-len("9223372036854775807.999-") || strings.HasPrefix(file, ".") {
+				t.Errorf("%q has the tombstone %q", a, file)
+			}
+			if at, ok := discarded(fmt.Sprintf("%d.1-%s", 1_800_000_000, file)); !ok || at.Unix() != 1_800_000_000 {
+				t.Errorf("%q in the trash is not found", file)
+			}
+			if errB == nil && a != b && escapeName(b) == file {
+				t.Errorf("%q and %q have one tombstone", a, b)
+			}
+		}
+		dir, err := os.MkdirTemp(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		s := &Storage{Dir: dir}
+		for _, sub := range []string{"tombstones", "trash"} {
+			if err := os.MkdirAll(s.own(sub), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(s.own("tombstones"), "x"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if errA == nil { // what somebody has written does not stand in the way of the others
+			if err := s.Entomb(a, tombstone{Name: a.String(), At: time.Unix(1, 0)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = s.Forget(time.Unix(1_800_000_000, 0), time.Hour)
+		if errA == nil {
+			if _, err := s.Tombstone(a); err == nil && a.String() != "x" {
+				t.Errorf("the tombstone of %q stands for ever", a)
+			}
+		}
+	})
+}
