@@ -71,7 +71,9 @@ func keep(own, lost []git.Ref, now time.Time, keep time.Duration) []git.Ref {
 			if !k.At.Add(keep).After(now) || again[[2]string{k.Ref, ref.ID}] {
 				continue
 			}
-			dir, _, _ := strings.Cut(strings.TrimPrefix(ref.Name, keptPrefix), "/")
+		}
+		if rest, ok := strings.CutPrefix(ref.Name, keptPrefix); ok { // whoever has made it
+			dir, _, _ := strings.Cut(rest, "/")
 			taken[dir] = true
 		}
 		after = append(after, ref)
