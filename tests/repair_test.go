@@ -69,6 +69,7 @@ func TestRepair(t *testing.T) {
 				})
 			}
 			for i := range origins {
+				eventually(t, "the log tells of it", func() bool { return slave.changes(name(i)) > 0 })
 				if got := slave.changes(name(i)); got != 1 {
 					t.Errorf("%s was fetched %d times", name(i), got)
 				}
