@@ -71,7 +71,7 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 		}
 	}
 	m := &Mirror{Name: j.req.Name, Dir: staging, settled: true}
-	src.note(&m.state, origin)
+	src.note(&m.state, origin, j.asked)
 	if err := m.state.write(staging); err != nil {
 		return Pulled{}, err
 	}

@@ -12,9 +12,9 @@ type holding struct {
 	origin      Origin
 	fingerprint Fingerprint
 	refs        int
-	pulled      int64 // Unix seconds of the latest successful pull; 0 for never
-	healthy     bool  // the latest pull has succeeded
-	busy        bool  // a pull is running
+	pulled      time.Time // of the latest successful pull; zero for never
+	healthy     bool      // the latest pull has succeeded
+	busy        bool      // a pull is running
 }
 
 // difference is a mirror that two servers do not have in common.
@@ -35,9 +35,7 @@ func (ms *Mirrors) holdings() map[Name]holding {
 		if s := m.Snapshot(); s != nil {
 			h.origin, h.fingerprint, h.refs = s.Origin, s.Fingerprint, len(s.Refs)
 			h.healthy = s.Outcome == OutcomeSuccess
-			if !s.Pulled.IsZero() {
-				h.pulled = s.Pulled.Unix()
-			}
+			h.pulled = s.Pulled
 		}
 		all[m.Name] = h
 	}
@@ -53,7 +51,7 @@ func holdingsOf(doc *statusDocument) map[Name]holding {
 			continue
 		}
 		all[name] = holding{
-			fingerprint: Fingerprint(m.Fingerprint), refs: m.Refs, pulled: m.ModifyDate,
+			fingerprint: Fingerprint(m.Fingerprint), refs: m.Refs, pulled: m.pulled(),
 			healthy: m.State == stateSuccess, busy: m.State == stateProcessing,
 		}
 	}
@@ -67,7 +65,7 @@ func outlived(slave map[Name]holding, removed func(Name) (time.Time, bool), mast
 		if _, here := master[name]; here || theirs.busy {
 			continue
 		}
-		if at, ok := removed(name); ok && theirs.pulled <= at.Unix() {
+		if at, ok := removed(name); ok && !theirs.pulled.After(at) {
 			all = append(all, difference{name: name, theirs: theirs.fingerprint, removed: true})
 		}
 	}
@@ -80,11 +78,11 @@ func outlived(slave map[Name]holding, removed func(Name) (time.Time, bool), mast
 func compare(master, slave map[Name]holding) (behind, ahead []difference) {
 	for name, ours := range master {
 		theirs := slave[name]
-		if ours.busy || theirs.busy || !ours.origin.Known() || ours.pulled == 0 || ours.fingerprint == theirs.fingerprint {
+		if ours.busy || theirs.busy || !ours.origin.Known() || ours.pulled.IsZero() || ours.fingerprint == theirs.fingerprint {
 			continue
 		}
 		d := difference{name: name, origin: ours.origin, ours: ours.fingerprint, theirs: theirs.fingerprint}
-		if theirs.healthy && theirs.pulled > ours.pulled {
+		if theirs.healthy && theirs.pulled.After(ours.pulled) {
 			ahead = append(ahead, d)
 			continue
 		}

@@ -22,7 +22,7 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := holding{origin: origin, fingerprint: "b", refs: 20, pulled: 100, healthy: true}
+	ours := holding{origin: origin, fingerprint: "b", refs: 20, pulled: time.Unix(100, 0), healthy: true}
 	with := func(h holding, change func(*holding)) holding { change(&h); return h }
 	for _, c := range []struct {
 		what          string
@@ -30,21 +30,21 @@ func TestCompare(t *testing.T) {
 		behind, ahead bool
 		deletions     bool
 	}{
-		{"the same", ours, holding{fingerprint: "b", pulled: 1}, false, false, false},
-		{"the same, and it has failed since", ours, holding{fingerprint: "b", pulled: 90}, false, false, false},
+		{"the same", ours, holding{fingerprint: "b", pulled: time.Unix(1, 0)}, false, false, false},
+		{"the same, and it has failed since", ours, holding{fingerprint: "b", pulled: time.Unix(90, 0)}, false, false, false},
 		{"it has none", ours, holding{}, true, false, false},
-		{"older", ours, holding{fingerprint: "a", refs: 19, pulled: 90, healthy: true}, true, false, false},
-		{"as old", ours, holding{fingerprint: "a", refs: 19, pulled: 100, healthy: true}, true, false, false},
-		{"later", ours, holding{fingerprint: "c", refs: 19, pulled: 110, healthy: true}, false, true, false},
-		{"later, but it says itself that it is not current", ours, holding{fingerprint: "c", pulled: 110}, true, false, false},
+		{"older", ours, holding{fingerprint: "a", refs: 19, pulled: time.Unix(90, 0), healthy: true}, true, false, false},
+		{"as old", ours, holding{fingerprint: "a", refs: 19, pulled: time.Unix(100, 0), healthy: true}, true, false, false},
+		{"later", ours, holding{fingerprint: "c", refs: 19, pulled: time.Unix(110, 0), healthy: true}, false, true, false},
+		{"later, but it says itself that it is not current", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0)}, true, false, false},
 		{"it pulls", ours, holding{fingerprint: "a", busy: true}, false, false, false},
 		{"we pull", with(ours, func(h *holding) { h.busy = true }), holding{fingerprint: "a"}, false, false, false},
 		{"we do not know where from", with(ours, func(h *holding) { h.origin = Origin{} }), holding{}, false, false, false},
-		{"we never pulled", with(ours, func(h *holding) { h.pulled = 0 }), holding{}, false, false, false},
-		{"deletions were accepted", ours, holding{fingerprint: "a", refs: 50, pulled: 90}, true, false, true},
-		{"a few deletions need no word", ours, holding{fingerprint: "a", refs: 30, pulled: 90}, true, false, false},
-		{"emptied", with(ours, func(h *holding) { h.refs = 0 }), holding{fingerprint: "a", refs: 3, pulled: 90}, true, false, true},
-		{"we are not current ourselves", with(ours, func(h *holding) { h.healthy = false }), holding{fingerprint: "a", refs: 50, pulled: 90}, true, false, false},
+		{"we never pulled", with(ours, func(h *holding) { h.pulled = time.Time{} }), holding{}, false, false, false},
+		{"deletions were accepted", ours, holding{fingerprint: "a", refs: 50, pulled: time.Unix(90, 0)}, true, false, true},
+		{"a few deletions need no word", ours, holding{fingerprint: "a", refs: 30, pulled: time.Unix(90, 0)}, true, false, false},
+		{"emptied", with(ours, func(h *holding) { h.refs = 0 }), holding{fingerprint: "a", refs: 3, pulled: time.Unix(90, 0)}, true, false, true},
+		{"we are not current ourselves", with(ours, func(h *holding) { h.healthy = false }), holding{fingerprint: "a", refs: 50, pulled: time.Unix(90, 0)}, true, false, false},
 	} {
 		m := name(t, "m")
 		slave := map[Name]holding{m: c.theirs}
@@ -61,8 +61,8 @@ func TestOutlivedAndLacking(t *testing.T) {
 	removed := func(n Name) (time.Time, bool) { return time.Unix(100, 0), strings.HasPrefix(n.s, "removed") }
 	ours := map[Name]holding{name(t, "both"): {}, name(t, "removed/and/back"): {}}
 	theirs := map[Name]holding{
-		name(t, "both"): {pulled: 50}, name(t, "removed/and/back"): {pulled: 50}, name(t, "removed/here"): {pulled: 50},
-		name(t, "removed/and/pulled/since"): {pulled: 150}, name(t, "removed/busy"): {busy: true}, name(t, "only/there"): {},
+		name(t, "both"): {pulled: time.Unix(50, 0)}, name(t, "removed/and/back"): {pulled: time.Unix(50, 0)}, name(t, "removed/here"): {pulled: time.Unix(50, 0)},
+		name(t, "removed/and/pulled/since"): {pulled: time.Unix(150, 0)}, name(t, "removed/busy"): {busy: true}, name(t, "only/there"): {},
 	}
 	names := func(all []difference) (got []string) {
 		for _, d := range all {

@@ -51,7 +51,7 @@ func (ms *Mirrors) Delete(ctx context.Context, set *settings, name Name) error {
 	if err != nil && known {
 		return err
 	}
-	t := tombstone{Name: name.String(), At: time.Now().UTC().Truncate(time.Second)}
+	t := tombstone{Name: name.String(), At: time.Now().UTC()}
 	if m, err := ms.Get(set, name); err == nil { // one that cannot be read goes as well
 		t.Origin, t.Fingerprint = m.Snapshot().Origin.String(), m.Snapshot().Fingerprint
 	}

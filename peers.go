@@ -17,7 +17,8 @@ type offer struct {
 	pulled      time.Time // when it was last pulled successfully; zero for never
 	revision    string
 	fingerprint Fingerprint
-	fresh       bool // it has reached the origin, since it was asked
+	fresh       bool      // it has reached the origin, since it was asked
+	asked       time.Time // when it was asked to pull
 }
 
 // headStart is how long a peer is waited for before the next one is asked as well.
@@ -200,8 +201,9 @@ func (j *pullJob) offer(ctx context.Context, address Address, origin Origin) (of
 		return o, fmt.Errorf("its mirror has the origin %s", its)
 	}
 	o.has = theirs.Fingerprint != "" && its.Same(origin)
-	if theirs.ModifyDate > 0 { // a clock that is fast must not make it the latest for long
-		o.pulled = time.Unix(min(theirs.ModifyDate, time.Now().Unix()), 0)
+	o.pulled = theirs.pulled()
+	if now := time.Now(); o.pulled.After(now) { // a clock that is fast must not make it the latest for long
+		o.pulled = now
 	}
 	o.revision, o.fingerprint = theirs.Revision, Fingerprint(theirs.Fingerprint)
 	return o, nil
@@ -254,6 +256,7 @@ func (j *pullJob) firstFresh(ctx context.Context, offers []offer, origin Origin)
 // work for long is asked again.
 func (j *pullJob) askToPull(ctx context.Context, o *offer, origin Origin) error {
 	req := pullRequest{Name: j.req.Name, Origin: origin, Move: j.req.Move, AcceptDeletions: j.req.AcceptDeletions}
+	o.asked = time.Now()
 	for {
 		began := time.Now()
 		answer, err := askSlave(ctx, j.set, o.address, req, header{peerHeader, j.ms.storage.ID}, j.set.Timeout)

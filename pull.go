@@ -86,6 +86,7 @@ type pullJob struct {
 	set      *settings
 	req      pullRequest
 	left     time.Duration
+	asked    time.Time // when a source was last asked for its refs
 	progress *progress
 }
 
@@ -185,7 +186,7 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 		}
 	}
 	state := m.state
-	src.note(&state, origin)
+	src.note(&state, origin, j.asked)
 	if err := m.apply(ctx, j.set, repo, p, state); err != nil {
 		return Pulled{}, err
 	}
@@ -255,6 +256,7 @@ func peel(ctx context.Context, repo git.Repo, p plan) error {
 // list asks a source for its refs.
 func (j *pullJob) list(ctx context.Context, src source, origin Origin) (git.Listing, error) {
 	j.progress.say("asking " + src.String() + " for its refs")
+	j.asked = time.Now()
 	reason := fmt.Errorf("%s did not answer within %s", src, min(j.set.ListTimeout, j.left))
 	var listing git.Listing
 	err := j.spend(ctx, j.set.ListTimeout, reason, func(ctx context.Context) (err error) {

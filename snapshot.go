@@ -29,7 +29,7 @@ type Snapshot struct {
 	git.Listing             // the refs on disk, all but refs/sould/ and refs/replace/
 	Fingerprint Fingerprint // of the refs that the configuration selects
 	Outcome     Outcome     // of the latest pull
-	Pulled      time.Time   // when the latest successful pull ended; zero for none
+	Pulled      time.Time   // when the latest successful pull asked for refs; zero for none
 	Changed     time.Time   // when refs last changed on disk, for a mirror never pulled
 	LastError   string      // of the latest pull, if it failed
 	From        string      // where the latest successful pull brought it from: a peer's address; empty for the origin

@@ -50,13 +50,18 @@ func (s source) remote(j *pullJob, origin Origin) git.Remote {
 	return remote
 }
 
-// note notes in a mirror's file that its content is from this source now. A peer that
-// has not reached the origin itself can only say how old what it has is.
-func (s source) note(f *stateFile, origin Origin) {
+// note notes in a mirror's file that its content is from this source now, which was
+// asked for its refs at that time: what came later may not be in it, however long the
+// transfer took. A peer that has not reached the origin itself can only say how old what
+// it has is.
+func (s source) note(f *stateFile, origin Origin, asked time.Time) {
 	f.setOrigin(origin)
-	f.Outcome, f.Pulled, f.LastError, f.From = OutcomeSuccess, time.Now().Truncate(time.Second), "", ""
+	f.Outcome, f.Pulled, f.LastError, f.From = OutcomeSuccess, asked.Round(0), "", ""
 	if s.peer == nil {
 		return
+	}
+	if s.peer.fresh {
+		f.Pulled = s.peer.asked.Round(0)
 	}
 	f.From = s.peer.address.String()
 	if !s.peer.fresh {

@@ -31,10 +31,11 @@ type statusDocument struct {
 type mirrorStatus struct {
 	Name        string    `json:"name" toml:"name"`
 	State       pullState `json:"state" toml:"state"`
-	ModifyDate  int64     `json:"modify_date,omitempty" toml:"modify_date,omitzero"` // of the latest successful pull, in Unix seconds
-	Origin      string    `json:"origin,omitempty" toml:"origin,omitempty"`          // without credentials
-	Branch      string    `json:"branch,omitempty" toml:"branch,omitempty"`          // the default one, as a full ref name
-	Revision    string    `json:"revision,omitempty" toml:"revision,omitempty"`      // its commit
+	ModifyDate  int64     `json:"modify_date,omitempty" toml:"modify_date,omitzero"`               // of the latest successful pull, in Unix seconds
+	Nanoseconds int64     `json:"modify_nanoseconds,omitempty" toml:"modify_nanoseconds,omitzero"` // of the second ModifyDate
+	Origin      string    `json:"origin,omitempty" toml:"origin,omitempty"`                        // without credentials
+	Branch      string    `json:"branch,omitempty" toml:"branch,omitempty"`                        // the default one, as a full ref name
+	Revision    string    `json:"revision,omitempty" toml:"revision,omitempty"`                    // its commit
 	Fingerprint string    `json:"fingerprint,omitempty" toml:"fingerprint,omitempty"`
 	Refs        int       `json:"refs" toml:"refs"`                       // how many
 	From        string    `json:"from,omitempty" toml:"from,omitempty"`   // what it was pulled from: "origin" or a peer's address
@@ -78,7 +79,7 @@ func statusOf(name Name, s *Snapshot, processing bool, unreadable string) mirror
 		m.Fingerprint, m.Refs = string(s.Fingerprint), len(s.Refs)
 		m.State = pullState(s.Outcome)
 		if !s.Pulled.IsZero() {
-			m.ModifyDate, m.From = s.Pulled.Unix(), s.From
+			m.ModifyDate, m.Nanoseconds, m.From = s.Pulled.Unix(), int64(s.Pulled.Nanosecond()), s.From
 			if m.From == "" {
 				m.From = fromOrigin
 			}
@@ -104,6 +105,14 @@ func keptOf(s *Snapshot) (all []keptStatus) {
 		all = append(all, keptStatus{k.Ref, k.ID, k.At.Unix()})
 	}
 	return all
+}
+
+// pulled is when the mirror was last pulled; zero for never.
+func (m *mirrorStatus) pulled() time.Time {
+	if m.ModifyDate == 0 {
+		return time.Time{}
+	}
+	return time.Unix(m.ModifyDate, m.Nanoseconds)
 }
 
 // oneLine makes a text fit for a field that is one line.

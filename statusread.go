@@ -228,6 +228,7 @@ func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
 		}
 		m.Kept[i] = keptStatus{foreignLine(k.Ref, secrets), k.Commit, max(k.Date, 0)}
 	}
+	m.Nanoseconds = min(max(m.Nanoseconds, 0), 1e9-1)
 	return m
 }
 

@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/reconquest/sould/tests/origin"
 )
@@ -225,5 +227,47 @@ func TestWipedServer(t *testing.T) {
 	}
 	if got, want := refs(t, clone), refs(t, all[1].mirror("c")); got != want {
 		t.Errorf("the clone has\n%s, want\n%s", got, want)
+	}
+}
+
+// TestNothingOlderFromAPeer: what a peer has is not newer because its pull took longer, or
+// because both were made in one second.
+func TestNothingOlderFromAPeer(t *testing.T) {
+	t.Parallel()
+	r, server, url := served(t)
+	slow, quick := start(t), []string{"q0", "q1", "q2", "q3", "q4", "q5"}
+	d := start(t, peers(slow.url))
+	fetching, held := make(chan bool, 1), newHold(t)
+	var one atomic.Bool
+	server.Before(func(r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/git-upload-pack") {
+			if one.CompareAndSwap(false, true) {
+				fetching <- true
+				held.wait()
+			}
+		}
+	})
+	var pulling sync.WaitGroup
+	pulling.Go(func() { slow.pulled("m", url) })
+	<-fetching
+	newest := make(map[string]string)
+	for i, name := range quick {
+		slow.pulled(name, url)
+		newest[name] = r.Commit("main", map[string]string{"file": fmt.Sprint(i)})
+		d.pulled(name, url)
+	}
+	d.pulled("m", url)
+	newest["m"] = newest[quick[len(quick)-1]]
+	second := time.Now().Unix()
+	eventually(t, "the next second", func() bool { return time.Now().Unix() > second })
+	held.release()
+	pulling.Wait()
+	if got := slow.get("/m").Header.Get("X-Revision"); got == newest["m"] {
+		t.Fatal("the slow pull was not slow")
+	}
+	server.Close()
+	for _, name := range append(quick, "m") {
+		d.post(name, url).expect(t, 500)
+		d.get("/"+name).expect(t, 200, "X-State", "failed", "X-Revision", newest[name])
 	}
 }
