@@ -40,8 +40,8 @@ func TestPeerThatIsAlwaysAtWork(t *testing.T) {
 	}
 }
 
-// silent is a server that takes connections and says nothing.
-func silent(t *testing.T) string {
+// mute is a server that takes connections and says nothing.
+func mute(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,7 +56,7 @@ func TestSilentPeer(t *testing.T) {
 	t.Parallel()
 	_, _, url := served(t)
 	a := start(t)
-	b := cutOff(t, `timeout = "1m"`, peers(silent(t), a.url))
+	b := cutOff(t, `timeout = "1m"`, peers(mute(t), a.url))
 	began := time.Now()
 	b.pulled("m", url)
 	if took := time.Since(began); took > patient {

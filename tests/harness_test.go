@@ -5,6 +5,7 @@ package tests
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,8 +94,10 @@ type daemon struct {
 	conf    string // its configuration file
 	flags   []string
 	env     []string
-	user    string // the number of the user that it runs as; empty for that of the test
-	ulimit  string // options of the shell's ulimit for it; may be empty
+	user    string       // the number of the user that it runs as; empty for that of the test
+	ulimit  string       // options of the shell's ulimit for it; may be empty
+	before  []string     // a command that it is started by, in a place of its own; may be empty
+	client  *http.Client // that reaches it there; may be nil
 	url     string
 	wrote   func() // called when a request is sent; may be nil
 
@@ -162,6 +165,9 @@ func (d *daemon) launch() {
 	}
 	if d.user != "" {
 		d.cmd = exec.Command("setpriv", append([]string{"--reuid=" + d.user, "--regid=" + d.user, "--clear-groups"}, d.cmd.Args...)...)
+	}
+	if len(d.before) > 0 {
+		d.cmd = exec.Command(d.before[0], append(d.before[1:], d.cmd.Args...)...)
 	}
 	d.cmd.Stderr = d.log
 	d.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66")
@@ -318,7 +324,7 @@ func (d *daemon) try(method, path string, body io.Reader, headers ...string) (an
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	response, err := client.Do(r)
+	response, err := cmp.Or(d.client, client).Do(r)
 	if err != nil {
 		return answer{}, err
 	}

@@ -40,6 +40,17 @@ func ServeHTTP(t T, root string) *HTTP {
 	return h
 }
 
+// ServeHTTPOn starts one that listens there.
+func ServeHTTPOn(t T, root string, l net.Listener) *HTTP {
+	t.Helper()
+	h := &HTTP{}
+	h.server = &httptest.Server{Listener: l, Config: &http.Server{Handler: h.handler(t, root)}}
+	h.server.Start()
+	h.URL = h.server.URL
+	t.Cleanup(h.Close)
+	return h
+}
+
 // ServeHTTPS starts one with a certificate, whose file it returns.
 func ServeHTTPS(t T, root string) (h *HTTP, caFile string) {
 	t.Helper()

@@ -1,0 +1,370 @@
+package tests
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/reconquest/sould/tests/origin"
+)
+
+// TestPartitions: a master and two slaves that are peers of each other, in a network
+// whose links are cut and healed at random, under pushes. What an answer claims is true
+// at that moment, no server goes back, no reader waits for longer than the patience, and
+// in the end all servers are the same.
+func TestPartitions(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, seeded(t))
+	end := time.Now().Add(shortOrLong(8*time.Second, 2*time.Minute))
+	read := len(c.repos) / 2 // the others are kept up to date by POSTs and repair alone
+	var work sync.WaitGroup
+	for _, r := range c.repos {
+		rng := c.random()
+		work.Go(func() {
+			for time.Now().Before(end) && !t.Failed() {
+				c.pushAndPost(r, rng)
+			}
+		})
+	}
+	for server := range c.servers {
+		rng := c.random()
+		work.Go(func() {
+			for range time.Tick(10 * time.Millisecond) {
+				if !time.Now().Before(end) || t.Failed() {
+					return
+				}
+				c.read(server, c.repos[rng.IntN(read)])
+			}
+		})
+	}
+	c.disturb(end, c.random())
+	work.Wait()
+	c.healAll()
+	if t.Failed() {
+		return
+	}
+
+	// Who was told that no server could pull posts again. All else happens by itself.
+	again := 0
+	for _, r := range c.repos {
+		if !r.settled {
+			again++
+			eventually(t, "some server can pull "+r.name, func() bool { c.post(0, r); return r.settled })
+		}
+	}
+	began := time.Now()
+	for _, r := range c.repos {
+		want := refs(t, r.Dir)
+		for i, d := range c.servers {
+			eventually(t, fmt.Sprintf("server %d has %s as the origin does", i, r.name), func() bool {
+				return exists(d.mirror(r.name)) && refs(t, d.mirror(r.name)) == want
+			})
+		}
+	}
+	took := time.Since(began)
+	for _, r := range c.repos {
+		for _, d := range c.servers {
+			d.fsck(r.name)
+			eventually(t, "the fingerprints are equal", func() bool {
+				return d.status("&upstream=0&name=" + r.name).Mirrors[0].Fingerprint ==
+					c.servers[0].status("&upstream=0&name=" + r.name).Mirrors[0].Fingerprint
+			})
+		}
+	}
+	t.Logf("%d cuts; %d pushes; POSTs by status: %v; %d claims checked; %d archives, the slowest after %s; "+
+		"%d mirrors were posted again; the same after %s",
+		c.cuts, c.pushes.Load(), &c.statuses, c.claims.Load(), c.archives.Load(), time.Duration(c.slowest.Load()), again, took)
+	if c.claims.Load() == 0 || c.archives.Load() == 0 {
+		t.Error("nothing was put to the test")
+	}
+}
+
+// cluster is what is tested: servers, of which the first is the master, and repositories.
+type cluster struct {
+	*testing.T
+	network network
+	servers []*daemon
+	repos   []*pushedRepo
+	seeds   *rand.Rand
+
+	cuts     int // owned by disturb
+	statuses tally
+	pushes   atomic.Int64
+	claims   atomic.Int64 // that a server has something
+	archives atomic.Int64
+	slowest  atomic.Int64 // archive, in nanoseconds
+}
+
+// Times of the servers' configuration, short so that much happens in a test.
+const (
+	clusterPatience = 500 * time.Millisecond
+	clusterSlack    = 4 * time.Second // for a machine that is busy with all this
+)
+
+func newCluster(t *testing.T, seeds *rand.Rand) *cluster {
+	t.Helper()
+	c := &cluster{T: t, seeds: seeds, statuses: tally{n: make(map[int]int)}}
+	c.network = newNetwork(t, 4)
+	root := t.TempDir()
+	server := origin.ServeHTTPOn(t, root, c.network.listen(t))
+	var slow sync.Mutex // guards rng
+	rng := c.random()
+	server.Before(func(q *http.Request) { // so that pulls overtake each other
+		slow.Lock()
+		wait := time.Duration(rng.IntN(1000)) * time.Millisecond * time.Duration(rng.IntN(5)/4)
+		slow.Unlock()
+		pause(q.Context(), wait)
+	})
+	for i := range 6 {
+		c.repos = append(c.repos, newPushedRepo(t, root, server.URL, fmt.Sprintf("pool/r%d", i)))
+	}
+	for machine := 1; machine <= 3; machine++ {
+		var others []string
+		for other := 1; other <= 3; other++ {
+			if other != machine {
+				others = append(others, c.network.address(machine, other))
+			}
+		}
+		lines := []string{
+			fmt.Sprintf("listen = %q", c.network.address(machine, machine)), peers(others...),
+			`repair = "500ms"`, `retry = "300ms"`, `timeout = "2s"`, `list_timeout = "1500ms"`, `fetch_timeout = "5s"`,
+			fmt.Sprintf("patience = %q", clusterPatience),
+		}
+		if machine == 1 {
+			lines = append(lines, "master = true", slaves(others...))
+		}
+		d := prepare(t, lines...)
+		c.network.place(d, machine)
+		d.run()
+		c.servers = append(c.servers, d)
+	}
+	return c
+}
+
+// random are random numbers for one worker.
+func (c *cluster) random() *rand.Rand {
+	return rand.New(rand.NewPCG(c.seeds.Uint64(), c.seeds.Uint64()))
+}
+
+// pause is time that passes, or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// disturb cuts links and heals them.
+func (c *cluster) disturb(end time.Time, rng *rand.Rand) {
+	for !c.Failed() {
+		pause(c.Context(), min(time.Duration(100+rng.IntN(900))*time.Millisecond, time.Until(end)))
+		if !time.Now().Before(end) {
+			return
+		}
+		a, how := rng.IntN(4), cutting(rng.IntN(int(cuttings)))
+		b := (a + 1 + rng.IntN(3)) % 4
+		switch rng.IntN(6) {
+		case 0, 1:
+			c.cut(a, b, how)
+		case 2: // one machine from all
+			for other := range 4 {
+				c.cut(a, other, how)
+			}
+		case 3: // two from the other two
+			for _, one := range []int{a, b} {
+				for other := range 4 {
+					if other != a && other != b {
+						c.cut(one, other, how)
+					}
+				}
+			}
+		case 4:
+			c.network.heal(a, b)
+		case 5:
+			c.healAll()
+		}
+	}
+}
+
+func (c *cluster) cut(a, b int, how cutting) {
+	if a != b {
+		c.cuts++
+		c.network.cut(a, b, how)
+	}
+}
+
+func (c *cluster) healAll() {
+	for a := range 4 {
+		for b := range a {
+			c.network.heal(a, b)
+		}
+	}
+}
+
+// pushedRepo is a repository at the origin, and what is known of its mirrors.
+type pushedRepo struct {
+	*origin.Repo
+	name, url string
+	settled   bool // a POST after the last push has brought it to some server; owned by who pushes
+
+	mu     sync.RWMutex   // guards all below
+	number map[string]int // of each push, by main's commit
+	latest int
+	has    [3]int // what each server has said, or shown, that it has: at least this push
+}
+
+func newPushedRepo(t *testing.T, root, url, name string) *pushedRepo {
+	t.Helper()
+	dir := filepath.Base(name) + ".git"
+	r := &pushedRepo{Repo: origin.New(t, filepath.Join(root, dir)), name: name, url: url + "/" + dir, number: make(map[string]int)}
+	r.push()
+	return r
+}
+
+func (r *pushedRepo) push() {
+	r.mu.Lock() // so that nobody sees a commit whose number is not known
+	defer r.mu.Unlock()
+	r.latest++
+	r.number[r.Commit("main", map[string]string{r.name: fmt.Sprint(r.latest)})] = r.latest
+	r.settled = false
+}
+
+// pushAndPost pushes once or more often, and tells a server.
+func (c *cluster) pushAndPost(r *pushedRepo, rng *rand.Rand) {
+	for range 1 + rng.IntN(2) {
+		r.push()
+		c.pushes.Add(1)
+	}
+	switch topic := fmt.Sprintf("topic%d", rng.IntN(3)); {
+	case rng.IntN(2) == 0:
+		r.Git("branch", "-f", topic, "main")
+	case r.Has("refs/heads/" + topic):
+		r.Git("branch", "-D", topic)
+	}
+	var fields []string
+	if rng.IntN(8) == 0 {
+		fields = []string{"wait", "700ms"}
+	}
+	c.post(max(0, rng.IntN(6)-3), r, fields...) // most often the master
+}
+
+// post posts to a server and checks each claim that the answer makes.
+func (c *cluster) post(server int, r *pushedRepo, fields ...string) {
+	r.mu.RLock()
+	pushed := r.latest
+	r.mu.RUnlock()
+	d := c.servers[server]
+	a, err := d.try("POST", "/", form(r.name, r.url, fields...), "Content-Type", formType, "Accept", "application/json")
+	if err == nil {
+		err = a.err
+	}
+	if err != nil {
+		c.Errorf("POST %s to server %d: %v", r.name, server, err)
+		return
+	}
+	var told report
+	if err := json.Unmarshal(a.body, &told); err != nil || told.Status != a.StatusCode {
+		c.Errorf("POST %s to server %d: %s %v\n%s", r.name, server, a.Status, err, a.body)
+		return
+	}
+	c.statuses.add(a.StatusCode)
+	if server == 0 && len(told.Slaves) != 2 {
+		c.Errorf("the master says nothing of its slaves:\n%s", a.body)
+	}
+	for i, its := range append([]report{told}, told.Slaves...) {
+		claims := its.State == "success"
+		if a.StatusCode == http.StatusOK && !claims {
+			c.Errorf("%s, and not all have pulled:\n%s", a.Status, a.body)
+		}
+		if !claims {
+			continue
+		}
+		r.settled = true
+		c.claims.Add(1)
+		who := (server + i) % 3 // a master's slaves are the servers 1 and 2
+		if has := r.onDisk(c.servers[who]); has < pushed {
+			c.Errorf("server %d has not pulled: it has push %d of %s, and %d was posted:\n%s", who, has, r.name, pushed, a.body)
+		}
+		r.showed(who, pushed)
+	}
+}
+
+// showed notes that a server has a push.
+func (r *pushedRepo) showed(server, push int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.has[server] = max(r.has[server], push)
+}
+
+// onDisk is the number of the push that a server has on disk; 0 for none.
+func (r *pushedRepo) onDisk(d *daemon) int {
+	text, _ := os.ReadFile(filepath.Join(d.mirror(r.name), "packed-refs"))
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for line := range strings.Lines(string(text)) {
+		if id, ref, _ := strings.Cut(strings.TrimSpace(line), " "); ref == "refs/heads/main" {
+			return r.number[id]
+		}
+	}
+	return 0
+}
+
+// read reads an archive, which must not be older than what the server has had.
+func (c *cluster) read(server int, r *pushedRepo) {
+	r.mu.RLock()
+	least := r.has[server]
+	r.mu.RUnlock()
+	began := time.Now()
+	a, err := c.servers[server].try("GET", "/"+r.name, nil)
+	took := time.Since(began)
+	switch {
+	case err != nil:
+		c.Errorf("GET %s from server %d: %v", r.name, server, err)
+		return
+	case took > clusterPatience+clusterSlack:
+		c.Errorf("GET %s from server %d took %s", r.name, server, took)
+	case a.StatusCode == http.StatusNotFound && least == 0:
+		return
+	case a.StatusCode != http.StatusOK || a.err != nil:
+		c.Errorf("GET %s from server %d: %s %v\n%s", r.name, server, a.Status, a.err, a.text())
+		return
+	}
+	c.archives.Add(1)
+	for old := c.slowest.Load(); int64(took) > old && !c.slowest.CompareAndSwap(old, int64(took)); old = c.slowest.Load() {
+	}
+	r.mu.RLock()
+	shown := r.number[a.Header.Get("X-Revision")]
+	r.mu.RUnlock()
+	if shown < least {
+		c.Errorf("server %d shows push %d of %s, and has had %d (state %s, pulled %s)",
+			server, shown, r.name, least, a.Header.Get("X-State"), a.Header.Get("X-Date"))
+	}
+	r.showed(server, shown)
+}
+
+// tally counts answers by their status.
+type tally struct {
+	mu sync.Mutex // guards n
+	n  map[int]int
+}
+
+func (t *tally) add(status int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.n[status]++
+}
+
+func (t *tally) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return fmt.Sprint(t.n)
+}
