@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -86,27 +84,13 @@ func (s *Server) startDeletion(set *settings, name Name, via []string) *posting 
 
 // askDelete has a slave remove its mirror.
 func askDelete(ctx context.Context, set *settings, slave Address, name Name, via []string) (outcome, error) {
-	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, set.Timeout, fmt.Errorf("no answer within %s", set.Timeout))
-	defer cancel()
 	path := (&url.URL{Path: "/" + name.String()}).EscapedPath()
-	r, err := http.NewRequestWithContext(ctx, http.MethodDelete, slave.url+path, nil)
+	r, err := http.NewRequest(http.MethodDelete, slave.url+path, nil)
 	if err != nil {
 		return outcome{}, err
 	}
-	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
 	r.Header.Set(viaHeader, strings.Join(via, ", "))
-	set.authorize(r)
-	answer, err := set.client.Do(r)
-	if err != nil {
-		return outcome{}, transportError(ctx, err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	if err != nil {
-		return outcome{}, transportError(ctx, err)
-	}
-	o, err := readAnswer(answer, text, set.secrets(), time.Since(began))
+	o, err := set.exchange(ctx, r, set.Timeout, set.secrets())
 	o.Removed = o.State == stateSuccess
 	return o, err
 }

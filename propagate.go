@@ -77,19 +77,25 @@ var errStillAtWork = errors.New("it is still at work")
 func askSlave(
 	ctx context.Context, set *settings, slave Address, req pullRequest, asking header, timeout time.Duration,
 ) (outcome, error) {
-	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
-	defer cancel()
 	body := strings.NewReader(req.form(timeout * 9 / 10).Encode())
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, slave.url+"/", body)
+	r, err := http.NewRequest(http.MethodPost, slave.url+"/", body)
 	if err != nil {
 		return outcome{}, err
 	}
 	r.Header.Set("Content-Type", formType)
-	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
 	r.Header.Set(asking.name, asking.value)
+	return set.exchange(ctx, r, timeout, req.secrets(set))
+}
+
+// exchange sends a request to another server and reads what became of it there. The
+// answer may not show the secrets.
+func (set *settings) exchange(ctx context.Context, r *http.Request, timeout time.Duration, secrets []string) (outcome, error) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
+	defer cancel()
+	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
 	set.authorize(r)
-	answer, err := set.client.Do(r)
+	answer, err := set.client.Do(r.WithContext(ctx))
 	if err != nil {
 		return outcome{}, transportError(ctx, err)
 	}
@@ -98,7 +104,7 @@ func askSlave(
 	if err != nil {
 		return outcome{}, transportError(ctx, err)
 	}
-	return readAnswer(answer, text, req.secrets(set), time.Since(began))
+	return readAnswer(answer, text, secrets, time.Since(began))
 }
 
 // transportError is why a slave could not be asked: the reason alone, without
