@@ -71,6 +71,9 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 		}
 	}
 	m := &Mirror{Name: j.req.Name, Dir: staging, settled: true}
+	if old != nil {
+		m.state.Origin, m.state.Former = old.state.Origin, old.state.Former
+	}
 	src.note(&m.state, origin, j.asked)
 	if err := m.state.write(staging); err != nil {
 		return Pulled{}, err

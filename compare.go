@@ -10,7 +10,9 @@ import (
 // holding is what a server has of a mirror, as far as comparing needs it.
 type holding struct {
 	origin      Origin
+	former      Origin // before the last move
 	fingerprint Fingerprint
+	revision    string // of the default branch
 	refs        int
 	pulled      time.Time // of the latest successful pull; zero for never
 	healthy     bool      // the latest pull has succeeded
@@ -21,19 +23,24 @@ type holding struct {
 type difference struct {
 	name         Name
 	origin       Origin
+	former       Origin // which the other server may have missed
 	ours, theirs Fingerprint
 	deletions    bool  // the origin's deletions were accepted here
 	removed      bool  // the mirror was removed here on purpose
 	refused      error // why nothing can be done about it
 }
 
-// holdings are what this server has.
+// holdings are what this server has and can read.
 func (ms *Mirrors) holdings() map[Name]holding {
 	all := make(map[Name]holding)
 	for _, m := range ms.All() {
+		if m.Snapshot() == nil && m.unreadable.Load() != nil {
+			continue // as good as none: who knows its origin may have it built anew
+		}
 		h := holding{busy: ms.Progress(m.Name) != nil}
 		if s := m.Snapshot(); s != nil {
 			h.origin, h.fingerprint, h.refs = s.Origin, s.Fingerprint, len(s.Refs)
+			h.former, h.revision = s.Former, s.Head.ID
 			h.healthy = s.Outcome == OutcomeSuccess
 			h.pulled = s.Pulled
 		}
@@ -51,11 +58,20 @@ func holdingsOf(doc *statusDocument) map[Name]holding {
 			continue
 		}
 		all[name] = holding{
-			fingerprint: Fingerprint(m.Fingerprint), refs: m.Refs, pulled: m.pulled(),
+			fingerprint: Fingerprint(m.Fingerprint), revision: m.Revision, refs: m.Refs, pulled: m.pulled(),
 			healthy: m.State == stateSuccess, busy: m.State == stateProcessing,
 		}
 	}
 	return all
+}
+
+// byRevision has mirrors compared by their default branches, where servers that take other
+// refs have other fingerprints for ever.
+func byRevision(all map[Name]holding) {
+	for name, h := range all {
+		h.fingerprint, h.refs = Fingerprint(h.revision), -1
+		all[name] = h
+	}
 }
 
 // outlived finds the mirrors that a slave still has and that were removed here since the
@@ -81,13 +97,13 @@ func compare(master, slave map[Name]holding) (behind, ahead []difference) {
 		if ours.busy || theirs.busy || !ours.origin.Known() || ours.pulled.IsZero() || ours.fingerprint == theirs.fingerprint {
 			continue
 		}
-		d := difference{name: name, origin: ours.origin, ours: ours.fingerprint, theirs: theirs.fingerprint}
+		d := difference{name: name, origin: ours.origin, former: ours.former, ours: ours.fingerprint, theirs: theirs.fingerprint}
 		if theirs.healthy && theirs.pulled.After(ours.pulled) {
 			ahead = append(ahead, d)
 			continue
 		}
 		gone := theirs.refs - ours.refs
-		d.deletions = ours.healthy && (gone > tolerableDeletions && 2*gone > theirs.refs || ours.refs == 0)
+		d.deletions = ours.healthy && ours.refs >= 0 && (gone > tolerableDeletions && 2*gone > theirs.refs || ours.refs == 0)
 		behind = append(behind, d)
 	}
 	sortDifferences(behind)

@@ -163,7 +163,11 @@ func (d *statusDocument) render(format string) ([]byte, error) {
 
 // selfStatus is what this server tells of itself but for mirrors.
 func (s *Server) selfStatus(set *settings) *statusDocument {
-	return &statusDocument{Role: set.role(), ID: s.id, Version: s.version}
+	d := &statusDocument{Role: set.role(), ID: s.id, Version: s.version}
+	for _, p := range set.Refs {
+		d.Patterns = append(d.Patterns, p.String())
+	}
+	return d
 }
 
 // allStatus is what this server tells of itself.

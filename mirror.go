@@ -265,9 +265,9 @@ func (m *Mirror) publish(set *settings, l git.Listing, stamp string) {
 		Outcome:   m.state.Outcome,
 		Pulled:    m.state.Pulled,
 		LastError: m.state.LastError,
-		Origin:    m.state.origin(),
-		From:      m.state.From,
-		Checked:   m.state.Checked, CheckError: m.state.CheckError,
+		Origin:    m.state.origin(), Former: m.state.former(),
+		From:    m.state.From,
+		Checked: m.state.Checked, CheckError: m.state.CheckError,
 	}
 	if s.Outcome == "" {
 		s.Outcome = OutcomeUnknown

@@ -62,6 +62,12 @@ func (j *pullJob) fromPeers(ctx context.Context, reason error) (Pulled, error) {
 		failed = append(failed, refused...)
 		if fresh != nil {
 			pulled, err := j.from(ctx, source{fresh})
+			for again := 1; again < attempts && errors.Is(err, errAnnounced); again++ { // it was pushed to in between
+				if askErr := j.askToPull(ctx, fresh, origin); askErr != nil {
+					break
+				}
+				pulled, err = j.from(ctx, source{fresh})
+			}
 			if down := (*unreachable)(nil); err == nil || !errors.As(err, &down) && !errors.Is(err, errAnnounced) {
 				return pulled, err
 			}
@@ -188,6 +194,9 @@ func (j *pullJob) offer(ctx context.Context, address Address, origin Origin) (of
 	if doc.ID == j.ms.storage.ID {
 		return o, errItself
 	}
+	if !coverAll(doc.Patterns, j.set.Refs) {
+		return o, fmt.Errorf("its mirrors contain other refs (%s) than those of this server", strings.Join(doc.Patterns, ", "))
+	}
 	i := slices.IndexFunc(doc.Mirrors, func(m mirrorStatus) bool { return m.Name == j.req.Name.String() })
 	if i < 0 {
 		return o, nil
@@ -269,6 +278,11 @@ func (j *pullJob) askToPull(ctx context.Context, o *offer, origin Origin) error 
 		}
 		if answer.State != stateSuccess {
 			return errors.New(strings.Join(strings.Fields(answer.Error), " "))
+		}
+		if !o.has { // and so has not told which refs it takes
+			if _, err := j.offer(ctx, o.address, origin); err != nil {
+				return err
+			}
 		}
 		o.fresh, o.has, o.revision, o.fingerprint = true, true, answer.Revision, ""
 		return nil

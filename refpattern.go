@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/reconquest/sould/internal/git"
@@ -30,6 +31,48 @@ func (p RefPattern) Match(ref string) bool {
 		return ref == p.s
 	}
 	return len(ref) > len(before)+len(after) && strings.HasPrefix(ref, before) && strings.HasSuffix(ref, after)
+}
+
+// covers reports whether the pattern selects whatever another one does.
+func (p RefPattern) covers(q RefPattern) bool {
+	before, after, star := strings.Cut(p.s, "*")
+	otherBefore, otherAfter, otherStar := strings.Cut(q.s, "*")
+	switch {
+	case !otherStar:
+		return p.Match(q.s)
+	case !star:
+		return false
+	default:
+		return strings.HasPrefix(otherBefore, before) && strings.HasSuffix(otherAfter, after)
+	}
+}
+
+// coverAll reports whether a server with the patterns theirs has all that one with ours
+// has. A server from before it told of them says nothing.
+func coverAll(theirs []string, ours []RefPattern) bool {
+	if len(theirs) == 0 {
+		return true
+	}
+	for _, q := range ours {
+		if !slices.ContainsFunc(theirs, func(s string) bool {
+			p, err := ParseRefPattern(s)
+			return err == nil && p.covers(q)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// samePatterns reports whether a server with the patterns theirs takes the same refs, as
+// far as it tells.
+func samePatterns(theirs []string, ours []RefPattern) bool {
+	var names []string
+	for _, p := range ours {
+		names = append(names, p.s)
+	}
+	slices.Sort(names)
+	return len(theirs) == 0 || slices.Equal(slices.Compact(names), slices.Compact(slices.Sorted(slices.Values(theirs))))
 }
 
 func (p RefPattern) same(q RefPattern) bool { return p == q }

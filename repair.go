@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -35,7 +37,9 @@ type watch struct {
 	// Owned by run.
 	compared uint64 // this server's generation when last compared
 	settled  bool   // nothing was left to do then
-	failing  string // why the other one could not be asked, when last asked
+	failing  string // what the log was last told that goes wrong; empty for nothing
+	others   bool   // the other one takes other refs
+	unasked  bool   // the other one could not be asked then
 	tries    map[Name]*try
 	former   map[Name]*try // of the comparison before
 }
@@ -140,19 +144,33 @@ func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
 // tell tells the log what is news: that the other server cannot be asked, or can again.
 func (w *watch) tell(ctx context.Context, err error) {
-	said := ""
+	said, unmended := "", (*unmended)(nil)
 	if err != nil {
 		said = err.Error()
 	}
+	log := w.log.With("server", w.address)
 	switch {
 	case ctx.Err() != nil || said == w.failing:
+		return
+	case errors.As(err, &unmended):
+		log.Warn("can't mend all that differs on another server, or from it", errTree(err))
 	case err != nil:
-		w.log.Warn("can't compare with another server", "server", w.address, errTree(err))
+		log.Warn("can't compare with another server", errTree(err))
+	case w.unasked:
+		log.Info("comparing with another server again")
+	case !w.settled:
+		return // what went wrong is to be tried again
 	default:
-		w.log.Info("comparing with another server again", "server", w.address)
+		log.Info("nothing is left to mend on another server, or from it")
 	}
-	w.failing = said
+	w.failing, w.unasked = said, err != nil && unmended == nil
 }
+
+// unmended is why mirrors differ from those of another server although something was done
+// about it.
+type unmended struct{ error }
+
+func (u *unmended) Unwrap() error { return u.error }
 
 // round compares once. If nothing has changed on either side since there was nothing to
 // do, all it costs is a conditional request.
@@ -177,6 +195,15 @@ func (w *watch) round(ctx context.Context, set *settings) error {
 	w.former, w.tries = w.tries, make(map[Name]*try)
 	ours, theirs := w.mirrors.holdings(), holdingsOf(doc)
 	var errs []error
+	others := w.slave && !samePatterns(doc.Patterns, set.Refs)
+	if others && !w.others {
+		w.log.Warn("a slave's mirrors contain other refs than those of this server: only default branches are compared",
+			"slave", w.address, "refs", strings.Join(doc.Patterns, ", "))
+	}
+	if w.others = others; others {
+		byRevision(ours)
+		byRevision(theirs)
+	}
 	if w.peer {
 		errs = append(errs, w.build(ctx, set, lacking(ours, doc.Mirrors, w.mirrors.deletedAt, set.unsecure)))
 	}
@@ -185,7 +212,10 @@ func (w *watch) round(ctx context.Context, set *settings) error {
 		gone := outlived(theirs, w.mirrors.deletedAt, ours)
 		errs = append(errs, w.push(ctx, set, append(behind, gone...)), w.catchUp(ctx, set, ahead))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return &unmended{err}
+	}
+	return nil
 }
 
 // due picks the mirrors of a list for which it is time, and notes that something is done
@@ -236,6 +266,7 @@ func each(ctx context.Context, all []difference, do func(difference) error) erro
 	}
 	close(todo)
 	workers.Wait()
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	if n := len(errs); n > maxTold {
 		errs = append(errs[:maxTold], fmt.Errorf("and %d more", n-maxTold))
 	}
@@ -252,7 +283,9 @@ func (w *watch) push(ctx context.Context, set *settings, behind []difference) er
 		if d.removed {
 			return w.remove(ctx, set, d.name, via)
 		}
-		req := w.mirrors.withCredentials(set, pullRequest{Name: d.name, Origin: d.origin, AcceptDeletions: d.deletions})
+		req := w.mirrors.withCredentials(set, pullRequest{
+			Name: d.name, Origin: d.origin, Move: d.former, AcceptDeletions: d.deletions,
+		})
 		o := propagate(ctx, set, w.address, req, via, set.Timeout)
 		if o.State != stateSuccess {
 			return errors.New(o.Error)

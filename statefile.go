@@ -21,7 +21,8 @@ const stateName = "sould.json"
 // stateFile is what a mirror's own file holds: all that must survive a restart
 // and that git has no place for. Its mode is 0600, since it holds credentials.
 type stateFile struct {
-	Origin    string    `json:"origin,omitempty"` // without credentials
+	Origin    string    `json:"origin,omitempty"`        // without credentials
+	Former    string    `json:"former_origin,omitempty"` // before the last move, without credentials
 	User      string    `json:"user,omitempty"`
 	Password  string    `json:"password,omitempty"`
 	Outcome   Outcome   `json:"outcome"`
@@ -102,6 +103,18 @@ func (s *stateFile) origin() Origin {
 	return o
 }
 
+// former is the origin before the last move.
+func (s *stateFile) former() Origin {
+	o, err := ParseOrigin(s.Former, true)
+	if err != nil {
+		return Origin{}
+	}
+	return o
+}
+
 func (s *stateFile) setOrigin(o Origin) {
+	if before := s.origin(); before.Known() && !before.Same(o) {
+		s.Former = before.url
+	}
 	s.Origin, s.User, s.Password = o.url, o.user, o.password
 }

@@ -16,6 +16,10 @@ type statusDocument struct {
 	ID      string `json:"id,omitempty" toml:"id,omitempty"`
 	Version string `json:"version,omitempty" toml:"version,omitempty"`
 
+	// Patterns are what its mirrors contain (refs in its configuration). Fingerprints of
+	// servers with other patterns cannot be compared.
+	Patterns []string `json:"patterns,omitempty" toml:"patterns,omitempty"`
+
 	// Loading says that the server has started a moment ago: mirrors may be missing, or
 	// listed as unknown.
 	Loading bool `json:"loading,omitempty" toml:"loading,omitempty"`

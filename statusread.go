@@ -121,6 +121,7 @@ func (r *statusReader) document(depth int) (*statusDocument, error) {
 	fields := map[string]any{
 		"address": &d.Address, "role": &d.Role, "total": &d.Total, "id": &d.ID, "version": &d.Version,
 		"loading": &d.Loading, "error": &d.Error, "hierarchical_error": &d.HierarchicalError,
+		"patterns": &d.Patterns,
 	}
 	listed, refused := 0, error(nil)
 	err := r.object(func(key string) (bool, error) {
@@ -156,6 +157,9 @@ func (r *statusReader) document(depth int) (*statusDocument, error) {
 	}
 	for _, field := range []*string{&d.Address, &d.Role, &d.ID, &d.Version, &d.Error} {
 		*field = foreignLine(*field, r.secrets)
+	}
+	for i := range d.Patterns {
+		d.Patterns[i] = foreignLine(d.Patterns[i], r.secrets)
 	}
 	d.HierarchicalError = passOn(d.HierarchicalError, r.secrets)
 	if refused != nil {

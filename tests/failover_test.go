@@ -138,3 +138,91 @@ func TestPeerThatKnowsNoOrigin(t *testing.T) {
 		t.Errorf("the peer has\n%s, want\n%s", got, want)
 	}
 }
+
+// TestPeerWithOtherRefs: what it does not take from the origin must not be lost here.
+func TestPeerWithOtherRefs(t *testing.T) {
+	t.Parallel()
+	for _, empty := range []bool{true, false} {
+		t.Run(fmt.Sprintf("without the mirror=%v", empty), func(t *testing.T) {
+			t.Parallel()
+			r, _, url := served(t)
+			r.Git("tag", "v1", "main")
+			a := start(t, `refs = ["refs/heads/*"]`)
+			if !empty {
+				a.pulled("m", url)
+			}
+			b := start(t, peers(a.url))
+			b.pulled("m", url)
+			want := refs(t, b.mirror("m"))
+			b.stop()
+			b.env = []string{"http_proxy=http://127.0.0.1:1"}
+			b.run()
+			r.Commit("main", map[string]string{"file": "x"})
+			b.post("m", url).expect(t, 500).contains(t, "its mirrors contain other refs (refs/heads/*)")
+			if got := refs(t, b.mirror("m")); got != want {
+				t.Errorf("refs are\n%s, want\n%s", got, want)
+			}
+		})
+	}
+}
+
+// TestSlaveWithOtherRefs is compared by what both take, and not asked to pull for ever.
+func TestSlaveWithOtherRefs(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	r.Git("tag", "v1", "main")
+	address := "127.0.0.1:" + freePort(t)
+	slave := start(t, fmt.Sprintf("listen = %q", address), `refs = ["refs/heads/*"]`)
+	statuses := make(chan int, 1000)
+	master := start(t, "master = true", slaves(answering(t, slave.url, statuses)), `repair = "50ms"`)
+	master.pulled("m", r.Dir)
+	master.wait(`WARN a slave's mirrors contain other refs .* refs=refs/heads/\*`)
+	for unchanged := 0; unchanged < 3; {
+		if <-statuses == 304 {
+			unchanged++
+		} else {
+			unchanged = 0
+		}
+	}
+	slave.stop()
+	commit := r.Commit("main", map[string]string{"file": "2"})
+	master.post("m", r.Dir).expect(t, 502)
+	slave.run()
+	eventually(t, "it is repaired", func() bool { return strings.Contains(refs(t, slave.mirror("m")), commit) })
+}
+
+// TestRepairOfAMove: a slave that has missed it follows, also if its old origin is there.
+func TestRepairOfAMove(t *testing.T) {
+	t.Parallel()
+	r, s := newOrigin(t), newOrigin(t)
+	address := "127.0.0.1:" + freePort(t)
+	slave := start(t, fmt.Sprintf("listen = %q", address))
+	master := start(t, "master = true", slaves(address), `repair = "500ms"`)
+	master.pulled("m", r.Dir)
+	slave.stop()
+	s.Commit("main", map[string]string{"file": "other"})
+	master.post("m", s.Dir, "move", r.Dir).expect(t, 502)
+	slave.run()
+	slave.get("/m").expect(t, 200)
+	eventually(t, "it follows", func() bool { return refs(t, slave.mirror("m")) == refs(t, s.Dir) })
+}
+
+// TestMirrorThatHasForgottenItsOrigin is built anew all the same: a peer knows it.
+func TestMirrorThatHasForgottenItsOrigin(t *testing.T) {
+	t.Parallel()
+	_, _, url := served(t)
+	a := start(t)
+	b := start(t, peers(a.url), `repair = "300ms"`)
+	a.pulled("m", url)
+	b.pulled("m", url)
+	b.stop()
+	for _, file := range []string{"/sould.json", "/config"} {
+		if err := os.Truncate(b.mirror("m")+file, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.run()
+	eventually(t, "it is back", func() bool { return b.status("").Mirrors[0].State == "success" })
+	b.fsck("m")
+	b.get("/m").expect(t, 200)
+}
