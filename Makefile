@@ -2,7 +2,7 @@
 # soak: the suites in their long form, about half an hour, and then the fuzz targets.
 .PHONY: test soak suites race fuzz
 
-SUITES = ^Test(Crashes|Cut|Disk|RaceMix|Load|Hostile.*|Bounds|NoMoreProcesses|Partitions)$$
+SUITES = ^Test(Crashes|Cut|Disk|RaceMix|Load|Hostile.*|Bounds|WaitingPosts|NoMoreProcesses|Partitions)$$
 FUZZTIME = 60s
 
 test:

@@ -17,6 +17,8 @@ import (
 const (
 	mostConnections = 16 << 10 // at most; else three eighths of the descriptors
 	mostSending     = 2 << 10  // at most; else one eighth of the descriptors
+	mostLists       = 128      // at most; else a thirty-second part of the descriptors
+	mostToOthers    = 256      // at most, to all other servers together; else one eighth
 
 	// quick is the size from which on the sending of an archive counts, in bytes. Of
 	// less the kernel takes care at once, however slow the client is.
@@ -25,9 +27,12 @@ const (
 
 // connections bounds how many there are. When there is no room for one more, the one
 // goes that has waited longest for a request to come, or for the rest of one: whoever
-// is being answered stays, and whoever has something to ask gets in.
+// is being answered stays, and whoever has something to ask gets in. Where nearly all
+// are being answered, as when very many POSTs wait for their origins, the last ones are
+// for who asks after the server's health; all others are told to come again.
 type connections struct {
 	most    int
+	answers int          // that may be given at once, the health's apart
 	sending atomic.Int64 // archives, to clients that wait for them or may be slow
 	mostOut int64
 
@@ -37,15 +42,28 @@ type connections struct {
 }
 
 func newConnections() *connections {
-	var limit unix.Rlimit
-	descriptors := uint64(1 << 20)
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
-		descriptors = uint64(limit.Cur)
-	}
-	most, sending := connectionBounds(descriptors)
+	most, sending := connectionBounds(descriptorLimit())
 	return &connections{
-		most: most, mostOut: sending, waiting: list.New(), open: make(map[net.Conn]*list.Element),
+		most: most, answers: max(most-most/8, 1), mostOut: sending, waiting: list.New(), open: make(map[net.Conn]*list.Element),
 	}
+}
+
+// descriptorLimit is how many descriptors the process may have.
+func descriptorLimit() uint64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 1 << 20
+	}
+	return uint64(limit.Cur)
+}
+
+// listBound is how many origins may be asked for their refs at once. Each takes several
+// processes and descriptors.
+func listBound(descriptors uint64) int { return int(max(min(mostLists, descriptors/32), 2)) }
+
+// othersBound is how many connections there may be to each of so many other servers.
+func othersBound(descriptors uint64, servers int) int {
+	return int(max(min(mostToOthers, descriptors/8)/uint64(max(servers, 1)), 4))
 }
 
 // connectionBounds are the bounds for a process that may have so many descriptors.
@@ -96,18 +114,25 @@ func (cs *connections) forget(c net.Conn) {
 	delete(cs.open, c)
 }
 
-// busy notes that the request of that context is being answered.
-func (cs *connections) busy(ctx context.Context) {
+// busy notes that the request of that context is being answered, or refuses it. One that
+// is refused can be closed for a newcomer. Who asks after the health is not refused.
+func (cs *connections) busy(ctx context.Context, health bool) error {
 	c, ok := ctx.Value(connKey{}).(net.Conn)
 	if !ok {
-		return
+		return nil
 	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if at := cs.open[c]; at != nil {
-		cs.waiting.Remove(at)
-		cs.open[c] = nil
+	at := cs.open[c]
+	if at == nil {
+		return nil
 	}
+	if !health && len(cs.open)-cs.waiting.Len() >= cs.answers {
+		return errBusy
+	}
+	cs.waiting.Remove(at)
+	cs.open[c] = nil
+	return nil
 }
 
 // send asks whether one more archive can be sent. If so, sent must be called when that

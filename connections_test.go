@@ -9,7 +9,7 @@ import (
 
 func TestConnectionsMakeRoom(t *testing.T) {
 	cs := newConnections()
-	cs.most = 3
+	cs.most, cs.answers = 3, 2
 	var ours, theirs []net.Conn
 	come := func() {
 		a, b := net.Pipe()
@@ -37,7 +37,18 @@ func TestConnectionsMakeRoom(t *testing.T) {
 			}
 		}
 	}
-	busy := func(i int) { cs.busy(cs.context(context.Background(), ours[i])) }
+	busy := func(i int) {
+		t.Helper()
+		if err := cs.busy(cs.context(context.Background(), ours[i]), false); err != nil {
+			t.Errorf("%d is refused: %v", i, err)
+		}
+	}
+	health := func(i int) {
+		t.Helper()
+		if err := cs.busy(cs.context(context.Background(), ours[i]), true); err != nil {
+			t.Errorf("the health is refused: %v", err)
+		}
+	}
 	come()
 	come()
 	come()
@@ -50,7 +61,10 @@ func TestConnectionsMakeRoom(t *testing.T) {
 	come()
 	expect("also before those that came earlier and were answered", 1, 2)
 	busy(4)
-	busy(0)
+	if err := cs.busy(cs.context(context.Background(), ours[0]), false); err == nil {
+		t.Error("the last connection is not for the health alone")
+	}
+	health(0)
 	come()
 	expect("where all are being answered, the newcomer goes", 1, 2, 5)
 	cs.changed(ours[2], http.StateClosed) // as net/http tells of those that we have closed
@@ -59,7 +73,7 @@ func TestConnectionsMakeRoom(t *testing.T) {
 	if len(cs.open) != 3 || cs.waiting.Len() != 1 {
 		t.Errorf("%d are open, of which %d wait", len(cs.open), cs.waiting.Len())
 	}
-	cs.busy(context.Background()) // of no connection
+	_ = cs.busy(context.Background(), false) // of no connection
 }
 
 func TestConnectionBounds(t *testing.T) {
@@ -68,6 +82,23 @@ func TestConnectionBounds(t *testing.T) {
 	} {
 		if c, s := connectionBounds(descriptors); c != want[0] || int(s) != want[1] {
 			t.Errorf("%d descriptors: %d connections, %d archives", descriptors, c, s)
+		}
+	}
+}
+
+func TestBoundsOfOtherServers(t *testing.T) {
+	for _, c := range []struct {
+		descriptors uint64
+		servers     int
+		want        int
+	}{{256, 0, 32}, {256, 2, 16}, {256, 100, 4}, {1 << 20, 1, mostToOthers}, {1 << 20, 4, mostToOthers / 4}, {0, 0, 4}} {
+		if got := othersBound(c.descriptors, c.servers); got != c.want {
+			t.Errorf("%d descriptors, %d servers: %d connections to each", c.descriptors, c.servers, got)
+		}
+	}
+	for descriptors, want := range map[uint64]int{0: 2, 256: 8, 1024: 32, 1 << 20: mostLists} {
+		if got := listBound(descriptors); got != want {
+			t.Errorf("%d descriptors: %d lists", descriptors, got)
 		}
 	}
 }

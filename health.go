@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -82,6 +83,9 @@ func removeIfThere(file string) error {
 	}
 	return nil
 }
+
+// isHealth reports whether a path is that of the health.
+func isHealth(path string) bool { return strings.Trim(path, "/") == "x/health" }
 
 // handleHealth is GET /x/health: whether this server should be sent requests.
 func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) error {

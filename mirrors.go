@@ -29,6 +29,7 @@ type Mirrors struct {
 	forPeers coalesce.Group[Name, pullVariant, Pulled] // pulls that other servers ask for
 	turns    turns                                     // to write to a mirror
 	places   gate                                      // for transfers of objects
+	lists    gate                                      // for asking an origin or a peer for its refs
 
 	generation atomic.Uint64
 	looked     chan struct{} // closed when all of the storage was looked through since the start
@@ -47,7 +48,7 @@ type Mirrors struct {
 
 // NewMirrors returns the mirrors of a storage. Pulls end when life does.
 func NewMirrors(life context.Context, storage *Storage, siblings *siblings, log *slog.Logger) *Mirrors {
-	return &Mirrors{
+	ms := &Mirrors{
 		storage: storage, log: log, life: life, siblings: siblings,
 		changed: func(*settings, *Mirror, *Snapshot, *Snapshot) {},
 		wake:    make(chan struct{}, 1),
@@ -56,6 +57,8 @@ func NewMirrors(life context.Context, storage *Storage, siblings *siblings, log 
 		going:   make(map[Name][]*progress),
 		claims:  make(map[Name]*claim),
 	}
+	ms.lists.resize(listBound(descriptorLimit()))
+	return ms
 }
 
 // errUnknownMirror is returned for a name that no mirror has.

@@ -255,6 +255,10 @@ func peel(ctx context.Context, repo git.Repo, p plan) error {
 
 // list asks a source for its refs.
 func (j *pullJob) list(ctx context.Context, src source, origin Origin) (git.Listing, error) {
+	if err := j.ms.lists.enter(ctx, j.req.Name.String()); err != nil {
+		return git.Listing{}, err
+	}
+	defer j.ms.lists.leave()
 	j.progress.say("asking " + src.String() + " for its refs")
 	j.asked = time.Now()
 	reason := fmt.Errorf("%s did not answer within %s", src, min(j.set.ListTimeout, j.left))

@@ -300,13 +300,16 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 
 // newClient returns a client for other sould servers. Their answers are not
 // followed elsewhere: net/http would send a form, credentials included, again.
-func newClient(security *tls.Config) *http.Client {
+// They may be slow, and each connection takes a descriptor: who comes when there are
+// perServer to one of them waits.
+func newClient(security *tls.Config, perServer int) *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
 			TLSClientConfig:     security,
-			MaxIdleConnsPerHost: 8,
+			MaxIdleConnsPerHost: min(8, perServer),
+			MaxConnsPerHost:     perServer,
 			IdleConnTimeout:     time.Minute, // less than a server's
 		},
 	}
@@ -323,7 +326,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.closed {
 		panic(http.ErrAbortHandler)
 	}
-	s.conns.busy(r.Context())
+	if err := s.conns.busy(r.Context(), isHealth(r.URL.Path)); err != nil {
+		w.Header().Set("Connection", "close")
+		s.writeError(w, r, busy(w, err))
+		return
+	}
 	answer, allow := s.route(r.Method, r.URL.Path)
 	what := needOf(r.Method, r.URL.Path)
 	if answer == nil {

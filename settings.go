@@ -22,7 +22,7 @@ type settings struct {
 func newSettings(c Config, source string, unsecure bool, leash *git.Leash) *settings {
 	return &settings{
 		Config: c, source: source, unsecure: unsecure,
-		client: newClient(clientTLS(&c)), tls: serverTLS(&c), doubts: c.Doubts(source),
+		client: newClient(clientTLS(&c), othersBound(descriptorLimit(), len(c.Slaves)+len(c.Peers))), tls: serverTLS(&c), doubts: c.Doubts(source),
 		git: git.New(git.Options{
 			SSHCommand: c.SSHCommand,
 			CAFile:     c.CAFile,

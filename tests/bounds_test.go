@@ -57,6 +57,68 @@ func (d *daemon) answers(what string) {
 	}
 }
 
+// healthy checks that whoever asks after the health is told that all is well, soon.
+func (d *daemon) healthy(what string) {
+	d.t.Helper()
+	for i := range 10 {
+		began := time.Now()
+		a, err := d.try("GET", "/x/health", nil)
+		if took := time.Since(began); err != nil || a.StatusCode != 200 || took > 5*time.Second {
+			d.t.Fatalf("%s: health %d: %v, %s after %s", what, i, err, a.text(), took)
+		}
+	}
+}
+
+// TestWaitingPosts: all that POST wait for an origin that says nothing, or for a slave
+// that does not, and who asks after the health is answered all the same.
+func TestWaitingPosts(t *testing.T) {
+	t.Parallel()
+	r := bigOrigin(t, 1)
+	server := origin.ServeHTTP(t, filepath.Dir(r.Dir))
+	proxy := origin.NewProxy(t, server.URL)
+	url := "http://" + proxy.Addr + "/" + filepath.Base(r.Dir)
+	mute := origin.BlackHole(t)
+	for _, c := range []struct {
+		what, name string
+		lines      []string
+	}{
+		{"for one mirror", "m", nil},
+		{"each for its own mirror", "m%d", nil},
+		{"for a slave", "m%d", []string{"master = true", slaves("http://" + mute), `timeout = "20s"`}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			proxy.Set(origin.Fault{})
+			d := prepare(t, append(c.lines, `list_timeout = "20s"`, `fetch_timeout = "20s"`)...)
+			d.ulimit = "-n 256"
+			d.run()
+			d.post("other", r.Dir, "wait", "100ms") // its slave may say nothing
+			if len(c.lines) == 0 {
+				proxy.Set(origin.Fault{Mute: true})
+			}
+			posts := make([]string, 300)
+			for i := range posts {
+				name := strings.Replace(c.name, "%d", strconv.Itoa(i), 1)
+				body := fields(name, url)
+				posts[i] = fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", formType, len(body), body)
+			}
+			for _, post := range posts {
+				d.crowd(1, post)
+			}
+			d.waitRead()
+			d.healthy(c.what)
+			if n := d.descriptors(); n > 256-16 {
+				t.Errorf("%d descriptors are open", n)
+			}
+			t.Logf("%d descriptors, %d children", d.descriptors(), len(d.holders()))
+			if a := d.get("/other"); a.StatusCode != 503 {
+				t.Errorf("where nearly all connections are being answered, another one is told %s", a.Status)
+			}
+			d.kill() // nobody waits for the end of all that
+			d.killChildren()
+		})
+	}
+}
+
 // TestBounds: ten thousand idle connections, half requests, slow readers, and few
 // descriptors. Whoever comes then is answered.
 func TestBounds(t *testing.T) {
@@ -89,6 +151,7 @@ func TestBounds(t *testing.T) {
 			if n := d.crowd(c.n, c.text); n < c.n {
 				t.Logf("only %d connections can be made here", n)
 			}
+			d.healthy(c.what)
 			d.answers(c.what)
 			t.Logf("%d descriptors, %d MB resident", d.descriptors(), d.kernel("VmRSS")>>10)
 			d.pulled("m", r.Dir)
@@ -135,6 +198,7 @@ func TestNoMoreProcesses(t *testing.T) {
 		})
 	}
 	clients.Wait()
+	d.healthy("no more processes")
 	d.answers("no more processes")
 	d.post("m", url).expect(t, 500).contains(t, "resource temporarily unavailable")
 	d.get("/m?format=zip").expect(t, 500).contains(t, "resource temporarily unavailable")
