@@ -159,9 +159,17 @@ func discarded(trash string) (at time.Time, ok bool) {
 }
 
 // CleanTrash removes what lies in the trash of an interrupted daemon, but for mirrors
-// that were removed on purpose.
+// that were removed on purpose, and tombstones that it had not finished.
 func (s *Storage) CleanTrash() error {
-	return s.emptyTrash(func(name string) bool { _, ok := discarded(name); return !ok })
+	err := s.emptyTrash(func(name string) bool { _, ok := discarded(name); return !ok })
+	entries, readErr := os.ReadDir(s.own("tombstones"))
+	err = errors.Join(err, readErr)
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".new-") {
+			err = errors.Join(err, os.Remove(s.own(filepath.Join("tombstones", entry.Name()))))
+		}
+	}
+	return err
 }
 
 // Forget removes mirrors and tombstones that have been kept for long enough.

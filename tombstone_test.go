@@ -124,3 +124,25 @@ func TestTrash(t *testing.T) {
 		}
 	}
 }
+
+func TestCleanTrash(t *testing.T) {
+	s := &Storage{Dir: t.TempDir()}
+	for path, stays := range map[string]bool{
+		"tombstones/.new-123": false, "tombstones/m": true, "trash/1800000000-m": true, "trash/1800000000.1-m": true, "trash/123456": false,
+	} {
+		if err := os.MkdirAll(filepath.Dir(s.own(path)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(s.own(path), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if _, err := os.Stat(s.own(path)); (err == nil) != stays {
+				t.Errorf("%s: %v", path, err)
+			}
+		}()
+	}
+	if err := s.CleanTrash(); err != nil {
+		t.Fatal(err)
+	}
+}
