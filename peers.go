@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -52,6 +53,9 @@ func (j *pullJob) fromPeers(ctx context.Context, reason error) (Pulled, error) {
 	j.left = j.set.FetchTimeout
 	j.progress.say("asking peers, since the origin cannot be reached")
 	stored, now := j.stored()
+	if j.lost = time.Now(); now != nil {
+		j.had = now.Pulled
+	}
 	origin, err := j.origin(stored)
 	if err != nil {
 		return Pulled{}, errors.Join(reason, err)
@@ -68,6 +72,9 @@ func (j *pullJob) fromPeers(ctx context.Context, reason error) (Pulled, error) {
 				}
 				pulled, err = j.from(ctx, source{fresh})
 			}
+			if errors.Is(err, errOvertaken) {
+				return pulled, nil
+			}
 			if down := (*unreachable)(nil); err == nil || !errors.As(err, &down) && !errors.Is(err, errAnnounced) {
 				return pulled, err
 			}
@@ -77,6 +84,8 @@ func (j *pullJob) fromPeers(ctx context.Context, reason error) (Pulled, error) {
 	for _, o := range newer(offers, now, j.damaged()) {
 		pulled, err := j.from(ctx, source{&o})
 		switch {
+		case errors.Is(err, errOvertaken):
+			return pulled, nil
 		case err != nil:
 			failed = append(failed, fmt.Errorf("peer %s: %w", o.address, err))
 			continue
@@ -89,7 +98,7 @@ func (j *pullJob) fromPeers(ctx context.Context, reason error) (Pulled, error) {
 	if len(failed) == 0 {
 		return Pulled{}, reason
 	}
-	return Pulled{}, &several{"neither the origin nor a peer could be reached", append([]error{reason}, failed...)}
+	return Pulled{}, &several{"neither the origin nor a peer could help", append([]error{reason}, failed...)}
 }
 
 // blame tells why a peer was of no help. A master's slaves were sent the same request
@@ -106,7 +115,7 @@ func httpDate(t time.Time) string {
 	if t.IsZero() {
 		return "an unknown date"
 	}
-	return t.UTC().Format(time.RFC1123)
+	return t.UTC().Format(http.TimeFormat)
 }
 
 // stored is what is known of the mirror now. The snapshot is nil if there is none, or if
@@ -130,15 +139,34 @@ func (j *pullJob) damaged() bool {
 func newer(offers []offer, now *Snapshot, damaged bool) []offer {
 	var better []offer
 	for _, o := range offers {
-		switch {
-		case !o.has:
-		case now == nil, o.pulled.After(now.Pulled),
-			o.pulled.Equal(now.Pulled) && o.fingerprint > now.Fingerprint, // so that all take the same
-			damaged && (o.fingerprint == now.Fingerprint || o.pulled.Equal(now.Pulled)):
+		if o.better(now, damaged) {
 			better = append(better, o)
 		}
 	}
 	return better
+}
+
+// better reports whether an offer is worth having.
+func (o *offer) better(now *Snapshot, damaged bool) bool {
+	switch {
+	case !o.has:
+		return false
+	case now == nil, o.pulled.After(now.Pulled),
+		o.pulled.Equal(now.Pulled) && o.fingerprint > now.Fingerprint: // so that all take the same
+		return true
+	default:
+		return damaged && (o.fingerprint == now.Fingerprint || o.pulled.Equal(now.Pulled))
+	}
+}
+
+// errOvertaken is why nothing is taken from a peer: the mirror has what the origin has.
+var errOvertaken = errors.New("the origin was reached meanwhile")
+
+// overtaken reports whether the mirror was pulled from the origin since peers began to be
+// asked: another server may have had it pulled, which does not wait for this pull. What a
+// peer has may be older then.
+func (j *pullJob) overtaken(now *Snapshot) bool {
+	return now.From == "" && !now.Pulled.Equal(j.had) && now.Pulled.After(j.lost)
 }
 
 // offers asks all peers at once what they have of the mirror, and puts first who was the

@@ -87,6 +87,8 @@ type pullJob struct {
 	req      pullRequest
 	left     time.Duration
 	asked    time.Time // when a source was last asked for its refs
+	lost     time.Time // when peers began to be asked
+	had      time.Time // when the mirror was last pulled before that
 	progress *progress
 }
 
@@ -142,6 +144,14 @@ func (j *pullJob) from(ctx context.Context, src source) (Pulled, error) {
 		return Pulled{}, err
 	case err != nil:
 		return j.replace(ctx, src, err)
+	}
+	if src.peer != nil && m.knownDamage() == nil {
+		switch now := m.Snapshot(); {
+		case j.overtaken(now):
+			return Pulled{Snapshot: now}, errOvertaken
+		case !src.peer.fresh && !src.peer.better(now, false):
+			return Pulled{}, errors.New("it has nothing newer any more")
+		}
 	}
 	pulled, err := j.update(ctx, m, src)
 	if err != nil {

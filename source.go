@@ -56,12 +56,12 @@ func (s source) remote(j *pullJob, origin Origin) git.Remote {
 // it has is.
 func (s source) note(f *stateFile, origin Origin, asked time.Time) {
 	f.setOrigin(origin)
-	f.Outcome, f.Pulled, f.LastError, f.From = OutcomeSuccess, asked.Round(0), "", ""
+	f.Outcome, f.Pulled, f.LastError, f.From = OutcomeSuccess, asked, "", ""
 	if s.peer == nil {
 		return
 	}
 	if s.peer.fresh {
-		f.Pulled = s.peer.asked.Round(0)
+		f.Pulled = s.peer.asked
 	}
 	f.From = s.peer.address.String()
 	if !s.peer.fresh {

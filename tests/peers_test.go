@@ -271,3 +271,37 @@ func TestNothingOlderFromAPeer(t *testing.T) {
 		d.get("/"+name).expect(t, 200, "X-State", "failed", "X-Revision", newest[name])
 	}
 }
+
+// TestAPullThatIsOvertaken while it asks peers: another server has the mirror pulled from
+// the origin, which is back. What the peer has is older then.
+func TestAPullThatIsOvertaken(t *testing.T) {
+	t.Parallel()
+	r, server, url := served(t)
+	behind := func(lines ...string) (*daemon, *origin.Proxy) {
+		proxy := origin.NewProxy(t, server.URL)
+		d := prepare(t, lines...)
+		d.env = []string{"http_proxy=http://" + proxy.Addr}
+		d.run()
+		return d, proxy
+	}
+	peer, peersOrigin := behind()
+	d, itsOrigin := behind(peers(peer.url))
+	d.pulled("m", url)
+	r.Commit("main", map[string]string{"file": "2"})
+	peer.pulled("m", url)
+	newest := r.Commit("main", map[string]string{"file": "3"})
+
+	itsOrigin.Set(origin.Fault{Refuse: true})
+	peersOrigin.Set(origin.Fault{Mute: true})
+	var posting sync.WaitGroup
+	posting.Go(func() { d.post("m", url).expect(t, 200) })
+	eventually(t, "the peer pulls", func() bool { return peer.status("&name=m").Mirrors[0].State == "processing" })
+	itsOrigin.Set(origin.Fault{})
+	d.do("POST", "/", form("m", url), "Content-Type", formType, "Sould-Peer", "another").expect(t, 200)
+	peersOrigin.HangUp()
+	posting.Wait()
+	if got, want := refs(t, d.mirror("m")), refs(t, r.Dir); got != want {
+		t.Errorf("refs are\n%s, want\n%s", got, want)
+	}
+	d.get("/m").expect(t, 200, "X-State", "success", "X-Revision", newest)
+}
