@@ -74,14 +74,14 @@ func byRevision(all map[Name]holding) {
 	}
 }
 
-// outlived finds the mirrors that a slave still has and that were removed here since the
-// slave has last pulled them.
+// outlived finds the mirrors that a slave still has and that were removed here. That it
+// may have pulled them since says nothing: the first reader after its start does that.
 func outlived(slave map[Name]holding, removed func(Name) (time.Time, bool), master map[Name]holding) (all []difference) {
 	for name, theirs := range slave {
 		if _, here := master[name]; here || theirs.busy {
 			continue
 		}
-		if at, ok := removed(name); ok && !theirs.pulled.After(at) {
+		if _, ok := removed(name); ok {
 			all = append(all, difference{name: name, theirs: theirs.fingerprint, removed: true})
 		}
 	}

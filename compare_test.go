@@ -70,7 +70,7 @@ func TestOutlivedAndLacking(t *testing.T) {
 		}
 		return got
 	}
-	if got := names(outlived(theirs, removed, ours)); !slices.Equal(got, []string{"removed/here false"}) {
+	if got := names(outlived(theirs, removed, ours)); !slices.Equal(got, []string{"removed/and/pulled/since false", "removed/here false"}) {
 		t.Errorf("outlived are %q", got)
 	}
 	told := []mirrorStatus{

@@ -209,6 +209,7 @@ func (w *watch) round(ctx context.Context, set *settings) error {
 	}
 	if w.slave {
 		behind, ahead := compare(ours, theirs)
+		behind, ahead = w.turnAround(behind, ahead)
 		gone := outlived(theirs, w.mirrors.deletedAt, ours)
 		errs = append(errs, w.push(ctx, set, append(behind, gone...)), w.catchUp(ctx, set, ahead))
 	}
@@ -216,6 +217,19 @@ func (w *watch) round(ctx context.Context, set *settings) error {
 		return &unmended{err}
 	}
 	return nil
+}
+
+// turnAround counts what seems to be ahead as behind, if pulling here has not helped
+// before: a clock may be wrong.
+func (w *watch) turnAround(behind, ahead []difference) (_, still []difference) {
+	for _, d := range ahead {
+		if t := w.former[d.name]; t != nil && t.ours == d.ours && t.theirs == d.theirs {
+			behind = append(behind, d)
+		} else {
+			still = append(still, d)
+		}
+	}
+	return behind, still
 }
 
 // due picks the mirrors of a list for which it is time, and notes that something is done
@@ -290,7 +304,7 @@ func (w *watch) push(ctx context.Context, set *settings, behind []difference) er
 		if o.State != stateSuccess {
 			return errors.New(o.Error)
 		}
-		w.log.Info("brought a slave up to date", "mirror", d.name, "slave", w.address)
+		w.log.Info("had a slave pull what it had missed", "mirror", d.name, "slave", w.address)
 		return nil
 	})
 }

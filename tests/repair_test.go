@@ -74,7 +74,7 @@ func TestRepair(t *testing.T) {
 					t.Errorf("%s was fetched %d times", name(i), got)
 				}
 			}
-			master.wait(`INFO brought a slave up to date mirror=pool/m0`)
+			master.wait(`INFO had a slave pull what it had missed mirror=pool/m0`)
 		})
 	}
 }
