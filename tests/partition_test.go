@@ -44,6 +44,7 @@ func TestPartitions(t *testing.T) {
 	}
 	c.disturb(end, c.random())
 	work.Wait()
+	c.scatter(c.random())
 	c.healAll()
 	if t.Failed() {
 		return
@@ -149,6 +150,25 @@ func newCluster(t *testing.T, seeds *rand.Rand) *cluster {
 // random are random numbers for one worker.
 func (c *cluster) random() *rand.Rand {
 	return rand.New(rand.NewPCG(c.seeds.Uint64(), c.seeds.Uint64()))
+}
+
+// scatter has one server alone pull the latest push of every other repository.
+func (c *cluster) scatter(rng *rand.Rand) {
+	c.healAll()
+	for a := 1; a < 4; a++ {
+		for b := 1; b < a; b++ {
+			c.cut(a, b, silent)
+		}
+	}
+	var posting sync.WaitGroup
+	for i := 0; i < len(c.repos); i += 2 {
+		server := rng.IntN(3)
+		posting.Go(func() {
+			c.repos[i].push()
+			c.post(server, c.repos[i])
+		})
+	}
+	posting.Wait()
 }
 
 // pause is time that passes, or the end of ctx.
