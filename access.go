@@ -143,7 +143,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, what need) error 
 		w.Header().Set("Connection", "close")
 	}
 	err := permit(set, what, r.Host, r.Header)
-	if status(err) == http.StatusUnauthorized {
+	if err != nil && status(err) == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", challenges[what])
 	}
 	return err

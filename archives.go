@@ -33,15 +33,14 @@ func (a archive) words() string {
 // etag is the same for the same bytes, on every server. It is weak where the bytes
 // depend on more than can be told.
 func (a archive) etag() string {
-	plain := a.commit + "." + a.format.name + "-" + encoding
-	switch {
-	case a.subst != "":
-		return `W/"` + plain + "-" + shortDigest(a.words()) + `"`
-	case a.path != "" || a.prefix != "":
-		return `"` + plain + "-" + shortDigest(a.words()) + `"`
-	default:
-		return `"` + plain + `"`
+	weak, digest := "", ""
+	if a.subst != "" {
+		weak = "W/"
 	}
+	if a.subst != "" || a.path != "" || a.prefix != "" {
+		digest = "-" + shortDigest(a.words())
+	}
+	return weak + `"` + a.commit + "." + a.format.name + "-" + encoding + digest + `"`
 }
 
 func shortDigest(s string) string {

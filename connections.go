@@ -1,12 +1,14 @@
 package main
 
 import (
-	"container/list"
+	"cmp"
 	"context"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,26 +27,41 @@ const (
 	quick = 256 << 10
 )
 
-// connections bounds how many there are. When there is no room for one more, the one
-// goes that has waited longest for a request to come, or for the rest of one: whoever
-// is being answered stays, and whoever has something to ask gets in. Where nearly all
-// are being answered, as when very many POSTs wait for their origins, the last ones are
-// for who asks after the server's health; all others are told to come again.
+// connections bounds how many there are. When there is no room for one more, those go
+// that have waited longest for a request to come, or for the rest of one: whoever is being
+// answered stays, and whoever has something to ask gets in. Where nearly all are being
+// answered, as when very many POSTs wait for their origins, the last ones are for who asks
+// after the server's health; all others are told to come again.
 type connections struct {
 	most    int
-	answers int          // that may be given at once, the health's apart
+	answers int64        // that may be given at once, the health's apart
 	sending atomic.Int64 // archives, to clients that wait for them or may be slow
 	mostOut int64
 
-	mu      sync.Mutex                 // guards all below
-	waiting *list.List                 // of net.Conn, the longest waiting first
-	open    map[net.Conn]*list.Element // its place in waiting; nil while it is answered
+	answering atomic.Int64  // connections whose request is being answered
+	turns     atomic.Uint64 // how often one began to wait
+
+	mu   sync.RWMutex // guards open; a request takes it at most for reading
+	open map[net.Conn]*connection
 }
+
+// connection is what is known of one.
+type connection struct {
+	state  atomic.Int32  // waiting, answering or gone
+	since  atomic.Uint64 // the turn in which it began to wait
+	pushed atomic.Int64  // when its client was last given time to take in what is sent, in nanoseconds
+}
+
+const (
+	connWaiting int32 = iota
+	connAnswering
+	connGone // closed to make room
+)
 
 func newConnections() *connections {
 	most, sending := connectionBounds(descriptorLimit())
 	return &connections{
-		most: most, answers: max(most-most/8, 1), mostOut: sending, waiting: list.New(), open: make(map[net.Conn]*list.Element),
+		most: most, answers: int64(max(most-most/8, 1)), mostOut: sending, open: make(map[net.Conn]*connection),
 	}
 }
 
@@ -74,65 +91,104 @@ func connectionBounds(descriptors uint64) (connections int, sending int64) {
 // connKey is the key of a request's connection in its context.
 type connKey struct{}
 
+// context enters a connection that has just come.
 func (cs *connections) context(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, c)
+	one := &connection{}
+	one.since.Store(cs.turns.Add(1))
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.open[c] = one
+	return context.WithValue(ctx, connKey{}, one)
 }
 
 // changed is told of every change of a connection's state. A request has come only when
 // its header is there: that, busy is told.
 func (cs *connections) changed(c net.Conn, state http.ConnState) {
-	cs.mu.Lock()
-	var out net.Conn
 	switch state {
 	case http.StateNew:
-		cs.open[c] = cs.waiting.PushBack(c)
-		if len(cs.open) > cs.most {
-			out = cs.waiting.Front().Value.(net.Conn)
-			cs.forget(out)
-		}
+		cs.makeRoom()
 	case http.StateIdle:
-		if at, known := cs.open[c]; known && at == nil {
-			cs.open[c] = cs.waiting.PushBack(c)
+		cs.mu.RLock()
+		one := cs.open[c]
+		cs.mu.RUnlock()
+		if one != nil {
+			one.since.Store(cs.turns.Add(1))
+			cs.rest(one)
 		}
 	case http.StateClosed, http.StateHijacked:
-		cs.forget(c)
-	}
-	cs.mu.Unlock()
-	if wrapped, ok := out.(interface{ NetConn() net.Conn }); ok { // TLS would say goodbye first
-		out = wrapped.NetConn()
-	}
-	if out != nil {
-		out.Close()
+		cs.mu.Lock()
+		one := cs.open[c]
+		delete(cs.open, c)
+		cs.mu.Unlock()
+		if one != nil {
+			cs.rest(one)
+		}
 	}
 }
 
-// forget takes a connection out; cs.mu is held.
-func (cs *connections) forget(c net.Conn) {
-	if at := cs.open[c]; at != nil {
-		cs.waiting.Remove(at)
+// rest notes that a connection's request has been answered.
+func (cs *connections) rest(one *connection) {
+	if one.state.CompareAndSwap(connAnswering, connWaiting) {
+		cs.answering.Add(-1)
 	}
-	delete(cs.open, c)
+}
+
+// makeRoom closes connections if there are too many: the one that has waited longest or,
+// so that it need not be looked for each time, a few more.
+func (cs *connections) makeRoom() {
+	cs.mu.Lock()
+	if len(cs.open) <= cs.most {
+		cs.mu.Unlock()
+		return
+	}
+	conns := make([]net.Conn, 0, len(cs.open))
+	for c, one := range cs.open {
+		if one.state.Load() == connWaiting {
+			conns = append(conns, c)
+		}
+	}
+	slices.SortFunc(conns, func(a, b net.Conn) int { return cmp.Compare(cs.open[a].since.Load(), cs.open[b].since.Load()) })
+	var out []net.Conn
+	for _, c := range conns[:min(len(conns), 1+cs.most/256)] {
+		if cs.open[c].state.CompareAndSwap(connWaiting, connGone) {
+			delete(cs.open, c)
+			out = append(out, c)
+		}
+	}
+	cs.mu.Unlock()
+	for _, c := range out {
+		if wrapped, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS would say goodbye first
+			c = wrapped.NetConn()
+		}
+		c.Close()
+	}
 }
 
 // busy notes that the request of that context is being answered, or refuses it. One that
 // is refused can be closed for a newcomer. Who asks after the health is not refused.
 func (cs *connections) busy(ctx context.Context, health bool) error {
-	c, ok := ctx.Value(connKey{}).(net.Conn)
-	if !ok {
+	one, ok := ctx.Value(connKey{}).(*connection)
+	if !ok || one.state.Load() == connAnswering {
 		return nil
 	}
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	at := cs.open[c]
-	if at == nil {
-		return nil
-	}
-	if !health && len(cs.open)-cs.waiting.Len() >= cs.answers {
+	if n := cs.answering.Add(1); n > cs.answers && !health || !one.state.CompareAndSwap(connWaiting, connAnswering) {
+		cs.answering.Add(-1)
 		return errBusy
 	}
-	cs.waiting.Remove(at)
-	cs.open[c] = nil
 	return nil
+}
+
+// takesIn gives a client time to take in what is still to be sent to it. A connection that
+// is used all the time is not given it each time.
+func takesIn(ctx context.Context, w http.ResponseWriter) {
+	now := time.Now()
+	if one, ok := ctx.Value(connKey{}).(*connection); ok {
+		if now.UnixNano()-one.pushed.Load() < int64(writeTimeout/2) {
+			return
+		}
+		one.pushed.Store(now.UnixNano())
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(now.Add(writeTimeout))
 }
 
 // send asks whether one more archive can be sent. If so, sent must be called when that

@@ -11,9 +11,11 @@ func TestConnectionsMakeRoom(t *testing.T) {
 	cs := newConnections()
 	cs.most, cs.answers = 3, 2
 	var ours, theirs []net.Conn
+	var contexts []context.Context
 	come := func() {
 		a, b := net.Pipe()
 		ours, theirs = append(ours, a), append(theirs, b)
+		contexts = append(contexts, cs.context(context.Background(), a))
 		cs.changed(a, http.StateNew)
 	}
 	closed := func(i int) bool {
@@ -39,13 +41,13 @@ func TestConnectionsMakeRoom(t *testing.T) {
 	}
 	busy := func(i int) {
 		t.Helper()
-		if err := cs.busy(cs.context(context.Background(), ours[i]), false); err != nil {
+		if err := cs.busy(contexts[i], false); err != nil {
 			t.Errorf("%d is refused: %v", i, err)
 		}
 	}
 	health := func(i int) {
 		t.Helper()
-		if err := cs.busy(cs.context(context.Background(), ours[i]), true); err != nil {
+		if err := cs.busy(contexts[i], true); err != nil {
 			t.Errorf("the health is refused: %v", err)
 		}
 	}
@@ -61,7 +63,7 @@ func TestConnectionsMakeRoom(t *testing.T) {
 	come()
 	expect("also before those that came earlier and were answered", 1, 2)
 	busy(4)
-	if err := cs.busy(cs.context(context.Background(), ours[0]), false); err == nil {
+	if err := cs.busy(contexts[0], false); err == nil {
 		t.Error("the last connection is not for the health alone")
 	}
 	health(0)
@@ -70,8 +72,8 @@ func TestConnectionsMakeRoom(t *testing.T) {
 	cs.changed(ours[2], http.StateClosed) // as net/http tells of those that we have closed
 	cs.changed(ours[0], http.StateClosed)
 	come()
-	if len(cs.open) != 3 || cs.waiting.Len() != 1 {
-		t.Errorf("%d are open, of which %d wait", len(cs.open), cs.waiting.Len())
+	if n := cs.answering.Load(); len(cs.open) != 3 || n != 2 {
+		t.Errorf("%d are open, of which %d are being answered", len(cs.open), n)
 	}
 	_ = cs.busy(context.Background(), false) // of no connection
 }

@@ -354,7 +354,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.writeError(w, r, err)
 	}
 	// What is still to be sent, such as an answer without a body, is sent when this returns.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	takesIn(r.Context(), w)
 }
 
 // route finds who answers a method and a path. If nobody does, it returns the
