@@ -42,13 +42,14 @@ func leave(t *testing.T, filler string, room int) {
 // and all is well when there is space again.
 func TestDisk(t *testing.T) {
 	t.Parallel()
-	const size, data = 32 << 20, 1 << 20
+	const data = 1 << 20
+	size := shortOrLong(32<<20, 128<<20) // each round adds data to two mirrors
 	dir := smallDisk(t, size)
 	r := newOrigin(t)
 	r.Commit("main", map[string]string{"a": noise(1, data), "small/b": "b"})
 	d := prepare(t)
 	d.storage = filepath.Join(dir, "storage")
-	d.configure(`retry = "1h"`, `cache_size = "4MiB"`) // the rest is for mirrors
+	d.configure(`retry = "1h"`, `cache_size = "4MiB"`, `keep = 0`) // the rest is for mirrors
 	d.run()
 	d.pulled("old", r.Dir)
 	filler := filepath.Join(dir, "filler")
