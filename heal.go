@@ -19,16 +19,20 @@ func (ms *Mirrors) Suspect(set *settings, m *Mirror, err error) {
 	if now := time.Now(); !m.suspicious(err, now) || !m.tryToMend(now, set.Retry) {
 		return
 	}
-	req := pullRequest{Name: m.Name, Check: true}
-	ms.pulls.Ask(m.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
+	ms.checkSoon(set, m.Name)
 }
 
 // Mend has a mirror built anew in which a check has found damage. Nobody waits for it.
 func (ms *Mirrors) Mend(set *settings, m *Mirror, damage error) {
 	ms.log.Error("damaged", "mirror", m.Name, errTree(damage))
 	m.noteDamage(damage, time.Now())
-	req := pullRequest{Name: m.Name, Check: true}
-	ms.pulls.Ask(m.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
+	ms.checkSoon(set, m.Name)
+}
+
+// checkSoon has a mirror pulled that may be damaged, and built anew if it is.
+func (ms *Mirrors) checkSoon(set *settings, name Name) {
+	req := pullRequest{Name: name, Check: true}
+	ms.pulls.Ask(name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
 }
 
 // suspicious reports whether damage would explain an error of work on the mirror, and
