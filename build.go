@@ -27,10 +27,11 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 	if err := j.ms.storage.Clear(j.req.Name); err != nil {
 		return Pulled{}, &conflict{err.Error()}
 	}
-	if err := j.ms.storage.Revive(j.req.Name); err != nil {
-		return Pulled{}, err
+	pulled, err := j.build(ctx, src, origin, listing, nil)
+	if err != nil {
+		return pulled, err
 	}
-	return j.build(ctx, src, origin, listing, nil)
+	return pulled, j.ms.storage.Revive(j.req.Name) // beside a mirror the tombstone says nothing
 }
 
 // build makes a mirror aside and moves it into place when it is complete. What the old

@@ -12,8 +12,7 @@ type holding struct {
 	origin      Origin
 	former      Origin // before the last move
 	fingerprint Fingerprint
-	revision    string // of the default branch
-	refs        int
+	revision    string    // of the default branch
 	pulled      time.Time // of the latest successful pull; zero for never
 	healthy     bool      // the latest pull has succeeded
 	busy        bool      // a pull is running
@@ -25,7 +24,6 @@ type difference struct {
 	origin       Origin
 	former       Origin // which the other server may have missed
 	ours, theirs Fingerprint
-	deletions    bool  // the origin's deletions were accepted here
 	removed      bool  // the mirror was removed here on purpose
 	refused      error // why nothing can be done about it
 }
@@ -39,8 +37,8 @@ func (ms *Mirrors) holdings() map[Name]holding {
 		}
 		h := holding{busy: ms.Progress(m.Name) != nil}
 		if s := m.Snapshot(); s != nil {
-			h.origin, h.fingerprint, h.refs = s.Origin, s.Fingerprint, len(s.Refs)
-			h.former, h.revision = s.Former, s.Head.ID
+			h.origin, h.former = s.Origin, s.Former
+			h.fingerprint, h.revision = s.Fingerprint, s.Head.ID
 			h.healthy = s.Outcome == OutcomeSuccess
 			h.pulled = s.Pulled
 		}
@@ -58,7 +56,7 @@ func holdingsOf(doc *statusDocument) map[Name]holding {
 			continue
 		}
 		all[name] = holding{
-			fingerprint: Fingerprint(m.Fingerprint), revision: m.Revision, refs: m.Refs, pulled: m.pulled(),
+			fingerprint: Fingerprint(m.Fingerprint), revision: m.Revision, pulled: m.pulled(),
 			healthy: m.State == stateSuccess, busy: m.State == stateProcessing,
 		}
 	}
@@ -69,7 +67,7 @@ func holdingsOf(doc *statusDocument) map[Name]holding {
 // refs have other fingerprints for ever.
 func byRevision(all map[Name]holding) {
 	for name, h := range all {
-		h.fingerprint, h.refs = Fingerprint(h.revision), -1
+		h.fingerprint = Fingerprint(h.revision)
 		all[name] = h
 	}
 }
@@ -102,8 +100,6 @@ func compare(master, slave map[Name]holding) (behind, ahead []difference) {
 			ahead = append(ahead, d)
 			continue
 		}
-		gone := theirs.refs - ours.refs
-		d.deletions = ours.healthy && ours.refs >= 0 && (gone > tolerableDeletions && 2*gone > theirs.refs || ours.refs == 0)
 		behind = append(behind, d)
 	}
 	sortDifferences(behind)

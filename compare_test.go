@@ -22,37 +22,31 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := holding{origin: origin, fingerprint: "b", refs: 20, pulled: time.Unix(100, 0), healthy: true}
+	ours := holding{origin: origin, fingerprint: "b", pulled: time.Unix(100, 0), healthy: true}
 	with := func(h holding, change func(*holding)) holding { change(&h); return h }
 	for _, c := range []struct {
 		what          string
 		ours, theirs  holding
 		behind, ahead bool
-		deletions     bool
 	}{
-		{"the same", ours, holding{fingerprint: "b", pulled: time.Unix(1, 0)}, false, false, false},
-		{"the same, and it has failed since", ours, holding{fingerprint: "b", pulled: time.Unix(90, 0)}, false, false, false},
-		{"it has none", ours, holding{}, true, false, false},
-		{"older", ours, holding{fingerprint: "a", refs: 19, pulled: time.Unix(90, 0), healthy: true}, true, false, false},
-		{"as old", ours, holding{fingerprint: "a", refs: 19, pulled: time.Unix(100, 0), healthy: true}, true, false, false},
-		{"later", ours, holding{fingerprint: "c", refs: 19, pulled: time.Unix(110, 0), healthy: true}, false, true, false},
-		{"later, but it says itself that it is not current", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0)}, true, false, false},
-		{"it pulls", ours, holding{fingerprint: "a", busy: true}, false, false, false},
-		{"we pull", with(ours, func(h *holding) { h.busy = true }), holding{fingerprint: "a"}, false, false, false},
-		{"we do not know where from", with(ours, func(h *holding) { h.origin = Origin{} }), holding{}, false, false, false},
-		{"we never pulled", with(ours, func(h *holding) { h.pulled = time.Time{} }), holding{}, false, false, false},
-		{"deletions were accepted", ours, holding{fingerprint: "a", refs: 50, pulled: time.Unix(90, 0)}, true, false, true},
-		{"a few deletions need no word", ours, holding{fingerprint: "a", refs: 30, pulled: time.Unix(90, 0)}, true, false, false},
-		{"emptied", with(ours, func(h *holding) { h.refs = 0 }), holding{fingerprint: "a", refs: 3, pulled: time.Unix(90, 0)}, true, false, true},
-		{"we are not current ourselves", with(ours, func(h *holding) { h.healthy = false }), holding{fingerprint: "a", refs: 50, pulled: time.Unix(90, 0)}, true, false, false},
+		{"the same", ours, holding{fingerprint: "b", pulled: time.Unix(1, 0)}, false, false},
+		{"the same, and it has failed since", ours, holding{fingerprint: "b", pulled: time.Unix(90, 0)}, false, false},
+		{"it has none", ours, holding{}, true, false},
+		{"older", ours, holding{fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false},
+		{"as old", ours, holding{fingerprint: "a", pulled: time.Unix(100, 0), healthy: true}, true, false},
+		{"later", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0), healthy: true}, false, true},
+		{"later, but it says itself that it is not current", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0)}, true, false},
+		{"it pulls", ours, holding{fingerprint: "a", busy: true}, false, false},
+		{"we pull", with(ours, func(h *holding) { h.busy = true }), holding{fingerprint: "a"}, false, false},
+		{"we do not know where from", with(ours, func(h *holding) { h.origin = Origin{} }), holding{}, false, false},
+		{"we never pulled", with(ours, func(h *holding) { h.pulled = time.Time{} }), holding{}, false, false},
+		{"we are not current ourselves", with(ours, func(h *holding) { h.healthy = false }), holding{fingerprint: "a", pulled: time.Unix(90, 0)}, true, false},
 	} {
 		m := name(t, "m")
 		slave := map[Name]holding{m: c.theirs}
 		behind, ahead := compare(map[Name]holding{m: c.ours}, slave)
 		if (len(behind) == 1) != c.behind || (len(ahead) == 1) != c.ahead {
 			t.Errorf("%s: behind %v, ahead %v", c.what, behind, ahead)
-		} else if c.behind && behind[0].deletions != c.deletions {
-			t.Errorf("%s: deletions %v", c.what, behind[0].deletions)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func FuzzParsePull(f *testing.F) {
 			t.Errorf("%q became %+v, wait %s", body, req, wait)
 		}
 		again, wait, err := parsePull(req.form(time.Minute), allowLocal)
-		if err != nil || wait != time.Minute || again.Name != req.Name || again.AcceptDeletions != req.AcceptDeletions ||
+		if err != nil || wait != time.Minute || again.Name != req.Name || again.Accept != req.Accept ||
 			again.Origin != req.Origin || !again.Move.Same(req.Move) {
 			t.Errorf("%q passed on: %+v became %+v, %v", body, req, again, err)
 		}
@@ -157,12 +157,23 @@ func checkPlan(t *testing.T, now, origin git.Listing, patterns []RefPattern, acc
 			arriving++
 		}
 	}
-	mustRefuse := !accept && (had > 0 && arriving == 0 || gone > tolerableDeletions && 2*gone > had)
+	mustRefuse := had > 0 && arriving == 0 || gone > tolerableDeletions && 2*gone > had
+	accepts := acceptance("")
+	if accept {
+		accepts = acceptAll
+	}
 
-	p, err := makePlan(now, origin, patterns, accept)
+	p, err := makePlan(now, origin, patterns, accepts)
 	var no *refusal
-	if errors.As(err, &no) != mustRefuse {
-		t.Fatalf("%d of %d refs are gone, %d arrive, accept %v: %v", gone, had, arriving, accept, err)
+	if errors.As(err, &no) != (mustRefuse && !accept) {
+		t.Fatalf("%d of %d refs are gone, %d arrive, accept %q: %v", gone, had, arriving, accepts, err)
+	}
+	if accept && err == nil { // accepting this and nothing else is the same
+		_, same := makePlan(now, origin, patterns, acceptance(fingerprint(p.after, patterns)))
+		_, other := makePlan(now, origin, patterns, acceptance(fingerprint(git.Listing{}, nil)))
+		if same != nil || errors.As(other, &no) != mustRefuse {
+			t.Errorf("accepting what it becomes: %v; another thing: %v", same, other)
+		}
 	}
 	if err != nil {
 		if len(p.write)+len(p.remove)+len(p.fetch) > 0 || p.head != nil {
@@ -229,7 +240,7 @@ func checkPlan(t *testing.T, now, origin git.Listing, patterns []RefPattern, acc
 	if head.Detached() && !known[head.ID] && !brought[head.ID] {
 		t.Errorf("HEAD becomes %s, which nobody brings", head.ID)
 	}
-	if again, err := makePlan(p.after, origin, patterns, accept); err != nil || !again.nothing() {
+	if again, err := makePlan(p.after, origin, patterns, accepts); err != nil || !again.nothing() {
 		t.Errorf("the next pull would do something again: %+v, %v", again, err)
 	}
 }

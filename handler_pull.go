@@ -13,10 +13,9 @@ import (
 )
 
 const (
-	formType        = "application/x-www-form-urlencoded"
-	acceptDeletions = "deletions" // the value of the field accept
-	maxForm         = 64 << 10    // bytes of a POST's body
-	bodyTimeout     = 30 * time.Second
+	formType    = "application/x-www-form-urlencoded"
+	maxForm     = 64 << 10 // bytes of a POST's body
+	bodyTimeout = 30 * time.Second
 )
 
 // noWait is the wait of a request that waits for the end of the work.
@@ -132,11 +131,9 @@ func parsePull(form url.Values, allowLocal bool) (req pullRequest, wait time.Dur
 		}
 		req.Move.user, req.Move.password = "", ""
 	}
-	switch accept {
-	case "", acceptDeletions:
-		req.AcceptDeletions = accept != ""
-	default:
-		return req, 0, fail(kindBadRequest, "accept=%.40q is unknown; accept=%s is known", accept, acceptDeletions)
+	req.Accept = acceptance(accept)
+	if accept != "" && req.Accept != acceptAll && !isFingerprint(accept) {
+		return req, 0, fail(kindBadRequest, "accept=%.40q is unknown; accept=%s is known", accept, acceptAll)
 	}
 	wait = noWait
 	if waitFor != "" {

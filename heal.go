@@ -95,7 +95,7 @@ func (j *pullJob) rebuild(ctx context.Context, m *Mirror, src source) (Pulled, e
 	if err != nil {
 		return Pulled{}, err
 	}
-	if _, err := makePlan(m.Snapshot().Listing, listing, j.set.Refs, j.req.AcceptDeletions); err != nil {
+	if _, err := makePlan(m.Snapshot().Listing, listing, j.set.Refs, j.req.Accept); err != nil {
 		return Pulled{}, err // it would be refused also if nothing were damaged
 	}
 	return j.build(ctx, src, origin, listing, m)

@@ -70,7 +70,7 @@ func TestLosses(t *testing.T) {
 	now.Refs[slices.IndexFunc(now.Refs, func(r git.Ref) bool { return r.ID == id("f") })].Peeled = id("9")
 	patterns := []RefPattern{{"refs/*"}}
 	origin := listing("heads/new=7", "heads/moved=1", "heads/same=c", "tags/moved=2", "pull/1=3", "pull/annotated=4", "HEAD=same")
-	p, err := makePlan(now, origin, patterns, false)
+	p, err := makePlan(now, origin, patterns, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -292,7 +292,7 @@ func (j *pullJob) firstFresh(ctx context.Context, offers []offer, origin Origin)
 // askToPull has a peer pull from the origin, and notes what it has then. One that is at
 // work for long is asked again.
 func (j *pullJob) askToPull(ctx context.Context, o *offer, origin Origin) error {
-	req := pullRequest{Name: j.req.Name, Origin: origin, Move: j.req.Move, AcceptDeletions: j.req.AcceptDeletions}
+	req := pullRequest{Name: j.req.Name, Origin: origin, Move: j.req.Move, Accept: j.req.Accept}
 	o.asked = time.Now()
 	for {
 		began := time.Now()

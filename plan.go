@@ -42,9 +42,21 @@ func (r *refusal) Error() string {
 // more than this number of them.
 const tolerableDeletions = 10
 
+// acceptance tells which deletions are carried out that would be refused without it: ""
+// none, acceptAll all, and a Fingerprint those that make the mirror what it is a digest
+// of. With the last one a server asks others for what it has itself, and for nothing that
+// the origin may have lost since.
+type acceptance string
+
+const acceptAll acceptance = "deletions"
+
+func (a acceptance) covers(after git.Listing, patterns []RefPattern) bool {
+	return a == acceptAll || a != "" && Fingerprint(a) == fingerprint(after, patterns)
+}
+
 // makePlan compares a mirror with its origin. Refs that the patterns do not
 // select are left alone on both sides.
-func makePlan(now, origin git.Listing, patterns []RefPattern, acceptDeletions bool) (plan, error) {
+func makePlan(now, origin git.Listing, patterns []RefPattern, accept acceptance) (plan, error) {
 	mine, others := split(now.Refs, patterns)
 	wanted, _ := split(origin.Refs, patterns)
 
@@ -66,19 +78,19 @@ func makePlan(now, origin git.Listing, patterns []RefPattern, acceptDeletions bo
 			p.remove = append(p.remove, old.Name)
 		}
 	}
-	gone, empty := len(p.remove), len(wanted) == 0 && len(mine) > 0
-	if !acceptDeletions && (empty || gone > tolerableDeletions && 2*gone > len(mine)) {
-		return plan{}, &refusal{len(mine), gone, empty, p.remove[:min(3, gone)]}
-	}
-
 	p.after.Refs = append(p.after.Refs, others...)
 	slices.SortFunc(p.after.Refs, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
+	p.after.Head = chooseHead(now.Head, origin.Head, p.after.Refs)
+
+	gone, empty := len(p.remove), len(wanted) == 0 && len(mine) > 0
+	if (empty || gone > tolerableDeletions && 2*gone > len(mine)) && !accept.covers(p.after, patterns) {
+		return plan{}, &refusal{len(mine), gone, empty, p.remove[:min(3, gone)]}
+	}
 	if len(p.write) > 0 {
 		if err := compatible(p.after); err != nil {
 			return plan{}, err
 		}
 	}
-	p.after.Head = chooseHead(now.Head, origin.Head, p.after.Refs)
 	// A HEAD that names the same branch follows it by itself.
 	if p.after.Head != now.Head && (p.after.Head.Detached() || p.after.Head.Ref != now.Head.Ref) {
 		p.head = &p.after.Head

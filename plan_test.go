@@ -105,7 +105,7 @@ func TestPlan(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, err := makePlan(c.now, c.origin, usualRefs, false)
+			p, err := makePlan(c.now, c.origin, usualRefs, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +136,7 @@ func TestPlan(t *testing.T) {
 					t.Errorf("%s %q, want %q", x.what, x.got, x.want)
 				}
 			}
-			again, err := makePlan(p.after, c.origin, usualRefs, false)
+			again, err := makePlan(p.after, c.origin, usualRefs, "")
 			if err != nil || !again.nothing() {
 				t.Errorf("carried out, it is not done: %+v, %v", again, err)
 			}
@@ -169,21 +169,21 @@ func TestPlanRefusesLoss(t *testing.T) {
 		{12, 1, true}, {21, 10, true}, {100, 49, true},
 		{0, 0, false}, {10, 12, false},
 	} {
-		p, err := makePlan(many(c.have), many(c.left), usualRefs, false)
+		p, err := makePlan(many(c.have), many(c.left), usualRefs, "")
 		if r := (*refusal)(nil); errors.As(err, &r) != c.refused {
 			t.Errorf("from %d refs to %d: %v", c.have, c.left, err)
 		}
 		if c.refused && (len(p.remove) > 0 || !strings.Contains(err.Error(), "accept=deletions") || !strings.Contains(err.Error(), "refs/heads/b0")) {
 			t.Errorf("from %d refs to %d: %+v, %v", c.have, c.left, p, err)
 		}
-		if _, err := makePlan(many(c.have), many(c.left), usualRefs, true); err != nil {
+		if _, err := makePlan(many(c.have), many(c.left), usualRefs, acceptAll); err != nil {
 			t.Errorf("accepted, from %d refs to %d: %v", c.have, c.left, err)
 		}
 	}
 	// What nobody selected does not count.
 	now := many(12)
 	now.Refs = append(now.Refs, listing("pull/1=a", "pull/2=a", "pull/3=a").Refs...)
-	if _, err := makePlan(now, many(1), usualRefs, false); err == nil {
+	if _, err := makePlan(now, many(1), usualRefs, ""); err == nil {
 		t.Error("refs outside the patterns count as kept")
 	}
 }
@@ -192,13 +192,13 @@ func TestPlanRefusesWhatGitCannotKeep(t *testing.T) {
 	patterns := []RefPattern{{"refs/heads/main"}, {"refs/heads/release/*"}}
 	now := listing("heads/main=a", "heads/release=b", "HEAD=main") // release is the mirror's own
 	origin := listing("heads/main=a", "heads/release/1=c", "HEAD=main")
-	if _, err := makePlan(now, origin, patterns, false); err == nil || !strings.Contains(err.Error(), "refs/heads/release/1 cannot be beside refs/heads/release") {
+	if _, err := makePlan(now, origin, patterns, ""); err == nil || !strings.Contains(err.Error(), "refs/heads/release/1 cannot be beside refs/heads/release") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := makePlan(git.Listing{}, listing("heads/a=a", "heads/a-b=b", "heads/a/b=c"), usualRefs, false); err == nil {
+	if _, err := makePlan(git.Listing{}, listing("heads/a=a", "heads/a-b=b", "heads/a/b=c"), usualRefs, ""); err == nil {
 		t.Error("an origin that lies is taken")
 	}
-	if _, err := makePlan(git.Listing{}, listing("heads/a=a", "heads/a-b=b", "heads/ab/c=c"), usualRefs, false); err != nil {
+	if _, err := makePlan(git.Listing{}, listing("heads/a=a", "heads/a-b=b", "heads/ab/c=c"), usualRefs, ""); err != nil {
 		t.Error(err)
 	}
 }

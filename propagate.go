@@ -204,8 +204,8 @@ func (r pullRequest) form(wait time.Duration) url.Values {
 		"origin": {r.Origin.WithCredentials()},
 		"wait":   {strconv.FormatInt(wait.Milliseconds(), 10)},
 	}
-	if r.AcceptDeletions {
-		form.Set("accept", acceptDeletions)
+	if r.Accept != "" {
+		form.Set("accept", string(r.Accept))
 	}
 	if r.Move.Known() {
 		form.Set("move", r.Move.String())

@@ -12,26 +12,26 @@ import (
 
 // pullRequest asks that a mirror be made what its origin is.
 type pullRequest struct {
-	Name            Name
-	Origin          Origin // not Known: the mirror's own, and no new mirror
-	Move            Origin // the origin that the mirror may have instead; not Known for none
-	AcceptDeletions bool   // also if the origin has lost most of its refs
-	OriginOnly      bool   // another server asks: peers are not asked in turn
-	Revives         bool   // somebody wants the mirror, also if it was removed
-	Stale           bool   // the origin is known to be down: what peers have will do
-	Check           bool   // the mirror may be damaged: look first, and build it anew if it is
+	Name       Name
+	Origin     Origin     // not Known: the mirror's own, and no new mirror
+	Move       Origin     // the origin that the mirror may have instead; not Known for none
+	Accept     acceptance // also if the origin has lost most of its refs
+	OriginOnly bool       // another server asks: peers are not asked in turn
+	Revives    bool       // somebody wants the mirror, also if it was removed
+	Stale      bool       // the origin is known to be down: what peers have will do
+	Check      bool       // the mirror may be damaged: look first, and build it anew if it is
 }
 
 // pullVariant is what must be equal in two requests that share a pull.
 type pullVariant struct {
-	set                  *settings // a reload changes what a pull does
-	origin, move         Origin
-	accept, stale, check bool
-	revives              bool
+	set                   *settings // a reload changes what a pull does
+	origin, move          Origin
+	accept                acceptance
+	stale, check, revives bool
 }
 
 func (r pullRequest) variant(set *settings) pullVariant {
-	return pullVariant{set, r.Origin, r.Move, r.AcceptDeletions, r.Stale, r.Check, r.Revives}
+	return pullVariant{set, r.Origin, r.Move, r.Accept, r.Stale, r.Check, r.Revives}
 }
 
 // Pulled is what a successful pull did.
@@ -235,7 +235,7 @@ func (j *pullJob) bring(
 	ctx context.Context, repo git.Repo, now git.Listing, src source, origin Origin, listing git.Listing,
 ) (plan, error) {
 	for attempt := 1; ; attempt++ {
-		p, err := makePlan(now, listing, j.set.Refs, j.req.AcceptDeletions)
+		p, err := makePlan(now, listing, j.set.Refs, j.req.Accept)
 		if err != nil {
 			return p, err
 		}

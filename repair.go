@@ -290,16 +290,18 @@ func each(ctx context.Context, all []difference, do func(difference) error) erro
 // maxTold is how many mirrors are named that could not be mended.
 const maxTold = 5
 
-// push has the slave pull what it has missed, and remove what was removed here.
+// push has the slave pull what it has missed, and remove what was removed here. Deletions
+// that were accepted here it may carry out as well, as long as the origin has what is here.
 func (w *watch) push(ctx context.Context, set *settings, behind []difference) error {
 	via := []string{w.mirrors.storage.ID}
 	return each(ctx, w.due(set, behind), func(d difference) error {
 		if d.removed {
 			return w.remove(ctx, set, d.name, via)
 		}
-		req := w.mirrors.withCredentials(set, pullRequest{
-			Name: d.name, Origin: d.origin, Move: d.former, AcceptDeletions: d.deletions,
-		})
+		req := w.mirrors.withCredentials(set, pullRequest{Name: d.name, Origin: d.origin, Move: d.former})
+		if !w.others {
+			req.Accept = acceptance(d.ours)
+		}
 		o := propagate(ctx, set, w.address, req, via, set.Timeout)
 		if o.State != stateSuccess {
 			return errors.New(o.Error)

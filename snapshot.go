@@ -115,7 +115,9 @@ type Fingerprint string
 // fingerprint digests the refs that the patterns select, and HEAD.
 func fingerprint(l git.Listing, patterns []RefPattern) Fingerprint {
 	h := sha256.New()
-	io.WriteString(h, "HEAD "+l.Head.Ref+" "+l.Head.ID+"\n")
+	if l.Head.ID != "" { // else which branch it is that does not exist is no content
+		io.WriteString(h, "HEAD "+l.Head.Ref+" "+l.Head.ID+"\n")
+	}
 	for _, ref := range l.Refs {
 		if selected(patterns, ref.Name) {
 			io.WriteString(h, ref.ID+" "+ref.Name+"\n")

@@ -76,7 +76,16 @@ func TestDelete(t *testing.T) {
 		t.Errorf("tombstones: %q", got)
 	}
 
-	// A POST makes it anew.
+	// A POST makes it anew, when it succeeds.
+	broken := origin.New(t, filepath.Join(t.TempDir(), "broken.git"))
+	broken.Commit("main", map[string]string{"f": "1"})
+	if err := os.RemoveAll(filepath.Join(broken.Dir, "objects", broken.Git("rev-parse", "main:f")[:2])); err != nil {
+		t.Fatal(err)
+	}
+	d.postWithToken("dir/sub/m", broken.Dir).expect(t, 500)
+	if got := d.own("tombstones"); len(got) != 1 {
+		t.Errorf("tombstones: %q", got)
+	}
 	d.postWithToken("dir/sub/m", r.Dir).expect(t, 200)
 	d.get("/dir/sub/m").expect(t, 200)
 	if got := d.own("tombstones"); len(got) != 0 {

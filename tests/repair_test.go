@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -97,15 +98,22 @@ func TestRepairOfWhatSomebodyHasChanged(t *testing.T) {
 	slave.reload() // it looks through its storage then
 	eventually(t, "the branch is gone", func() bool { return refs(t, slave.mirror("m")) == want })
 
-	// What the master was told to accept, it passes on.
-	slave.reload(`listen = "127.0.0.1:` + freePort(t) + `"`)
+	// What the master was told to accept, it passes on, and nothing that the origin has
+	// lost since.
+	slave.stop()
 	for i := range 25 {
 		r.Git("branch", "-D", fmt.Sprintf("b%d", i))
 	}
-	master.post("m", r.Dir, "accept", "deletions")
-	slave.reload()
-	address := slave.wait(`(?s)INFO reloaded.*INFO reloaded listen=(\S+)`)[1]
-	master.reload("master = true", slaves(address), `repair = "1s"`)
+	master.post("m", r.Dir, "accept", "deletions").expect(t, 502)
+	had, accepted := refs(t, slave.mirror("m")), refs(t, r.Dir)
+	r.GitIn(regexp.MustCompile(`(?m)^(\S+) (\S+)$`).ReplaceAllString(accepted, "delete $1"), "update-ref", "--stdin")
+	slave.configure(`listen = "` + strings.TrimPrefix(slave.url, "http://") + `"`)
+	slave.run()
+	master.wait(`(?s)can't mend all that differs.*the origin is empty`)
+	if now := refs(t, slave.mirror("m")); now != had {
+		t.Errorf("the slave has lost refs:\n%s\nof\n%s", now, had)
+	}
+	r.GitIn(regexp.MustCompile(`(?m)^(\S+) (\S+)$`).ReplaceAllString(accepted, "create $1 $2"), "update-ref", "--stdin")
 	eventually(t, "the deletions are there", func() bool { return refs(t, slave.mirror("m")) == refs(t, r.Dir) })
 }
 
