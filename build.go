@@ -25,7 +25,7 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 		return Pulled{}, err
 	}
 	if err := j.ms.storage.Clear(j.req.Name); err != nil {
-		return Pulled{}, &conflict{err.Error()}
+		return Pulled{}, err
 	}
 	pulled, err := j.build(ctx, src, origin, listing, nil)
 	if err != nil {

@@ -232,11 +232,10 @@ func (ms *Mirrors) vacant(name Name) error {
 	if inside, ok := ms.inside(name); ok {
 		return &conflict{fmt.Sprintf("the name lies above the mirror %s", inside)}
 	}
-	info, err := os.Lstat(ms.storage.MirrorDir(name))
-	if err == nil && !info.IsDir() {
-		return &conflict{"there is something else in its place"}
+	if _, err := ms.storage.standing(name); errors.As(err, new(*conflict)) {
+		return err
 	}
-	return nil
+	return nil // that it cannot be read, the pull will say
 }
 
 // inside returns a mirror below that name, if there is one.

@@ -187,28 +187,40 @@ func syncTree(dir string) error {
 	})
 }
 
-// Clear removes what stands where a mirror is to be created, if it is nothing
-// but empty directories. It reports what else it found.
+// Clear removes the empty directories that stand where a mirror is to be created.
 func (s *Storage) Clear(name Name) error {
-	dir := s.MirrorDir(name)
-	var dirs []string
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	dirs, err := s.standing(name)
+	for i := len(dirs) - 1; err == nil && i >= 0; i-- {
+		err = os.Remove(dirs[i])
+	}
+	return err
+}
+
+// standing lists the directories that stand where a mirror is to be created, the outer
+// ones first. The error is a *conflict if there is anything in them or in their place.
+func (s *Storage) standing(name Name) (dirs []string, err error) {
+	for _, above := range name.Above() {
+		if info, err := os.Stat(s.MirrorDir(above)); err == nil && !info.IsDir() {
+			return nil, &conflict{fmt.Sprintf("%s is no directory", above)}
+		}
+	}
+	err = filepath.WalkDir(s.MirrorDir(name), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if !entry.IsDir() {
-			return fmt.Errorf("there is something else in its place: %s", path)
+			if inside, err := filepath.Rel(s.Dir, path); err == nil {
+				path = inside
+			}
+			return &conflict{fmt.Sprintf("there is something else in its place: %s", clean(path))}
 		}
 		dirs = append(dirs, path)
 		return nil
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		err = nil
 	}
-	for i := len(dirs) - 1; err == nil && i >= 0; i-- {
-		err = os.Remove(dirs[i])
-	}
-	return err
+	return dirs, err
 }
 
 // IsMirror reports whether there is a mirror of that name. What looks like a

@@ -90,6 +90,19 @@ func TestAnswersOfAServerWithoutSlaves(t *testing.T) {
 	d.post("m/inside", r.Dir).expect(t, 409).contains(t, "inside the mirror m")
 	d.pulled("a/b", r.Dir)
 	d.post("a", r.Dir).expect(t, 409).contains(t, "above the mirror a/b")
+	notes := filepath.Join(d.storage, "notes")
+	if err := errors.Join(os.Mkdir(notes, 0o755), os.WriteFile(filepath.Join(notes, "todo"), []byte("milk"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"notes", "notes/todo", "notes/todo/below"} {
+		if a := d.post(name, r.Dir).expect(t, 409); !strings.Contains(a.text(), "notes/todo") || strings.Contains(a.text(), d.storage) {
+			t.Errorf("%s: %s", name, a.text())
+		}
+	}
+	d.pulled("notes/beside", r.Dir)
+	if got := read(t, filepath.Join(notes, "todo")); got != "milk" {
+		t.Errorf("the note says %q", got)
+	}
 	d.post("big", strings.Repeat("x", 70_000)).expect(t, 413)
 	for _, name := range []string{"none", "m/inside", "big"} {
 		if _, err := os.Stat(filepath.Join(d.storage, name)); !errors.Is(err, os.ErrNotExist) {
