@@ -61,3 +61,11 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	_ = writeReport(w, r, rep)
 }
+
+// httpDate is a time in the words of X-Date.
+func httpDate(t time.Time) string {
+	if t.IsZero() {
+		return "an unknown date"
+	}
+	return t.UTC().Format(http.TimeFormat)
+}
