@@ -170,7 +170,7 @@ func checkPlan(t *testing.T, now, origin git.Listing, patterns []RefPattern, acc
 	}
 	if accept && err == nil { // accepting this and nothing else is the same
 		_, same := makePlan(now, origin, patterns, acceptance(fingerprint(p.after, patterns)))
-		_, other := makePlan(now, origin, patterns, acceptance(fingerprint(git.Listing{}, nil)))
+		_, other := makePlan(now, origin, patterns, acceptance(fingerprint(git.Listing{Head: git.Head{ID: "another"}}, nil)))
 		if same != nil || errors.As(other, &no) != mustRefuse {
 			t.Errorf("accepting what it becomes: %v; another thing: %v", same, other)
 		}
