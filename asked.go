@@ -92,6 +92,29 @@ const (
 	maxLacking = 1024
 )
 
+// maxQuestions is how many git processes may be at work at once to find out what clients'
+// words mean. Each is short.
+const maxQuestions = 16
+
+// question asks git what a client's words mean, when there is a place for it. The error
+// may be errBusy.
+func (m *Mirror) question(ctx context.Context, ask func() error) error {
+	if err := m.questions.enter(ctx, m.Name.String()); err != nil {
+		return err
+	}
+	defer m.questions.leave()
+	return ask()
+}
+
+// HasPath reports whether a commit has that path.
+func (m *Mirror) HasPath(ctx context.Context, set *settings, commit, path string) (ok bool, err error) {
+	err = m.question(ctx, func() (err error) {
+		ok, err = set.git.Repo(m.Dir).HasPath(ctx, commit, path)
+		return err
+	})
+	return ok, err
+}
+
 // Contains reports whether a revision contains a commit. Both being fixed, the
 // answer is remembered.
 func (m *Mirror) Contains(ctx context.Context, set *settings, revision, commit string) (bool, error) {
@@ -105,7 +128,10 @@ func (m *Mirror) Contains(ctx context.Context, set *settings, revision, commit s
 	if known {
 		return answer, nil
 	}
-	answer, err := set.git.Repo(m.Dir).IsAncestor(ctx, commit, revision)
+	err := m.question(ctx, func() (err error) {
+		answer, err = set.git.Repo(m.Dir).IsAncestor(ctx, commit, revision)
+		return err
+	})
 	if errors.Is(err, git.ErrNotFound) {
 		return false, nil // not yet: a pull may bring it
 	}
@@ -130,7 +156,10 @@ func (m *Mirror) Commit(ctx context.Context, set *settings, id string) (string, 
 	if known {
 		return commit, nil
 	}
-	commit, err := set.git.Repo(m.Dir).Commit(ctx, id)
+	err := m.question(ctx, func() (err error) {
+		commit, err = set.git.Repo(m.Dir).Commit(ctx, id)
+		return err
+	})
 	if err != nil {
 		return "", err
 	}

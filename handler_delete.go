@@ -4,9 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -31,55 +29,36 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	if len(via) == 0 && !s.mirrors.Deletable(set, name) {
 		return errUnknownMirror
 	}
-	if r.Header.Get(peerHeader) != "" {
-		via = append(via, s.id)
+	work, err := s.startDeletion(set, name, via)
+	if err != nil {
+		return busy(w, err)
 	}
-	work := s.startDeletion(set, name, via)
 	<-work.done // whether the client is still there or not
 	s.upkeep.look()
 	return writeReport(w, r, work.report())
 }
 
-// startDeletion starts the work, here and on all slaves at once.
-func (s *Server) startDeletion(set *settings, name Name, via []string) *posting {
-	p := &posting{
-		req: pullRequest{Name: name}, began: time.Now(), done: make(chan struct{}),
-		doing:   func() *progress { return s.mirrors.Progress(name) },
-		outcome: outcome{State: stateProcessing},
-	}
-	var parts sync.WaitGroup
-	if set.Master && !slices.Contains(via, s.id) {
-		p.outcome.Slaves = make([]outcome, len(set.Slaves))
-		for i, slave := range set.Slaves {
-			p.outcome.Slaves[i] = outcome{Address: slave.String(), State: stateProcessing}
-			parts.Go(func() {
-				began := time.Now()
-				o, err := askDelete(s.life, set, slave, name, append(slices.Clip(via), s.id))
-				if err != nil {
-					o = failed(err, time.Since(began)).passOn(set.secrets())
-				}
-				o.Address = slave.String()
-				p.note(func(all *outcome) { all.Slaves[i] = o })
-				if o.State == stateFailed {
-					s.repairs.Missed(slave)
-				}
-			})
-		}
-	}
-	parts.Go(func() {
-		o := outcome{State: stateSuccess, Removed: true}
+// startDeletion has this server and its slaves remove a mirror.
+func (s *Server) startDeletion(set *settings, name Name, via []string) (*posting, error) {
+	return s.start(set, pullRequest{Name: name}, via, func() outcome {
 		if err := s.mirrors.Delete(s.life, set, name); err != nil {
-			o = failed(err, 0)
+			return failed(err)
 		}
-		o.Seconds = time.Since(p.began).Seconds()
-		p.note(func(all *outcome) { o.Slaves = all.Slaves; *all = o })
+		return outcome{State: stateSuccess, Removed: true}
+	}, func(slave Address, via []string) outcome {
+		return propagateDelete(s.life, set, slave, name, via)
 	})
-	s.work.Go(func() {
-		parts.Wait()
-		close(p.done)
-		p.log(s.log)
-	})
-	return p
+}
+
+// propagateDelete has a slave remove its mirror, and returns what became of it there.
+func propagateDelete(ctx context.Context, set *settings, slave Address, name Name, via []string) outcome {
+	began := time.Now()
+	o, err := askDelete(ctx, set, slave, name, via)
+	if err != nil {
+		o = failed(err).passOn(set.secrets())
+	}
+	o.Address, o.Seconds = slave.String(), time.Since(began).Seconds()
+	return o
 }
 
 // askDelete has a slave remove its mirror.

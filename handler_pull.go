@@ -3,12 +3,9 @@ package main
 import (
 	"errors"
 	"io"
-	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
-	"sync"
 	"time"
 )
 
@@ -56,7 +53,10 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	work := s.startPosting(set, req, via, release)
+	work, err := s.startPull(set, req, via, release)
+	if err != nil {
+		return busy(w, err)
+	}
 	var over <-chan time.Time
 	if wait != noWait {
 		timer := time.NewTimer(wait)
@@ -144,95 +144,22 @@ func parsePull(form url.Values, allowLocal bool) (req pullRequest, wait time.Dur
 	return req, wait, nil
 }
 
-// posting is the work that a POST has started: the pull of this server and those
-// of its slaves. It goes on when the client goes away.
-type posting struct {
-	req     pullRequest
-	began   time.Time
-	doing   func() *progress
-	done    chan struct{} // closed when all is over
-	mu      sync.Mutex    // guards all below
-	outcome outcome
-}
-
-// startPosting starts the work, here and on all slaves at once. A request that has
-// been here before, by way of its slaves, goes no further, nor does one of a server that
-// asks for itself. The claim on the name is
-// released when this server's part is done.
-func (s *Server) startPosting(set *settings, req pullRequest, via []string, release func()) *posting {
-	p := &posting{
-		req: req, began: time.Now(), done: make(chan struct{}),
-		doing:   func() *progress { return s.mirrors.Progress(req.Name) },
-		outcome: outcome{State: stateProcessing},
-	}
-	var parts sync.WaitGroup
-	if set.Master && !req.OriginOnly && !slices.Contains(via, s.id) {
-		p.outcome.Slaves = make([]outcome, len(set.Slaves))
-		onward := s.mirrors.withCredentials(set, req)
-		for i, slave := range set.Slaves {
-			p.outcome.Slaves[i] = outcome{Address: slave.String(), State: stateProcessing}
-			parts.Go(func() {
-				o := propagate(s.life, set, slave, onward, append(slices.Clip(via), s.id), set.Timeout)
-				p.note(func(all *outcome) { all.Slaves[i] = o })
-				if o.State == stateFailed {
-					s.repairs.Missed(slave)
-				}
-			})
-		}
-	}
-	parts.Go(func() {
+// startPull has this server and its slaves pull. The claim on the name is released when
+// this server's part is done.
+func (s *Server) startPull(set *settings, req pullRequest, via []string, release func()) (*posting, error) {
+	onward := s.mirrors.withCredentials(set, req)
+	work, err := s.start(set, req, via, func() outcome {
 		defer release()
 		pulled, err := s.mirrors.Pull(s.life, set, req)
-		var o outcome
-		if took := time.Since(p.began); err != nil {
-			o = failed(err, took)
-		} else {
-			o = succeeded(pulled, took)
+		if err != nil {
+			return failed(err)
 		}
-		p.note(func(all *outcome) { o.Slaves = all.Slaves; *all = o })
+		return succeeded(pulled)
+	}, func(slave Address, via []string) outcome {
+		return propagate(s.life, set, slave, onward, via, set.Timeout)
 	})
-	s.work.Go(func() {
-		parts.Wait()
-		p.log(s.log) // before the answer: who has that finds it in the log
-		close(p.done)
-	})
-	return p
-}
-
-func (p *posting) note(change func(*outcome)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	change(&p.outcome)
-}
-
-// report is what is known now.
-func (p *posting) report() *report {
-	p.mu.Lock()
-	o := p.outcome
-	o.Slaves = append([]outcome(nil), o.Slaves...)
-	p.mu.Unlock()
-	if o.State == stateProcessing {
-		o.Progress = "waiting to begin"
-		if now := p.doing(); now != nil {
-			o.Progress = now.String()
-		}
+	if err != nil {
+		release()
 	}
-	return &report{
-		Name: p.req.Name.String(), Origin: p.req.Origin.String(),
-		Status: verdict(o, o.Slaves), outcome: o, waited: time.Since(p.began),
-	}
-}
-
-// log tells what became of the slaves. Of this server's own pull the log knows.
-func (p *posting) log(log *slog.Logger) {
-	r := p.report()
-	if len(r.Slaves) == 0 {
-		return
-	}
-	log = log.With("mirror", r.Name, "slaves", len(r.Slaves), "status", r.Status, "seconds", seconds(r.waited))
-	if r.Status == http.StatusOK {
-		log.Info("propagated")
-		return
-	}
-	log.Error("not on all servers", slog.String(treeKey, r.String()))
+	return work, err
 }

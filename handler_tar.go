@@ -41,7 +41,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		if status(err) == http.StatusPreconditionFailed {
 			header.Set("Retry-After", strconv.Itoa(int(max(set.Retry, time.Second).Seconds())))
 		}
-		return err
+		return busy(w, err)
 	}
 	a := req.want.archive(set, rev)
 	etag := a.etag()
@@ -76,7 +76,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	if err == nil && rev.branch { // a pull can change what this is
 		m.remember(req.want)
 	}
-	return err
+	return busy(w, err)
 }
 
 // cacheControl is what caches may do with an archive: that of a commit never
@@ -104,7 +104,7 @@ func (s *Server) head(ctx context.Context, set *settings, m *Mirror, a archive) 
 	if a.path == "" {
 		return nil
 	}
-	ok, err := set.git.Repo(m.Dir).HasPath(ctx, a.commit, a.path)
+	ok, err := m.HasPath(ctx, set, a.commit, a.path)
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: %q", git.ErrNoPath, a.path)
 	}
@@ -241,8 +241,7 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, set *setti
 	case errors.Is(err, spool.ErrNoSpace):
 		return s.serveDirectly(w, r, set, m, a)
 	case errors.Is(err, errBusy):
-		w.Header().Set("Retry-After", "1")
-		return &fault{kindUnavailable, err}
+		return busy(w, err)
 	case err != nil:
 		return fmt.Errorf("can't archive %s: %w", a.commit, err)
 	case growing.Finished():

@@ -28,6 +28,7 @@ type Mirror struct {
 	// unreadable is why the mirror has no snapshot, if that was tried.
 	unreadable atomic.Pointer[string]
 	generation *atomic.Uint64 // of all mirrors; nil while the mirror is built
+	questions  *gate          // of all mirrors; nil while the mirror is built
 
 	refs sync.RWMutex // held for writing while refs on disk change, for reading while several are read
 

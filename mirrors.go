@@ -31,6 +31,8 @@ type Mirrors struct {
 	places   gate                                      // for transfers of objects
 	lists    gate                                      // for asking an origin or a peer for its refs
 
+	questions gate // for asking git what a client's words mean
+
 	generation atomic.Uint64
 	looked     chan struct{} // closed when all of the storage was looked through since the start
 	wake       chan struct{} // has Watch look at once
@@ -58,6 +60,7 @@ func NewMirrors(life context.Context, storage *Storage, siblings *siblings, log 
 		claims:  make(map[Name]*claim),
 	}
 	ms.lists.resize(listBound(descriptorLimit()))
+	ms.questions.resize(maxQuestions)
 	return ms
 }
 
@@ -124,7 +127,7 @@ const moment = time.Millisecond
 
 // add enters a mirror that is on disk; ms.mu is held.
 func (ms *Mirrors) add(name Name, id identity) *Mirror {
-	m := &Mirror{Name: name, Dir: ms.storage.MirrorDir(name), identity: id, generation: &ms.generation}
+	m := &Mirror{Name: name, Dir: ms.storage.MirrorDir(name), identity: id, generation: &ms.generation, questions: &ms.questions}
 	ms.byName[name] = m
 	ms.remade()
 	return m
@@ -273,7 +276,7 @@ func (ms *Mirrors) install(name Name, staging string, built *Mirror) (*Mirror, e
 	}
 	if err == nil {
 		built.Dir, built.identity, built.recovered, built.pulled = ms.storage.MirrorDir(name), id, true, true
-		built.generation = &ms.generation
+		built.generation, built.questions = &ms.generation, &ms.questions
 		ms.byName[name] = built
 		ms.remade()
 	}

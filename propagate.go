@@ -58,9 +58,9 @@ func propagate(
 	began := time.Now()
 	o, err := askSlave(ctx, set, slave, req, header{viaHeader, strings.Join(via, ", ")}, timeout)
 	if err != nil { // which may repeat what the slave said
-		o = failed(err, time.Since(began)).passOn(req.secrets(set))
+		o = failed(err).passOn(req.secrets(set))
 	}
-	o.Address = slave.String()
+	o.Address, o.Seconds = slave.String(), time.Since(began).Seconds()
 	return o
 }
 
@@ -90,7 +90,6 @@ func askSlave(
 // exchange sends a request to another server and reads what became of it there. The
 // answer may not show the secrets.
 func (set *settings) exchange(ctx context.Context, r *http.Request, timeout time.Duration, secrets []string) (outcome, error) {
-	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
 	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
@@ -104,7 +103,7 @@ func (set *settings) exchange(ctx context.Context, r *http.Request, timeout time
 	if err != nil {
 		return outcome{}, transportError(ctx, err)
 	}
-	return readAnswer(answer, text, secrets, time.Since(began))
+	return readAnswer(answer, text, secrets)
 }
 
 // transportError is why a slave could not be asked: the reason alone, without
@@ -122,7 +121,7 @@ func transportError(ctx context.Context, err error) error {
 
 // readAnswer reads what a slave has to say. An older sould knows neither JSON nor
 // 202; any server that answers 200 or 500 will do.
-func readAnswer(answer *http.Response, text []byte, secrets []string, took time.Duration) (outcome, error) {
+func readAnswer(answer *http.Response, text []byte, secrets []string) (outcome, error) {
 	var its report
 	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	isReport := kind == "application/json" && json.Unmarshal(text, &its) == nil && its.State != ""
@@ -132,7 +131,6 @@ func readAnswer(answer *http.Response, text []byte, secrets []string, took time.
 	}
 	o = o.passOn(secrets)
 	says := passOn(answer.Status, secrets)
-	o.Seconds = took.Seconds()
 	switch {
 	case answer.StatusCode == http.StatusOK:
 		o.State, o.Error, o.HierarchicalError = stateSuccess, "", ""

@@ -46,17 +46,17 @@ const (
 )
 
 // succeeded is the outcome of a pull of this server.
-func succeeded(p Pulled, took time.Duration) outcome {
+func succeeded(p Pulled) outcome {
 	return outcome{
 		State: stateSuccess, Branch: p.Snapshot.Head.Ref, Revision: p.Snapshot.Head.ID,
-		Changed: p.Changed, Seconds: took.Seconds(), From: p.Snapshot.From,
+		Changed: p.Changed, From: p.Snapshot.From,
 	}
 }
 
 // failed is the outcome of a pull that ended with an error.
-func failed(err error, took time.Duration) outcome {
+func failed(err error) outcome {
 	return outcome{
-		State: stateFailed, Seconds: took.Seconds(),
+		State: stateFailed,
 		Error: clean(strings.Join(strings.Fields(err.Error()), " ")), HierarchicalError: tree(err),
 	}
 }

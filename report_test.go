@@ -36,9 +36,9 @@ func TestVerdict(t *testing.T) {
 
 func TestReportForPeople(t *testing.T) {
 	ok := outcome{State: stateSuccess, Branch: "refs/heads/main", Revision: id("8"), Changed: 2, Seconds: 0.123}
-	bad := failed(fmt.Errorf("can't fetch: %w", &git.Error{Stderr: "fatal: unable to access 'https://git/x.git/': no route"}), time.Second)
+	bad := failed(fmt.Errorf("can't fetch: %w", &git.Error{Stderr: "fatal: unable to access 'https://git/x.git/': no route"}))
 	slave := func(address string, o outcome) outcome { o.Address = address; return o }
-	late := failed(errors.New("no answer within 20s"), 20*time.Second)
+	late := failed(errors.New("no answer within 20s"))
 	make := func(local outcome, slaves ...outcome) *report {
 		local.Slaves = slaves
 		return &report{Name: "dev/x", Origin: "https://git/x.git", outcome: local, Status: verdict(local, slaves), waited: time.Second}

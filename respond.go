@@ -48,7 +48,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // the client has gone, and that is why it failed
 	}
-	rep := &report{Status: status(err), outcome: failed(err, 0)}
+	rep := &report{Status: status(err), outcome: failed(err)}
 	log := s.log.With("client", r.RemoteAddr, "method", clip(r.Method, 40), "path", clip(r.URL.Path, 200), "status", rep.Status)
 	switch {
 	case rep.Status >= 500:

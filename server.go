@@ -46,6 +46,8 @@ type Server struct {
 	end  context.CancelCauseFunc
 	work sync.WaitGroup // postings, recovery, serving of listeners
 
+	postings atomic.Int64 // that are at work
+
 	handling sync.RWMutex // held for reading by every handler
 	closed   bool         // guarded by handling
 
