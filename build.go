@@ -17,7 +17,7 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 	if err != nil {
 		return Pulled{}, err
 	}
-	if err := j.ms.stillWanted(j.req); err != nil {
+	if err := j.ms.stillWanted(j.req.Name, j.ms.wanted(j.req.Name)); err != nil {
 		return Pulled{}, err
 	}
 	listing, err := j.list(ctx, src, origin)
@@ -26,6 +26,9 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 	}
 	if err := j.ms.storage.Clear(j.req.Name); err != nil {
 		return Pulled{}, err
+	}
+	if t, err := j.ms.storage.Tombstone(j.req.Name); err == nil && t.Origin != "" && t.Origin != origin.url {
+		j.removed = t.Origin
 	}
 	pulled, err := j.build(ctx, src, origin, listing, nil)
 	if err != nil {
@@ -73,9 +76,14 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	}
 	m := &Mirror{Name: j.req.Name, Dir: staging, settled: true}
 	if old != nil {
-		m.state.Origin, m.state.Former = old.state.Origin, old.state.Former
+		m.state.Origin, m.state.Formers = old.state.Origin, old.state.Formers
+		m.state.Wanted, m.state.Accepted = old.state.Wanted, old.state.Accepted
+	}
+	if j.removed != "" {
+		m.state.addFormer(j.removed)
 	}
 	src.note(&m.state, origin, j.asked)
+	j.noteWishes(&m.state)
 	if err := m.state.write(staging); err != nil {
 		return Pulled{}, err
 	}

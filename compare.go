@@ -10,7 +10,9 @@ import (
 // holding is what a server has of a mirror, as far as comparing needs it.
 type holding struct {
 	origin      Origin
-	former      Origin // before the last move
+	formers     []Origin  // before it was moved, the latest first
+	wanted      time.Time // when somebody last asked for it; zero for never
+	accepted    time.Time // when deletions were last accepted
 	fingerprint Fingerprint
 	revision    string    // of the default branch
 	pulled      time.Time // of the latest successful pull; zero for never
@@ -22,10 +24,12 @@ type holding struct {
 type difference struct {
 	name         Name
 	origin       Origin
-	former       Origin // which the other server may have missed
+	former       Origin // which the other server has still, or may have
 	ours, theirs Fingerprint
-	removed      bool  // the mirror was removed here on purpose
-	refused      error // why nothing can be done about it
+	accept       acceptance // of deletions that were accepted here since the other server pulled
+	wanted       time.Time  // when somebody last asked for it, if that is for the other server to know
+	removed      time.Time  // when the mirror was removed here on purpose; zero if it was not
+	refused      error      // why nothing can be done about it
 }
 
 // holdings are what this server has and can read.
@@ -37,7 +41,7 @@ func (ms *Mirrors) holdings() map[Name]holding {
 		}
 		h := holding{busy: ms.Progress(m.Name) != nil}
 		if s := m.Snapshot(); s != nil {
-			h.origin, h.former = s.Origin, s.Former
+			h.origin, h.formers, h.wanted, h.accepted = s.Origin, s.Formers, s.Wanted, s.Accepted
 			h.fingerprint, h.revision = s.Fingerprint, s.Head.ID
 			h.healthy = s.Outcome == OutcomeSuccess
 			h.pulled = s.Pulled
@@ -55,7 +59,9 @@ func holdingsOf(doc *statusDocument) map[Name]holding {
 		if err != nil {
 			continue
 		}
+		origin, _ := ParseOrigin(m.Origin, true) // if it is none, nothing can be said of it
 		all[name] = holding{
+			origin: origin, wanted: m.wanted(),
 			fingerprint: Fingerprint(m.Fingerprint), revision: m.Revision, pulled: m.pulled(),
 			healthy: m.State == stateSuccess, busy: m.State == stateProcessing,
 		}
@@ -72,33 +78,43 @@ func byRevision(all map[Name]holding) {
 	}
 }
 
-// outlived finds the mirrors that a slave still has and that were removed here. That it
-// may have pulled them since says nothing: the first reader after its start does that.
+// outlived finds the mirrors that a slave still has and that were removed here, unless
+// somebody has asked for them since. That it may have pulled them says nothing: the first
+// reader after its start does that.
 func outlived(slave map[Name]holding, removed func(Name) (time.Time, bool), master map[Name]holding) (all []difference) {
 	for name, theirs := range slave {
 		if _, here := master[name]; here || theirs.busy {
 			continue
 		}
-		if _, ok := removed(name); ok {
-			all = append(all, difference{name: name, theirs: theirs.fingerprint, removed: true})
+		if at, ok := removed(name); ok && !theirs.wanted.After(at) {
+			all = append(all, difference{name: name, theirs: theirs.fingerprint, removed: at})
 		}
 	}
 	sortDifferences(all)
 	return all
 }
 
-// compare finds what a slave has missed, and what it has pulled later than its master
-// and has other refs of. What is being pulled at the moment is left alone.
+// compare finds what a slave has missed, a move included, and what it has pulled later than
+// its master and has other refs of. What is being pulled at the moment is left alone.
 func compare(master, slave map[Name]holding) (behind, ahead []difference) {
 	for name, ours := range master {
 		theirs := slave[name]
-		if ours.busy || theirs.busy || !ours.origin.Known() || ours.pulled.IsZero() || ours.fingerprint == theirs.fingerprint {
+		moved := theirs.origin.Known() && slices.ContainsFunc(ours.formers, theirs.origin.Same)
+		if ours.busy || theirs.busy || !ours.origin.Known() || ours.pulled.IsZero() || ours.fingerprint == theirs.fingerprint && !moved {
 			continue
 		}
-		d := difference{name: name, origin: ours.origin, former: ours.former, ours: ours.fingerprint, theirs: theirs.fingerprint}
-		if theirs.healthy && theirs.pulled.After(ours.pulled) {
+		d := difference{name: name, origin: ours.origin, wanted: ours.wanted, ours: ours.fingerprint, theirs: theirs.fingerprint}
+		switch {
+		case moved:
+			d.former = theirs.origin
+		case !theirs.origin.Known() && len(ours.formers) > 0: // it cannot be read
+			d.former = ours.formers[0]
+		case theirs.healthy && theirs.pulled.After(ours.pulled):
 			ahead = append(ahead, d)
 			continue
+		}
+		if ours.accepted.After(theirs.pulled) {
+			d.accept = acceptance(ours.fingerprint)
 		}
 		behind = append(behind, d)
 	}
@@ -107,7 +123,8 @@ func compare(master, slave map[Name]holding) (behind, ahead []difference) {
 	return behind, ahead
 }
 
-// lacking finds the mirrors that a peer has and this server has not, and did not remove.
+// lacking finds the mirrors that a peer has and this server has not, and did not remove
+// since somebody last asked for them.
 // Their origins are checked as those of a POST would be.
 func lacking(
 	ours map[Name]holding, theirs []mirrorStatus, removed func(Name) (time.Time, bool), unsecure bool,
@@ -117,10 +134,10 @@ func lacking(
 		if _, here := ours[name]; err != nil || here || m.Fingerprint == "" {
 			continue
 		}
-		if _, gone := removed(name); gone {
+		if at, gone := removed(name); gone && !m.wanted().After(at) {
 			continue
 		}
-		d := difference{name: name, theirs: Fingerprint(m.Fingerprint)}
+		d := difference{name: name, theirs: Fingerprint(m.Fingerprint), wanted: m.wanted()}
 		if m.Origin == "" {
 			d.refused = errors.New("the peer does not know its origin")
 		} else {

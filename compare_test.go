@@ -24,29 +24,45 @@ func TestCompare(t *testing.T) {
 	}
 	ours := holding{origin: origin, fingerprint: "b", pulled: time.Unix(100, 0), healthy: true}
 	with := func(h holding, change func(*holding)) holding { change(&h); return h }
+	old, older, other := mustParse(t, "https://old.in.local/x.git"), mustParse(t, "https://older.in.local/x.git"), mustParse(t, "https://other.in.local/x.git")
+	moved := with(ours, func(h *holding) { h.formers = []Origin{old, older} })
+	accepted := with(ours, func(h *holding) { h.accepted = time.Unix(95, 0) })
 	for _, c := range []struct {
 		what          string
 		ours, theirs  holding
 		behind, ahead bool
+		former        Origin
+		accept        acceptance
 	}{
-		{"the same", ours, holding{fingerprint: "b", pulled: time.Unix(1, 0)}, false, false},
-		{"the same, and it has failed since", ours, holding{fingerprint: "b", pulled: time.Unix(90, 0)}, false, false},
-		{"it has none", ours, holding{}, true, false},
-		{"older", ours, holding{fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false},
-		{"as old", ours, holding{fingerprint: "a", pulled: time.Unix(100, 0), healthy: true}, true, false},
-		{"later", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0), healthy: true}, false, true},
-		{"later, but it says itself that it is not current", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0)}, true, false},
-		{"it pulls", ours, holding{fingerprint: "a", busy: true}, false, false},
-		{"we pull", with(ours, func(h *holding) { h.busy = true }), holding{fingerprint: "a"}, false, false},
-		{"we do not know where from", with(ours, func(h *holding) { h.origin = Origin{} }), holding{}, false, false},
-		{"we never pulled", with(ours, func(h *holding) { h.pulled = time.Time{} }), holding{}, false, false},
-		{"we are not current ourselves", with(ours, func(h *holding) { h.healthy = false }), holding{fingerprint: "a", pulled: time.Unix(90, 0)}, true, false},
+		{"the same", ours, holding{fingerprint: "b", pulled: time.Unix(1, 0)}, false, false, Origin{}, ""},
+		{"the same, and it has failed since", ours, holding{fingerprint: "b", pulled: time.Unix(90, 0)}, false, false, Origin{}, ""},
+		{"it has none", ours, holding{}, true, false, Origin{}, ""},
+		{"older", ours, holding{fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false, Origin{}, ""},
+		{"as old", ours, holding{fingerprint: "a", pulled: time.Unix(100, 0), healthy: true}, true, false, Origin{}, ""},
+		{"later", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0), healthy: true}, false, true, Origin{}, ""},
+		{"later, but it says itself that it is not current", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0)}, true, false, Origin{}, ""},
+		{"it pulls", ours, holding{fingerprint: "a", busy: true}, false, false, Origin{}, ""},
+		{"we pull", with(ours, func(h *holding) { h.busy = true }), holding{fingerprint: "a"}, false, false, Origin{}, ""},
+		{"we do not know where from", with(ours, func(h *holding) { h.origin = Origin{} }), holding{}, false, false, Origin{}, ""},
+		{"we never pulled", with(ours, func(h *holding) { h.pulled = time.Time{} }), holding{}, false, false, Origin{}, ""},
+		{"it has missed a move", moved, holding{origin: old, fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false, old, ""},
+		{"it has missed two moves", moved, holding{origin: older, fingerprint: "a"}, true, false, older, ""},
+		{"it has missed a move to the same content", moved, holding{origin: old, fingerprint: "b", pulled: time.Unix(90, 0)}, true, false, old, ""},
+		{"it goes on following the old origin", moved, holding{origin: old, fingerprint: "c", pulled: time.Unix(110, 0), healthy: true}, true, false, old, ""},
+		{"it follows another origin", moved, holding{origin: other, fingerprint: "b", pulled: time.Unix(90, 0)}, false, false, Origin{}, ""},
+		{"it follows another origin, which has other content", moved, holding{origin: other, fingerprint: "a"}, true, false, Origin{}, ""},
+		{"nobody knows what it follows", moved, holding{fingerprint: "a"}, true, false, old, ""},
+		{"deletions were accepted since", accepted, holding{fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false, Origin{}, "b"},
+		{"deletions were accepted before", accepted, holding{fingerprint: "a", pulled: time.Unix(97, 0), healthy: true}, true, false, Origin{}, ""},
+		{"we are not current ourselves", with(ours, func(h *holding) { h.healthy = false }), holding{fingerprint: "a", pulled: time.Unix(90, 0)}, true, false, Origin{}, ""},
 	} {
 		m := name(t, "m")
 		slave := map[Name]holding{m: c.theirs}
 		behind, ahead := compare(map[Name]holding{m: c.ours}, slave)
 		if (len(behind) == 1) != c.behind || (len(ahead) == 1) != c.ahead {
 			t.Errorf("%s: behind %v, ahead %v", c.what, behind, ahead)
+		} else if c.behind && (!behind[0].former.Same(c.former) || behind[0].accept != c.accept) {
+			t.Errorf("%s: %+v", c.what, behind[0])
 		}
 	}
 }
@@ -56,7 +72,7 @@ func TestOutlivedAndLacking(t *testing.T) {
 	ours := map[Name]holding{name(t, "both"): {}, name(t, "removed/and/back"): {}}
 	theirs := map[Name]holding{
 		name(t, "both"): {pulled: time.Unix(50, 0)}, name(t, "removed/and/back"): {pulled: time.Unix(50, 0)}, name(t, "removed/here"): {pulled: time.Unix(50, 0)},
-		name(t, "removed/and/pulled/since"): {pulled: time.Unix(150, 0)}, name(t, "removed/busy"): {busy: true}, name(t, "only/there"): {},
+		name(t, "removed/and/pulled/since"): {pulled: time.Unix(150, 0)}, name(t, "removed/busy"): {busy: true}, name(t, "removed/and/wanted/since"): {wanted: time.Unix(150, 0)}, name(t, "removed/and/wanted/before"): {wanted: time.Unix(50, 0)}, name(t, "only/there"): {},
 	}
 	names := func(all []difference) (got []string) {
 		for _, d := range all {
@@ -64,7 +80,7 @@ func TestOutlivedAndLacking(t *testing.T) {
 		}
 		return got
 	}
-	if got := names(outlived(theirs, removed, ours)); !slices.Equal(got, []string{"removed/and/pulled/since false", "removed/here false"}) {
+	if got := names(outlived(theirs, removed, ours)); !slices.Equal(got, []string{"removed/and/pulled/since false", "removed/and/wanted/before false", "removed/here false"}) {
 		t.Errorf("outlived are %q", got)
 	}
 	told := []mirrorStatus{
@@ -75,9 +91,11 @@ func TestOutlivedAndLacking(t *testing.T) {
 		{Name: "evil", Fingerprint: "a", Origin: "ext::sh -c id"},
 		{Name: "unread", Origin: "https://git.in.local/x"},
 		{Name: "removed/here", Fingerprint: "a", Origin: "https://git.in.local/x"},
+		{Name: "removed/before", Fingerprint: "a", Origin: "https://git.in.local/x", Wanted: time.Unix(150, 0).UnixNano()},
+		{Name: "removed/since", Fingerprint: "a", Origin: "https://git.in.local/x", Wanted: time.Unix(50, 0).UnixNano()},
 		{Name: "../out", Fingerprint: "a", Origin: "https://git.in.local/x"},
 	}
-	want := []string{"evil true", "local true", "new false", "nowhere true"}
+	want := []string{"evil true", "local true", "new false", "nowhere true", "removed/before false"}
 	if got := names(lacking(ours, told, removed, false)); !slices.Equal(got, want) {
 		t.Errorf("lacking are %q, want %q", got, want)
 	}
@@ -113,4 +131,13 @@ func TestNewer(t *testing.T) {
 			t.Errorf("%s: %v", c.what, got)
 		}
 	}
+}
+
+func mustParse(t *testing.T, url string) Origin {
+	t.Helper()
+	o, err := ParseOrigin(url, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }

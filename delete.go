@@ -8,6 +8,21 @@ import (
 	"time"
 )
 
+// asksToDelete is when somebody asks for a mirror to be gone, who asks now: not before the
+// mirror was last asked for, whatever the clock said then.
+func (ms *Mirrors) asksToDelete(set *settings, name Name, now time.Time) time.Time {
+	if m, err := ms.Get(set, name); err == nil {
+		return later(now, m.Snapshot().Wanted.Add(1))
+	}
+	return now
+}
+
+// asksFor is the same for somebody who asks for a mirror that may have been removed.
+func (ms *Mirrors) asksFor(name Name, now time.Time) time.Time {
+	at, _ := ms.deletedAt(name)
+	return later(now, at.Add(1))
+}
+
 // Deletable reports whether there is anything to remove under that name: a mirror, one
 // that is just being made, or one that was removed before.
 func (ms *Mirrors) Deletable(set *settings, name Name) bool {
@@ -30,17 +45,10 @@ func (ms *Mirrors) deletedAt(name Name) (time.Time, bool) {
 	return t.At, err == nil && !mirror
 }
 
-// stillWanted checks that a mirror is not brought back that was removed on purpose.
-func (ms *Mirrors) stillWanted(req pullRequest) error {
-	if at, removed := ms.deletedAt(req.Name); removed && !req.Revives {
-		return &conflict{fmt.Sprintf("the mirror was removed here on %s; a POST creates it anew", httpDate(at))}
-	}
-	return nil
-}
-
-// Delete removes a mirror when nobody writes to it any more. That there is none is no
-// error: it is as if it had been. Who reads it still reads on.
-func (ms *Mirrors) Delete(ctx context.Context, set *settings, name Name) error {
+// Delete removes a mirror, for somebody who asked for that then, when nobody writes to it
+// any more. That there is none is no error: it is as if it had been. Who reads it still
+// reads on. The error is a *conflict if somebody has asked for the mirror since.
+func (ms *Mirrors) Delete(ctx context.Context, set *settings, name Name, asked time.Time) error {
 	end, err := ms.turns.take(ctx, name)
 	if err != nil {
 		return err
@@ -51,12 +59,21 @@ func (ms *Mirrors) Delete(ctx context.Context, set *settings, name Name) error {
 	if err != nil && known {
 		return err
 	}
-	t := tombstone{Name: name.String(), At: time.Now().UTC()}
+	t := tombstone{Name: name.String(), At: asked.UTC()}
+	wanted := ms.wanted(name)
 	if m, err := ms.Get(set, name); err == nil { // one that cannot be read goes as well
-		t.Origin, t.Fingerprint = m.Snapshot().Origin.String(), m.Snapshot().Fingerprint
+		s := m.Snapshot()
+		t.Origin, t.Fingerprint = s.Origin.String(), s.Fingerprint
+		wanted = later(wanted, s.Wanted)
 	}
-	if old, err := ms.storage.Tombstone(name); err == nil && !known {
-		t.Origin, t.Fingerprint = old.Origin, old.Fingerprint
+	if wanted.After(asked) {
+		return &conflict{fmt.Sprintf("somebody has asked for the mirror again on %s", httpDate(wanted))}
+	}
+	if old, err := ms.storage.Tombstone(name); err == nil {
+		t.At = later(t.At, old.At)
+		if !known {
+			t.Origin, t.Fingerprint = old.Origin, old.Fingerprint
+		}
 	}
 	// The tombstone comes first: a crash after it leaves a mirror that nobody was told
 	// is gone, and not a mirror that comes back.
@@ -69,7 +86,7 @@ func (ms *Mirrors) Delete(ctx context.Context, set *settings, name Name) error {
 	ms.mu.Lock()
 	delete(ms.byName, name)
 	ms.remade()
-	to, err := ms.storage.Discard(name, t.At)
+	to, err := ms.storage.Discard(name, time.Now())
 	ms.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("can't remove the mirror: %w", err)

@@ -29,7 +29,11 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	if len(via) == 0 && !s.mirrors.Deletable(set, name) {
 		return errUnknownMirror
 	}
-	work, err := s.startDeletion(set, name, via)
+	asked, err := askedAt(r.Header, via, s.mirrors.asksToDelete(set, name, time.Now()))
+	if err != nil {
+		return &fault{kindBadRequest, err}
+	}
+	work, err := s.startDeletion(set, name, via, asked)
 	if err != nil {
 		return busy(w, err)
 	}
@@ -39,21 +43,23 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 }
 
 // startDeletion has this server and its slaves remove a mirror.
-func (s *Server) startDeletion(set *settings, name Name, via []string) (*posting, error) {
+func (s *Server) startDeletion(set *settings, name Name, via []string, asked time.Time) (*posting, error) {
 	return s.start(set, pullRequest{Name: name}, via, func() outcome {
-		if err := s.mirrors.Delete(s.life, set, name); err != nil {
+		if err := s.mirrors.Delete(s.life, set, name, asked); err != nil {
 			return failed(err)
 		}
 		return outcome{State: stateSuccess, Removed: true}
 	}, func(slave Address, via []string) outcome {
-		return propagateDelete(s.life, set, slave, name, via)
+		return propagateDelete(s.life, set, slave, name, via, asked)
 	})
 }
 
 // propagateDelete has a slave remove its mirror, and returns what became of it there.
-func propagateDelete(ctx context.Context, set *settings, slave Address, name Name, via []string) outcome {
+func propagateDelete(
+	ctx context.Context, set *settings, slave Address, name Name, via []string, asked time.Time,
+) outcome {
 	began := time.Now()
-	o, err := askDelete(ctx, set, slave, name, via)
+	o, err := askDelete(ctx, set, slave, name, via, asked)
 	if err != nil {
 		o = failed(err).passOn(set.secrets())
 	}
@@ -62,13 +68,15 @@ func propagateDelete(ctx context.Context, set *settings, slave Address, name Nam
 }
 
 // askDelete has a slave remove its mirror.
-func askDelete(ctx context.Context, set *settings, slave Address, name Name, via []string) (outcome, error) {
+func askDelete(
+	ctx context.Context, set *settings, slave Address, name Name, via []string, asked time.Time,
+) (outcome, error) {
 	path := (&url.URL{Path: "/" + name.String()}).EscapedPath()
 	r, err := http.NewRequest(http.MethodDelete, slave.url+path, nil)
 	if err != nil {
 		return outcome{}, err
 	}
-	r.Header.Set(viaHeader, strings.Join(via, ", "))
+	dress(r, header{viaHeader, strings.Join(via, ", ")}, askedAs(asked))
 	o, err := set.exchange(ctx, r, set.Timeout, set.secrets())
 	o.Removed = o.State == stateSuccess
 	return o, err

@@ -43,7 +43,9 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch asking := r.Header.Get(peerHeader); asking {
 	case "":
-		req.Revives = true
+		if req.Wanted, err = askedAt(r.Header, via, s.mirrors.asksFor(req.Name, time.Now())); err != nil {
+			return &fault{kindBadRequest, err}
+		}
 	case s.id:
 		return &fault{kindLoop, errItself}
 	default:

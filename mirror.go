@@ -265,8 +265,9 @@ func (m *Mirror) publish(set *settings, l git.Listing, stamp string) {
 		Outcome:   m.state.Outcome,
 		Pulled:    m.state.Pulled,
 		LastError: m.state.LastError,
-		Origin:    m.state.origin(), Former: m.state.former(),
-		From:    m.state.From,
+		Origin:    m.state.origin(), Formers: m.state.formers(),
+		From:   m.state.From,
+		Wanted: m.state.Wanted, Accepted: m.state.Accepted,
 		Checked: m.state.Checked, CheckError: m.state.CheckError,
 	}
 	if s.Outcome == "" {

@@ -144,7 +144,8 @@ func (c *conflict) Error() string { return c.reason }
 // a slave.
 type claim struct {
 	origin Origin
-	by     int // so many requests
+	by     int       // so many requests
+	wanted time.Time // when the last one of them was asked for
 }
 
 // Admit checks whether a request to pull can be carried out, and claims the name for
@@ -158,7 +159,7 @@ func (ms *Mirrors) Admit(set *settings, req pullRequest) (release func(), err er
 			err = ms.vacant(req.Name)
 		}
 		if err == nil {
-			err = ms.stillWanted(req)
+			err = ms.stillWanted(req.Name, req.Wanted)
 		}
 	case err == nil:
 		err = cmp.Or(sameOrigin(m.Snapshot().Origin, req), claimErr)
@@ -184,6 +185,7 @@ func (ms *Mirrors) claim(req pullRequest) (release func(), err error) {
 		return nil, &conflict{fmt.Sprintf("another request is just giving the mirror the origin %s", c.origin)}
 	}
 	c.by++
+	c.wanted = later(c.wanted, req.Wanted)
 	return func() {
 		ms.mu.Lock()
 		defer ms.mu.Unlock()

@@ -56,7 +56,7 @@ func propagate(
 	ctx context.Context, set *settings, slave Address, req pullRequest, via []string, timeout time.Duration,
 ) outcome {
 	began := time.Now()
-	o, err := askSlave(ctx, set, slave, req, header{viaHeader, strings.Join(via, ", ")}, timeout)
+	o, err := askSlave(ctx, set, slave, req, timeout, header{viaHeader, strings.Join(via, ", ")}, askedAs(req.Wanted))
 	if err != nil { // which may repeat what the slave said
 		o = failed(err).passOn(req.secrets(set))
 	}
@@ -70,12 +70,21 @@ func (r pullRequest) secrets(set *settings) []string { return append(set.secrets
 // header is a line of a request's header.
 type header struct{ name, value string }
 
+// dress adds lines to a request's header, but for empty ones.
+func dress(r *http.Request, lines ...header) {
+	for _, line := range lines {
+		if line.name != "" {
+			r.Header.Set(line.name, line.value)
+		}
+	}
+}
+
 // errStillAtWork is why a server has not answered yet whether it could pull.
 var errStillAtWork = errors.New("it is still at work")
 
 // askSlave has another server pull.
 func askSlave(
-	ctx context.Context, set *settings, slave Address, req pullRequest, asking header, timeout time.Duration,
+	ctx context.Context, set *settings, slave Address, req pullRequest, timeout time.Duration, asking ...header,
 ) (outcome, error) {
 	body := strings.NewReader(req.form(timeout * 9 / 10).Encode())
 	r, err := http.NewRequest(http.MethodPost, slave.url+"/", body)
@@ -83,7 +92,7 @@ func askSlave(
 		return outcome{}, err
 	}
 	r.Header.Set("Content-Type", formType)
-	r.Header.Set(asking.name, asking.value)
+	dress(r, asking...)
 	return set.exchange(ctx, r, timeout, req.secrets(set))
 }
 

@@ -17,21 +17,21 @@ type pullRequest struct {
 	Move       Origin     // the origin that the mirror may have instead; not Known for none
 	Accept     acceptance // also if the origin has lost most of its refs
 	OriginOnly bool       // another server asks: peers are not asked in turn
-	Revives    bool       // somebody wants the mirror, also if it was removed
+	Wanted     time.Time  // when somebody asked for it; zero if nobody has
 	Stale      bool       // the origin is known to be down: what peers have will do
 	Check      bool       // the mirror may be damaged: look first, and build it anew if it is
 }
 
 // pullVariant is what must be equal in two requests that share a pull.
 type pullVariant struct {
-	set                   *settings // a reload changes what a pull does
-	origin, move          Origin
-	accept                acceptance
-	stale, check, revives bool
+	set          *settings // a reload changes what a pull does
+	origin, move Origin
+	accept       acceptance
+	stale, check bool
 }
 
 func (r pullRequest) variant(set *settings) pullVariant {
-	return pullVariant{set, r.Origin, r.Move, r.Accept, r.Stale, r.Check, r.Revives}
+	return pullVariant{set, r.Origin, r.Move, r.Accept, r.Stale, r.Check}
 }
 
 // Pulled is what a successful pull did.
@@ -90,6 +90,7 @@ type pullJob struct {
 	lost     time.Time // when peers began to be asked
 	had      time.Time // when the mirror was last pulled before that
 	progress *progress
+	removed  string // the origin of the mirror that was removed before, if it was another one
 }
 
 // run pulls from the origin or, if that cannot be reached, from a peer, and notes how
@@ -171,6 +172,9 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 	if err := m.settle(ctx, j.set, repo); err != nil {
 		return Pulled{}, err
 	}
+	if err := j.ms.reclaim(j.set, m, time.Now()); err != nil {
+		return Pulled{}, err
+	}
 	now := m.Snapshot()
 	origin, err := j.origin(now.Origin)
 	if err != nil {
@@ -197,6 +201,7 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 	}
 	state := m.state
 	src.note(&state, origin, j.asked)
+	j.noteWishes(&state)
 	if err := m.apply(ctx, j.set, repo, p, state); err != nil {
 		return Pulled{}, err
 	}

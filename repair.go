@@ -295,12 +295,21 @@ const maxTold = 5
 func (w *watch) push(ctx context.Context, set *settings, behind []difference) error {
 	via := []string{w.mirrors.storage.ID}
 	return each(ctx, w.due(set, behind), func(d difference) error {
-		if d.removed {
-			return w.remove(ctx, set, d.name, via)
+		if !d.removed.IsZero() {
+			return w.remove(ctx, set, d, via)
 		}
-		req := w.mirrors.withCredentials(set, pullRequest{Name: d.name, Origin: d.origin, Move: d.former})
+		req := w.mirrors.withCredentials(set, pullRequest{
+			Name: d.name, Origin: d.origin, Move: d.former, Wanted: d.wanted,
+		})
 		if !w.others {
-			req.Accept = acceptance(d.ours)
+			req.Accept = d.accept
+		}
+		if w.mirrors.restored(d.name) {
+			pulled, err := w.mirrors.Pull(ctx, set, pullRequest{Name: d.name})
+			if err != nil {
+				return err
+			}
+			req.Wanted = pulled.Snapshot.Wanted
 		}
 		o := propagate(ctx, set, w.address, req, via, set.Timeout)
 		if o.State != stateSuccess {
@@ -312,15 +321,15 @@ func (w *watch) push(ctx context.Context, set *settings, behind []difference) er
 }
 
 // remove has the slave remove a mirror.
-func (w *watch) remove(ctx context.Context, set *settings, name Name, via []string) error {
-	o, err := askDelete(ctx, set, w.address, name, via)
+func (w *watch) remove(ctx context.Context, set *settings, d difference, via []string) error {
+	o, err := askDelete(ctx, set, w.address, d.name, via, d.removed)
 	switch {
 	case err != nil:
 		return hidden(err, set.secrets())
 	case o.State != stateSuccess:
 		return errors.New(o.Error)
 	}
-	w.log.Info("removed on a slave", "mirror", name, "slave", w.address)
+	w.log.Info("removed on a slave", "mirror", d.name, "slave", w.address)
 	return nil
 }
 
@@ -340,7 +349,7 @@ func (w *watch) build(ctx context.Context, set *settings, missing []difference) 
 	return each(ctx, w.due(set, missing), func(d difference) error {
 		host := d.origin.host()
 		mu.Lock()
-		req := pullRequest{Name: d.name, Origin: d.origin, Stale: down[host]}
+		req := pullRequest{Name: d.name, Origin: d.origin, Wanted: d.wanted, Stale: down[host]}
 		mu.Unlock()
 		if err := d.refused; err != nil {
 			return err

@@ -266,7 +266,7 @@ func (s *search) askToPull(ctx context.Context, o *offer) error {
 	o.asked = time.Now()
 	for {
 		began := time.Now()
-		answer, err := askSlave(ctx, s.set, o.address, req, header{peerHeader, s.ms.storage.ID}, s.set.Timeout)
+		answer, err := askSlave(ctx, s.set, o.address, req, s.set.Timeout, header{peerHeader, s.ms.storage.ID})
 		waited := time.Since(began) >= s.set.Timeout/2 // as it was asked to: else this would be a storm
 		if errors.Is(err, errStillAtWork) && waited && ctx.Err() == nil {
 			continue

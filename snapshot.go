@@ -34,7 +34,9 @@ type Snapshot struct {
 	LastError   string      // of the latest pull, if it failed
 	From        string      // where the latest successful pull brought it from: a peer's address; empty for the origin
 	Origin      Origin      // where it is pulled from; not Known for a copied-in mirror without one
-	Former      Origin      // where it was pulled from before it was moved; not Known if it never was
+	Formers     []Origin    // where it was pulled from before it was moved, the latest first
+	Wanted      time.Time   // when somebody last asked for it, on any server; zero for never
+	Accepted    time.Time   // when the origin was last asked for somebody who accepted deletions
 	Checked     time.Time   // when all objects were last checked; zero for never
 	CheckError  string      // what was found to be damaged then
 	Kept        []keptRef   // what the origin has replaced or deleted of late

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
@@ -21,14 +22,16 @@ const stateName = "sould.json"
 // stateFile is what a mirror's own file holds: all that must survive a restart
 // and that git has no place for. Its mode is 0600, since it holds credentials.
 type stateFile struct {
-	Origin    string    `json:"origin,omitempty"`        // without credentials
-	Former    string    `json:"former_origin,omitempty"` // before the last move, without credentials
+	Origin    string    `json:"origin,omitempty"`         // without credentials
+	Formers   []string  `json:"former_origins,omitempty"` // before it was moved, the latest first, without credentials
 	User      string    `json:"user,omitempty"`
 	Password  string    `json:"password,omitempty"`
 	Outcome   Outcome   `json:"outcome"`
 	Pulled    time.Time `json:"pulled,omitzero"`
 	LastError string    `json:"last_error,omitempty"`
 	From      string    `json:"from,omitempty"`    // the peer that it was pulled from; empty for the origin
+	Wanted    time.Time `json:"wanted,omitzero"`   // when somebody last asked for the mirror, on any server
+	Accepted  time.Time `json:"accepted,omitzero"` // when the origin was last asked for somebody who accepted deletions
 	Repacked  time.Time `json:"repacked,omitzero"` // in full
 
 	Checked    time.Time `json:"checked,omitzero"`
@@ -103,18 +106,28 @@ func (s *stateFile) origin() Origin {
 	return o
 }
 
-// former is the origin before the last move.
-func (s *stateFile) former() Origin {
-	o, err := ParseOrigin(s.Former, true)
-	if err != nil {
-		return Origin{}
+// formers are the origins that the mirror had before, the latest first.
+func (s *stateFile) formers() (all []Origin) {
+	for _, url := range s.Formers {
+		if o, err := ParseOrigin(url, true); err == nil {
+			all = append(all, o)
+		}
 	}
-	return o
+	return all
 }
+
+// maxFormers is how many former origins are remembered, for servers that have missed
+// several moves.
+const maxFormers = 8
 
 func (s *stateFile) setOrigin(o Origin) {
 	if before := s.origin(); before.Known() && !before.Same(o) {
-		s.Former = before.url
+		s.addFormer(before.url)
 	}
 	s.Origin, s.User, s.Password = o.url, o.user, o.password
+}
+
+func (s *stateFile) addFormer(url string) {
+	all := append([]string{url}, without(slices.Clone(s.Formers), url)...)
+	s.Formers = all[:min(len(all), maxFormers)]
 }

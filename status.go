@@ -41,9 +41,10 @@ type mirrorStatus struct {
 	Branch      string    `json:"branch,omitempty" toml:"branch,omitempty"`                        // the default one, as a full ref name
 	Revision    string    `json:"revision,omitempty" toml:"revision,omitempty"`                    // its commit
 	Fingerprint string    `json:"fingerprint,omitempty" toml:"fingerprint,omitempty"`
-	Refs        int       `json:"refs" toml:"refs"`                       // how many
-	From        string    `json:"from,omitempty" toml:"from,omitempty"`   // what it was pulled from: "origin" or a peer's address
-	Error       string    `json:"error,omitempty" toml:"error,omitempty"` // of the latest pull, in a line
+	Refs        int       `json:"refs" toml:"refs"`                        // how many
+	From        string    `json:"from,omitempty" toml:"from,omitempty"`    // what it was pulled from: "origin" or a peer's address
+	Error       string    `json:"error,omitempty" toml:"error,omitempty"`  // of the latest pull, in a line
+	Wanted      int64     `json:"wanted,omitempty" toml:"wanted,omitzero"` // when somebody last asked for it on any server, in Unix nanoseconds
 
 	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
 	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, in a line
@@ -82,6 +83,9 @@ func statusOf(name Name, s *Snapshot, processing bool, unreadable string) mirror
 		m.Origin, m.Branch, m.Revision = s.Origin.String(), s.Head.Ref, s.Head.ID
 		m.Fingerprint, m.Refs = string(s.Fingerprint), len(s.Refs)
 		m.State = pullState(s.Outcome)
+		if !s.Wanted.IsZero() {
+			m.Wanted = s.Wanted.UnixNano()
+		}
 		if !s.Pulled.IsZero() {
 			m.ModifyDate, m.Nanoseconds, m.From = s.Pulled.Unix(), int64(s.Pulled.Nanosecond()), s.From
 			if m.From == "" {
@@ -101,6 +105,14 @@ func statusOf(name Name, s *Snapshot, processing bool, unreadable string) mirror
 		m.State = stateProcessing
 	}
 	return m
+}
+
+// wanted is when somebody last asked for the mirror; zero for never.
+func (m *mirrorStatus) wanted() time.Time {
+	if m.Wanted == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, m.Wanted)
 }
 
 // keptOf lists what is kept of a mirror's lost refs.

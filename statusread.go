@@ -226,6 +226,7 @@ func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
 		m.Fingerprint = ""
 	}
 	m.ModifyDate, m.Checked, m.Refs = max(m.ModifyDate, 0), max(m.Checked, 0), max(m.Refs, 0)
+	m.Wanted = max(m.Wanted, 0)
 	for i, k := range m.Kept {
 		if !git.IsID(k.Commit) {
 			k.Commit = ""
