@@ -1,5 +1,5 @@
 # test: what every change must pass, the suites in their short form.
-# soak: the suites in their long form, about half an hour, and then the fuzz targets.
+# soak: the suites in their long form, about 40 minutes, and then the fuzz targets, 20 more.
 .PHONY: test soak suites race fuzz
 
 SUITES = ^Test(Crashes|Cut|Disk|RaceMix|Load|Hostile.*|Bounds|WaitingPosts|NoMoreProcesses|Partitions)$$
