@@ -40,6 +40,7 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 // build makes a mirror aside and moves it into place when it is complete. What the old
 // mirror has beside its content, if there is an old one, is kept.
 func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing git.Listing, old *Mirror) (Pulled, error) {
+	j.ms.turns.clear(j.req.Name) // of who works on what it replaces
 	staging, err := j.ms.storage.Staging()
 	if err != nil {
 		return Pulled{}, err

@@ -147,10 +147,11 @@ func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) error {
 	if err != nil {
 		return err
 	}
-	end, err := ms.turns.take(ctx, name) // whoever repacks it has ended then
+	end, err := ms.turns.take(ctx, name)
 	if err != nil {
 		return err
 	}
+	ms.turns.clear(name)
 	ms.setChecking(name)
 	defer ms.setChecking(Name{})
 	end()

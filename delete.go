@@ -54,6 +54,7 @@ func (ms *Mirrors) Delete(ctx context.Context, set *settings, name Name, asked t
 		return err
 	}
 	defer end()
+	ms.turns.clear(name)
 	_, err = ms.find(set, name)
 	known := !errors.Is(err, errUnknownMirror)
 	if err != nil && known {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/reconquest/sould/internal/git"
 )
 
 // lookInterval is the time between two looks through the storage: so long may it take
@@ -127,10 +130,19 @@ func (ms *Mirrors) notice(set *settings, m *Mirror) error {
 	if m.same() != nil {
 		return nil // the next look finds another one
 	}
-	if err = m.settle(ms.life, set, repo); err != nil {
+	if err = ms.settle(ms.life, set, m, repo); err != nil {
 		ms.Suspect(set, m, err)
 	}
 	return err
+}
+
+// settle settles a mirror whose turn it is, if anything is to be done for that.
+func (ms *Mirrors) settle(ctx context.Context, set *settings, m *Mirror, repo git.Repo) error {
+	if m.settled && repo.Stamp() == m.stamp {
+		return nil
+	}
+	ms.turns.clear(m.Name)
+	return m.settle(ctx, set, repo)
 }
 
 // All returns the mirrors that are known, sorted by name. One that was not read yet, or

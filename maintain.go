@@ -13,8 +13,9 @@ import (
 
 // Every pull leaves a pack, and what is in many packs is found slowly. So mirrors are
 // repacked from time to time: by one worker, when nobody pushes, and in a way that gives
-// way to a pull. A mirror that is pushed to without a pause is repacked quickly when it
-// has got too many packs, and the pull waits.
+// way to a pull that has something to write. A mirror that is pushed to without a pause is
+// repacked quickly when it has got too many packs, and the pull waits; a second worker does
+// that, since the first may be at work for hours.
 const (
 	tolerablePacks = 12
 	tooManyPacks   = 48
@@ -22,10 +23,12 @@ const (
 	smallMirror    = 32 << 20 // bytes that are packed into one pack in no time
 
 	quiet      = time.Second        // without a pull, before a mirror is repacked
-	fullEvery  = 7 * 24 * time.Hour // if it has changed
+	fullEvery  = 7 * 24 * time.Hour // if it has changed, or has unreachable objects
 	choreLimit = 6 * time.Hour      // for one
-	choreRetry = time.Hour          // after one that has failed
-	maxChores  = 1000               // that wait; what does not fit is found later
+	quickLimit = time.Minute        // for a quick one, and for its turn to come
+
+	choreRetry  = 5 * time.Minute  // after one that has failed, or was of no use; it doubles
+	interrupted = 10 * time.Second // after one that gave way; it doubles
 )
 
 // chore is what is to be done about a mirror's packs.
@@ -44,7 +47,8 @@ func chooseChore(p git.Packs, repacked, changed, now time.Time, owed bool) chore
 	switch {
 	case p.Count > tooManyPacks:
 		return choreQuick
-	case p.Loose > tolerableLoose, now.Sub(repacked) >= fullEvery && changed.After(repacked) && p.Count+p.Loose > 0:
+	case p.Loose > tolerableLoose,
+		now.Sub(repacked) >= fullEvery && (changed.After(repacked) && p.Count+p.Loose > 0 || p.Unreachable > 0):
 		return choreFull
 	case p.Count <= tolerablePacks && !owed:
 		return choreNone
@@ -73,29 +77,17 @@ func (c chore) String() string {
 	return [...]string{"nothing", "rolling", "full", "quick"}[c]
 }
 
-// maintainer does the chores.
+// maintainer does the chores: the quick ones, and beside them all others.
 type maintainer struct {
 	mirrors  *Mirrors
 	settings func() *settings
 	log      *slog.Logger
-	more     chan struct{} // has an element when jobs have changed
-
-	mu     sync.Mutex // guards all below
-	jobs   map[Name]choreJob
-	failed map[Name]time.Time // when
-}
-
-// choreJob is a mirror that may have a chore.
-type choreJob struct {
-	at   time.Time // not before
-	owed bool
+	quick    *chores
+	calm     *chores
 }
 
 func newMaintainer(mirrors *Mirrors, settings func() *settings, log *slog.Logger) *maintainer {
-	return &maintainer{
-		mirrors: mirrors, settings: settings, log: log, more: make(chan struct{}, 1),
-		jobs: make(map[Name]choreJob), failed: make(map[Name]time.Time),
-	}
+	return &maintainer{mirrors: mirrors, settings: settings, log: log, quick: newChores(), calm: newChores()}
 }
 
 // pulled notes that a pull has changed a mirror.
@@ -110,72 +102,34 @@ func (w *maintainer) pulled(set *settings, m *Mirror) {
 	now := time.Now()
 	switch chooseNow(p, now) {
 	case choreNone:
-		w.postpone(m.Name, now.Add(quiet))
+		w.calm.postpone(m.Name, now.Add(quiet))
 	case choreQuick:
-		w.note(m.Name, choreJob{at: now})
+		w.quick.note(m.Name, choreJob{at: now})
 	default:
-		w.note(m.Name, choreJob{at: now.Add(quiet)})
+		w.calm.note(m.Name, choreJob{at: now.Add(quiet)})
 	}
-}
-
-// note puts a mirror on the list, or changes when its turn is.
-func (w *maintainer) note(name Name, job choreJob) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	old, known := w.jobs[name]
-	if time.Since(w.failed[name]) < choreRetry || !known && len(w.jobs) >= maxChores {
-		return
-	}
-	job.owed = job.owed || old.owed
-	w.jobs[name] = job
-	select {
-	case w.more <- struct{}{}:
-	default:
-	}
-}
-
-// postpone changes when the turn is of a mirror that is on the list.
-func (w *maintainer) postpone(name Name, at time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if job, known := w.jobs[name]; known {
-		job.at = at
-		w.jobs[name] = job
-	}
-}
-
-// next takes the job off the list whose time has come first, or returns how long it is
-// until one does.
-func (w *maintainer) next(now time.Time) (name Name, job choreJob, wait time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	wait = time.Hour
-	for n, j := range w.jobs {
-		if left := j.at.Sub(now); left < wait {
-			name, job, wait = n, j, left
-		}
-	}
-	if wait <= 0 {
-		delete(w.jobs, name)
-	}
-	return name, job, wait
 }
 
 // run works until ctx ends.
 func (w *maintainer) run(ctx context.Context) {
-	for ctx.Err() == nil {
-		name, job, wait := w.next(time.Now())
-		if wait <= 0 {
-			w.work(ctx, name, job)
-			continue
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-w.more:
-		case <-timer.C:
-		}
-		timer.Stop()
+	var quick sync.WaitGroup
+	defer quick.Wait()
+	quick.Go(func() { w.quick.run(ctx, w.workQuickly) })
+	w.calm.run(ctx, w.work)
+}
+
+// workQuickly does a mirror's quick chore, if it still has one. The rest is left for when
+// there is time.
+func (w *maintainer) workQuickly(ctx context.Context, name Name, _ choreJob) {
+	set := w.settings()
+	if !set.Maintenance {
+		return
+	}
+	began := time.Now()
+	repacked, err := w.mirrors.repackQuickly(ctx, set, name)
+	w.tell(ctx, w.quick, name, repacked, began, err)
+	if repacked.did == choreQuick {
+		w.calm.note(name, choreJob{at: time.Now().Add(quiet), owed: true})
 	}
 }
 
@@ -186,26 +140,37 @@ func (w *maintainer) work(ctx context.Context, name Name, job choreJob) {
 		return
 	}
 	began := time.Now()
-	did, err := w.mirrors.maintain(ctx, set, name, job.owed)
-	log := w.log.With("mirror", name, "repack", did, "seconds", seconds(time.Since(began)))
+	repacked, err := w.mirrors.maintain(ctx, set, name, job.owed)
+	if w.tell(ctx, w.calm, name, repacked, began, err) {
+		w.calm.note(name, choreJob{at: time.Now().Add(quiet), owed: job.owed})
+	}
+}
+
+// tell tells the log how a chore ended, and the list when the next one may begin. It
+// reports whether it is to be done again.
+func (w *maintainer) tell(ctx context.Context, list *chores, name Name, r repacked, began time.Time, err error) (again bool) {
+	now := time.Now()
+	log := w.log.With("mirror", name, "repack", r.did, "seconds", seconds(now.Sub(began)))
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errUnknownMirror), errors.Is(err, errReplaced):
+		return false
 	case errors.Is(err, errGiveWay), errors.Is(err, errChecking):
-		w.note(name, choreJob{at: time.Now().Add(quiet), owed: job.owed})
+		list.pause(name, now, interrupted)
+		return true
 	case err != nil:
 		log.Error("can't repack", errTree(err))
-		w.mu.Lock()
-		if len(w.failed) >= maxChores {
-			clear(w.failed)
-		}
-		w.failed[name] = time.Now()
-		w.mu.Unlock()
-	case did == choreQuick:
-		log.Info("repacked")
-		w.note(name, choreJob{at: time.Now().Add(quiet), owed: true})
-	case did != choreNone:
+		list.pause(name, now, choreRetry)
+		return true
+	case r.did == choreNone:
+	case r.after >= r.before: // as after a pull it would be again
+		log.Info("repacked, to no use", "packs", r.after)
+		list.pause(name, now, choreRetry)
+		return false
+	default:
 		log.Info("repacked")
 	}
+	list.done(name)
+	return false
 }
 
 // scan puts all mirrors on the list that have something to be done about them.
@@ -225,7 +190,7 @@ func (w *maintainer) scan(set *settings) error {
 			return
 		}
 		if chooseChore(p, state.Repacked, refsChanged(dir), now, false) != choreNone || w.mirrors.keepsTooLong(set, name, now) {
-			w.note(name, choreJob{at: now})
+			w.calm.note(name, choreJob{at: now})
 		}
 	})
 }
@@ -233,53 +198,105 @@ func (w *maintainer) scan(set *settings) error {
 // errChecking is why a mirror is not repacked now: its packs are being read as a whole.
 var errChecking = errors.New("the mirror is being checked")
 
-// maintain does what is to be done about a mirror's packs, at its turn, and lets go of
-// refs that were kept for long enough. It tells what it did.
-func (ms *Mirrors) maintain(ctx context.Context, set *settings, name Name, owed bool) (did chore, err error) {
-	m, err := ms.Get(set, name)
+// repacked is what was done about a mirror's packs.
+type repacked struct {
+	did           chore
+	before, after int // packs and files of single objects
+}
+
+// maintain does what is to be done about a mirror's packs, beside the pulls that have
+// nothing to write, and lets go of refs that were kept for long enough.
+func (ms *Mirrors) maintain(ctx context.Context, set *settings, name Name, owed bool) (r repacked, err error) {
+	m, end, err := ms.toTend(ctx, set, name)
 	if err != nil {
-		return choreNone, err
+		return r, err
 	}
 	repo := set.git.Repo(m.Dir)
-	p, err := repo.Packs()
-	if err != nil {
-		return choreNone, err
+	if err = m.letGo(ctx, set, repo); err == nil {
+		r, err = ms.choose(m, repo, owed)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, choreLimit, fmt.Errorf("not over within %s", choreLimit))
-	defer cancel()
-	var end func()
-	if p.Count > tooManyPacks {
-		end, err = ms.turns.take(ctx, name)
-	} else {
-		ctx, end, err = ms.turns.lend(ctx, name)
+	if err != nil || r.did == choreNone || r.did == choreQuick {
+		ms.tended(name)
+		end()
+		return repacked{}, err
 	}
-	if err != nil {
-		return choreNone, err
+	work, over := ms.turns.stepAside(ctx, name)
+	end()
+	now := time.Now()
+	err = ms.repack(work, set, m, &r, choreLimit)
+	ms.tended(name)
+	over()
+	if err != nil || r.did != choreFull {
+		return r, err
+	}
+	if end, err = ms.turns.take(ctx, name); err != nil {
+		return r, err
 	}
 	defer end()
-	if err := ms.tend(set, m); err != nil {
-		return choreNone, err
+	if err := ms.isCurrent(set, m); err != nil {
+		return r, err
 	}
-	defer ms.tended()
-	if err := m.letGo(ctx, set, repo); err != nil {
-		return choreNone, err
+	m.state.Repacked = now.Truncate(time.Second)
+	return r, m.state.write(m.Dir)
+}
+
+// repackQuickly has a mirror that has got too many packs wait, and its pulls, until it has
+// fewer.
+func (ms *Mirrors) repackQuickly(ctx context.Context, set *settings, name Name) (r repacked, err error) {
+	m, end, err := ms.toTend(ctx, set, name)
+	if err != nil {
+		return r, err
 	}
-	if p, err = repo.Packs(); err != nil { // a pull may have been before us
-		return choreNone, err
+	defer end()
+	defer ms.tended(name)
+	if r, err = ms.choose(m, set.git.Repo(m.Dir), false); err != nil || r.did != choreQuick {
+		return repacked{}, err
 	}
-	now := time.Now()
-	did = chooseChore(p, m.state.Repacked, refsChanged(m.Dir), now, owed)
-	if did == choreNone {
-		return did, nil
+	return r, ms.repack(ctx, set, m, &r, quickLimit)
+}
+
+// toTend takes the turn of a mirror whose packs are to be written. It does not wait for
+// long: others have chores as well. The caller must call tended, and then end.
+func (ms *Mirrors) toTend(ctx context.Context, set *settings, name Name) (m *Mirror, end func(), err error) {
+	if m, err = ms.Get(set, name); err != nil {
+		return nil, nil, err
 	}
-	if err := repo.Repack(ctx, did.repack()); err != nil {
-		return did, errors.Join(err, repo.Sweep())
+	waiting, cancel := context.WithTimeoutCause(ctx, quickLimit, errGiveWay)
+	defer cancel()
+	if end, err = ms.turns.take(waiting, name); err != nil {
+		return nil, nil, err
 	}
-	if did == choreFull {
-		m.state.Repacked = now.Truncate(time.Second)
-		return did, m.state.write(m.Dir)
+	ms.turns.clear(name)
+	if err = ms.tend(set, m); err != nil {
+		end()
+		return nil, nil, err
 	}
-	return did, nil
+	return m, end, nil
+}
+
+// choose decides about a mirror's packs as they are now.
+func (ms *Mirrors) choose(m *Mirror, repo git.Repo, owed bool) (r repacked, err error) {
+	p, err := repo.Packs()
+	r.did = chooseChore(p, m.state.Repacked, refsChanged(m.Dir), time.Now(), owed)
+	r.before = p.Count + p.Loose
+	return r, err
+}
+
+// repack does what was chosen, within a limit. What is found broken is looked after.
+func (ms *Mirrors) repack(ctx context.Context, set *settings, m *Mirror, r *repacked, limit time.Duration) error {
+	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not over within %s", limit))
+	defer cancel()
+	repo := set.git.Repo(m.Dir)
+	err := repo.Repack(limited, r.did.repack())
+	if err != nil {
+		if limited.Err() == nil {
+			ms.Suspect(set, m, err)
+		}
+		return errors.Join(err, repo.Sweep())
+	}
+	p, err := repo.Packs()
+	r.after = p.Count + p.Loose
+	return err
 }
 
 // tend notes that a mirror's packs are about to be written, by whoever has its turn. It is
@@ -296,14 +313,14 @@ func (ms *Mirrors) tend(set *settings, m *Mirror) error {
 	if ms.byName[m.Name] != m {
 		return errReplaced
 	}
-	ms.tending = m.Name
+	ms.tending[m.Name] = true
 	return nil
 }
 
-func (ms *Mirrors) tended() {
+func (ms *Mirrors) tended(name Name) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	ms.tending = Name{}
+	delete(ms.tending, name)
 }
 
 // isCurrent checks that this is the mirror that everybody uses under its name.

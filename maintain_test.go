@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -31,6 +32,8 @@ func TestChooseChore(t *testing.T) {
 		{git.Packs{Count: 1, Loose: tolerableLoose + 1, Size: big}, recent, recent, false, choreFull},
 		{git.Packs{Count: 1}, long, recent, false, choreFull},
 		{git.Packs{Count: 1}, long, long, false, choreNone},
+		{git.Packs{Count: 1, Unreachable: 1}, long, long, false, choreFull},
+		{git.Packs{Count: 1, Unreachable: 1}, recent, long, false, choreNone},
 		{git.Packs{Count: 1}, time.Time{}, long, false, choreFull},
 		{git.Packs{}, time.Time{}, long, false, choreNone},
 	} {
@@ -43,86 +46,93 @@ func TestChooseChore(t *testing.T) {
 	}
 }
 
-func TestTurnsAreLent(t *testing.T) {
+func TestWorkBesideTurns(t *testing.T) {
 	var all turns
-	name := Name{"m"}
-	work, end, err := all.lend(t.Context(), name)
-	if err != nil || work.Err() != nil {
-		t.Fatal(err, work.Err())
-	}
-	other, err := all.take(t.Context(), Name{"n"})
-	if err != nil || work.Err() != nil {
-		t.Fatal("another mirror's turn matters: ", err, work.Err())
-	}
-	other()
-	took := make(chan func())
-	go func() {
-		back, err := all.take(context.Background(), name)
+	m, n := Name{"m"}, Name{"n"}
+	take := func(name Name) func() {
+		t.Helper()
+		end, err := all.take(t.Context(), name)
 		if err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
-		took <- back
-	}()
+		return end
+	}
+	end := take(m)
+	all.clear(m) // there is nobody
+	work, over := all.stepAside(t.Context(), m)
+	waiting, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := all.take(waiting, m); err == nil {
+		t.Fatal("two have the turn")
+	}
+	end()
+
+	// Turns go on, of this mirror and of others, until one has something to write.
+	for _, name := range []Name{m, n, m} {
+		take(name)()
+	}
+	other := take(n)
+	all.clear(n)
+	other()
+	if work.Err() != nil {
+		t.Fatal(context.Cause(work))
+	}
+	end = take(m)
+	cleared := make(chan bool)
+	go func() { all.clear(m); close(cleared) }()
 	<-work.Done()
 	if !errors.Is(context.Cause(work), errGiveWay) {
 		t.Errorf("the work ends because of %v", context.Cause(work))
 	}
 	select {
-	case <-took:
-		t.Fatal("two have the turn")
+	case <-cleared:
+		t.Fatal("it is cleared before the work has ended")
 	default:
 	}
+	over()
+	<-cleared
 	end()
-	back := <-took
-
-	// Who gets a turn for which others wait already has no time at all.
-	waiting, stop := context.WithCancel(t.Context())
-	stop()
-	if _, _, err := all.lend(waiting, name); err == nil {
-		t.Error("two have the turn")
-	}
-	lent := make(chan error)
-	go func() {
-		work, end, err := all.lend(context.Background(), name)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		lent <- work.Err()
-		end()
-	}()
-	select {
-	case <-lent:
-		t.Fatal("two have the turn")
-	default:
-	}
-	back()
-	if err := <-lent; err != nil {
-		t.Errorf("nobody waits, and the work ends: %v", err)
+	if len(all.busy) != 0 {
+		t.Errorf("left over: %v", all.busy)
 	}
 }
 
 func TestChoresInLine(t *testing.T) {
-	w := newMaintainer(nil, nil, nil)
+	c := newChores()
 	now := time.Now()
 	a, b := Name{"a"}, Name{"b"}
-	w.note(a, choreJob{at: now.Add(2 * time.Second), owed: true})
-	w.note(b, choreJob{at: now.Add(time.Second)})
-	if _, _, wait := w.next(now); wait != time.Second {
+	c.note(a, choreJob{at: now.Add(2 * time.Second), owed: true})
+	c.note(b, choreJob{at: now.Add(time.Second)})
+	if _, _, wait := c.next(now); wait != time.Second {
 		t.Errorf("wait for %s", wait)
 	}
-	w.note(a, choreJob{at: now})
-	w.postpone(b, now.Add(3*time.Second))
-	if name, job, wait := w.next(now); name != a || !job.owed || wait > 0 {
+	c.note(a, choreJob{at: now})
+	c.postpone(b, now.Add(3*time.Second))
+	c.postpone(b, now) // not to an earlier time
+	c.postpone(Name{"none"}, now)
+	if name, job, wait := c.next(now); name != a || !job.owed || wait > 0 {
 		t.Errorf("%v %+v %s", name, job, wait)
 	}
-	if name, _, wait := w.next(now.Add(3 * time.Second)); name != b || wait > 0 {
+	if name, _, wait := c.next(now.Add(3 * time.Second)); name != b || wait > 0 {
 		t.Errorf("%v %s", name, wait)
 	}
-	w.failed[a] = now
-	w.note(a, choreJob{at: now})
-	w.postpone(a, now)
-	if len(w.jobs) != 0 {
-		t.Errorf("%v", w.jobs)
+	for _, pause := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
+		c.pause(a, now, time.Minute)
+		c.note(a, choreJob{at: now})
+		if _, _, wait := c.next(now); wait != pause {
+			t.Errorf("after a failure a pause of %s, want %s", wait, pause)
+		}
+	}
+	c.done(a)
+	c.note(a, choreJob{at: now})
+	if name, _, wait := c.next(now); name != a || wait > 0 {
+		t.Errorf("%v %s", name, wait)
+	}
+	for i := range maxChores + 10 {
+		c.note(Name{fmt.Sprint(i)}, choreJob{at: now})
+		c.pause(Name{fmt.Sprint(i)}, now, time.Minute)
+	}
+	if len(c.jobs) != maxChores || len(c.pauses) > maxChores {
+		t.Errorf("%d jobs, %d pauses", len(c.jobs), len(c.pauses))
 	}
 }

@@ -44,8 +44,8 @@ type Mirrors struct {
 	going  map[Name][]*progress // of pulls that are running, the latest last
 	claims map[Name]*claim      // of names that requests to pull are about
 
-	checking Name // the mirror whose packs are being read as a whole, if one is
-	tending  Name // the mirror whose packs are being written, if one is
+	checking Name          // the mirror whose packs are being read as a whole, if one is
+	tending  map[Name]bool // the mirrors whose packs are being written
 }
 
 // NewMirrors returns the mirrors of a storage. Pulls end when life does.
@@ -58,6 +58,7 @@ func NewMirrors(life context.Context, storage *Storage, siblings *siblings, log 
 		byName:  make(map[Name]*Mirror),
 		going:   make(map[Name][]*progress),
 		claims:  make(map[Name]*claim),
+		tending: make(map[Name]bool),
 	}
 	ms.lists.resize(listBound(descriptorLimit()))
 	ms.questions.resize(maxQuestions)
@@ -102,7 +103,7 @@ func (ms *Mirrors) find(set *settings, name Name) (*Mirror, error) {
 			continue
 		}
 		defer ms.mu.Unlock()
-		if known != nil && known.identity == id && (!stale || ms.going[name] != nil || ms.tending == name) {
+		if known != nil && known.identity == id && (!stale || ms.going[name] != nil || ms.tending[name]) {
 			known.seen.Store(now.UnixNano())
 			return known, nil
 		}

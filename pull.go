@@ -161,6 +161,7 @@ func (j *pullJob) from(ctx context.Context, src source) (Pulled, error) {
 		}
 	}
 	if j.req.Check || m.suspicious(err, time.Now()) {
+		j.ms.turns.clear(j.req.Name)
 		return j.heal(ctx, m, src, pulled, err)
 	}
 	return pulled, err
@@ -169,7 +170,7 @@ func (j *pullJob) from(ctx context.Context, src source) (Pulled, error) {
 // update pulls into a mirror that exists.
 func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, error) {
 	repo := j.set.git.Repo(m.Dir)
-	if err := m.settle(ctx, j.set, repo); err != nil {
+	if err := j.ms.settle(ctx, j.set, m, repo); err != nil {
 		return Pulled{}, err
 	}
 	if err := j.ms.reclaim(j.set, m, time.Now()); err != nil {
@@ -198,6 +199,9 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 		if err := repo.SetOrigin(ctx, origin.url); err != nil {
 			return Pulled{}, errors.Join(err, repo.Sweep())
 		}
+	}
+	if !p.nothing() {
+		j.ms.turns.clear(j.req.Name)
 	}
 	state := m.state
 	src.note(&state, origin, j.asked)
@@ -296,6 +300,7 @@ func (j *pullJob) fetch(ctx context.Context, repo git.Repo, src source, origin O
 		return err
 	}
 	defer j.ms.places.leave()
+	j.ms.turns.clear(j.req.Name)
 	j.progress.say("fetching" + src.of())
 	reason := fmt.Errorf("the transfer was not over within %s", j.set.FetchTimeout)
 	err := j.spend(ctx, j.left, reason, func(ctx context.Context) error {

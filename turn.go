@@ -7,8 +7,10 @@ import (
 )
 
 // turns let one worker at a time write to each mirror: a pull, a repair, or whatever
-// tends its packs. Workers of different mirrors know nothing of each other. The zero
-// value is ready for use.
+// tends its packs. Work that takes long and can be done later, such as a repack, goes on
+// beside the turns of others until one of them clears it away, because it has objects or
+// refs to write. Workers of different mirrors know nothing of each other. The zero value
+// is ready for use.
 type turns struct {
 	mu   sync.Mutex // guards all below
 	busy map[Name]*turn
@@ -16,40 +18,23 @@ type turns struct {
 
 // turn is held for one name.
 type turn struct {
-	free    chan struct{}           // has an element when nobody holds it
-	by      int                     // holders and those who wait
-	giveWay context.CancelCauseFunc // ends what the holder does, if it can be done later
+	free   chan struct{} // has an element when nobody holds it
+	by     int           // holders, those who wait, and who works beside
+	beside *beside       // nil for nobody
 }
 
-// errGiveWay is why work ends that can be done later: somebody else wants the turn.
-var errGiveWay = errors.New("somebody else wants to write to the mirror")
-
-// lend is take for work that can be done later: the context that it returns ends as
-// soon as somebody else wants the turn.
-func (t *turns) lend(ctx context.Context, name Name) (work context.Context, end func(), err error) {
-	back, err := t.take(ctx, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	work, cancel := context.WithCancelCause(ctx)
-	t.mu.Lock()
-	one := t.busy[name]
-	one.giveWay = cancel
-	if one.by > 1 {
-		cancel(errGiveWay)
-	}
-	t.mu.Unlock()
-	return work, func() {
-		t.mu.Lock()
-		one.giveWay = nil
-		t.mu.Unlock()
-		cancel(nil)
-		back()
-	}, nil
+// beside is work that goes on beside the turns of others.
+type beside struct {
+	cancel context.CancelCauseFunc
+	over   chan struct{} // closed when it has ended
 }
+
+// errGiveWay is why work ends that can be done later: somebody else has to write.
+var errGiveWay = errors.New("somebody else has to write to the mirror")
 
 // take waits for the turn to write to the mirror of that name, and returns what ends
-// it. The error is the cause of ctx's end.
+// it. The error is the cause of ctx's end. Objects and refs may only be written after
+// clear.
 func (t *turns) take(ctx context.Context, name Name) (end func(), err error) {
 	one := t.line(name)
 	select {
@@ -58,6 +43,50 @@ func (t *turns) take(ctx context.Context, name Name) (end func(), err error) {
 	case <-ctx.Done():
 		t.leave(name, one)
 		return nil, context.Cause(ctx)
+	}
+}
+
+// tryTake is take for who does not wait.
+func (t *turns) tryTake(name Name) (end func(), ok bool) {
+	one := t.line(name)
+	select {
+	case <-one.free:
+		return func() { one.free <- struct{}{}; t.leave(name, one) }, true
+	default:
+		t.leave(name, one)
+		return nil, false
+	}
+}
+
+// stepAside is for who has the turn, and is about to end it: work goes on beside the turns
+// of others until end is called. Its context ends when somebody calls clear. There is
+// nobody beside yet.
+func (t *turns) stepAside(ctx context.Context, name Name) (work context.Context, end func()) {
+	work, cancel := context.WithCancelCause(ctx)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	one := t.busy[name]
+	b := &beside{cancel, make(chan struct{})}
+	one.beside = b
+	one.by++
+	return work, func() {
+		cancel(nil)
+		t.mu.Lock()
+		one.beside = nil
+		t.mu.Unlock()
+		close(b.over)
+		t.leave(name, one)
+	}
+}
+
+// clear ends the work beside the turn that the caller has, and waits until it is over.
+func (t *turns) clear(name Name) {
+	t.mu.Lock()
+	b := t.busy[name].beside
+	t.mu.Unlock()
+	if b != nil {
+		b.cancel(errGiveWay)
+		<-b.over
 	}
 }
 
@@ -75,9 +104,6 @@ func (t *turns) line(name Name) *turn {
 		t.busy[name] = one
 	}
 	one.by++
-	if one.giveWay != nil {
-		one.giveWay(errGiveWay)
-	}
 	return one
 }
 

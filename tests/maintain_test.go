@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -97,6 +98,54 @@ func TestPushesLeaveFewPacks(t *testing.T) {
 	d.fsck("m")
 	if strings.Contains(d.log.String(), "ERROR") || strings.Contains(d.log.String(), "mirror=idle repack") {
 		t.Errorf("the log:\n%s", d.log)
+	}
+}
+
+// TestALongRepack hinders nobody: a POST that finds nothing new leaves it alone, mirrors
+// that need a quick one get it, and it gives way to what is to be written.
+func TestALongRepack(t *testing.T) {
+	t.Parallel()
+	bin := t.TempDir()
+	hold, begun := filepath.Join(bin, "hold"), filepath.Join(bin, "begun")
+	script := "#!/bin/sh\ncase \"$*\" in *long*' repack '*) echo >>" + begun + "; while [ -e " + hold + " ]; do sleep 0.05; done;; esac\n" +
+		"PATH=${PATH#*:} exec git \"$@\"\n"
+	if err := errors.Join(os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o755), os.WriteFile(hold, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	times := func() int { text, _ := os.ReadFile(begun); return len(text) }
+	r := newOrigin(t)
+	d := prepare(t)
+	d.env = append(d.env, "PATH="+bin+":"+os.Getenv("PATH"))
+	d.run()
+	push := func(name string, n int) {
+		for i := range n {
+			r.Commit("main", map[string]string{"f": name + fmt.Sprint(i)})
+			d.pulled(name, r.Dir)
+		}
+	}
+	push("long", 14)
+	eventually(t, "the repack has begun", func() bool { return times() > 0 })
+	for range 5 {
+		d.pulled("long", r.Dir).contains(t, "unchanged")
+	}
+	push("busy", 60)
+	d.wait(`repacked mirror=busy repack=quick`)
+	if n := times(); n != 1 {
+		t.Errorf("the repack was begun %d times", n)
+	}
+	push("long", 1)
+	if err := os.Remove(hold); err != nil {
+		t.Fatal(err)
+	}
+	d.wait(`repacked mirror=long`)
+	if n := times(); n != 2 {
+		t.Errorf("the repack was begun %d times", n)
+	}
+	for _, name := range []string{"long", "busy"} {
+		d.fsck(name)
+		if got := d.leftovers(name); got != "" {
+			t.Errorf("left behind:\n%s", got)
+		}
 	}
 }
 

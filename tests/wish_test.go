@@ -145,7 +145,7 @@ func TestMovesThatASlaveHasMissed(t *testing.T) {
 		eventually(t, name+" is moved", func() bool {
 			return strings.Contains(slave.get("/x/status?format=json&name="+name).text(), fmt.Sprintf("%q", want))
 		})
-		slave.get("/" + name).expect(t, 200)
+		slave.get("/"+name).expect(t, 200)
 	}
 }
 

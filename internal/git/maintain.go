@@ -15,6 +15,8 @@ type Packs struct {
 	Count int   // of packs that a repack takes in
 	Size  int64 // of these, in bytes
 	Loose int   // objects that are files of their own, about
+
+	Unreachable int // packs of objects that no ref leads to
 }
 
 // Packs looks how objects lie on disk, without a process.
@@ -31,7 +33,11 @@ func (r Repo) Packs() (Packs, error) {
 	for _, entry := range entries {
 		base, isPack := strings.CutSuffix(entry.Name(), ".pack")
 		// Unreachable objects lie in a pack with .mtimes; it is not for rolling up.
-		if !isPack || !has[base+".idx"] || has[base+".keep"] || has[base+".mtimes"] {
+		if !isPack || !has[base+".idx"] || has[base+".keep"] {
+			continue
+		}
+		if has[base+".mtimes"] {
+			p.Unreachable++
 			continue
 		}
 		if info, err := entry.Info(); err == nil {
@@ -75,9 +81,10 @@ func (r Repo) Repack(ctx context.Context, how Repack) error {
 	}
 	for _, c := range repackCommands(how, version) {
 		c.dir = r.Dir
-		c.patient = how != RepackQuick // others wait for the quick one
+		c.patient = how != RepackQuick                   // others wait for the quick one
+		c.settings = []string{"pack.packSizeLimit", "0"} // a mirror that was copied in may say otherwise
 		if c.patient {
-			c.settings = []string{"pack.threads", "1"}
+			c.settings = append(c.settings, "pack.threads", "1")
 		}
 		if err := r.git.run(ctx, c); err != nil {
 			return fmt.Errorf("git %s: %w", c.name, err)
