@@ -192,15 +192,20 @@ func checkStill(ctx context.Context, repo git.Repo) (damage, err error) {
 // maxDamage bounds what is noted of a mirror's damage, in bytes.
 const maxDamage = 1000
 
-// noteCheck notes how a check ended, on disk and for readers. It must be the mirror's
-// turn.
+// noteCheck notes how a check ended, on disk and then for readers. It must be the
+// mirror's turn.
 func (m *Mirror) noteCheck(damage error) error {
-	m.state.Checked, m.state.CheckError = time.Now().Truncate(time.Second), ""
+	state := m.state
+	state.Checked, state.CheckError = time.Now().Truncate(time.Second), ""
 	if damage != nil {
-		m.state.CheckError = clip(clean(strings.TrimSpace(damage.Error())), maxDamage)
+		state.CheckError = clip(clean(strings.TrimSpace(damage.Error())), maxDamage)
 	}
+	if err := state.write(m.Dir); err != nil {
+		return err
+	}
+	m.state = state
 	s := *m.Snapshot()
-	s.Checked, s.CheckError = m.state.Checked, m.state.CheckError
+	s.Checked, s.CheckError = state.Checked, state.CheckError
 	m.show(&s)
-	return m.state.write(m.Dir)
+	return nil
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -38,5 +40,26 @@ func TestNextCheck(t *testing.T) {
 		if index, wait := nextCheck(all, time.Hour, now); index != c.index || wait != c.wait {
 			t.Errorf("%s: %d in %s, want %d in %s", c.what, index, wait, c.index, c.wait)
 		}
+	}
+}
+
+// TestNoteCheck: readers are told what is on disk, and nothing else.
+func TestNoteCheck(t *testing.T) {
+	m := &Mirror{Dir: t.TempDir()}
+	m.show(&Snapshot{})
+	if err := m.noteCheck(errors.New("one is broken\n")); err != nil {
+		t.Fatal(err)
+	}
+	before := m.Snapshot()
+	state, err := readState(m.Dir)
+	if err != nil || state.CheckError != "one is broken" || !state.Checked.Equal(before.Checked) || before.CheckError != state.CheckError {
+		t.Errorf("on disk is %+v (%v), readers are told %+v", state, err, before)
+	}
+	m.Dir = filepath.Join(m.Dir, "gone")
+	if err := m.noteCheck(nil); err == nil {
+		t.Error("noted where nothing can be written")
+	}
+	if m.Snapshot() != before || m.state.CheckError != "one is broken" {
+		t.Errorf("readers are told %+v, and it is not on disk", m.Snapshot())
 	}
 }
