@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/reconquest/sould/internal/git"
 )
@@ -79,6 +80,8 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	if old != nil {
 		m.state.Origin, m.state.Formers = old.state.Origin, old.state.Formers
 		m.state.Wanted, m.state.Accepted = old.state.Wanted, old.state.Accepted
+		m.state.Checked, m.state.CheckError = old.state.Checked, old.state.CheckError
+		m.state.Mended = time.Now().Truncate(time.Second)
 	}
 	if j.removed != "" {
 		m.state.addFormer(j.removed)

@@ -122,13 +122,16 @@ func (c *checker) one(ctx context.Context) {
 	}
 	began := time.Now()
 	due := &c.all[index]
-	err := c.mirrors.check(ctx, set, due.name)
+	damage, err := c.mirrors.check(ctx, set, due.name)
 	due.at = time.Now()
 	log := c.log.With("mirror", due.name, "seconds", seconds(time.Since(began)))
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errUnknownMirror), errors.Is(err, errReplaced):
 	case err != nil:
 		log.Error("can't check", errTree(err))
+	case damage != nil:
+		log.Error("checked; it is damaged", errTree(damage))
+		c.mirrors.checkSoon(set, due.name)
 	default:
 		log.Info("checked")
 	}
@@ -140,16 +143,16 @@ func (ms *Mirrors) setChecking(name Name) {
 	ms.checking = name
 }
 
-// check reads all of a mirror and notes what comes of it. Pulls may go on meanwhile, but
-// its packs stay. That it is damaged is no error: it is mended then.
-func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) error {
+// check reads all of a mirror, and notes and returns what is damaged. Pulls may go on
+// meanwhile, but its packs stay.
+func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) (damage, err error) {
 	m, err := ms.Get(set, name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	end, err := ms.turns.take(ctx, name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ms.turns.clear(name)
 	ms.setChecking(name)
@@ -158,23 +161,18 @@ func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) error {
 
 	limited, cancel := context.WithTimeoutCause(ctx, choreLimit, fmt.Errorf("not over within %s", choreLimit))
 	defer cancel()
-	damage, err := checkStill(limited, set.git.Repo(m.Dir))
-	if err != nil {
-		return err
+	if damage, err = checkStill(limited, set.git.Repo(m.Dir)); err != nil {
+		return nil, err
 	}
 
 	if end, err = ms.turns.take(ctx, name); err != nil {
-		return err
+		return nil, err
 	}
-	err = ms.isCurrent(set, m)
-	if err == nil {
-		err = m.noteCheck(damage)
+	defer end()
+	if err := ms.isCurrent(set, m); err != nil {
+		return nil, err
 	}
-	end()
-	if err == nil && damage != nil {
-		ms.Mend(set, m, damage)
-	}
-	return err
+	return damage, m.noteCheck(damage, time.Now())
 }
 
 // checkStill checks a repository, and once more if it finds damage and refs have changed
@@ -194,12 +192,10 @@ const maxDamage = 1000
 
 // noteCheck notes how a check ended, on disk and then for readers. It must be the
 // mirror's turn.
-func (m *Mirror) noteCheck(damage error) error {
+func (m *Mirror) noteCheck(damage error, now time.Time) error {
+	m.noteDamage(damage, now)
 	state := m.state
-	state.Checked, state.CheckError = time.Now().Truncate(time.Second), ""
-	if damage != nil {
-		state.CheckError = clip(clean(strings.TrimSpace(damage.Error())), maxDamage)
-	}
+	state.noteCheck(damage, now)
 	if err := state.write(m.Dir); err != nil {
 		return err
 	}
@@ -208,4 +204,12 @@ func (m *Mirror) noteCheck(damage error) error {
 	s.Checked, s.CheckError = state.Checked, state.CheckError
 	m.show(&s)
 	return nil
+}
+
+// noteCheck notes what a check has found, which is nil for nothing.
+func (s *stateFile) noteCheck(damage error, now time.Time) {
+	s.Checked, s.CheckError = now.Truncate(time.Second), ""
+	if damage != nil {
+		s.CheckError = clip(clean(strings.TrimSpace(damage.Error())), maxDamage)
+	}
 }

@@ -47,7 +47,7 @@ func TestNextCheck(t *testing.T) {
 func TestNoteCheck(t *testing.T) {
 	m := &Mirror{Dir: t.TempDir()}
 	m.show(&Snapshot{})
-	if err := m.noteCheck(errors.New("one is broken\n")); err != nil {
+	if err := m.noteCheck(errors.New("one is broken\n"), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	before := m.Snapshot()
@@ -56,7 +56,7 @@ func TestNoteCheck(t *testing.T) {
 		t.Errorf("on disk is %+v (%v), readers are told %+v", state, err, before)
 	}
 	m.Dir = filepath.Join(m.Dir, "gone")
-	if err := m.noteCheck(nil); err == nil {
+	if err := m.noteCheck(nil, time.Now()); err == nil {
 		t.Error("noted where nothing can be written")
 	}
 	if m.Snapshot() != before || m.state.CheckError != "one is broken" {

@@ -22,14 +22,8 @@ func (ms *Mirrors) Suspect(set *settings, m *Mirror, err error) {
 	ms.checkSoon(set, m.Name)
 }
 
-// Mend has a mirror built anew in which a check has found damage. Nobody waits for it.
-func (ms *Mirrors) Mend(set *settings, m *Mirror, damage error) {
-	ms.log.Error("damaged", "mirror", m.Name, errTree(damage))
-	m.noteDamage(damage, time.Now())
-	ms.checkSoon(set, m.Name)
-}
-
-// checkSoon has a mirror pulled that may be damaged, and built anew if it is.
+// checkSoon has a mirror pulled that may be damaged, and built anew if it is. Nobody waits
+// for it.
 func (ms *Mirrors) checkSoon(set *settings, name Name) {
 	req := pullRequest{Name: name, Check: true}
 	ms.pulls.Ask(name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
@@ -66,15 +60,18 @@ func (j *pullJob) heal(ctx context.Context, m *Mirror, src source, pulled Pulled
 		if damage, err = j.set.git.Repo(m.Dir).Check(ctx); err != nil {
 			return pulled, errors.Join(pullErr, err)
 		}
-		m.noteDamage(damage, time.Now())
-	}
-	if damage == nil {
-		return pulled, pullErr
+		if err := m.noteCheck(damage, time.Now()); err != nil {
+			return pulled, errors.Join(pullErr, damage, err)
+		}
+		if damage == nil {
+			return pulled, pullErr
+		}
+		j.ms.log.Error("a mirror is damaged", "mirror", m.Name, errTree(damage))
 	}
 	if down := (*unreachable)(nil); errors.As(pullErr, &down) {
 		return Pulled{}, errors.Join(pullErr, fmt.Errorf("the mirror is damaged: %w", damage))
 	}
-	j.ms.log.Error("a mirror is damaged; it is built anew"+src.of(), "mirror", m.Name, errTree(damage))
+	j.ms.log.Info("a damaged mirror is built anew"+src.of(), "mirror", m.Name)
 	pulled, err := j.rebuild(ctx, m, src)
 	if err != nil {
 		err = fmt.Errorf("can't build the damaged mirror anew: %w", err)

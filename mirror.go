@@ -268,7 +268,7 @@ func (m *Mirror) publish(set *settings, l git.Listing, stamp string) {
 		Origin:    m.state.origin(), Formers: m.state.formers(),
 		From:   m.state.From,
 		Wanted: m.state.Wanted, Accepted: m.state.Accepted,
-		Checked: m.state.Checked, CheckError: m.state.CheckError,
+		Checked: m.state.Checked, CheckError: m.state.CheckError, Mended: m.state.Mended,
 	}
 	if s.Outcome == "" {
 		s.Outcome = OutcomeUnknown

@@ -39,6 +39,7 @@ type Snapshot struct {
 	Accepted    time.Time   // when the origin was last asked for somebody who accepted deletions
 	Checked     time.Time   // when all objects were last checked; zero for never
 	CheckError  string      // what was found to be damaged then
+	Mended      time.Time   // when it was last built anew because it was damaged; zero for never
 	Kept        []keptRef   // what the origin has replaced or deleted of late
 	stamp       string      // of the refs on disk (git.Repo.Stamp)
 

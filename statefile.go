@@ -36,6 +36,7 @@ type stateFile struct {
 
 	Checked    time.Time `json:"checked,omitzero"`
 	CheckError string    `json:"check_error,omitempty"`
+	Mended     time.Time `json:"mended,omitzero"`
 
 	// Pending is a change of HEAD that belongs to a change of refs. Refs change in
 	// one step, and HEAD in another.

@@ -48,6 +48,7 @@ type mirrorStatus struct {
 
 	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
 	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, in a line
+	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last built anew because it was damaged, in Unix seconds
 	Kept       []keptStatus `json:"kept,omitempty" toml:"kept,omitempty"`               // only if one mirror was asked for
 }
 
@@ -97,6 +98,9 @@ func statusOf(name Name, s *Snapshot, processing bool, unreadable string) mirror
 		}
 		if !s.Checked.IsZero() {
 			m.Checked, m.CheckError = s.Checked.Unix(), oneLine(s.CheckError)
+		}
+		if !s.Mended.IsZero() {
+			m.Mended = s.Mended.Unix()
 		}
 	case unreadable != "":
 		m.State, m.Error = stateFailed, oneLine(unreadable)
@@ -239,6 +243,7 @@ func (m *mirrorStatus) branches() []branch {
 	add("error", m.Error)
 	addDate("checked", m.Checked)
 	add("check_error", m.CheckError)
+	addDate("mended", m.Mended)
 	if len(m.Kept) > 0 {
 		kept := branch{text: "kept"}
 		for _, k := range m.Kept {

@@ -32,33 +32,60 @@ func TestMirrorsAreCheckedInTheBackground(t *testing.T) {
 	d := start(t)
 	d.pulled("good", r.Dir)
 	d.pulled("bad", r.Dir)
-	packs, err := filepath.Glob(filepath.Join(d.mirror("bad"), "objects", "pack", "*.pack"))
-	if err != nil || len(packs) != 1 {
-		t.Fatal(packs, err)
+	spoil := func(name string) {
+		packs, err := filepath.Glob(filepath.Join(d.mirror(name), "objects", "pack", "*.pack"))
+		if err != nil || len(packs) != 1 {
+			t.Fatal(packs, err)
+		}
+		text, err := os.ReadFile(packs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		text[len(text)-25] ^= 1 // in the last object
+		if err := os.Remove(packs[0]); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(packs[0], text, 0o444); err != nil {
+			t.Fatal(err)
+		}
 	}
-	text, err := os.ReadFile(packs[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	text[len(text)-25] ^= 1 // in the last object
-	if err := os.Remove(packs[0]); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(packs[0], text, 0o444); err != nil {
-		t.Fatal(err)
-	}
+	spoil("bad")
 	if at, _ := d.checked("good"); !at.IsZero() {
 		t.Fatalf("checked at %s, without being asked", at)
 	}
 
 	d.reload(`check = "2s"`)
 	d.wait(`INFO checked mirror=good`)
-	d.wait(`damaged mirror=bad`)
+	d.wait(`ERROR checked; it is damaged mirror=bad`)
 	at, damage := d.checked("good")
 	if at.IsZero() || damage != "" {
 		t.Errorf("good: %s, %q", at, damage)
 	}
 	d.get("/good").expect(t, 200)
+	if m := d.status("&name=good").Mirrors[0]; m.Checked == 0 || m.CheckError != "" || m.Mended != 0 {
+		t.Errorf("the status tells %+v", m)
+	}
+
+	// What was found is told once, and stays known when it is mended.
+	eventually(t, "it is mended", func() bool { return d.status("&name=bad").Mirrors[0].Mended != 0 })
+	d.wait(`INFO checked mirror=bad`) // the next check finds nothing
+	log := d.log.String()
+	told := strings.Count(log, "git fsck:")
+	if told != 1 || strings.Index(log, "INFO checked mirror=bad") < strings.Index(log, "built anew mirror=bad") {
+		t.Errorf("the damage is told %d times in\n%s", told, log)
+	}
+	d.fsck("bad")
+	d.configure(`check = "1000h"`)
+	d.stop()
+	spoil("bad")
+	d.run()
+	d.get("/bad") // which fails
+	var m mirrorStatus
+	eventually(t, "it is mended again", func() bool { m = d.status("&name=bad").Mirrors[0]; return m.CheckError != "" && m.Mended >= m.Checked })
+	if m.Checked == 0 || !strings.Contains(m.CheckError, "git fsck:") {
+		t.Errorf("the status tells %+v", m)
+	}
+	d.get("/x/status?name=bad").contains(t, "checked: ", "check_error: git fsck: ", "mended: ")
 
 	// A restart knows of it.
 	d.configure(`check = "1000h"`)

@@ -244,7 +244,8 @@ func TestHealingKeepsWhatIsNotTheOrigins(t *testing.T) {
 		a := d.get("/m")
 		return a.StatusCode == 200 && a.err == nil
 	})
-	d.wait("a mirror is damaged; it is built anew")
+	d.wait("ERROR a mirror is damaged")
+	d.wait("a damaged mirror is built anew")
 	d.get("/m?ref=refs/notes/mine").expect(t, 200, "X-Revision", commit)
 	d.fsck("m")
 }

@@ -34,6 +34,7 @@ type mirrorStatus struct {
 	Refs                                                            int
 	Checked                                                         int64
 	CheckError                                                      string `json:"check_error"`
+	Mended                                                          int64
 	Kept                                                            []kept
 }
 
