@@ -68,7 +68,7 @@ func (j *pullJob) heal(ctx context.Context, m *Mirror, src source, pulled Pulled
 		}
 		j.ms.log.Error("a mirror is damaged", "mirror", m.Name, errTree(damage))
 	}
-	if down := (*unreachable)(nil); errors.As(pullErr, &down) {
+	if down := (*unreachable)(nil); errors.As(pullErr, &down) && !down.listed {
 		return Pulled{}, errors.Join(pullErr, fmt.Errorf("the mirror is damaged: %w", damage))
 	}
 	j.ms.log.Info("a damaged mirror is built anew"+src.of(), "mirror", m.Name)

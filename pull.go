@@ -97,7 +97,7 @@ type pullJob struct {
 // it ended.
 func (j *pullJob) run(ctx context.Context) (pulled Pulled, err error) {
 	if j.req.Stale {
-		err = &unreachable{errors.New("the origin was down a moment ago")}
+		err = &unreachable{err: errors.New("the origin was down a moment ago")}
 	} else {
 		pulled, err = j.from(ctx, source{})
 	}
@@ -287,7 +287,7 @@ func (j *pullJob) list(ctx context.Context, src source, origin Origin) (git.List
 		return err
 	})
 	if err != nil {
-		return listing, &unreachable{fmt.Errorf("can't list refs%s: %w", src.of(), err)}
+		return listing, &unreachable{err: fmt.Errorf("can't list refs%s: %w", src.of(), err)}
 	}
 	return listing, src.keepsItsWord(listing, j.set.Refs)
 }
@@ -307,7 +307,8 @@ func (j *pullJob) fetch(ctx context.Context, repo git.Repo, src source, origin O
 		return repo.Fetch(ctx, src.remote(j, origin), ids, j.progress.say)
 	})
 	if err != nil {
-		return errors.Join(&unreachable{fmt.Errorf("can't fetch%s: %w", src.of(), err)}, repo.Sweep())
+		err = &unreachable{fmt.Errorf("can't fetch%s: %w", src.of(), err), true}
+		return errors.Join(err, repo.Sweep())
 	}
 	return nil
 }

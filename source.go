@@ -13,7 +13,10 @@ type source struct {
 }
 
 // unreachable is why a source could not be read. A peer may help then.
-type unreachable struct{ err error }
+type unreachable struct {
+	err    error
+	listed bool // it has told its refs: what is wrong may be the mirror
+}
 
 func (u *unreachable) Error() string { return u.err.Error() }
 func (u *unreachable) Unwrap() error { return u.err }

@@ -3,6 +3,7 @@ package tests
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -35,6 +36,65 @@ func TestHealingWhenTheOriginHasNews(t *testing.T) {
 	d.pulled("m", r.Dir)
 	d.get("/m").expect(t, 200, "X-Revision", commit, "X-State", "success")
 	d.fsck("m")
+}
+
+// spoil changes some bytes of an object in a mirror's packs.
+func (d *daemon) spoil(name, id string) {
+	d.t.Helper()
+	indexes, err := filepath.Glob(d.mirror(name) + "/objects/pack/*.idx")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, index := range indexes {
+		out, err := origin.Command("verify-pack", "-v", index).CombinedOutput()
+		if err != nil {
+			d.t.Fatalf("%v\n%s", err, out)
+		}
+		// Id, type, size, size in the pack, offset.
+		found := regexp.MustCompile(`(?m)^` + id + ` \S+ +\d+ \d+ (\d+)`).FindStringSubmatch(string(out))
+		if found == nil {
+			continue
+		}
+		pack := strings.TrimSuffix(index, "idx") + "pack"
+		text := []byte(read(d.t, pack))
+		for i := range 3 {
+			text[mustAtoi(d.t, found[1])+4+i] ^= 0xff
+		}
+		if err := os.Remove(pack); err != nil { // which is read-only, and may be mapped
+			d.t.Fatal(err)
+		}
+		if err := os.WriteFile(pack, text, 0o444); err != nil {
+			d.t.Fatal(err)
+		}
+		return
+	}
+	d.t.Fatalf("%s is in no pack of %q", id, indexes)
+}
+
+// TestDamageThatMakesFetchesFail: git says then that the origin did not send all, or that
+// it cannot read what is here.
+func TestDamageThatMakesFetchesFail(t *testing.T) {
+	t.Parallel()
+	r, server, url := served(t)
+	peer := start(t)
+	d, helped := start(t), start(t, peers(peer.url))
+	for _, d := range []*daemon{peer, d, helped} {
+		d.pulled("m", url)
+		if d != peer {
+			d.spoil("m", r.Git("rev-parse", "main"))
+		}
+	}
+	commit := r.Commit("main", map[string]string{"file": "2"})
+	peer.pulled("m", url)
+	d.pulled("m", url)
+	d.get("/m").expect(t, 200, "X-Revision", commit, "X-State", "success")
+	d.fsck("m")
+
+	// With the origin down, the peer has to do.
+	server.Close()
+	helped.post("m", url).expect(t, 500).contains(t, "what the peer")
+	helped.get("/m").expect(t, 200, "X-Revision", commit, "X-State", "failed")
+	helped.fsck("m")
 }
 
 // TestDamageWithoutHelp is not looked at for each client.
