@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -266,13 +265,13 @@ func (ms *Mirrors) isClaimed(name Name) bool {
 }
 
 // install makes a mirror that was built aside known, on disk and to readers in
-// one step.
+// one step. A mirror that it replaces is in the staging directory then.
 func (ms *Mirrors) install(name Name, staging string, built *Mirror) (*Mirror, error) {
 	if err := syncTree(staging); err != nil {
 		return nil, err
 	}
 	ms.mu.Lock()
-	trash, err := ms.storage.Install(staging, name)
+	err := ms.storage.Install(staging, name)
 	var id identity
 	if err == nil {
 		id, err = identify(ms.storage.MirrorDir(name))
@@ -284,9 +283,6 @@ func (ms *Mirrors) install(name Name, staging string, built *Mirror) (*Mirror, e
 		ms.remade()
 	}
 	ms.mu.Unlock()
-	if trash != "" {
-		err = errors.Join(err, os.RemoveAll(trash))
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -22,8 +22,8 @@ import (
 //	lock       held by the daemon
 //	children   held by the daemon and by every git that it started
 //	incoming/  mirrors that are being built; of no worth after a crash
-//	trash/     mirrors that were replaced, until they are deleted, and those that were
-//	           removed on purpose, as long as they are kept
+//	replaced/  mirrors that are just being replaced, if that cannot be done in one step
+//	trash/     mirrors that were removed on purpose, as long as they are kept
 //	tombstones/ what tells that they were
 //	neutral/   empty repositories through which archives are made
 type Storage struct {
@@ -97,6 +97,9 @@ func (s *Storage) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.restore(); err != nil {
+		return err
+	}
 	if err := s.CleanTrash(); err != nil {
 		return err
 	}
@@ -144,27 +147,68 @@ func (s *Storage) Staging() (string, error) {
 	return dir, os.Chmod(dir, 0o755) // an ordinary repository; its secrets are in a file of mode 0600
 }
 
-// Install moves a complete mirror from its staging directory to its place. A
-// mirror that is there already is moved to trash, a directory that the caller
-// deletes. Settle makes all this durable.
-func (s *Storage) Install(staging string, name Name) (trash string, err error) {
+// Install moves a complete mirror from its staging directory to its place. A mirror that
+// is there already lies in the staging directory then. Settle makes all this durable.
+func (s *Storage) Install(staging string, name Name) error {
 	dir := s.MirrorDir(name)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
+		return err
 	}
-	err = os.Rename(staging, dir)
+	err := os.Rename(staging, dir)
+	if isTaken(err) {
+		err = exchange(staging, dir)
+		if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+			err = s.exchangeSlowly(staging, name)
+		}
+	}
 	if errors.Is(err, syscall.EXDEV) {
-		return "", fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", filepath.Dir(dir), s.own(""))
+		err = fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", filepath.Dir(dir), s.own(""))
 	}
-	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
-		if trash, err = os.MkdirTemp(s.own("trash"), ""); err != nil {
-			return trash, err
-		}
-		if err = os.Rename(dir, filepath.Join(trash, "mirror")); err == nil {
-			err = os.Rename(staging, dir)
-		}
+	return err
+}
+
+// isTaken reports whether a directory could not be renamed because of another one that
+// stands in its way.
+func isTaken(err error) bool {
+	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST)
+}
+
+// exchangeSlowly is exchange for file systems that cannot do it. Between the steps the old
+// mirror is where a start finds it.
+func (s *Storage) exchangeSlowly(staging string, name Name) error {
+	dir, aside := s.MirrorDir(name), filepath.Join(s.own("replaced"), name.Path())
+	if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
+		return err
 	}
-	return trash, err
+	if err := os.Rename(dir, aside); err != nil {
+		return err
+	}
+	if err := os.Rename(staging, dir); err != nil {
+		return errors.Join(err, os.Rename(aside, dir))
+	}
+	return os.Rename(aside, staging)
+}
+
+// restore puts mirrors back that an interrupted daemon was about to replace.
+func (s *Storage) restore() error {
+	replaced := &Storage{Dir: s.own("replaced")}
+	var failed error
+	err := replaced.Names(func(name Name) {
+		err := os.MkdirAll(filepath.Dir(s.MirrorDir(name)), 0o755)
+		if err == nil {
+			err = os.Rename(replaced.MirrorDir(name), s.MirrorDir(name))
+		}
+		if !isTaken(err) { // else the new one is there
+			failed = errors.Join(failed, err)
+		}
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err = errors.Join(err, failed); err != nil {
+		return fmt.Errorf("put back mirrors that were being replaced: %w", err)
+	}
+	return os.RemoveAll(replaced.Dir)
 }
 
 // Settle makes a mirror's place in the storage durable.

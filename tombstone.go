@@ -149,8 +149,8 @@ func (s *Storage) trashFor(name Name, now time.Time) (string, error) {
 	}
 }
 
-// discarded tells when a directory in the trash was put there by Discard. The others
-// are of no worth when nobody is at work on them.
+// discarded tells when a directory in the trash was put there by Discard. The others are
+// of no worth.
 func discarded(trash string) (at time.Time, ok bool) {
 	text, name, ok := strings.Cut(trash, "-")
 	text, _, _ = strings.Cut(text, ".")

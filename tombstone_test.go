@@ -89,7 +89,7 @@ func TestTrash(t *testing.T) {
 	if err := s.Entomb(name, tombstone{Name: name.String(), At: now}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.MkdirTemp(s.own("trash"), ""); err != nil { // as Install does
+	if _, err := os.MkdirTemp(s.own("trash"), ""); err != nil { // which nobody keeps
 		t.Fatal(err)
 	}
 	left := func(sub string) (names []string) {

@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package main
+
+import "errors"
+
+// exchange would make two directories change places in one step.
+func exchange(a, b string) error { return errors.ErrUnsupported }

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestInstall puts a mirror in the place of another one, by one step or, where the file
+// system has none, by several, and stops after each of them as a power failure would.
+func TestInstall(t *testing.T) {
+	name, err := ParseName("a/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what, here string // the mirror that a start finds
+		install    func(s *Storage, staging string) error
+	}{
+		{"in one step", "new", func(s *Storage, staging string) error { return s.Install(staging, name) }},
+		{"in several", "new", func(s *Storage, staging string) error { return s.exchangeSlowly(staging, name) }},
+		{"after the first", "old", func(s *Storage, staging string) error {
+			aside := filepath.Join(s.own("replaced"), name.Path())
+			if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
+				return err
+			}
+			return os.Rename(s.MirrorDir(name), aside)
+		}},
+		{"after the second", "new", func(s *Storage, staging string) error {
+			err := s.exchangeSlowly(staging, name)
+			if err == nil {
+				err = os.MkdirAll(filepath.Dir(filepath.Join(s.own("replaced"), name.Path())), 0o700)
+			}
+			if err == nil {
+				err = os.Rename(staging, filepath.Join(s.own("replaced"), name.Path()))
+			}
+			return err
+		}},
+		{"when the new one is gone", "old", func(s *Storage, staging string) error {
+			if err := os.RemoveAll(staging); err != nil {
+				return err
+			}
+			if s.exchangeSlowly(staging, name) == nil {
+				t.Error("put in place what is not there")
+			}
+			return nil
+		}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			dir := t.TempDir()
+			open := func() *Storage {
+				s, err := OpenStorage(context.Background(), dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}
+			build := func(s *Storage, text string) string {
+				staging, err := s.Staging()
+				if err == nil {
+					err = os.WriteFile(filepath.Join(staging, stateName), []byte(text), 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				return staging
+			}
+			s := open()
+			if err := s.Install(build(s, "old"), name); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.install(s, build(s, "new")); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = open()
+			defer s.Close()
+			text, err := os.ReadFile(filepath.Join(s.MirrorDir(name), stateName))
+			if err != nil || string(text) != c.here {
+				t.Errorf("the mirror is %q (%v), not the %s one", text, err, c.here)
+			}
+			for _, sub := range []string{"incoming", "replaced", "trash"} {
+				if left, err := os.ReadDir(s.own(sub)); err != nil && !os.IsNotExist(err) || len(left) > 0 {
+					t.Errorf("in %s is %v (%v)", sub, left, err)
+				}
+			}
+		})
+	}
+}
