@@ -39,8 +39,11 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 }
 
 // build makes a mirror aside and moves it into place when it is complete. What the old
-// mirror has beside its content, if there is an old one, is kept.
-func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing git.Listing, old *Mirror) (Pulled, error) {
+// one has that the source has not, if there is an old one, is kept.
+func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing git.Listing, old *remains) (Pulled, error) {
+	if _, err := old.plan(listing, j.set.Refs, j.req.Accept); err != nil {
+		return Pulled{}, err
+	}
 	j.ms.turns.clear(j.req.Name) // of who works on what it replaces
 	staging, err := j.ms.storage.Staging()
 	if err != nil {
@@ -63,9 +66,13 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	if err != nil {
 		return Pulled{}, err
 	}
+	change, err := old.plan(p.after, j.set.Refs, j.req.Accept) // the source may have changed meanwhile
+	if err != nil {
+		return Pulled{}, err
+	}
 	refs := p.after.Refs
 	if old != nil {
-		refs = joined(refs, j.salvage(ctx, repo, old, refs))
+		refs = joined(refs, j.salvage(ctx, repo, old, change))
 	}
 	j.progress.say("writing refs")
 	if err := repo.WriteRefs(refs); err != nil {
@@ -95,20 +102,7 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	if m, err = j.ms.install(j.req.Name, staging, m); err != nil {
 		return Pulled{}, err
 	}
-	return Pulled{m.Snapshot(), p.changed()}, nil
-}
-
-// salvage brings refs of an old mirror into one that takes its place: those that no
-// source has. What cannot be read any more is lost, and the log says so.
-func (j *pullJob) salvage(ctx context.Context, repo git.Repo, old *Mirror, have []git.Ref) []git.Ref {
-	_, refs := split(old.Snapshot().Refs, j.set.Refs)
-	refs = joined(refs, old.own)
-	saved, err := repo.Salvage(ctx, j.set.git.Repo(old.Dir), refs, have)
-	if err != nil {
-		j.ms.log.Error("refs of a damaged mirror are lost", "mirror", j.req.Name,
-			"refs", len(refs)-len(saved), errTree(err))
-	}
-	return saved
+	return Pulled{m.Snapshot(), change.changed()}, nil
 }
 
 // otherFormat reports whether the source's object ids are of another kind than

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
@@ -92,10 +93,7 @@ func (j *pullJob) rebuild(ctx context.Context, m *Mirror, src source) (Pulled, e
 	if err != nil {
 		return Pulled{}, err
 	}
-	if _, err := makePlan(m.Snapshot().Listing, listing, j.set.Refs, j.req.Accept); err != nil {
-		return Pulled{}, err // it would be refused also if nothing were damaged
-	}
-	return j.build(ctx, src, origin, listing, m)
+	return j.build(ctx, src, origin, listing, &remains{m.Dir, m.Snapshot().Listing, m.own, m.state})
 }
 
 // replace builds a mirror anew that cannot even be read, if damage is the reason.
@@ -122,6 +120,60 @@ func (j *pullJob) replace(ctx context.Context, src source, readErr error) (Pulle
 		return Pulled{}, errors.Join(err, readErr)
 	}
 	return j.build(ctx, src, origin, listing, nil)
+}
+
+// remains is what is known of a mirror that another one takes the place of. That of a
+// mirror that was not there is nil.
+type remains struct {
+	dir     string
+	content git.Listing
+	own     []git.Ref
+	state   stateFile
+}
+
+// plan is what changes when the new mirror holds these refs. What would be refused if
+// nothing were damaged is refused.
+func (r *remains) plan(listing git.Listing, patterns []RefPattern, accept acceptance) (plan, error) {
+	if r == nil {
+		return makePlan(git.Listing{}, listing, patterns, accept)
+	}
+	return makePlan(r.content, listing, patterns, accept)
+}
+
+// salvage brings refs of an old mirror into one that takes its place and already has what
+// the source has: those that no source has, and those that the plan takes away, which are
+// kept. What cannot be read any more is lost, and the log says so.
+func (j *pullJob) salvage(ctx context.Context, repo git.Repo, old *remains, p plan) []git.Ref {
+	ours, refs := split(p.after.Refs, j.set.Refs)
+	refs = joined(refs, keep(old.own, old.losses(ctx, repo, p), time.Now(), j.set.Keep))
+	saved, err := repo.Salvage(ctx, j.set.git.Repo(old.dir), refs, ours)
+	if err != nil {
+		j.ms.log.Error("refs of a damaged mirror are lost", "mirror", j.req.Name,
+			"refs", len(refs)-len(saved), errTree(err))
+	}
+	return saved
+}
+
+// losses are the refs that a plan takes away. A branch that was moved is lost if the new
+// mirror has not got the old commit, or not in the history of what has moved.
+func (r *remains) losses(ctx context.Context, repo git.Repo, p plan) []git.Ref {
+	lost, asks := losses(r.content, p)
+	if len(asks) == 0 {
+		return lost
+	}
+	olds := make([]git.Ref, len(asks))
+	for i, ask := range asks {
+		olds[i] = git.Ref{ID: ask.from.ID}
+	}
+	missing, err := repo.Peel(ctx, olds)
+	replaced, historyErr := replacedRefs(ctx, repo, asks)
+	inDoubt := err != nil || historyErr != nil
+	for i, ask := range asks {
+		if inDoubt || slices.Contains(missing, i) || slices.Contains(replaced, ask.from) {
+			lost = append(lost, ask.from)
+		}
+	}
+	return lost
 }
 
 // knownDamage is what was found broken in the mirror, or nil.

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -115,4 +116,46 @@ func TestDamageWithoutHelp(t *testing.T) {
 	if n := strings.Count(d.log.String(), "can't pull"); n > 2 {
 		t.Errorf("pulled %d times", n)
 	}
+}
+
+// TestLossesOfADamagedMirror: what the origin takes away while a mirror is damaged
+// elsewhere is kept, as if nothing were damaged.
+func TestLossesOfADamagedMirror(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	first := r.Git("rev-parse", "main")
+	second := r.Commit("main", map[string]string{"file": "2"})
+	deleted := r.Commit("deleted", map[string]string{"file": "d"}) // without a common history
+	replaced := r.Commit("replaced", map[string]string{"file": "r"})
+	r.Git("branch", "merged", first)
+	r.Git("branch", "forward", first)
+	r.Git("-c", "user.name=T", "-c", "user.email=t@example.org", "tag", "-a", "-m", "words", "tag", deleted)
+	tag := r.Git("rev-parse", "tag")
+	broken := r.Commit("broken", map[string]string{"file": "b"})
+	d := start(t)
+	d.pulled("m", r.Dir)
+
+	r.Git("update-ref", "-d", "refs/heads/deleted")
+	r.Git("update-ref", "-d", "refs/heads/merged")
+	r.Git("update-ref", "-d", "refs/tags/tag")
+	r.Git("update-ref", "refs/heads/replaced", second)
+	r.Git("update-ref", "refs/heads/forward", second)
+	d.spoil("m", broken)
+	r.Commit("broken", map[string]string{"file": "next"})
+	d.pulled("m", r.Dir)
+	d.wait("a damaged mirror is built anew")
+	want := fmt.Sprintf("heads/deleted %s\nheads/merged %s\nheads/replaced %s\ntags/tag %s\n", deleted, first, replaced, tag)
+	if got := d.kept("m"); got != want {
+		t.Errorf("kept are:\n%swant\n%s", got, want)
+	}
+	for _, id := range []string{deleted, replaced} {
+		d.get("/m?ref="+id).expect(t, 200)
+	}
+	if got, want := refs(t, d.mirror("m")), refs(t, r.Dir); got != want {
+		t.Errorf("the mirror has\n%sthe origin\n%s", got, want)
+	}
+	if trash := d.own("trash"); len(trash) != 0 {
+		t.Errorf("nothing was lost, and in the trash is %q", trash)
+	}
+	d.fsck("m")
 }
