@@ -20,6 +20,7 @@ import (
 type statusQuery struct {
 	format   string
 	name     Name          // of the only mirror that it is about; empty for all
+	kept     bool          // refs that are kept of it too
 	upstream bool          // of slaves too
 	wait     time.Duration // the longest to wait for them
 }
@@ -85,11 +86,13 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	asked := set.Master && q.upstream && r.Header.Get(peerHeader) == "" && !slices.Contains(via, s.id)
+	peer := r.Header.Get(peerHeader) != ""
+	asked := set.Master && q.upstream && !peer && !slices.Contains(via, s.id)
+	q.kept = !peer && len(via) == 0      // to a server it is nothing, and could be more than it reads
 	generation := s.mirrors.Generation() // before anything is read
 	var own *statusDocument
 	if q.name != (Name{}) { // an unknown one needs no slaves
-		if own, err = s.ownStatus(set, q.name); err != nil {
+		if own, err = s.ownStatus(set, q); err != nil {
 			return err
 		}
 	}
@@ -195,7 +198,8 @@ func (s *Server) allStatus(set *settings) *statusDocument {
 
 // ownStatus is what this server tells of itself if it is asked about one mirror. The
 // error is errUnknownMirror.
-func (s *Server) ownStatus(set *settings, name Name) (*statusDocument, error) {
+func (s *Server) ownStatus(set *settings, q statusQuery) (*statusDocument, error) {
+	name := q.name
 	d := s.selfStatus(set)
 	d.Total = 1
 	processing := s.mirrors.Progress(name) != nil
@@ -209,7 +213,9 @@ func (s *Server) ownStatus(set *settings, name Name) (*statusDocument, error) {
 		d.Mirrors = []mirrorStatus{statusOf(name, nil, processing, err.Error())}
 	default:
 		one := m.status(processing)
-		one.Kept = keptOf(m.Snapshot())
+		if q.kept {
+			one.Kept = keptOf(m.Snapshot())
+		}
 		d.Mirrors = []mirrorStatus{one}
 	}
 	return d, nil

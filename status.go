@@ -49,7 +49,7 @@ type mirrorStatus struct {
 	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
 	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, in a line
 	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last built anew because it was damaged, in Unix seconds
-	Kept       []keptStatus `json:"kept,omitempty" toml:"kept,omitempty"`               // only if one mirror was asked for
+	Kept       []keptStatus `json:"kept,omitempty" toml:"kept,omitempty"`               // only if one mirror was asked for, and not by a server
 }
 
 // keptStatus is a ref that the origin has replaced or deleted, and what it led to.

@@ -2,9 +2,13 @@ package tests
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/reconquest/sould/tests/origin"
 )
@@ -130,5 +134,57 @@ func TestKeptInOneSecondAndLetGo(t *testing.T) {
 	d.pulled("m", r.Dir)
 	if got := d.kept("m"); got != "" {
 		t.Errorf("with keep = 0 are kept:\n%s", got)
+	}
+}
+
+// keepMore writes more kept refs into a mirror of a daemon that does not run: values of a
+// tag that was moved each second, up to now.
+func (d *daemon) keepMore(name, id string, n int) {
+	d.t.Helper()
+	path := filepath.Join(d.mirror(name), "packed-refs")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	now := time.Now().Unix()
+	for i := range n {
+		lines = append(lines, fmt.Sprintf("%s refs/sould/kept/%d/tags/latest", id, now-int64(i)))
+	}
+	slices.SortFunc(lines[1:], func(a, b string) int { // by name
+		return strings.Compare(a[strings.Index(a, " "):], b[strings.Index(b, " "):])
+	})
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// TestHelpOfAPeerThatHasKeptMuch: what it keeps is nothing to another server, and would be
+// more than that one reads.
+func TestHelpOfAPeerThatHasKeptMuch(t *testing.T) {
+	t.Parallel()
+	const many = 15_000
+	r, _, url := served(t)
+	a := start(t)
+	a.pulled("m", url)
+	a.stop()
+	a.keepMore("m", r.Git("rev-parse", "main"), many)
+	a.run()
+	if told := a.status("&name=m").Mirrors[0].Kept; len(told) != many {
+		t.Errorf("the status tells of %d", len(told))
+	}
+	tag := a.get("/x/status?name=m").Header.Get("Etag")
+	for _, header := range []string{"Sould-Via", "Sould-Peer"} {
+		other := a.get("/x/status?name=m", header, "another").expect(t, 200)
+		if strings.Contains(other.text(), "kept") || other.Header.Get("Etag") == tag {
+			t.Errorf("another server is told, by %s, with the ETag %s of %s:\n%.500s", header, other.Header.Get("Etag"), tag, other.text())
+		}
+	}
+	b := cutOff(t, peers(a.url))
+	b.pulled("m", url)
+	master := start(t, "master = true", slaves(a.url))
+	master.pulled("m", url)
+	if told := master.status("&name=m").Upstream; told.Error != 0 {
+		t.Errorf("the master tells of its slave: %+v", told)
 	}
 }
