@@ -24,7 +24,28 @@ type keptRef struct {
 	Ref string    // its full name
 	ID  string    // what it led to
 	At  time.Time // when that was noticed
+	dir string    // of the pull that did
 }
+
+// name is what the ref is kept as.
+func (k keptRef) name() string {
+	return keptPrefix + k.dir + "/" + strings.TrimPrefix(k.Ref, "refs/")
+}
+
+// Bounds of what is kept of a mirror: each pull that changes something writes it anew.
+const (
+	maxKept       = 10_000 // refs; those that one pull has lost may be more
+	maxKeptValues = 1_000  // of one ref, such as a tag that each build moves
+)
+
+// keepLimits say how much is kept of a mirror, and for how long.
+type keepLimits struct {
+	time         time.Duration
+	refs, values int
+}
+
+// keepFor are the limits of a server that keeps things for so long.
+func keepFor(span time.Duration) keepLimits { return keepLimits{span, maxKept, maxKeptValues} }
 
 // keptAmong are the refs that are kept among a mirror's own, the oldest first.
 func keptAmong(own []git.Ref) []keptRef {
@@ -34,7 +55,9 @@ func keptAmong(own []git.Ref) []keptRef {
 			kept = append(kept, k)
 		}
 	}
-	slices.SortStableFunc(kept, func(a, b keptRef) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(kept, func(a, b keptRef) int {
+		return cmp.Or(a.At.Compare(b.At), len(a.dir)-len(b.dir), strings.Compare(a.dir, b.dir)) // 100, 100-2, 100-10
+	})
 	return kept
 }
 
@@ -50,27 +73,29 @@ func parseKept(ref git.Ref) (k keptRef, ok bool) {
 	if err != nil || name == "" {
 		return k, false
 	}
-	return keptRef{Ref: "refs/" + name, ID: cmp.Or(ref.Peeled, ref.ID), At: time.Unix(seconds, 0).UTC()}, true
+	return keptRef{"refs/" + name, cmp.Or(ref.Peeled, ref.ID), time.Unix(seconds, 0).UTC(), dir}, true
 }
 
 // keep is what a mirror's own refs become when these refs are lost now: what has been
-// kept for long enough goes. A ref that was lost with the same value before, as by an
-// origin that flaps, is kept once.
-func keep(own, lost []git.Ref, now time.Time, keep time.Duration) []git.Ref {
-	if keep <= 0 {
+// kept for long enough goes, and what there are too many of goes early. A ref that was
+// lost with the same value before, as by an origin that flaps, is kept once.
+func keep(own, lost []git.Ref, now time.Time, most keepLimits) (after []git.Ref, early int) {
+	if most.time <= 0 {
 		lost = nil
 	}
 	again := make(map[[2]string]bool)
 	for _, ref := range lost {
 		again[[2]string{ref.Name, ref.ID}] = true
 	}
-	var after []git.Ref
+	own = slices.DeleteFunc(slices.Clone(own), func(ref git.Ref) bool {
+		k, ok := parseKept(ref)
+		return ok && (!k.At.Add(most.time).After(now) || again[[2]string{k.Ref, ref.ID}])
+	})
+	goes := crowdedOut(own, lost, most)
 	taken := make(map[string]bool) // directories
 	for _, ref := range own {
-		if k, ok := parseKept(ref); ok {
-			if !k.At.Add(keep).After(now) || again[[2]string{k.Ref, ref.ID}] {
-				continue
-			}
+		if goes[ref.Name] {
+			continue
 		}
 		if rest, ok := strings.CutPrefix(ref.Name, keptPrefix); ok { // whoever has made it
 			dir, _, _ := strings.Cut(rest, "/")
@@ -83,7 +108,7 @@ func keep(own, lost []git.Ref, now time.Time, keep time.Duration) []git.Ref {
 		dir = fmt.Sprintf("%d-%d", now.Unix(), i)
 	}
 	for _, ref := range lost {
-		name := keptPrefix + dir + "/" + strings.TrimPrefix(ref.Name, "refs/")
+		name := keptRef{Ref: ref.Name, dir: dir}.name()
 		if !git.IsRefName(name) { // it was as long as a name can be
 			name = keptPrefix + dir + "/too-long/" + ref.ID
 		}
@@ -91,7 +116,31 @@ func keep(own, lost []git.Ref, now time.Time, keep time.Duration) []git.Ref {
 		after = append(after, ref)
 	}
 	slices.SortFunc(after, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(after, func(a, b git.Ref) bool { return a.Name == b.Name })
+	return slices.CompactFunc(after, func(a, b git.Ref) bool { return a.Name == b.Name }), len(goes)
+}
+
+// crowdedOut names those of the mirror's own refs for which there is no place beside what
+// is lost now. The latest stay. What one pull has lost has a place as long as there was
+// one when it was lost, and goes as a whole when others have filled it since: a deletion
+// of many refs that somebody has accepted by mistake can be undone as a whole.
+func crowdedOut(own, lost []git.Ref, most keepLimits) map[string]bool {
+	values := make(map[string]int) // of each ref
+	for _, ref := range lost {
+		values[ref.Name]++
+	}
+	goes := make(map[string]bool)
+	stay, later, dir := len(lost), 0, ""
+	for _, k := range slices.Backward(keptAmong(own)) {
+		if k.dir != dir {
+			dir, later = k.dir, stay
+		}
+		if values[k.Ref]++; values[k.Ref] > most.values || later >= most.refs {
+			goes[k.name()] = true
+		} else {
+			stay++
+		}
+	}
+	return goes
 }
 
 // moved is a ref that a plan gives another value.
@@ -142,7 +191,11 @@ func (m *Mirror) kept(ctx context.Context, set *settings, repo git.Repo, p plan)
 		}
 		lost = append(lost, replaced...)
 	}
-	return keep(m.own, lost, time.Now(), set.Keep), nil
+	own, early := keep(m.own, lost, time.Now(), keepFor(set.Keep))
+	if early > 0 {
+		m.log.Warn("too many refs are kept; the oldest go early", "mirror", m.Name, "refs", early)
+	}
+	return own, nil
 }
 
 // replacedRefs are those refs whose old value is not in the history of a new one.

@@ -35,9 +35,46 @@ func TestKeep(t *testing.T) {
 			"sould/kept/96/heads/x=b sould/kept/100/heads/x=a"},
 		{"as many seconds", "sould/kept/100-1/heads/x=a", "", 110, 10, ""},
 	} {
-		got := keep(ownListing(c.own), ownListing(c.lost), time.Unix(c.now, 0), time.Duration(c.keep)*time.Second)
-		if want := ownListing(c.want); !slices.Equal(got, want) {
-			t.Errorf("%s: %v, want %v", c.what, got, want)
+		got, early := keep(ownListing(c.own), ownListing(c.lost), time.Unix(c.now, 0), keepFor(time.Duration(c.keep)*time.Second))
+		if want := ownListing(c.want); !slices.Equal(got, want) || early != 0 {
+			t.Errorf("%s: %v, want %v; %d went early", c.what, got, want, early)
+		}
+	}
+}
+
+func TestKeepIsBounded(t *testing.T) {
+	for _, c := range []struct {
+		what, own, lost string
+		refs, values    int
+		want            string
+		early           int
+	}{
+		{"there is place", "sould/kept/90/heads/x=a", "heads/y=b", 2, 1, "sould/kept/100/heads/y=b sould/kept/90/heads/x=a", 0},
+		{"the oldest goes", "sould/kept/90/heads/x=a sould/kept/91/heads/y=b", "heads/z=c heads/x=d", 3, 9,
+			"sould/kept/100/heads/x=d sould/kept/100/heads/z=c sould/kept/91/heads/y=b", 1},
+		{"the oldest goes, as others fill the place", "sould/kept/90/heads/x=a sould/kept/91/heads/y=b", "heads/z=c heads/x=d", 2, 9,
+			"sould/kept/100/heads/x=d sould/kept/100/heads/z=c", 2},
+		{"what one pull has lost is kept as a whole", "sould/kept/90/heads/x=a", "heads/v=b heads/w=c heads/x=d heads/y=e", 2, 1,
+			"sould/kept/100/heads/v=b sould/kept/100/heads/w=c sould/kept/100/heads/x=d sould/kept/100/heads/y=e", 1},
+		{"and stays so as long as little is lost later", "sould/kept/90/heads/v=a sould/kept/90/heads/w=b sould/kept/90/heads/x=c", "heads/z=d", 2, 9,
+			"sould/kept/100/heads/z=d sould/kept/90/heads/v=a sould/kept/90/heads/w=b sould/kept/90/heads/x=c", 0},
+		{"and goes so", "sould/kept/90/heads/v=a sould/kept/90/heads/w=b sould/kept/91/heads/x=c", "heads/z=d", 2, 9,
+			"sould/kept/100/heads/z=d sould/kept/91/heads/x=c", 2},
+		{"a tag that moves", "sould/kept/80/tags/t=a sould/kept/90/tags/t=b sould/kept/90/tags/u=c", "tags/t=d", 9, 2,
+			"sould/kept/100/tags/t=d sould/kept/90/tags/t=b sould/kept/90/tags/u=c", 1},
+		{"within a second", "sould/kept/99/tags/t=a sould/kept/99-2/tags/t=b sould/kept/99-10/tags/t=c", "tags/t=d", 9, 2,
+			"sould/kept/100/tags/t=d sould/kept/99-10/tags/t=c", 2},
+		{"a clock that was set back", "sould/kept/900/heads/x=a sould/kept/901/heads/x=b", "heads/x=c", 9, 2,
+			"sould/kept/100/heads/x=c sould/kept/901/heads/x=b", 1},
+		{"the same again takes no place", "sould/kept/90/heads/x=a sould/kept/91/heads/x=b", "heads/x=a", 9, 2,
+			"sould/kept/100/heads/x=a sould/kept/91/heads/x=b", 0},
+		{"what is not ours has no bound", "replace/x=a replace/y=b sould/other=c", "heads/x=d", 1, 1,
+			"replace/x=a replace/y=b sould/kept/100/heads/x=d sould/other=c", 0},
+		{"nothing new", "sould/kept/80/heads/x=a sould/kept/90/heads/y=b sould/kept/91/heads/z=c", "", 1, 9, "sould/kept/91/heads/z=c", 2},
+	} {
+		got, early := keep(ownListing(c.own), ownListing(c.lost), time.Unix(100, 0), keepLimits{time.Hour, c.refs, c.values})
+		if want := ownListing(c.want); !slices.Equal(got, want) || early != c.early {
+			t.Errorf("%s: %v and %d went early, want %v and %d", c.what, got, early, want, c.early)
 		}
 	}
 }
@@ -47,7 +84,7 @@ func TestKeepOfALongName(t *testing.T) {
 	if !git.IsRefName(long) {
 		t.Fatal("that is no name to begin with")
 	}
-	got := keep(nil, []git.Ref{{Name: long, ID: id("a"), Peeled: id("a")}}, time.Unix(100, 0), time.Hour)
+	got, _ := keep(nil, []git.Ref{{Name: long, ID: id("a"), Peeled: id("a")}}, time.Unix(100, 0), keepFor(time.Hour))
 	if len(got) != 1 || !git.IsRefName(got[0].Name) || got[0].ID != id("a") {
 		t.Errorf("%v", got)
 	}
@@ -57,8 +94,8 @@ func TestKeptAmong(t *testing.T) {
 	own := ownListing("sould/kept/200/tags/v1=a sould/kept/100-3/heads/x/y=b sould/kept/nonsense/x=c sould/kept/100=d replace/z=e")
 	own[slices.IndexFunc(own, func(r git.Ref) bool { return r.ID == id("a") })].Peeled = id("9")
 	want := []keptRef{
-		{"refs/heads/x/y", id("b"), time.Unix(100, 0).UTC()},
-		{"refs/tags/v1", id("9"), time.Unix(200, 0).UTC()},
+		{"refs/heads/x/y", id("b"), time.Unix(100, 0).UTC(), "100-3"},
+		{"refs/tags/v1", id("9"), time.Unix(200, 0).UTC(), "200"},
 	}
 	if got := keptAmong(own); !slices.Equal(got, want) {
 		t.Errorf("%v", got)

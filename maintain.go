@@ -350,7 +350,7 @@ func (m *Mirror) letGo(ctx context.Context, set *settings, repo git.Repo) error 
 	if err := m.settle(ctx, set, repo); err != nil {
 		return err
 	}
-	own := keep(m.own, nil, time.Now(), set.Keep)
+	own, _ := keep(m.own, nil, time.Now(), keepFor(set.Keep))
 	if len(own) == len(m.own) {
 		return nil
 	}

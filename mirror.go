@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,7 @@ type Mirror struct {
 	unreadable atomic.Pointer[string]
 	generation *atomic.Uint64 // of all mirrors; nil while the mirror is built
 	questions  *gate          // of all mirrors; nil while the mirror is built
+	log        *slog.Logger   // of all mirrors; nil while the mirror is built
 
 	refs sync.RWMutex // held for writing while refs on disk change, for reading while several are read
 

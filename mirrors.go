@@ -127,7 +127,7 @@ const moment = time.Millisecond
 
 // add enters a mirror that is on disk; ms.mu is held.
 func (ms *Mirrors) add(name Name, id identity) *Mirror {
-	m := &Mirror{Name: name, Dir: ms.storage.MirrorDir(name), identity: id, generation: &ms.generation, questions: &ms.questions}
+	m := &Mirror{Name: name, Dir: ms.storage.MirrorDir(name), identity: id, generation: &ms.generation, questions: &ms.questions, log: ms.log}
 	ms.byName[name] = m
 	ms.remade()
 	return m
@@ -278,7 +278,7 @@ func (ms *Mirrors) install(name Name, staging string, built *Mirror) (*Mirror, e
 	}
 	if err == nil {
 		built.Dir, built.identity, built.recovered, built.pulled = ms.storage.MirrorDir(name), id, true, true
-		built.generation, built.questions = &ms.generation, &ms.questions
+		built.generation, built.questions, built.log = &ms.generation, &ms.questions, ms.log
 		ms.byName[name] = built
 		ms.remade()
 	}

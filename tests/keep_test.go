@@ -188,3 +188,31 @@ func TestHelpOfAPeerThatHasKeptMuch(t *testing.T) {
 		t.Errorf("the master tells of its slave: %+v", told)
 	}
 }
+
+// TestKeptRefsAreBounded: of a tag that moves all the time only so many values are kept.
+func TestKeptRefsAreBounded(t *testing.T) {
+	t.Parallel()
+	const bound = 1000
+	r := newOrigin(t)
+	first := r.Git("rev-parse", "main")
+	second := r.Commit("main", map[string]string{"file": "2"})
+	r.Git("tag", "latest", second)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	d.stop()
+	d.keepMore("m", first, bound+7)
+	d.run()
+	third := r.Commit("main", map[string]string{"file": "3"})
+	r.Git("tag", "-f", "latest", third)
+	d.pulled("m", r.Dir)
+	r.Git("tag", "-d", "latest")
+	d.pulled("m", r.Dir)
+	kept := d.kept("m")
+	for id, want := range map[string]int{first: bound - 2, second: 1, third: 1} {
+		if n := strings.Count(kept, "tags/latest "+id+"\n"); n != want {
+			t.Errorf("%s is kept %d times, not %d", id, n, want)
+		}
+	}
+	d.wait(`WARN too many refs are kept; the oldest go early mirror=m refs=8`)
+	d.fsck("m")
+}
