@@ -100,6 +100,7 @@ func TestResolve(t *testing.T) {
 		{&Snapshot{Listing: hex}, "", "", "", errNoDefault},
 		{&Snapshot{}, "", "", "", errEmptyMirror},
 		{&Snapshot{}, "main", "", "", errEmptyMirror},
+		{&Snapshot{}, id("8"), id("8"), "", nil}, // it may have been lost, and be kept
 		{&Snapshot{Listing: git.Listing{Head: git.Head{ID: id("d")}}}, "", id("d"), "", nil},
 	} {
 		got, instead, branch, err := c.snap.Resolve(c.ref)

@@ -82,10 +82,11 @@ func (s *Snapshot) names(id string) bool {
 // Resolve finds what a client calls ref: the default branch if it is empty, else
 // a full object id, a full ref name, a branch or a tag, in this order. It returns
 // the object's id, and whether it is that of a branch and so for certain that of a
-// commit. A full id is returned as it is, whether the mirror has it or not;
-// fallback is then what a branch or tag of that very name leads to, or "".
+// commit. A full id is returned as it is, whether the mirror has it or not: one that is
+// empty may keep what it has lost. fallback is then what a branch or tag of that very
+// name leads to, or "".
 func (s *Snapshot) Resolve(ref string) (id, fallback string, branch bool, err error) {
-	if s.Empty() {
+	if s.Empty() && !git.IsID(ref) {
 		return "", "", false, errEmptyMirror
 	}
 	if ref == "" {

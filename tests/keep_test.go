@@ -96,6 +96,15 @@ func TestAcceptedDeletionsAreKept(t *testing.T) {
 		t.Errorf("kept are\n%s", got)
 	}
 	d.get("/m").expect(t, 409)
+	d.get("/m?ref=main").expect(t, 409)
+	for _, format := range []string{"tar", "tar.gz", "zip"} {
+		d.get("/m?ref="+main+"&format="+format).expect(t, 200, "X-Revision", main)
+	}
+	if files := d.get("/m?ref=" + main + "&path=file&contains=" + main).files(t); files["file"] != "1" {
+		t.Errorf("the lost commit holds %v", files)
+	}
+	d.get("/m?ref="+strings.Repeat("7", 40)).expect(t, 404)
+	d.get("/m?ref="+strings.Repeat("7", 64)).expect(t, 404)
 }
 
 func TestKeptInOneSecondAndLetGo(t *testing.T) {
