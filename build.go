@@ -106,18 +106,18 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 }
 
 // otherFormat reports whether the source's object ids are of another kind than
-// those that the mirror can hold. An empty mirror can be built anew: from an
+// those that the mirror can hold. One that is empty and keeps nothing can be built anew: from an
 // empty origin it could not tell.
 func (j *pullJob) otherFormat(ctx context.Context, repo git.Repo, now *Snapshot, listing git.Listing) (bool, error) {
 	if len(listing.Refs) == 0 {
 		return false, nil
 	}
 	theirs := len(listing.Refs[0].ID)
-	if now.Empty() {
+	if now.Empty() && len(now.Kept) == 0 {
 		ours, err := repo.IDLength(ctx)
 		return err == nil && ours != theirs, err
 	}
-	if len(now.Refs) > 0 && len(now.Refs[0].ID) != theirs {
+	if len(now.Refs) > 0 && len(now.Refs[0].ID) != theirs || len(now.Kept) > 0 && len(now.Kept[0].ID) != theirs {
 		return false, errors.New("the origin has changed its object format (SHA-1, SHA-256): remove the mirror's directory and POST again")
 	}
 	return false, nil

@@ -107,6 +107,25 @@ func TestAcceptedDeletionsAreKept(t *testing.T) {
 	d.get("/m?ref="+strings.Repeat("7", 64)).expect(t, 404)
 }
 
+// TestKeptInAnotherFormat: an empty mirror can become one of another kind of ids, but not
+// if that would take away what it keeps.
+func TestKeptInAnotherFormat(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "r.git")
+	r := origin.New(t, dir)
+	main := r.Commit("main", map[string]string{"file": "1"})
+	d := start(t)
+	d.pulled("m", dir)
+	r.Git("update-ref", "-d", "refs/heads/main")
+	d.pulled("m", dir, "accept", "deletions")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	origin.New(t, dir, "--object-format=sha256").Commit("main", nil)
+	d.post("m", dir).expect(t, 500).contains(t, "object format")
+	d.get("/m?ref="+main).expect(t, 200)
+}
+
 func TestKeptInOneSecondAndLetGo(t *testing.T) {
 	r := newOrigin(t)
 	d := start(t)
