@@ -152,12 +152,16 @@ func FuzzKept(f *testing.F) {
 		f.Add(s[0], s[1], int64(720*time.Hour), byte(0))
 		f.Add(s[0], s[1], int64(720*time.Hour), byte(0x11))
 	}
+	f.Add("1799999999/sould/HEAD\n1799999999/HEAD", " HEAD\nHEAD", int64(720*time.Hour), byte(0x22))
 	f.Add("1799999997/tags/t\n1799999998/tags/t\n1799999999/tags/t\n1799999999/tags/u", "tags/t\ntags/u", int64(720*time.Hour), byte(0x22))
 	id := func(i int) string { return strings.Repeat(fmt.Sprintf("%02x", i%256), 20) }
 	f.Fuzz(func(t *testing.T, mine, gone string, span int64, bounds byte) {
 		refs := func(prefix, text string, from int) (all []git.Ref) {
 			for i, name := range strings.Split(text, "\n") {
-				if name = prefix + name; git.IsRefName(name) {
+				if name = prefix + name; name == "refs/ HEAD" {
+					name = "HEAD" // that was detached
+				}
+				if git.IsRefName(name) || name == "HEAD" {
 					all = append(all, git.Ref{Name: name, ID: id(from + i), Peeled: id(from + i)})
 				}
 			}
@@ -165,6 +169,7 @@ func FuzzKept(f *testing.F) {
 			return slices.CompactFunc(all, func(a, b git.Ref) bool { return a.Name == b.Name })
 		}
 		own, lost := refs(keptPrefix, mine, 0), refs("refs/", gone, len(mine))
+		lost = slices.DeleteFunc(lost, func(ref git.Ref) bool { return strings.HasPrefix(ref.Name, keptRefs) }) // not an origin's
 		if compatible(git.Listing{Refs: own}) != nil || compatible(git.Listing{Refs: lost}) != nil {
 			return // no repository is like that
 		}

@@ -19,9 +19,13 @@ import (
 // itself, so that the names in it, which were beside each other before, fit.
 const keptPrefix = keptRefs + "kept/"
 
+// keptHead stands for HEAD below such a directory. No ref that a pull takes away is kept as
+// that: refs/sould/ is not an origin's.
+const keptHead = "sould/HEAD"
+
 // keptRef is a ref that the origin has replaced or deleted.
 type keptRef struct {
-	Ref string    // its full name
+	Ref string    // its full name, or HEAD
 	ID  string    // what it led to
 	At  time.Time // when that was noticed
 	dir string    // of the pull that did
@@ -29,7 +33,11 @@ type keptRef struct {
 
 // name is what the ref is kept as.
 func (k keptRef) name() string {
-	return keptPrefix + k.dir + "/" + strings.TrimPrefix(k.Ref, "refs/")
+	rest := strings.TrimPrefix(k.Ref, "refs/")
+	if k.Ref == "HEAD" {
+		rest = keptHead
+	}
+	return keptPrefix + k.dir + "/" + rest
 }
 
 // Bounds of what is kept of a mirror: each pull that changes something writes it anew.
@@ -73,7 +81,10 @@ func parseKept(ref git.Ref) (k keptRef, ok bool) {
 	if err != nil || name == "" {
 		return k, false
 	}
-	return keptRef{"refs/" + name, cmp.Or(ref.Peeled, ref.ID), time.Unix(seconds, 0).UTC(), dir}, true
+	if name = "refs/" + name; name == "refs/"+keptHead {
+		name = "HEAD"
+	}
+	return keptRef{name, cmp.Or(ref.Peeled, ref.ID), time.Unix(seconds, 0).UTC(), dir}, true
 }
 
 // keep is what a mirror's own refs become when these refs are lost now: what has been
@@ -146,12 +157,12 @@ func crowdedOut(own, lost []git.Ref, most keepLimits) map[string]bool {
 // moved is a ref that a plan gives another value.
 type moved struct {
 	from git.Ref
-	to   string // an id
+	to   []string // ids in whose history it may still be
 }
 
 // losses are the refs that a plan takes away, and those that it moves, of which only
 // the history can tell whether anything is lost. A tag is not meant to move: whatever
-// it becomes, it is lost.
+// it becomes, it is lost. A HEAD that is detached may be the only name of its commit.
 func losses(now git.Listing, p plan) (lost []git.Ref, asks []moved) {
 	for _, name := range p.remove {
 		if old, ok := now.Find(name); ok {
@@ -165,8 +176,18 @@ func losses(now git.Listing, p plan) (lost []git.Ref, asks []moved) {
 		case strings.HasPrefix(old.Name, "refs/tags/"), old.Peeled != old.ID:
 			lost = append(lost, old)
 		default:
-			asks = append(asks, moved{old, ref.ID})
+			asks = append(asks, moved{old, []string{ref.ID}})
 		}
+	}
+	if old := now.Head; old.Detached() && !(&Snapshot{Listing: p.after}).names(old.ID) {
+		head := moved{from: git.Ref{Name: "HEAD", ID: old.ID, Peeled: old.ID}}
+		if p.after.Head.Detached() {
+			head.to = append(head.to, p.after.Head.ID)
+		}
+		for _, ref := range p.after.Refs {
+			head.to = append(head.to, ref.ID)
+		}
+		asks = append(asks, head)
 	}
 	return lost, asks
 }
@@ -202,7 +223,7 @@ func (m *Mirror) kept(ctx context.Context, set *settings, repo git.Repo, p plan)
 func replacedRefs(ctx context.Context, repo git.Repo, asks []moved) ([]git.Ref, error) {
 	var olds, news, unsure []string
 	for _, ask := range asks {
-		olds, news = append(olds, ask.from.ID), append(news, ask.to)
+		olds, news = append(olds, ask.from.ID), append(news, ask.to...)
 		if !strings.HasPrefix(ask.from.Name, "refs/heads/") {
 			unsure = append(unsure, ask.from.ID)
 		}

@@ -112,15 +112,74 @@ func TestLosses(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost, asks := losses(now, p)
-	var names []string
+	want := []string{"refs/heads/gone", "refs/pull/annotated", "refs/tags/moved", "? refs/heads/moved 1", "? refs/pull/1 3"}
+	if got := lossNames(lost, asks); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// lossNames are lost refs and, with a question mark, those of which a history tells, with
+// the first digits of whose.
+func lossNames(lost []git.Ref, asks []moved) (names []string) {
 	for _, ref := range lost {
 		names = append(names, ref.Name)
 	}
 	for _, ask := range asks {
-		names = append(names, "? "+ask.from.Name+" "+ask.to[:1])
+		name := "? " + ask.from.Name + " "
+		for _, to := range ask.to {
+			name += to[:1]
+		}
+		names = append(names, name)
 	}
-	want := []string{"refs/heads/gone", "refs/pull/annotated", "refs/tags/moved", "? refs/heads/moved 1", "? refs/pull/1 3"}
-	if !slices.Equal(names, want) {
-		t.Errorf("%q", names)
+	return names
+}
+
+func TestLossOfADetachedHead(t *testing.T) {
+	detached := func(l git.Listing, digit string) git.Listing {
+		l.Head = git.Head{ID: id(digit)}
+		return l
+	}
+	for _, c := range []struct {
+		what        string
+		now, origin git.Listing
+		want        []string
+	}{
+		{"as before", detached(listing("heads/main=a"), "b"), detached(listing("heads/main=a"), "b"), nil},
+		{"moved", detached(listing("heads/main=a"), "b"), detached(listing("heads/main=a"), "c"), []string{"? HEAD ca"}},
+		{"moved with a branch", detached(listing("heads/main=a"), "b"), detached(listing("heads/main=d"), "c"), []string{"? refs/heads/main d", "? HEAD cd"}},
+		{"attached", detached(listing("heads/main=a"), "b"), listing("heads/main=a", "HEAD=main"), []string{"? HEAD a"}},
+		{"attached to nothing", detached(listing("heads/x=a", "heads/y=c"), "b"), listing("heads/x=a", "heads/y=c"), []string{"? HEAD ac"}},
+		{"attached where it was", detached(listing("heads/main=a"), "a"), listing("heads/main=a", "HEAD=main"), nil},
+		{"on a branch", detached(listing("heads/main=a", "heads/x=b"), "b"), detached(listing("heads/main=a", "heads/x=b"), "c"), nil},
+		{"to a branch that comes", detached(listing("heads/main=a"), "b"), listing("heads/main=a", "heads/x=b", "HEAD=main"), nil},
+		{"detached now", listing("heads/main=a", "HEAD=main"), detached(listing("heads/main=a"), "b"), nil},
+	} {
+		p, err := makePlan(c.now, c.origin, []RefPattern{{"refs/heads/*"}}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost, asks := losses(c.now, p)
+		if got := lossNames(lost, asks); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		}
+	}
+}
+
+func TestKeptHead(t *testing.T) {
+	head := git.Ref{Name: "HEAD", ID: id("a"), Peeled: id("a")}
+	// A ref of that name can be lost with it, or a directory.
+	for _, other := range []string{"refs/HEAD", "refs/HEAD/x"} {
+		lost := []git.Ref{{Name: other, ID: id("b"), Peeled: id("b")}, head}
+		own, _ := keep(nil, lost, time.Unix(100, 0), keepFor(time.Hour))
+		if err := compatible(git.Listing{Refs: own}); err != nil {
+			t.Error(err)
+		}
+		want := []keptRef{{other, id("b"), time.Unix(100, 0).UTC(), "100"}, {"HEAD", id("a"), time.Unix(100, 0).UTC(), "100"}}
+		if got := keptAmong(own); !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+		if again, _ := keep(own, lost, time.Unix(101, 0), keepFor(time.Hour)); len(again) != 2 {
+			t.Errorf("the second time are kept %v", again)
+		}
 	}
 }

@@ -191,14 +191,12 @@ func (m *Mirror) apply(ctx context.Context, set *settings, repo git.Repo, p plan
 	if err := m.same(); err != nil {
 		return err
 	}
-	own := m.own
-	if p.changed() > 0 {
+	var own []git.Ref
+	if !p.nothing() {
 		var err error
 		if own, err = m.kept(ctx, set, repo, p); err != nil {
 			return err
 		}
-	}
-	if !p.nothing() {
 		if err := m.change(repo, p, own); err != nil {
 			return errors.Join(err, m.reread(ctx, set, repo))
 		}
@@ -234,7 +232,7 @@ func (m *Mirror) change(repo git.Repo, p plan, own []git.Ref) error {
 	}
 	m.refs.Lock()
 	defer m.refs.Unlock()
-	if p.changed() > 0 {
+	if p.changed() > 0 || !slices.Equal(own, m.own) {
 		if err := repo.WriteRefs(all); err != nil {
 			return err
 		}

@@ -107,6 +107,49 @@ func TestAcceptedDeletionsAreKept(t *testing.T) {
 	d.get("/m?ref="+strings.Repeat("7", 64)).expect(t, 404)
 }
 
+// TestADetachedHeadIsKept: its commit may have no other name.
+func TestADetachedHeadIsKept(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	first := r.Git("rev-parse", "main")
+	r.Git("tag", "blob", "main:file") // has no history
+	alone := r.Commit("side", map[string]string{"file": "alone"})
+	r.Git("update-ref", "--no-deref", "HEAD", alone)
+	r.Git("update-ref", "-d", "refs/heads/side")
+	d := start(t)
+	d.pulled("m", r.Dir)
+	d.get("/m").expect(t, 200, "X-Revision", alone)
+
+	// By itself, without a change of any ref.
+	r.Git("update-ref", "--no-deref", "HEAD", first)
+	d.pulled("m", r.Dir)
+	want := "sould/HEAD " + alone + "\n"
+	if got := d.kept("m"); got != want {
+		t.Errorf("kept are\n%swant\n%s", got, want)
+	}
+	if told := d.status("&name=m").Mirrors[0].Kept; len(told) != 1 || told[0].Ref != "HEAD" || told[0].Commit != alone {
+		t.Errorf("the status tells of %+v", told)
+	}
+	d.get("/m?ref="+alone).expect(t, 200)
+	d.stop()
+	d.run()
+	d.pulled("m", r.Dir).contains(t, "unchanged")
+
+	// What a branch has in its history has a name still.
+	second := r.Commit("main", map[string]string{"file": "2"})
+	r.Git("update-ref", "--no-deref", "HEAD", second)
+	d.pulled("m", r.Dir)
+	r.Git("update-ref", "--no-deref", "HEAD", first)
+	d.pulled("m", r.Dir)
+	r.Git("symbolic-ref", "HEAD", "refs/heads/main")
+	d.pulled("m", r.Dir)
+	d.get("/m").expect(t, 200, "X-Revision", second)
+	if got := d.kept("m"); got != want {
+		t.Errorf("kept are\n%swant\n%s", got, want)
+	}
+	d.fsck("m")
+}
+
 // TestKeptInAnotherFormat: an empty mirror can become one of another kind of ids, but not
 // if that would take away what it keeps.
 func TestKeptInAnotherFormat(t *testing.T) {
