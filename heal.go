@@ -145,7 +145,8 @@ func (r *remains) plan(listing git.Listing, patterns []RefPattern, accept accept
 // kept. What cannot be read any more is lost, and the log says so.
 func (j *pullJob) salvage(ctx context.Context, repo git.Repo, old *remains, p plan) []git.Ref {
 	ours, refs := split(p.after.Refs, j.set.Refs)
-	refs = joined(refs, keep(old.own, old.losses(ctx, repo, p), time.Now(), j.set.Keep))
+	kept, _ := keep(old.own, old.losses(ctx, repo, p), time.Now(), keepFor(j.set.Keep))
+	refs = joined(refs, kept)
 	saved, err := repo.Salvage(ctx, j.set.git.Repo(old.dir), refs, ours)
 	if err != nil {
 		j.ms.log.Error("refs of a damaged mirror are lost", "mirror", j.req.Name,
