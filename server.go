@@ -89,6 +89,9 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	if s.listener, err = listen(config.Listen); err != nil {
 		return nil, errors.Join(err, s.storage.Close())
 	}
+	if err := s.storage.Clean(); err != nil {
+		log.Error("can't remove what an interrupted daemon has left", errTree(err))
+	}
 	s.id = s.storage.ID
 	s.epoch = rand.Text()
 	s.siblings = newSiblings()

@@ -42,8 +42,8 @@ const ownDir = ".sould"
 // that was killed, after it has told them to end.
 const orphanWait = 30 * time.Second
 
-// OpenStorage takes possession of a directory, which is created if need be, and
-// clears away what an interrupted daemon left.
+// OpenStorage takes possession of a directory, which is created if need be. What an
+// interrupted daemon left there is cleared away by Clean.
 func OpenStorage(ctx context.Context, dir string) (*Storage, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -88,19 +88,12 @@ func (s *Storage) prepare(ctx context.Context) error {
 	if s.Leash, err = git.NewLeash(ctx, s.own("children")); err != nil {
 		return err
 	}
-	// Only now is nobody writing there any more.
-	if err := os.RemoveAll(s.own("incoming")); err != nil {
-		return err
-	}
 	for _, sub := range []string{"incoming", "trash", "tombstones"} {
 		if err := os.MkdirAll(s.own(sub), 0o700); err != nil {
 			return err
 		}
 	}
 	if err := s.restore(); err != nil {
-		return err
-	}
-	if err := s.CleanTrash(); err != nil {
 		return err
 	}
 	if s.ID, err = s.readID(); err != nil {

@@ -158,10 +158,12 @@ func discarded(trash string) (at time.Time, ok bool) {
 	return time.Unix(seconds, 0), ok && err == nil && name != ""
 }
 
-// CleanTrash removes what lies in the trash of an interrupted daemon, but for mirrors
-// that were removed on purpose, and tombstones that it had not finished.
-func (s *Storage) CleanTrash() error {
-	err := s.emptyTrash(func(name string) bool { _, ok := discarded(name); return !ok })
+// Clean removes what an interrupted daemon had not finished: mirrors, tombstones, and what
+// lies in the trash but for mirrors that were removed on purpose. It goes on where it can;
+// what the error names is in nobody's way.
+func (s *Storage) Clean() error {
+	err := s.empty("incoming", func(string) bool { return true })
+	err = errors.Join(err, s.empty("trash", func(name string) bool { _, ok := discarded(name); return !ok }))
 	entries, readErr := os.ReadDir(s.own("tombstones"))
 	err = errors.Join(err, readErr)
 	for _, entry := range entries {
@@ -174,7 +176,7 @@ func (s *Storage) CleanTrash() error {
 
 // Forget removes mirrors and tombstones that have been kept for long enough.
 func (s *Storage) Forget(now time.Time, keep time.Duration) error {
-	err := s.emptyTrash(func(name string) bool {
+	err := s.empty("trash", func(name string) bool {
 		at, ok := discarded(name)
 		return ok && !at.Add(keep).After(now)
 	})
@@ -192,11 +194,12 @@ func (s *Storage) Forget(now time.Time, keep time.Duration) error {
 	return err
 }
 
-func (s *Storage) emptyTrash(goes func(name string) bool) error {
-	entries, err := os.ReadDir(s.own("trash"))
+// empty removes from a directory of sould's own what goes.
+func (s *Storage) empty(sub string, goes func(name string) bool) error {
+	entries, err := os.ReadDir(s.own(sub))
 	for _, entry := range entries {
 		if goes(entry.Name()) {
-			err = errors.Join(err, os.RemoveAll(s.own(filepath.Join("trash", entry.Name()))))
+			err = errors.Join(err, os.RemoveAll(s.own(filepath.Join(sub, entry.Name()))))
 		}
 	}
 	return err

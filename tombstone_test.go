@@ -107,6 +107,9 @@ func TestTrash(t *testing.T) {
 	}
 	s = open()
 	defer s.Close()
+	if err := s.Clean(); err != nil {
+		t.Fatal(err)
+	}
 	if got := left("trash"); !slices.Equal(got, []string{"1000-a%2Fb%2Fc", "1000.1-a%2Fb%2Fc"}) {
 		t.Errorf("after a restart there are %q", got)
 	}
@@ -125,10 +128,10 @@ func TestTrash(t *testing.T) {
 	}
 }
 
-func TestCleanTrash(t *testing.T) {
+func TestClean(t *testing.T) {
 	s := &Storage{Dir: t.TempDir()}
 	for path, stays := range map[string]bool{
-		"tombstones/.new-123": false, "tombstones/m": true, "trash/1800000000-m": true, "trash/1800000000.1-m": true, "trash/123456": false,
+		"tombstones/.new-123": false, "tombstones/m": true, "trash/1800000000-m": true, "trash/1800000000.1-m": true, "trash/123456": false, "incoming/123456": false,
 	} {
 		if err := os.MkdirAll(filepath.Dir(s.own(path)), 0o700); err != nil {
 			t.Fatal(err)
@@ -142,7 +145,7 @@ func TestCleanTrash(t *testing.T) {
 			}
 		}()
 	}
-	if err := s.CleanTrash(); err != nil {
+	if err := s.Clean(); err != nil {
 		t.Fatal(err)
 	}
 }

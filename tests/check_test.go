@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -98,4 +99,53 @@ func TestMirrorsAreCheckedInTheBackground(t *testing.T) {
 	if strings.Contains(d.log.String(), "checked") {
 		t.Errorf("the log:\n%s", d.log)
 	}
+}
+
+// TestWhatCannotBeReadIsNotDamaged: neither what its daemon may not read for a while, nor
+// a git that is killed, is a reason to build a mirror anew.
+func TestWhatCannotBeReadIsNotDamaged(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can run a daemon as another user")
+	}
+	_, _, url := served(t)
+	d := prepare(t)
+	d.setUser(54321)
+	left := filepath.Join(d.storage, ".sould", "trash", "123456")
+	if err := os.MkdirAll(filepath.Join(left, "mirror"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{d.storage, filepath.Join(d.storage, ".sould"), filepath.Dir(left)} {
+		if err := os.Chown(dir, 54321, 54321); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.run()
+	d.wait(`ERROR can't remove what an interrupted daemon has left`)
+
+	d.pulled("m", url)
+	before := d.identity("m")
+	packs := filepath.Join(d.mirror("m"), "objects", "pack")
+	if err := os.Chmod(packs, 0); err != nil {
+		t.Fatal(err)
+	}
+	d.reload(`check = "2s"`)
+	d.wait(`ERROR can't check mirror=m`)
+	if err := os.Chmod(packs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d.wait(`INFO checked mirror=m`)
+	if now := d.identity("m"); now != before || strings.Contains(d.log.String(), "damaged") {
+		t.Errorf("the mirror was built anew:\n%s", d.log)
+	}
+}
+
+// identity tells a mirror's directory from another one that has taken its place.
+func (d *daemon) identity(name string) (inode uint64) {
+	d.t.Helper()
+	info, err := os.Stat(d.mirror(name))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return info.Sys().(*syscall.Stat_t).Ino
 }

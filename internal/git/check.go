@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -19,22 +20,44 @@ var ErrDamaged = errors.New("damaged")
 // be found out. Objects that are whole but of bad form, as old histories have them, are
 // no damage.
 func (r Repo) Check(ctx context.Context) (damage, err error) {
+	failed, err := r.fsck(ctx)
+	if failed != nil && saysAny(failed.Stderr, inputError) {
+		// Disks try again themselves, networks and buses do not: what comes twice stays.
+		failed, err = r.fsck(ctx)
+	}
+	if err != nil || failed == nil {
+		return nil, err
+	}
+	return judge(failed)
+}
+
+// fsck runs git-fsck(1) to its end. If that has failed, all that it said is in the
+// Stderr of failed.
+func (r Repo) fsck(ctx context.Context) (failed *Error, err error) {
 	var out bytes.Buffer
 	err = r.git.run(ctx, command{
 		name: "fsck", dir: r.Dir, args: []string{"--full", "--no-dangling", "--no-reflogs", "--no-progress"}, patient: true,
 		stdout: &limitedWriter{w: &out, left: maxOutput},
 	})
-	e := (*Error)(nil)
-	switch {
-	case err == nil:
-		return nil, nil
-	case !errors.As(err, &e) || e.Err != nil:
+	if !errors.As(err, &failed) || failed.Err != nil {
 		return nil, err
-	case e.Signal != 0:
-		return err, nil
 	}
-	if broken := damages(out.String() + e.Stderr); len(broken) > 0 {
-		return fmt.Errorf("git fsck: %s", strings.Join(broken, "\n")), nil
+	failed.Stderr = strings.TrimSpace(out.String() + failed.Stderr)
+	return failed, nil
+}
+
+// judge tells what a git-fsck that has failed has found: what is broken, or why that
+// could not be found out. As long as the machine keeps git from reading, its words about
+// objects say nothing: what was found to be missing may only not have been readable.
+func judge(failed *Error) (damage, err error) {
+	broken := damages(failed.Stderr)
+	switch {
+	case readsBeyond(failed.Signal):
+		return failed, nil
+	case failed.Signal != 0, failed.ExitCode == 126, failed.ExitCode == 127, saysAny(strings.Join(broken, "\n"), machineWords...):
+		return nil, failed
+	case len(broken) > 0:
+		return fmt.Errorf("git fsck: %s", strings.Join(broken[:min(len(broken), maxDamages)], "\n")), nil
 	}
 	return nil, nil
 }
@@ -48,12 +71,34 @@ func damages(said string) (lines []string) {
 	for line := range strings.Lines(said) {
 		line = strings.TrimSpace(line)
 		form := strings.HasPrefix(line, "error in ") || strings.HasPrefix(line, "warning in ")
-		if line == "" || form || strings.HasPrefix(line, "notice:") || len(lines) == maxDamages {
+		if line == "" || form || strings.HasPrefix(line, "notice:") {
 			continue
 		}
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// readsBeyond reports whether a signal is what git dies of when a file that it has mapped
+// became shorter, is on a bad sector, or leads it to a wrong place. Every other one comes
+// from outside, such as the kernel's when memory is short.
+func readsBeyond(s syscall.Signal) bool { return s == syscall.SIGBUS || s == syscall.SIGSEGV }
+
+// machineWords are what git says, in small letters, when the machine or its operator keeps
+// it from reading a repository, which may be whole.
+var machineWords = []string{
+	"out of memory", "cannot allocate memory", "permission denied", "operation not permitted", "too many open files",
+	"cannot fork", "unable to create thread", "resource temporarily unavailable", "no space left", "the disk is full",
+	"disk quota exceeded", "stale file handle", "died of signal 9", "died of signal 15",
+}
+
+// inputError is what the kernel says of a disk that does not answer or has forgotten.
+const inputError = "input/output error"
+
+// saysAny reports whether any of these words, in small letters, is in a text.
+func saysAny(text string, words ...string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
 }
 
 // signsOfDamage are words of git about objects, packs, refs and configurations that it
@@ -64,7 +109,7 @@ var signsOfDamage = []string{
 	"unresolved delta", "did not send all necessary objects", "broken", "could not parse", "unable to parse",
 	"cannot be accessed", "is empty", "unexpected line", "invalid object", "unable to find", "not a valid object",
 	"bad tree", "failed to traverse", "pack has bad", "invalid sha1 pointer", "not a tree object",
-	"not a valid 'sha", "file is too small", "index file",
+	"not a valid 'sha", "file is too small", "index file", inputError,
 }
 
 // Suspicious reports whether damage of the repository would explain an error. Only
@@ -77,16 +122,7 @@ func Suspicious(err error) bool {
 	if !errors.As(err, &e) || e.Err != nil {
 		return false
 	}
-	if e.Signal == syscall.SIGBUS { // a mapped file became shorter
-		return true
-	}
-	said := strings.ToLower(e.Stderr)
-	for _, sign := range signsOfDamage {
-		if strings.Contains(said, sign) {
-			return true
-		}
-	}
-	return false
+	return readsBeyond(e.Signal) || saysAny(e.Stderr, signsOfDamage...) && !saysAny(e.Stderr, machineWords...)
 }
 
 // Salvage brings refs' objects from another, perhaps damaged, repository of this
