@@ -58,7 +58,10 @@ func (j *pullJob) heal(ctx context.Context, m *Mirror, src source, pulled Pulled
 	if damage == nil {
 		j.progress.say("looking for damage")
 		var err error
-		if damage, err = j.set.git.Repo(m.Dir).Check(ctx); err != nil {
+		damage, err = j.ms.checkSuspect(ctx, j.set.git.Repo(m.Dir))
+		if errors.Is(err, errOtherSuspect) && pullErr == nil {
+			return pulled, nil
+		} else if err != nil {
 			return pulled, errors.Join(pullErr, err)
 		}
 		if err := m.noteCheck(damage, time.Now()); err != nil {
@@ -81,6 +84,22 @@ func (j *pullJob) heal(ctx context.Context, m *Mirror, src source, pulled Pulled
 		}
 	}
 	return pulled, err
+}
+
+// errOtherSuspect is why a mirror is not checked now. It will be when it fails again.
+var errOtherSuspect = errors.New("not checked for damage: another mirror is just being checked")
+
+// checkSuspect checks a mirror because something has failed. Only one is checked so at a
+// time, and the others do not wait: what all of them fail with is hardly their damage, and
+// to read all that there is would take the disk from everybody.
+func (ms *Mirrors) checkSuspect(ctx context.Context, repo git.Repo) (damage, err error) {
+	if !ms.suspecting.TryLock() {
+		return nil, errOtherSuspect
+	}
+	defer ms.suspecting.Unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, choreLimit, fmt.Errorf("not over within %s", choreLimit))
+	defer cancel()
+	return repo.Check(ctx)
 }
 
 // rebuild builds a mirror anew that can still be read in part.

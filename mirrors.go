@@ -32,6 +32,8 @@ type Mirrors struct {
 
 	questions gate // for asking git what a client's words mean
 
+	suspecting sync.Mutex // held while a mirror is checked because something has failed
+
 	generation atomic.Uint64
 	looked     chan struct{} // closed when all of the storage was looked through since the start
 	wake       chan struct{} // has Watch look at once

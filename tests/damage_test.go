@@ -159,3 +159,22 @@ func TestLossesOfADamagedMirror(t *testing.T) {
 	}
 	d.fsck("m")
 }
+
+// TestOriginsThatAreDownAreNoDamage: git's last words then are that it could not read, but
+// they are about the origin.
+func TestOriginsThatAreDownAreNoDamage(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := prepare(t)
+	calls := d.countGit()
+	d.run()
+	d.pulled("m", r.Dir)
+	if err := os.Rename(r.Dir, r.Dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	before := calls()
+	d.post("m", r.Dir).expect(t, 500).contains(t, "Could not read from remote repository")
+	if n := calls() - before; n != 1 {
+		t.Errorf("git was called %d times, to ask for the origin's refs", n)
+	}
+}

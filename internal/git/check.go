@@ -119,10 +119,26 @@ func Suspicious(err error) bool {
 		return true
 	}
 	e := (*Error)(nil)
-	if !errors.As(err, &e) || e.Err != nil {
+	if !errors.As(err, &e) || e.Err != nil || e.Command == "ls-remote" { // which is about no repository of ours
 		return false
 	}
-	return readsBeyond(e.Signal) || saysAny(e.Stderr, signsOfDamage...) && !saysAny(e.Stderr, machineWords...)
+	said := e.Stderr
+	if e.Command == "fetch" {
+		said = ours(said)
+	}
+	return readsBeyond(e.Signal) || saysAny(said, signsOfDamage...) && !saysAny(said, machineWords...)
+}
+
+// ours is what git says of a repository here when it fetches: without what the remote has
+// said, and what is said about it.
+func ours(said string) string {
+	var lines strings.Builder
+	for line := range strings.Lines(said) {
+		if !strings.HasPrefix(line, "remote: ") && !saysAny(line, "from remote repository", "on the remote side") {
+			lines.WriteString(line)
+		}
+	}
+	return lines.String()
 }
 
 // Salvage brings refs' objects from another, perhaps damaged, repository of this

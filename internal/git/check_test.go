@@ -1,6 +1,9 @@
 package git
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"syscall"
 	"testing"
 )
@@ -49,6 +52,36 @@ func TestJudge(t *testing.T) {
 		}
 		if c.want == unknown && c.failed.Signal == 0 && Suspicious(&c.failed) {
 			t.Errorf("%+v is suspicious", c.failed)
+		}
+	}
+}
+
+func TestSuspicious(t *testing.T) {
+	const sshDown = "ssh: connect to host h port 22: Connection refused\nfatal: Could not read from remote repository.\n\n" +
+		"Please make sure you have the correct access rights\nand the repository exists."
+	const theirs = "remote: fatal: bad tree object 5b40\nerror: git upload-pack: git-pack-objects died with error.\n" +
+		"remote: aborting due to possible repository corruption on the remote side.\nfatal: protocol error: bad pack header\n" +
+		"fatal: git upload-pack: aborting due to possible repository corruption on the remote side."
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{fmt.Errorf("%w: HEAD", ErrDamaged), true},
+		{errors.New("missing blob"), false},
+		{&Error{Command: "fetch", Stderr: sshDown}, false},
+		{&Error{Command: "fetch", Stderr: theirs}, false},
+		{&Error{Command: "fetch", Stderr: theirs + "\nerror: refs/heads/main does not point to a valid object!\nfatal: bad object 8d3f"}, true},
+		{&Error{Command: "fetch", Err: context.Canceled, Stderr: "fatal: bad object 8d3f"}, false},
+		{&Error{Command: "ls-remote", Stderr: "fatal: bad object 8d3f"}, false},
+		{&Error{Command: "upload-pack", Stderr: theirs}, true}, // it is the remote
+		{&Error{Command: "upload-pack", Stderr: "error: pack-objects died of signal 9\n" + theirs}, false},
+		{&Error{Command: "archive", Stderr: "fatal: not a tree object: 8d3f"}, true},
+		{&Error{Command: "archive", Signal: syscall.SIGBUS}, true},
+		{&Error{Command: "archive", Signal: syscall.SIGKILL}, false},
+		{&Error{Command: "archive", Stderr: "fatal: Out of memory, malloc failed: unable to read 8d3f"}, false},
+	} {
+		if got := Suspicious(fmt.Errorf("can't: %w", c.err)); got != c.want {
+			t.Errorf("%q: %v", c.err, got)
 		}
 	}
 }
