@@ -30,9 +30,7 @@ func nextCheck(all []checked, period time.Duration, now time.Time) (index int, w
 	}
 	var oldest, latest time.Time
 	for i, c := range all {
-		if c.at.After(now) { // the clock was wrong
-			c.at = now
-		}
+		c.at = past(c.at, now)
 		if c.at.After(latest) {
 			latest = c.at
 		}
@@ -43,6 +41,15 @@ func nextCheck(all []checked, period time.Duration, now time.Time) (index int, w
 	pause := period / time.Duration(2*len(all))
 	wait = max(oldest.Add(period).Sub(now), latest.Add(pause).Sub(now))
 	return index, max(wait, 0)
+}
+
+// past is a date that was noted, or zero, for never, if it is still to come: the clock was
+// wrong, and until then nothing would be done.
+func past(noted, now time.Time) time.Time {
+	if noted.After(now) {
+		return time.Time{}
+	}
+	return noted
 }
 
 // afterStart is how long after a start the first check begins, at most: there is enough
@@ -99,8 +106,10 @@ func (c *checker) list(set *settings) {
 	c.all, c.listed = nil, time.Now()
 	err := c.mirrors.storage.Names(func(name Name) {
 		at := tried[name]
-		if state, err := readState(c.mirrors.storage.MirrorDir(name)); err == nil && state.Checked.After(at) {
-			at = state.Checked
+		if state, err := readState(c.mirrors.storage.MirrorDir(name)); err == nil {
+			if noted := past(state.Checked, c.listed); noted.After(at) {
+				at = noted
+			}
 		}
 		c.all = append(c.all, checked{name, at})
 	})

@@ -26,8 +26,9 @@ func TestNextCheck(t *testing.T) {
 		{"many new ones are spread", []time.Duration{0, never, never, never, never, never}, 1, 5 * time.Minute},
 		{"all are late", []time.Duration{90 * time.Minute, 99 * time.Minute, 4 * time.Hour}, 2, 0},
 		{"all are late, and one was just checked", []time.Duration{90 * time.Minute, 99 * time.Minute, time.Minute}, 1, 9 * time.Minute},
-		{"the clock was wrong", []time.Duration{-24 * time.Hour}, 0, time.Hour},
-		{"one clock was wrong", []time.Duration{-24 * time.Hour, 2 * time.Hour}, 1, 15 * time.Minute},
+		{"the clock was wrong", []time.Duration{-24 * time.Hour}, 0, 0},
+		{"one clock was wrong", []time.Duration{2 * time.Hour, -24 * time.Hour}, 1, 0},
+		{"one clock was wrong, a moment after another check", []time.Duration{time.Minute, -24 * time.Hour}, 1, 14 * time.Minute},
 	} {
 		var all []checked
 		for i, ago := range c.ago {

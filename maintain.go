@@ -44,6 +44,7 @@ const (
 // chooseChore decides about a mirror with these packs that was last repacked in full and
 // last changed at these times. owed says that there was only time for a quick one.
 func chooseChore(p git.Packs, repacked, changed, now time.Time, owed bool) chore {
+	repacked = past(repacked, now)
 	switch {
 	case p.Count > tooManyPacks:
 		return choreQuick

@@ -36,6 +36,7 @@ func TestChooseChore(t *testing.T) {
 		{git.Packs{Count: 1, Unreachable: 1}, recent, long, false, choreNone},
 		{git.Packs{Count: 1}, time.Time{}, long, false, choreFull},
 		{git.Packs{}, time.Time{}, long, false, choreNone},
+		{git.Packs{Count: 1}, now.Add(time.Hour), long, false, choreFull},
 	} {
 		if got := chooseChore(c.p, c.repacked, c.changed, now, c.owed); got != c.want {
 			t.Errorf("%+v: %s, want %s", c, got, c.want)

@@ -140,6 +140,28 @@ func TestWhatCannotBeReadIsNotDamaged(t *testing.T) {
 	}
 }
 
+// TestChecksOfTheFuture: a mirror may come from a machine whose clock was wrong.
+func TestChecksOfTheFuture(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	d.pulled("other", r.Dir)
+	d.stop()
+	file := filepath.Join(d.mirror("m"), "sould.json")
+	text := strings.Replace(read(t, file), "{", `{"checked":"2999-01-01T00:00:00Z",`, 1)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.configure(`check = "2s"`)
+	d.run()
+	d.wait(`INFO checked mirror=m`)
+	d.wait(`INFO checked mirror=other`)
+	if at, _ := d.checked("m"); at.After(time.Now()) {
+		t.Errorf("m was checked at %s", at)
+	}
+}
+
 // identity tells a mirror's directory from another one that has taken its place.
 func (d *daemon) identity(name string) (inode uint64) {
 	d.t.Helper()
