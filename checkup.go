@@ -94,7 +94,9 @@ func (c *checker) run(ctx context.Context) {
 	}
 }
 
-// list reads when the mirrors were last checked, unless that was done a while ago.
+// list reads when the mirrors were last checked, unless that was done a while ago. Those
+// in which a check has found damage that is there still are mended now: when it was found,
+// there may have been nowhere to build them from.
 func (c *checker) list(set *settings) {
 	if time.Since(c.listed) < lookAgain(set.Check) {
 		return
@@ -109,6 +111,9 @@ func (c *checker) list(set *settings) {
 		if state, err := readState(c.mirrors.storage.MirrorDir(name)); err == nil {
 			if noted := past(state.Checked, c.listed); noted.After(at) {
 				at = noted
+			}
+			if state.damage() != nil {
+				c.mirrors.MendAgain(set, name)
 			}
 		}
 		c.all = append(c.all, checked{name, at})

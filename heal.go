@@ -23,6 +23,15 @@ func (ms *Mirrors) Suspect(set *settings, m *Mirror, err error) {
 	ms.checkSoon(set, m.Name)
 }
 
+// MendAgain has a mirror built anew in which damage was found earlier, unless that was tried
+// a moment ago. Nobody waits for it.
+func (ms *Mirrors) MendAgain(set *settings, name Name) {
+	m, err := ms.Get(set, name)
+	if err == nil && m.knownDamage() != nil && m.tryToMend(time.Now(), set.Retry) { // why it cannot be read, Look tells
+		ms.checkSoon(set, name)
+	}
+}
+
 // checkSoon has a mirror pulled that may be damaged, and built anew if it is. Nobody waits
 // for it.
 func (ms *Mirrors) checkSoon(set *settings, name Name) {

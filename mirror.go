@@ -125,6 +125,9 @@ func (m *Mirror) load(life context.Context, set *settings) (err error) {
 	if err != nil {
 		return err
 	}
+	if damage := m.state.damage(); damage != nil {
+		m.noteDamage(damage, time.Now())
+	}
 	m.publish(set, listing, stamp)
 	return nil
 }

@@ -36,7 +36,7 @@ type stateFile struct {
 
 	Checked    time.Time `json:"checked,omitzero"`
 	CheckError string    `json:"check_error,omitempty"`
-	Mended     time.Time `json:"mended,omitzero"`
+	Mended     time.Time `json:"mended,omitzero"` // when it was last built anew because of damage
 
 	// Pending is a change of HEAD that belongs to a change of refs. Refs change in
 	// one step, and HEAD in another.
@@ -47,6 +47,14 @@ type stateFile struct {
 type pendingHead struct {
 	Head git.Head `json:"head"`
 	Refs string   `json:"refs"` // their digest
+}
+
+// damage is what the last check has found to be broken, unless it was mended since.
+func (s *stateFile) damage() error {
+	if s.CheckError == "" || !s.Mended.Before(s.Checked) {
+		return nil
+	}
+	return errors.New(s.CheckError)
 }
 
 // digest is equal for equal refs.

@@ -27,30 +27,30 @@ func (d *daemon) checked(name string) (at time.Time, damage string) {
 	return state.Checked, state.CheckError
 }
 
+// garble changes a bit of a mirror's only pack, in its last object.
+func (d *daemon) garble(name string) {
+	d.t.Helper()
+	packs, err := filepath.Glob(filepath.Join(d.mirror(name), "objects", "pack", "*.pack"))
+	if err != nil || len(packs) != 1 {
+		d.t.Fatal(packs, err)
+	}
+	text := []byte(read(d.t, packs[0]))
+	text[len(text)-25] ^= 1
+	if err := os.Remove(packs[0]); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := os.WriteFile(packs[0], text, 0o444); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 func TestMirrorsAreCheckedInTheBackground(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
 	d := start(t)
 	d.pulled("good", r.Dir)
 	d.pulled("bad", r.Dir)
-	spoil := func(name string) {
-		packs, err := filepath.Glob(filepath.Join(d.mirror(name), "objects", "pack", "*.pack"))
-		if err != nil || len(packs) != 1 {
-			t.Fatal(packs, err)
-		}
-		text, err := os.ReadFile(packs[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		text[len(text)-25] ^= 1 // in the last object
-		if err := os.Remove(packs[0]); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(packs[0], text, 0o444); err != nil {
-			t.Fatal(err)
-		}
-	}
-	spoil("bad")
+	d.garble("bad")
 	if at, _ := d.checked("good"); !at.IsZero() {
 		t.Fatalf("checked at %s, without being asked", at)
 	}
@@ -78,7 +78,7 @@ func TestMirrorsAreCheckedInTheBackground(t *testing.T) {
 	d.fsck("bad")
 	d.configure(`check = "1000h"`)
 	d.stop()
-	spoil("bad")
+	d.garble("bad")
 	d.run()
 	d.get("/bad") // which fails
 	var m mirrorStatus
@@ -98,6 +98,39 @@ func TestMirrorsAreCheckedInTheBackground(t *testing.T) {
 	}
 	if strings.Contains(d.log.String(), "checked") {
 		t.Errorf("the log:\n%s", d.log)
+	}
+}
+
+// TestDamageIsRemembered: what a check has found while the origin was down is mended after
+// a restart, once.
+func TestDamageIsRemembered(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	if err := os.Rename(r.Dir, r.Dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	d.garble("m")
+	d.reload(`check = "2s"`)
+	d.wait(`damaged mirror=m`)
+	d.configure(`check = "1000h"`)
+	d.stop()
+
+	if err := os.Rename(r.Dir+".away", r.Dir); err != nil {
+		t.Fatal(err)
+	}
+	d.run()
+	d.wait(`a mirror is damaged; it is built anew`)
+	d.wait(`INFO pulled mirror=m`)
+	d.fsck("m")
+	d.stop()
+
+	before := d.identity("m")
+	d.run()
+	d.pulled("m", r.Dir)
+	if d.identity("m") != before || strings.Contains(d.log.String(), "damaged") {
+		t.Errorf("it was built anew once more:\n%s", d.log)
 	}
 }
 
