@@ -78,6 +78,9 @@ func TestInstall(t *testing.T) {
 			}
 			s = open()
 			defer s.Close()
+			if err := s.Clean(); err != nil {
+				t.Error(err)
+			}
 			text, err := os.ReadFile(filepath.Join(s.MirrorDir(name), stateName))
 			if err != nil || string(text) != c.here {
 				t.Errorf("the mirror is %q (%v), not the %s one", text, err, c.here)

@@ -121,7 +121,7 @@ func TestDamageIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.run()
-	d.wait(`a mirror is damaged; it is built anew`)
+	d.wait(`a damaged mirror is built anew`)
 	d.wait(`INFO pulled mirror=m`)
 	d.fsck("m")
 	d.stop()
