@@ -70,9 +70,13 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	if err != nil {
 		return Pulled{}, err
 	}
-	refs := p.after.Refs
+	refs, spare := p.after.Refs, false
 	if old != nil {
-		refs = joined(refs, j.salvage(ctx, repo, old, change))
+		saved, whole := j.salvage(ctx, repo, old, change)
+		if _, err := repo.Peel(ctx, saved); err != nil {
+			return Pulled{}, err
+		}
+		refs, spare = joined(refs, saved), !whole
 	}
 	j.progress.say("writing refs")
 	if err := repo.WriteRefs(refs); err != nil {
@@ -99,7 +103,7 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 		return Pulled{}, err
 	}
 	m.publish(j.set, git.Listing{Refs: refs, Head: p.after.Head}, repo.Stamp())
-	if m, err = j.ms.install(j.req.Name, staging, m); err != nil {
+	if m, err = j.ms.install(j.req.Name, staging, m, spare); err != nil {
 		return Pulled{}, err
 	}
 	return Pulled{m.Snapshot(), change.changed()}, nil

@@ -121,7 +121,7 @@ func (j *pullJob) rebuild(ctx context.Context, m *Mirror, src source) (Pulled, e
 	if err != nil {
 		return Pulled{}, err
 	}
-	return j.build(ctx, src, origin, listing, &remains{m.Dir, m.Snapshot().Listing, m.own, m.state})
+	return j.build(ctx, src, origin, listing, &remains{dir: m.Dir, content: m.Snapshot().Listing, own: m.own, state: m.state})
 }
 
 // replace builds a mirror anew that cannot even be read, if damage is the reason.
@@ -129,10 +129,10 @@ func (j *pullJob) replace(ctx context.Context, src source, readErr error) (Pulle
 	if !git.Suspicious(readErr) {
 		return Pulled{}, readErr
 	}
-	dir := j.ms.storage.MirrorDir(j.req.Name)
-	state, err := readState(dir)
+	repo := j.set.git.Repo(j.ms.storage.MirrorDir(j.req.Name))
+	state, err := readState(repo.Dir)
 	if err != nil || state.Origin == "" {
-		url, _ := j.set.git.Repo(dir).Origin(ctx) // better than nothing
+		url, _ := repo.Origin(ctx) // better than nothing
 		if o, err := ParseOrigin(url, true); err == nil {
 			state = stateFile{}
 			state.setOrigin(o)
@@ -147,7 +147,12 @@ func (j *pullJob) replace(ctx context.Context, src source, readErr error) (Pulle
 	if err != nil {
 		return Pulled{}, errors.Join(err, readErr)
 	}
-	return j.build(ctx, src, origin, listing, nil)
+	state.noteCheck(readErr, time.Now())
+	old := &remains{dir: repo.Dir, state: state}
+	refs, whole := repo.Remains()
+	old.content.Refs, old.own = separate(refs)
+	old.unsure = !whole
+	return j.build(ctx, src, origin, listing, old)
 }
 
 // remains is what is known of a mirror that another one takes the place of. That of a
@@ -157,30 +162,38 @@ type remains struct {
 	content git.Listing
 	own     []git.Ref
 	state   stateFile
+	unsure  bool // it may have had more refs
 }
 
 // plan is what changes when the new mirror holds these refs. What would be refused if
-// nothing were damaged is refused.
+// nothing were damaged is refused, and so is to become empty if nobody knows what there
+// was.
 func (r *remains) plan(listing git.Listing, patterns []RefPattern, accept acceptance) (plan, error) {
 	if r == nil {
 		return makePlan(git.Listing{}, listing, patterns, accept)
 	}
-	return makePlan(r.content, listing, patterns, accept)
+	p, err := makePlan(r.content, listing, patterns, accept)
+	content, _ := split(p.after.Refs, patterns)
+	if err == nil && r.unsure && len(content) == 0 && !accept.covers(p.after, patterns) {
+		return plan{}, &refusal{empty: true}
+	}
+	return p, err
 }
 
 // salvage brings refs of an old mirror into one that takes its place and already has what
 // the source has: those that no source has, and those that the plan takes away, which are
-// kept. What cannot be read any more is lost, and the log says so.
-func (j *pullJob) salvage(ctx context.Context, repo git.Repo, old *remains, p plan) []git.Ref {
+// kept. What cannot be read any more is not among them, and the log says so; whole reports
+// whether there is no such thing.
+func (j *pullJob) salvage(ctx context.Context, repo git.Repo, old *remains, p plan) (saved []git.Ref, whole bool) {
 	ours, refs := split(p.after.Refs, j.set.Refs)
 	kept, _ := keep(old.own, old.losses(ctx, repo, p), time.Now(), keepFor(j.set.Keep))
 	refs = joined(refs, kept)
 	saved, err := repo.Salvage(ctx, j.set.git.Repo(old.dir), refs, ours)
 	if err != nil {
-		j.ms.log.Error("refs of a damaged mirror are lost", "mirror", j.req.Name,
+		j.ms.log.Error("refs of a damaged mirror cannot be read", "mirror", j.req.Name,
 			"refs", len(refs)-len(saved), errTree(err))
 	}
-	return saved
+	return saved, err == nil && !old.unsure
 }
 
 // losses are the refs that a plan takes away. A branch that was moved is lost if the new

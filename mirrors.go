@@ -267,13 +267,14 @@ func (ms *Mirrors) isClaimed(name Name) bool {
 }
 
 // install makes a mirror that was built aside known, on disk and to readers in
-// one step. A mirror that it replaces is in the staging directory then.
-func (ms *Mirrors) install(name Name, staging string, built *Mirror) (*Mirror, error) {
+// one step. A mirror that it replaces is in the staging directory then or, if it is to be
+// spared, in the trash.
+func (ms *Mirrors) install(name Name, staging string, built *Mirror, spare bool) (*Mirror, error) {
 	if err := syncTree(staging); err != nil {
 		return nil, err
 	}
 	ms.mu.Lock()
-	err := ms.storage.Install(staging, name)
+	old, err := ms.storage.Install(staging, name, spare)
 	var id identity
 	if err == nil {
 		id, err = identify(ms.storage.MirrorDir(name))
@@ -287,6 +288,9 @@ func (ms *Mirrors) install(name Name, staging string, built *Mirror) (*Mirror, e
 	ms.mu.Unlock()
 	if err != nil {
 		return nil, err
+	}
+	if spare && old != "" {
+		ms.log.Warn("the old mirror could not be read in full, and is kept", "mirror", name, "to", old)
 	}
 	return built, ms.storage.Settle(name)
 }

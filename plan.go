@@ -32,7 +32,10 @@ type refusal struct {
 
 func (r *refusal) Error() string {
 	what := fmt.Sprintf("the origin dropped %d of %d refs at once (%s)", r.deleted, r.have, strings.Join(r.examples, ", "))
-	if r.empty {
+	switch {
+	case r.empty && r.have == 0: // see remains.plan
+		what = "the origin is empty, and what the mirror had cannot be read"
+	case r.empty:
 		what = fmt.Sprintf("the origin is empty, and the mirror has %d refs (%s)", r.have, strings.Join(r.examples, ", "))
 	}
 	return what + "; nothing was changed. If this is meant, POST again with accept=deletions"

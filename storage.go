@@ -23,8 +23,9 @@ import (
 //	children   held by the daemon and by every git that it started
 //	incoming/  mirrors that are being built; of no worth after a crash
 //	replaced/  mirrors that are just being replaced, if that cannot be done in one step
-//	trash/     mirrors that were removed on purpose, as long as they are kept
-//	tombstones/ what tells that they were
+//	trash/     mirrors that were removed on purpose, or were replaced and could not be
+//	           read in full, as long as they are kept
+//	tombstones/ what tells that mirrors were removed on purpose
 //	neutral/   empty repositories through which archives are made
 type Storage struct {
 	Dir     string // absolute, without symbolic links
@@ -141,21 +142,48 @@ func (s *Storage) Staging() (string, error) {
 }
 
 // Install moves a complete mirror from its staging directory to its place. A mirror that
-// is there already lies in the staging directory then. Settle makes all this durable.
-func (s *Storage) Install(staging string, name Name) error {
+// is there already is in the staging directory then or, if it is to be spared, kept in the
+// trash; old says where. Settle makes all this durable.
+func (s *Storage) Install(staging string, name Name, spare bool) (old string, err error) {
 	dir := s.MirrorDir(name)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
+		return "", err
 	}
-	err := os.Rename(staging, dir)
-	if isTaken(err) {
-		err = exchange(staging, dir)
-		if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
-			err = s.exchangeSlowly(staging, name)
-		}
+	err = os.Rename(staging, dir)
+	switch {
+	case isTaken(err) && spare:
+		old, err = s.replace(staging, name)
+	case isTaken(err):
+		old, err = staging, s.exchange(staging, name)
 	}
 	if errors.Is(err, syscall.EXDEV) {
 		err = fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", filepath.Dir(dir), s.own(""))
+	}
+	return old, err
+}
+
+// replace puts a mirror in the place of another one, which changes places with it in the
+// trash: there is no moment in which a start would remove it.
+func (s *Storage) replace(staging string, name Name) (old string, err error) {
+	trash, err := s.trashFor(name, time.Now())
+	if err != nil {
+		return "", err
+	}
+	old = filepath.Join(trash, "mirror")
+	if err = os.Rename(staging, old); err == nil {
+		err = s.exchange(old, name)
+	}
+	if err != nil { // the new one is there, or nothing
+		return "", errors.Join(err, os.RemoveAll(trash))
+	}
+	return old, errors.Join(git.SyncDir(trash), git.SyncDir(s.own("trash")))
+}
+
+// exchange makes the mirror of that name and a directory of the storage change places.
+func (s *Storage) exchange(other string, name Name) error {
+	err := exchange(other, s.MirrorDir(name))
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+		err = s.exchangeSlowly(other, name)
 	}
 	return err
 }
@@ -166,9 +194,9 @@ func isTaken(err error) bool {
 	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST)
 }
 
-// exchangeSlowly is exchange for file systems that cannot do it. Between the steps the old
-// mirror is where a start finds it.
-func (s *Storage) exchangeSlowly(staging string, name Name) error {
+// exchangeSlowly is exchange for file systems that cannot do it in one step. Between the
+// steps the mirror is where a start finds it.
+func (s *Storage) exchangeSlowly(other string, name Name) error {
 	dir, aside := s.MirrorDir(name), filepath.Join(s.own("replaced"), name.Path())
 	if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
 		return err
@@ -176,10 +204,10 @@ func (s *Storage) exchangeSlowly(staging string, name Name) error {
 	if err := os.Rename(dir, aside); err != nil {
 		return err
 	}
-	if err := os.Rename(staging, dir); err != nil {
+	if err := os.Rename(other, dir); err != nil {
 		return errors.Join(err, os.Rename(aside, dir))
 	}
-	return os.Rename(aside, staging)
+	return os.Rename(aside, other)
 }
 
 // restore puts mirrors back that an interrupted daemon was about to replace.

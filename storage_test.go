@@ -18,7 +18,7 @@ func TestInstall(t *testing.T) {
 		what, here string // the mirror that a start finds
 		install    func(s *Storage, staging string) error
 	}{
-		{"in one step", "new", func(s *Storage, staging string) error { return s.Install(staging, name) }},
+		{"in one step", "new", func(s *Storage, staging string) error { _, err := s.Install(staging, name, false); return err }},
 		{"in several", "new", func(s *Storage, staging string) error { return s.exchangeSlowly(staging, name) }},
 		{"after the first", "old", func(s *Storage, staging string) error {
 			aside := filepath.Join(s.own("replaced"), name.Path())
@@ -67,7 +67,7 @@ func TestInstall(t *testing.T) {
 				return staging
 			}
 			s := open()
-			if err := s.Install(build(s, "old"), name); err != nil {
+			if _, err := s.Install(build(s, "old"), name, true); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.install(s, build(s, "new")); err != nil {
@@ -91,5 +91,41 @@ func TestInstall(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestInstallSpares the old mirror if it is told to, and leaves nothing behind if it fails.
+func TestInstallSpares(t *testing.T) {
+	s, err := OpenStorage(context.Background(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	name, err := ParseName("m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(s.MirrorDir(name), "old"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Install(s.own("none"), name, true); err == nil {
+		t.Error("put in place what is not there")
+	}
+	if left, err := os.ReadDir(s.own("trash")); err != nil || len(left) != 0 {
+		t.Errorf("in the trash is %v (%v)", left, err)
+	}
+	staging, err := s.Staging()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := s.Install(staging, name, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(old, "old")); err != nil {
+		t.Errorf("the old mirror is not in %q: %v", old, err)
+	}
+	if _, ok := discarded(filepath.Base(filepath.Dir(old))); !ok {
+		t.Errorf("%q is no place where it is kept", old)
 	}
 }

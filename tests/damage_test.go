@@ -178,3 +178,97 @@ func TestOriginsThatAreDownAreNoDamage(t *testing.T) {
 		t.Errorf("git was called %d times, to ask for the origin's refs", n)
 	}
 }
+
+// TestUnreadableMirrorsKeepWhatTheyHave: what can be read of a mirror's refs counts, also
+// where the mirror as a whole cannot be read.
+func TestUnreadableMirrorsKeepWhatTheyHave(t *testing.T) {
+	t.Parallel()
+	const many = 20
+	for _, c := range []struct {
+		what    string
+		head    bool   // HEAD is still there
+		more    string // stands at the end of packed-refs
+		wiped   bool   // packed-refs has become empty
+		gone    int    // so many branches are gone at the origin, the last of which is main
+		refused string // what the answer says
+		spared  bool   // the old mirror lies in the trash then
+	}{
+		{what: "no HEAD"},
+		{what: "no HEAD, an empty origin", gone: many + 1, refused: "the origin is empty, and the mirror has 21 refs"},
+		{what: "garbage", head: true, more: "garbage\n", spared: true},
+		{what: "garbage, most are gone", head: true, more: "garbage\n", gone: many, refused: "the origin dropped 20 of 21 refs at once", spared: true},
+		{what: "an object is gone", more: strings.Repeat("1", 40) + " refs/notes/x\n", spared: true},
+		{what: "nothing can be read", wiped: true, spared: true},
+		{what: "nothing can be read, an empty origin", wiped: true, gone: many + 1, refused: "the origin is empty, and what the mirror had cannot be read", spared: true},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			r := newOrigin(t)
+			lost := r.Commit("lost", map[string]string{"file": "lost"})
+			r.Git("-c", "user.name=T", "-c", "user.email=t@example.org", "tag", "-a", "-m", "words", "tag", lost)
+			for i := range many {
+				r.Git("branch", fmt.Sprint("b", i), "main")
+			}
+			d := start(t)
+			d.pulled("m", r.Dir)
+			r.Git("update-ref", "-d", "refs/heads/lost")
+			r.Git("update-ref", "-d", "refs/tags/tag")
+			d.pulled("m", r.Dir)
+			kept := d.kept("m")
+			d.stop()
+			packed := read(t, d.mirror("m")+"/packed-refs") + c.more
+			if c.wiped {
+				packed = ""
+			}
+			if err := os.WriteFile(d.mirror("m")+"/packed-refs", []byte(packed), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if !c.head {
+				if err := os.Remove(d.mirror("m") + "/HEAD"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := tree(t, d.mirror("m"))
+			for i := range c.gone {
+				name := fmt.Sprint("b", i)
+				if i == many {
+					name = "main"
+				}
+				r.Git("update-ref", "-d", "refs/heads/"+name)
+			}
+			d.run()
+			if c.refused != "" {
+				d.wait(c.refused) // without a request
+				d.post("m", r.Dir).expect(t, 500).contains(t, c.refused, "accept=deletions")
+				if after := tree(t, d.mirror("m")); after != before {
+					t.Errorf("the mirror was\n%snow it is\n%s", before, after)
+				}
+				d.pulled("m", r.Dir, "accept", "deletions")
+			}
+			d.pulled("m", r.Dir)
+			if got, want := refs(t, d.mirror("m")), refs(t, r.Dir); got != want {
+				t.Errorf("the mirror has\n%sthe origin\n%s", got, want)
+			}
+			if !c.wiped {
+				for line := range strings.Lines(kept) {
+					if got := d.kept("m"); !strings.Contains(got, line) {
+						t.Errorf("kept are\n%snot\n%s", got, line)
+					}
+				}
+				if c.gone <= many { // else it is empty
+					d.get("/m?ref="+lost).expect(t, 200)
+				}
+				if out, err := origin.Command("--git-dir="+d.mirror("m"), "pack-refs", "--all").CombinedOutput(); err != nil {
+					t.Errorf("%v\n%s", err, out)
+				}
+				if packed := read(t, d.mirror("m")+"/packed-refs"); !strings.Contains(packed, "/tags/tag\n^"+lost+"\n") {
+					t.Errorf("it is not known what the tag leads to:\n%s", packed)
+				}
+			}
+			if trash := d.own("trash"); (len(trash) == 1) != c.spared {
+				t.Errorf("in the trash is %q", trash)
+			}
+			d.fsck("m")
+		})
+	}
+}

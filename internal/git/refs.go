@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -150,6 +151,48 @@ func (r Repo) readPacked() (l Listing, plain bool, err error) {
 	}
 	return l, true, nil
 }
+
+// Remains reads the refs of a repository that may be damaged, line by line and file by
+// file. Peeled is empty where only the objects can tell. whole reports whether all was
+// read.
+func (r Repo) Remains() (refs []Ref, whole bool) {
+	ids := make(map[string]string) // by name
+	text, err := os.ReadFile(filepath.Join(r.Dir, "packed-refs"))
+	whole = err == nil && strings.HasPrefix(string(text), packedHeader)
+	for line := range strings.Lines(string(text)) {
+		line, complete := strings.CutSuffix(line, "\n")
+		id, name, _ := strings.Cut(line, " ")
+		switch {
+		case strings.HasPrefix(line, "#"), strings.HasPrefix(line, "^"):
+		case complete && IsID(id) && isFullName(name):
+			ids[name] = id
+		default:
+			whole = false
+		}
+	}
+	loose, err := r.looseRefs()
+	whole = whole && err == nil
+	for _, path := range loose {
+		text, err := os.ReadFile(path)
+		name, relErr := filepath.Rel(r.Dir, path)
+		id := strings.TrimSpace(string(text))
+		if err == nil && relErr == nil && IsID(id) && isFullName(name) {
+			ids[name] = id
+		} else {
+			whole = false
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(ids)) {
+		ref := Ref{Name: name, ID: ids[name]}
+		if strings.HasPrefix(name, "refs/heads/") {
+			ref.Peeled = ref.ID
+		}
+		refs = append(refs, ref)
+	}
+	return refs, whole
+}
+
+func isFullName(name string) bool { return strings.HasPrefix(name, "refs/") && IsRefName(name) }
 
 // askRefs has git read the refs.
 func (r Repo) askRefs(ctx context.Context) (Listing, error) {
