@@ -110,8 +110,8 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 }
 
 // otherFormat reports whether the source's object ids are of another kind than
-// those that the mirror can hold. One that is empty and keeps nothing can be built anew: from an
-// empty origin it could not tell.
+// those that the mirror can hold. One that is empty and keeps nothing can be built anew:
+// from an empty origin it could not tell.
 func (j *pullJob) otherFormat(ctx context.Context, repo git.Repo, now *Snapshot, listing git.Listing) (bool, error) {
 	if len(listing.Refs) == 0 {
 		return false, nil
