@@ -157,6 +157,14 @@ func (ms *Mirrors) setChecking(name Name) {
 	ms.checking = name
 }
 
+// isChecking reports whether a mirror is being read as a whole. Who has its turn can rely on
+// the answer until its end.
+func (ms *Mirrors) isChecking(name Name) bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return ms.checking == name
+}
+
 // check reads all of a mirror, and notes and returns what is damaged. Pulls may go on
 // meanwhile, but its packs stay.
 func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) (damage, err error) {

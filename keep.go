@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -212,11 +213,16 @@ func (m *Mirror) kept(ctx context.Context, set *settings, repo git.Repo, p plan)
 		}
 		lost = append(lost, replaced...)
 	}
+	return m.keep(lost, set), nil
+}
+
+// keep is what the mirror's own refs become when these refs are lost now.
+func (m *Mirror) keep(lost []git.Ref, set *settings) []git.Ref {
 	own, early := keep(m.own, lost, time.Now(), keepFor(set.Keep))
 	if early > 0 {
 		m.log.Warn("too many refs are kept; the oldest go early", "mirror", m.Name, "refs", early)
 	}
-	return own, nil
+	return own
 }
 
 // replacedRefs are those refs whose old value is not in the history of a new one.
@@ -243,4 +249,56 @@ func replacedRefs(ctx context.Context, repo git.Repo, asks []moved) ([]git.Ref, 
 		}
 	}
 	return replaced, nil
+}
+
+// LetGo removes refs that were kept for long enough from all mirrors. A mirror that somebody
+// is writing to is left for another time.
+func (ms *Mirrors) LetGo(ctx context.Context, set *settings) {
+	for _, m := range ms.All() {
+		if !m.Snapshot().keepsTooLong(set.Keep, time.Now()) {
+			continue
+		}
+		if err := ms.letGo(ctx, set, m); err != nil && ctx.Err() == nil {
+			ms.log.Error("can't let go of refs that were kept for long enough", "mirror", m.Name, errTree(err))
+		}
+	}
+}
+
+// keepsTooLong reports whether refs were kept for long enough.
+func (s *Snapshot) keepsTooLong(keep time.Duration, now time.Time) bool {
+	return s != nil && len(s.Kept) > 0 && !s.Kept[0].At.Add(keep).After(now) // the oldest
+}
+
+func (ms *Mirrors) letGo(ctx context.Context, set *settings, m *Mirror) error {
+	end, free := ms.turns.try(m.Name)
+	if !free {
+		return nil
+	}
+	defer end()
+	err := ms.tend(set, m)
+	if errors.Is(err, errUnknownMirror) || errors.Is(err, errReplaced) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer ms.tended(m.Name)
+	repo := set.git.Repo(m.Dir)
+	if err := m.settle(ctx, set, repo); err != nil {
+		return err
+	}
+	own := m.keep(nil, set)
+	if len(own) == len(m.own) {
+		return nil
+	}
+	s := m.Snapshot()
+	all := joined(s.Refs, own)
+	m.refs.Lock()
+	err = repo.WriteRefs(all)
+	m.refs.Unlock()
+	if err != nil {
+		return err
+	}
+	m.publish(set, git.Listing{Refs: all, Head: s.Head}, repo.Stamp())
+	return nil
 }

@@ -183,3 +183,29 @@ func TestKeptHead(t *testing.T) {
 		}
 	}
 }
+
+func TestKeepsTooLong(t *testing.T) {
+	at := func(all ...int64) *Snapshot {
+		s := &Snapshot{}
+		for _, seconds := range all {
+			s.Kept = append(s.Kept, keptRef{At: time.Unix(seconds, 0)})
+		}
+		return s
+	}
+	for _, c := range []struct {
+		snap *Snapshot
+		keep time.Duration
+		want bool
+	}{
+		{nil, time.Hour, false},
+		{at(), time.Hour, false},
+		{at(), 0, false},
+		{at(91, 92), 10 * time.Second, false},
+		{at(90, 92), 10 * time.Second, true},
+		{at(99), 0, true},
+	} {
+		if got := c.snap.keepsTooLong(c.keep, time.Unix(100, 0)); got != c.want {
+			t.Errorf("%+v for %s: %v", c.snap, c.keep, got)
+		}
+	}
+}

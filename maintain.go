@@ -190,7 +190,7 @@ func (w *maintainer) scan(set *settings) error {
 		if err != nil {
 			return
 		}
-		if chooseChore(p, state.Repacked, refsChanged(dir), now, false) != choreNone || w.mirrors.keepsTooLong(set, name, now) {
+		if chooseChore(p, state.Repacked, refsChanged(dir), now, false) != choreNone {
 			w.calm.note(name, choreJob{at: now})
 		}
 	})
@@ -206,14 +206,14 @@ type repacked struct {
 }
 
 // maintain does what is to be done about a mirror's packs, beside the pulls that have
-// nothing to write, and lets go of refs that were kept for long enough.
+// nothing to write, and packs its refs.
 func (ms *Mirrors) maintain(ctx context.Context, set *settings, name Name, owed bool) (r repacked, err error) {
 	m, end, err := ms.toTend(ctx, set, name)
 	if err != nil {
 		return r, err
 	}
 	repo := set.git.Repo(m.Dir)
-	if err = m.letGo(ctx, set, repo); err == nil {
+	if err = m.settle(ctx, set, repo); err == nil {
 		r, err = ms.choose(m, repo, owed)
 	}
 	if err != nil || r.did == choreNone || r.did == choreQuick {
@@ -268,7 +268,11 @@ func (ms *Mirrors) toTend(ctx context.Context, set *settings, name Name) (m *Mir
 		return nil, nil, err
 	}
 	ms.turns.clear(name)
-	if err = ms.tend(set, m); err != nil {
+	if err = ms.tend(set, m); err == nil && ms.isChecking(name) {
+		ms.tended(name)
+		err = errChecking
+	}
+	if err != nil {
 		end()
 		return nil, nil, err
 	}
@@ -300,17 +304,15 @@ func (ms *Mirrors) repack(ctx context.Context, set *settings, m *Mirror, r *repa
 	return err
 }
 
-// tend notes that a mirror's packs are about to be written, by whoever has its turn. It is
-// not to be read anew until tended is called: that would clear away what is being written.
+// tend notes that a mirror is about to be written to, by whoever has its turn and is no
+// pull. It is not to be read anew until tended is called: that would clear away what is
+// being written.
 func (ms *Mirrors) tend(set *settings, m *Mirror) error {
 	if err := ms.isCurrent(set, m); err != nil {
 		return err
 	}
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if ms.checking == m.Name {
-		return errChecking
-	}
 	if ms.byName[m.Name] != m {
 		return errReplaced
 	}
@@ -331,38 +333,4 @@ func (ms *Mirrors) isCurrent(set *settings, m *Mirror) error {
 		err = errReplaced
 	}
 	return err
-}
-
-// keepsTooLong reports whether a mirror that somebody has read or pulled since the start
-// has refs that were kept for long enough.
-func (ms *Mirrors) keepsTooLong(set *settings, name Name, now time.Time) bool {
-	ms.mu.Lock()
-	m := ms.byName[name]
-	ms.mu.Unlock()
-	if m == nil || m.Snapshot() == nil {
-		return false
-	}
-	kept := m.Snapshot().Kept // the oldest first
-	return len(kept) > 0 && !kept[0].At.Add(set.Keep).After(now)
-}
-
-// letGo removes refs that were kept for long enough. It must be the mirror's turn.
-func (m *Mirror) letGo(ctx context.Context, set *settings, repo git.Repo) error {
-	if err := m.settle(ctx, set, repo); err != nil {
-		return err
-	}
-	own, _ := keep(m.own, nil, time.Now(), keepFor(set.Keep))
-	if len(own) == len(m.own) {
-		return nil
-	}
-	s := m.Snapshot()
-	all := joined(s.Refs, own)
-	m.refs.Lock()
-	err := repo.WriteRefs(all)
-	m.refs.Unlock()
-	if err != nil {
-		return err
-	}
-	m.publish(set, git.Listing{Refs: all, Head: s.Head}, repo.Stamp())
-	return nil
 }

@@ -98,6 +98,40 @@ func TestWorkBesideTurns(t *testing.T) {
 	}
 }
 
+func TestTurnsAreTried(t *testing.T) {
+	var all turns
+	name := Name{"m"}
+	end, free := all.try(name)
+	if !free {
+		t.Fatal("nobody has the turn, and it is not free")
+	}
+	if _, free := all.try(name); free {
+		t.Error("two have the turn")
+	}
+	took := make(chan func())
+	go func() {
+		back, err := all.take(context.Background(), name)
+		if err != nil {
+			t.Error(err)
+		}
+		took <- back
+	}()
+	end()
+	back := <-took
+	if _, free := all.try(name); free {
+		t.Error("two have the turn")
+	}
+	work, over := all.stepAside(t.Context(), name)
+	back()
+	if _, free := all.try(name); free || work.Err() != nil {
+		t.Errorf("it is free: %v; who works beside it works on: %v", free, work.Err())
+	}
+	over()
+	if len(all.busy) != 0 {
+		t.Errorf("turns are left: %v", all.busy)
+	}
+}
+
 func TestChoresInLine(t *testing.T) {
 	c := newChores()
 	now := time.Now()

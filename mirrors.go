@@ -46,7 +46,7 @@ type Mirrors struct {
 	claims map[Name]*claim      // of names that requests to pull are about
 
 	checking Name          // the mirror whose packs are being read as a whole, if one is
-	tending  map[Name]bool // the mirrors whose packs are being written
+	tending  map[Name]bool // mirrors that are being written to, but by no pull
 }
 
 // NewMirrors returns the mirrors of a storage. Pulls end when life does.

@@ -39,23 +39,24 @@ func (t *turns) take(ctx context.Context, name Name) (end func(), err error) {
 	one := t.line(name)
 	select {
 	case <-one.free:
-		return func() { one.free <- struct{}{}; t.leave(name, one) }, nil
+		return t.back(name, one), nil
 	case <-ctx.Done():
 		t.leave(name, one)
 		return nil, context.Cause(ctx)
 	}
 }
 
-// tryTake is take for who does not wait.
-func (t *turns) tryTake(name Name) (end func(), ok bool) {
-	one := t.line(name)
-	select {
-	case <-one.free:
-		return func() { one.free <- struct{}{}; t.leave(name, one) }, true
-	default:
-		t.leave(name, one)
+// try is take for work that can wait until another time: it takes the turn if nobody has it
+// or wants it, or works beside it.
+func (t *turns) try(name Name) (end func(), free bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy[name] != nil {
 		return nil, false
 	}
+	one := t.enter(name)
+	<-one.free
+	return t.back(name, one), true
 }
 
 // stepAside is for who has the turn, and is about to end it: work goes on beside the turns
@@ -94,6 +95,11 @@ func (t *turns) clear(name Name) {
 func (t *turns) line(name Name) *turn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.enter(name)
+}
+
+// enter is line for who holds t.mu.
+func (t *turns) enter(name Name) *turn {
 	if t.busy == nil {
 		t.busy = make(map[Name]*turn)
 	}
@@ -105,6 +111,11 @@ func (t *turns) line(name Name) *turn {
 	}
 	one.by++
 	return one
+}
+
+// back returns what gives a turn back.
+func (t *turns) back(name Name, one *turn) func() {
+	return func() { one.free <- struct{}{}; t.leave(name, one) }
 }
 
 func (t *turns) leave(name Name, one *turn) {

@@ -34,27 +34,42 @@ func (u *upkeep) look() {
 	}
 }
 
-// run works until ctx ends.
+// scanPeriod is the time between two looks at the packs of all mirrors: for those that
+// were copied in, or that have not changed for long.
+const scanPeriod = time.Hour
+
+// run works until ctx ends. It begins when all mirrors were read: what they keep is known
+// then.
 func (u *upkeep) run(ctx context.Context) {
-	for {
+	select {
+	case <-ctx.Done():
+	case <-u.mirrors.looked:
+	}
+	scan := time.NewTicker(scanPeriod)
+	defer scan.Stop()
+	for ctx.Err() == nil {
 		set := u.settings()
-		if err := u.mirrors.storage.Forget(time.Now(), set.Keep); err != nil {
-			u.log.Error("can't remove what was kept for long enough", errTree(err))
-		}
+		u.letGo(ctx, set)
 		next := time.NewTimer(lookAgain(set.Keep))
 		select {
 		case <-ctx.Done():
 		case <-u.wake:
 		case <-next.C:
+		case <-scan.C:
 			if err := u.packs.scan(set); err != nil {
 				u.log.Error("can't look at the packs of all mirrors", errTree(err))
 			}
 		}
 		next.Stop()
-		if ctx.Err() != nil {
-			return
-		}
 	}
+}
+
+// letGo lets go of what has been kept for long enough.
+func (u *upkeep) letGo(ctx context.Context, set *settings) {
+	if err := u.mirrors.storage.Forget(time.Now(), set.Keep); err != nil {
+		u.log.Error("can't remove what was kept for long enough", errTree(err))
+	}
+	u.mirrors.LetGo(ctx, set)
 }
 
 // lookAgain is after what time to look again for what is kept for so long: often

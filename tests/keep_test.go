@@ -190,8 +190,9 @@ func TestKeptInOneSecondAndLetGo(t *testing.T) {
 		t.Errorf("kept are %q, not %v", got, want)
 	}
 	d.fsck("m")
-	d.reload(`keep = "1s"`) // without a pull
+	d.reload(`keep = "1s"`, `maintenance = false`) // without a pull
 	eventually(t, "nothing is kept any more", func() bool { return d.kept("m") == "" })
+	d.fsck("m")
 	d.reload()
 	r.Git("branch", "again", "main")
 	d.pulled("m", r.Dir)
@@ -206,6 +207,28 @@ func TestKeptInOneSecondAndLetGo(t *testing.T) {
 	if got := d.kept("m"); got != "" {
 		t.Errorf("with keep = 0 are kept:\n%s", got)
 	}
+}
+
+// TestLetGoAfterARestart: of a mirror that nobody asks for, and without a pull or a repack.
+func TestLetGoAfterARestart(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	main := r.Git("rev-parse", "main")
+	d := start(t)
+	for _, name := range []string{"m", "pool/n"} {
+		d.pulled(name, r.Dir)
+	}
+	d.stop()
+	for _, name := range []string{"m", "pool/n"} {
+		d.keepMore(name, main, 3)
+	}
+	d.configure(`keep = "1s"`, `maintenance = false`)
+	d.run()
+	for _, name := range []string{"m", "pool/n"} {
+		eventually(t, "nothing is kept any more", func() bool { return d.kept(name) == "" })
+		d.fsck(name)
+	}
+	d.get("/m").expect(t, 200, "X-Revision", main)
 }
 
 // keepMore writes more kept refs into a mirror of a daemon that does not run: values of a
