@@ -89,6 +89,9 @@ func (ms *Mirrors) Delete(ctx context.Context, set *settings, name Name, asked t
 	ms.remade()
 	to, err := ms.storage.Discard(name, time.Now())
 	ms.mu.Unlock()
+	if err == nil {
+		err = ms.storage.SettleTrash(name, to)
+	}
 	if err != nil {
 		return fmt.Errorf("can't remove the mirror: %w", err)
 	}

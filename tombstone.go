@@ -114,7 +114,7 @@ func (s *Storage) Tombstones() ([]tombstone, error) {
 }
 
 // Discard moves a mirror to the trash, and removes the directories above it that are
-// empty then. It returns where the mirror lies now.
+// empty then. It returns where the mirror lies now. SettleTrash makes all this durable.
 func (s *Storage) Discard(name Name, now time.Time) (string, error) {
 	dir := s.MirrorDir(name)
 	trash, err := s.trashFor(name, now)
@@ -132,7 +132,18 @@ func (s *Storage) Discard(name Name, now time.Time) (string, error) {
 	for above != s.Dir && os.Remove(above) == nil { // until one is not empty
 		above = filepath.Dir(above)
 	}
-	return to, errors.Join(git.SyncDir(above), git.SyncDir(trash), git.SyncDir(s.own("trash")))
+	return to, nil
+}
+
+// SettleTrash makes it durable that a mirror lies in the trash.
+func (s *Storage) SettleTrash(name Name, to string) error {
+	above := filepath.Dir(s.MirrorDir(name))
+	err := git.SyncDir(above)
+	for errors.Is(err, fs.ErrNotExist) && above != s.Dir { // it was empty
+		above = filepath.Dir(above)
+		err = git.SyncDir(above)
+	}
+	return errors.Join(err, git.SyncDir(filepath.Dir(to)), git.SyncDir(s.own("trash")))
 }
 
 // trashFor makes a directory in the trash for a mirror that was removed.

@@ -79,7 +79,11 @@ func TestTrash(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(s.MirrorDir(name), "objects"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Discard(name, now); err != nil {
+		to, err := s.Discard(name, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SettleTrash(name, to); err != nil {
 			t.Fatal(err)
 		}
 	}
