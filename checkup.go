@@ -179,6 +179,7 @@ func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) (damage,
 	ms.turns.clear(name)
 	ms.setChecking(name)
 	defer ms.setChecking(Name{})
+	ms.dropBroken(ctx, set, m)
 	end()
 
 	limited, cancel := context.WithTimeoutCause(ctx, choreLimit, fmt.Errorf("not over within %s", choreLimit))
@@ -195,6 +196,24 @@ func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) (damage,
 		return nil, err
 	}
 	return damage, m.noteCheck(damage, time.Now())
+}
+
+// dropBroken removes what git has made from a mirror's objects to read them faster, where
+// it is broken: that needs no origin. The next full repack makes it anew, and is due. It
+// must be the mirror's turn.
+func (ms *Mirrors) dropBroken(ctx context.Context, set *settings, m *Mirror) {
+	dropped, err := set.git.Repo(m.Dir).DropBroken(ctx)
+	log := ms.log.With("mirror", m.Name)
+	if len(dropped) > 0 {
+		log.Error("removed broken files that git can do without", "files", strings.Join(dropped, " "))
+		if m.same() == nil {
+			m.state.Repacked = time.Time{}
+			err = errors.Join(err, m.state.write(m.Dir))
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		log.Error("can't look for broken files that git can do without", errTree(err))
+	}
 }
 
 // checkStill checks a repository, and once more if it finds damage and refs have changed

@@ -67,7 +67,7 @@ func (j *pullJob) heal(ctx context.Context, m *Mirror, src source, pulled Pulled
 	if damage == nil {
 		j.progress.say("looking for damage")
 		var err error
-		damage, err = j.ms.checkSuspect(ctx, j.set.git.Repo(m.Dir))
+		damage, err = j.ms.checkSuspect(ctx, j.set, m)
 		if errors.Is(err, errOtherSuspect) && pullErr == nil {
 			return pulled, nil
 		} else if err != nil {
@@ -100,15 +100,16 @@ var errOtherSuspect = errors.New("not checked for damage: another mirror is just
 
 // checkSuspect checks a mirror because something has failed. Only one is checked so at a
 // time, and the others do not wait: what all of them fail with is hardly their damage, and
-// to read all that there is would take the disk from everybody.
-func (ms *Mirrors) checkSuspect(ctx context.Context, repo git.Repo) (damage, err error) {
+// to read all that there is would take the disk from everybody. It must be the mirror's turn.
+func (ms *Mirrors) checkSuspect(ctx context.Context, set *settings, m *Mirror) (damage, err error) {
 	if !ms.suspecting.TryLock() {
 		return nil, errOtherSuspect
 	}
 	defer ms.suspecting.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, choreLimit, fmt.Errorf("not over within %s", choreLimit))
 	defer cancel()
-	return repo.Check(ctx)
+	ms.dropBroken(ctx, set, m)
+	return set.git.Repo(m.Dir).Check(ctx)
 }
 
 // rebuild builds a mirror anew that can still be read in part.

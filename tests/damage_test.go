@@ -1,10 +1,12 @@
 package tests
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -270,5 +272,62 @@ func TestUnreadableMirrorsKeepWhatTheyHave(t *testing.T) {
 			}
 			d.fsck("m")
 		})
+	}
+}
+
+// TestBrokenBitmaps are not noticed by git's own check, and mended without the origin.
+func TestBrokenBitmaps(t *testing.T) {
+	t.Parallel()
+	r, server, url := served(t)
+	for i := range 20 {
+		r.Commit("main", map[string]string{fmt.Sprint("file", i): "x"})
+	}
+	d := start(t, "maintenance = false")
+	d.pulled("m", url)
+	before := d.identity("m")
+	server.Close()
+	clone := func(from string) bool {
+		return origin.Command("clone", "--quiet", "--bare", from, filepath.Join(t.TempDir(), "clone")).Run() == nil
+	}
+	breakBitmap := func() {
+		t.Helper()
+		if out, err := origin.Command("--git-dir="+d.mirror("m"), "repack", "-adq", "--write-midx", "--write-bitmap-index").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		found, err := filepath.Glob(d.mirror("m") + "/objects/pack/*.bitmap")
+		if err != nil || len(found) != 1 {
+			t.Fatal(found, err)
+		}
+		whole := []byte(read(t, found[0]))
+		for at := 32; at < len(whole); at++ { // behind the header
+			text := slices.Clone(whole)
+			text[at] ^= 0xff
+			if err := errors.Join(os.Remove(found[0]), os.WriteFile(found[0], text, 0o444)); err != nil {
+				t.Fatal(err)
+			}
+			if !clone("file://" + d.mirror("m")) {
+				return
+			}
+		}
+		t.Fatal("no broken bitmap does harm")
+	}
+	breakBitmap()
+	d.fsck("m")
+	if clone(d.url + "/m") {
+		t.Fatal("cloned with a broken bitmap")
+	}
+	d.wait(`removed broken files that git can do without mirror=m files=pack/multi-pack-index-\w+.bitmap`)
+	if !clone(d.url + "/m") {
+		t.Error("can't clone")
+	}
+
+	breakBitmap()
+	d.reload("maintenance = false", `check = "2s"`)
+	d.wait(`(?s)(removed broken files.*){2}INFO checked mirror=m`)
+	if !clone(d.url + "/m") {
+		t.Error("can't clone after a check")
+	}
+	if d.identity("m") != before || strings.Contains(d.log.String(), "damaged") {
+		t.Errorf("the mirror was built anew:\n%s", d.log)
 	}
 }
