@@ -150,7 +150,7 @@ func (m *Mirror) recover(ctx context.Context, repo git.Repo) (err error) {
 	if m.state, err = readState(m.Dir); err != nil {
 		return err
 	}
-	if err := repo.Sweep(); err != nil {
+	if err := errors.Join(repo.Sweep(), os.RemoveAll(filepath.Join(m.Dir, stateName+".new"))); err != nil {
 		return err
 	}
 	if p := m.state.Pending; p != nil {
