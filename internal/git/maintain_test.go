@@ -39,35 +39,54 @@ func has(repo Repo, id string) bool {
 	return cmd.Run() == nil
 }
 
+const day = 24 * time.Hour
+
+// grow makes all objects of a repository older.
+func grow(t *testing.T, repo Repo, age time.Duration) {
+	t.Helper()
+	then := time.Now().Add(-age)
+	err := filepath.WalkDir(filepath.Join(repo.Dir, "objects"), func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			err = os.Chtimes(path, then, then)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keepOne adds a commit that only a ref of sould's own leads to, and returns it.
+func keepOne(r *origin.Repo) string {
+	id := r.Commit("gone", map[string]string{"kept": "x"})
+	r.Git("update-ref", "refs/sould/kept/1/heads/gone", id)
+	r.Git("update-ref", "-d", "refs/heads/gone")
+	return id
+}
+
 func TestRepack(t *testing.T) {
 	t.Parallel()
 	const packs = 6
 	for _, c := range []struct {
 		how           Repack
-		aged          bool
+		age           time.Duration
 		max           int // packs left
 		lost          bool
 		bitmap, graph bool
 	}{
 		{how: RepackQuick, max: 4},
-		{how: RepackRolling, aged: true, max: 4, bitmap: true, graph: true},
+		{how: RepackRolling, age: 15 * day, max: 4, bitmap: true, graph: true},
 		{how: RepackFull, max: 1, bitmap: true, graph: true},
-		{how: RepackFull, aged: true, max: 1, lost: true, bitmap: true, graph: true},
+		{how: RepackFull, age: 13 * day, max: 1, bitmap: true, graph: true},
+		{how: RepackFull, age: 15 * day, max: 1, lost: true, bitmap: true, graph: true},
 	} {
 		repo, r, stray := packed(t, packs)
 		before, err := repo.Packs()
 		if err != nil || before.Count != packs || before.Size == 0 || before.Loose != 0 {
 			t.Fatalf("%+v, %v", before, err)
 		}
-		if c.aged {
-			old := time.Now().Add(-15 * 24 * time.Hour)
-			found, _ := filepath.Glob(filepath.Join(repo.Dir, "objects", "pack", "*"))
-			for _, path := range found {
-				if err := os.Chtimes(path, old, old); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
+		kept := keepOne(r)
+		grow(t, repo, c.age)
 		for range 2 { // there is nothing to do the second time
 			if err := repo.Repack(t.Context(), c.how); err != nil {
 				t.Fatalf("%+v: %v", c, err)
@@ -79,6 +98,9 @@ func TestRepack(t *testing.T) {
 		}
 		if !has(repo, r.Git("rev-parse", "main")) || has(repo, stray) == c.lost {
 			t.Errorf("%+v: the stray commit is there: %v", c, has(repo, stray))
+		}
+		if !has(repo, kept) {
+			t.Errorf("%+v: a kept commit is lost", c)
 		}
 		bitmaps, _ := filepath.Glob(filepath.Join(repo.Dir, "objects", "pack", "*.bitmap"))
 		_, err = os.Stat(filepath.Join(repo.Dir, "objects", "info", "commit-graphs", "commit-graph-chain"))
@@ -127,16 +149,49 @@ func TestRepackCommands(t *testing.T) {
 	}
 }
 
+// TestStraysStayForTwoWeeks in packs and as files, whichever git it is.
+func TestStraysStayForTwoWeeks(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"2.31.0", "2.37.0"} {
+		for _, age := range []time.Duration{0, 13 * day, 15 * day} {
+			repo, r, stray := packed(t, 3)
+			kept, file := keepOne(r), r.GitIn("on no branch either", "hash-object", "-w", "--stdin")
+			grow(t, repo, age)
+			for _, c := range repackCommands(RepackFull, version) {
+				c.dir = repo.Dir
+				if err := repo.git.run(t.Context(), c); err != nil {
+					t.Fatalf("%s: git %s %q: %v", version, c.name, c.args, err)
+				}
+			}
+			stays := age < 14*day
+			if has(repo, stray) != stays || has(repo, file) != stays {
+				t.Errorf("%s, after %s: of a pack's strays, there: %v; as a file, there: %v", version, age, has(repo, stray), has(repo, file))
+			}
+			if !has(repo, kept) {
+				t.Errorf("%s, after %s: a kept commit is lost", version, age)
+			}
+		}
+	}
+}
+
 // TestRepackInterrupted breaks it off at many moments.
 func TestRepackInterrupted(t *testing.T) {
 	t.Parallel()
 	repo, _, _ := packed(t, 4)
+	began := time.Now()
+	if err := repo.Repack(t.Context(), RepackFull); err != nil {
+		t.Fatal(err)
+	}
+	took, interrupted := time.Since(began), 0
 	for i := range 9 {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*3*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*took/10)
 		err := repo.Repack(ctx, []Repack{RepackFull, RepackRolling, RepackQuick}[i%3])
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			t.Fatal(err)
+		}
+		if err != nil && strings.HasPrefix(err.Error(), "git repack: ") {
+			interrupted++
 		}
 		if err := repo.Sweep(); err != nil {
 			t.Fatal(err)
@@ -151,6 +206,9 @@ func TestRepackInterrupted(t *testing.T) {
 		if err := whole(t, repo); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if interrupted == 0 {
+		t.Errorf("no repack was interrupted; one takes %s", took)
 	}
 }
 
@@ -170,8 +228,14 @@ func TestCheckFindsDamage(t *testing.T) {
 	if err := os.WriteFile(packs[0], text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := whole(t, repo); err == nil {
-		t.Errorf("a flipped bit near %s is not noticed", blob)
+	damage, err := repo.Check(t.Context())
+	if damage == nil || err != nil {
+		t.Errorf("of a flipped bit near %s is said: %v, and that it cannot be checked: %v", blob, damage, err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if damage, err := repo.Check(over); damage != nil || err == nil {
+		t.Errorf("a check that did not run says: %v, and that it cannot be checked: %v", damage, err)
 	}
 }
 
@@ -180,4 +244,63 @@ func whole(t *testing.T, repo Repo) error {
 	t.Helper()
 	damage, err := repo.Check(t.Context())
 	return errors.Join(damage, err)
+}
+
+// TestBackgroundWorkIsNice: what nobody waits for leaves the CPU to others.
+func TestBackgroundWorkIsNice(t *testing.T) {
+	repo, _, _ := packed(t, 3)
+	// A git that notes, when the real one is through, how nice it is: it may have begun
+	// before it was told.
+	dir := t.TempDir()
+	notes, patient := filepath.Join(dir, "notes"), filepath.Join(dir, "patient")
+	script := fmt.Sprintf(`#!/bin/sh
+PATH=${PATH#*:}
+git "$@" || exit
+shift # --git-dir
+[ "$1" != version ] || exit 0
+for i in $(seq 200); do
+	[ -e %s ] && [ "$(nice)" != %d ] || break
+	sleep 0.05
+done
+echo "$1 $(nice)" >>%s
+`, patient, niceness, notes)
+	if err := os.WriteFile(filepath.Join(dir, "git"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	usual, err := exec.Command("nice").Output()
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	repo = New(Options{AllowLocal: true}).Repo(repo.Dir)
+	ran := func(work func() error) string {
+		t.Helper()
+		if err := work(); err != nil {
+			t.Fatal(err)
+		}
+		said, err := os.ReadFile(notes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(notes); err != nil {
+			t.Fatal(err)
+		}
+		return string(said)
+	}
+	repack := func(how Repack) func() error { return func() error { return repo.Repack(t.Context(), how) } }
+	if got, want := ran(repack(RepackQuick)), "repack "+string(usual); got != want {
+		t.Errorf("a repack that others wait for runs as\n%s, want\n%s", got, want)
+	}
+	if err := os.WriteFile(patient, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for want, work := range map[string]func() error{
+		"repack 10\ncommit-graph 10\n":           repack(RepackRolling),
+		"repack 10\nprune 10\ncommit-graph 10\n": repack(RepackFull),
+		"fsck 10\n":                              func() error { return whole(t, repo) },
+	} {
+		if got := ran(work); got != want {
+			t.Errorf("runs as\n%s, want\n%s", got, want)
+		}
+	}
 }
