@@ -1,12 +1,14 @@
 package main
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/tests/origin"
 )
 
 // ownListing makes refs of words such as "sould/kept/100/heads/main=a".
@@ -30,9 +32,9 @@ func TestKeep(t *testing.T) {
 			"sould/kept/100/heads/x=a sould/kept/100-1/heads/x/y=b"},
 		{"a directory, then its file", "sould/kept/100/heads/x/y=a sould/kept/100-1/heads/x=b", "heads/x=c tags/t=d", 100, 10,
 			"sould/kept/100/heads/x/y=a sould/kept/100-1/heads/x=b sould/kept/100-2/heads/x=c sould/kept/100-2/tags/t=d"},
-		{"the expired directory is free again", "sould/kept/100/heads/x=a", "heads/x/y=b", 100, 0, ""},
 		{"an origin that flaps", "sould/kept/95/heads/x=a sould/kept/96/heads/x=b", "heads/x=a", 100, 10,
 			"sould/kept/96/heads/x=b sould/kept/100/heads/x=a"},
+		{"the same again in one second: its directory is free", "sould/kept/100/heads/x=a", "heads/x=a", 100, 10, "sould/kept/100/heads/x=a"},
 		{"as many seconds", "sould/kept/100-1/heads/x=a", "", 110, 10, ""},
 	} {
 		got, early := keep(ownListing(c.own), ownListing(c.lost), time.Unix(c.now, 0), keepFor(time.Duration(c.keep)*time.Second))
@@ -75,6 +77,39 @@ func TestKeepIsBounded(t *testing.T) {
 		got, early := keep(ownListing(c.own), ownListing(c.lost), time.Unix(100, 0), keepLimits{time.Hour, c.refs, c.values})
 		if want := ownListing(c.want); !slices.Equal(got, want) || early != c.early {
 			t.Errorf("%s: %v and %d went early, want %v and %d", c.what, got, early, want, c.early)
+		}
+	}
+}
+
+// TestInDoubtItIsKept asks git whether anything is lost when a branch moves.
+func TestInDoubtItIsKept(t *testing.T) {
+	r := origin.New(t, filepath.Join(t.TempDir(), "r"))
+	first := r.Commit("main", map[string]string{"f": "1"})
+	second := r.Commit("main", map[string]string{"f": "2"})
+	other := r.Commit("other", map[string]string{"f": "3"})
+	none := filepath.Join(t.TempDir(), "none")
+	for _, c := range []struct {
+		what, dir, from, to string
+		limit               time.Duration
+		want                bool
+	}{
+		{"it has moved on", r.Dir, first, second, time.Minute, false},
+		{"it was set back", r.Dir, second, first, time.Minute, true},
+		{"it was replaced", r.Dir, second, other, time.Minute, true},
+		{"git fails", none, first, second, time.Minute, true},
+		{"there is no time to find out", r.Dir, first, second, time.Nanosecond, true},
+	} {
+		branch := func(id string) []git.Ref { return []git.Ref{{Name: "refs/heads/main", ID: id, Peeled: id}} }
+		set := &settings{Config: Config{Keep: time.Hour, FetchTimeout: c.limit}, git: git.New(git.Options{})}
+		m := &Mirror{}
+		m.show(&Snapshot{Listing: git.Listing{Refs: branch(c.from)}})
+		own, err := m.kept(t.Context(), set, set.git.Repo(c.dir), plan{write: branch(c.to)})
+		if err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		kept := keptAmong(own)
+		if got := len(kept) == 1 && kept[0].Ref == "refs/heads/main" && kept[0].ID == c.from; got != c.want || len(kept) > 1 {
+			t.Errorf("%s: kept are %v", c.what, kept)
 		}
 	}
 }
