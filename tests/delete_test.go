@@ -167,7 +167,7 @@ func TestDeleteWaitsForAPull(t *testing.T) {
 	}
 }
 
-// TestDeleteUnderAReader: who reads the mirror reads it to its end, or sees an error.
+// TestDeleteUnderAReader: who reads the mirror reads it to its end.
 func TestDeleteUnderAReader(t *testing.T) {
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
 	files := make(map[string]string)
@@ -186,9 +186,7 @@ func TestDeleteUnderAReader(t *testing.T) {
 	d.remove("m").expect(t, 200)
 	a := answer{Response: response}
 	a.body, a.err = io.ReadAll(response.Body)
-	if a.err != nil {
-		t.Logf("the reader was told: %v", a.err)
-	} else if got := a.files(t); len(got) != len(files) || got["f23"] != files["f23"] {
+	if got := a.files(t); len(got) != len(files) || got["f23"] != files["f23"] {
 		t.Errorf("an archive of %d files ended as if it were whole", len(got))
 	}
 	d.get("/m").expect(t, 404)

@@ -211,7 +211,8 @@ func TestHealing(t *testing.T) {
 	}
 }
 
-// TestHealingKeepsWhatIsNotTheOrigins as far as it can be read.
+// TestHealingKeepsWhatIsNotTheOrigins as far as it can be read: what somebody has put
+// there, and what the origin has lost.
 func TestHealingKeepsWhatIsNotTheOrigins(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
@@ -227,7 +228,11 @@ func TestHealingKeepsWhatIsNotTheOrigins(t *testing.T) {
 	other := newOrigin(t)
 	commit := other.Commit("main", map[string]string{"precious": "x"})
 	git("fetch", "--quiet", other.Dir, "main:refs/notes/mine")
+	lost := r.Commit("lost", map[string]string{"lost": "x"}) // in a pack of its own
 	d.pulled("m", r.Dir)
+	r.Git("branch", "-D", "lost")
+	d.pulled("m", r.Dir)
+	kept := d.kept("m")
 	packs, err := filepath.Glob(d.mirror("m") + "/objects/pack/*.pack")
 	if err != nil || len(packs) == 0 {
 		t.Fatal("no packs", err)
@@ -247,5 +252,9 @@ func TestHealingKeepsWhatIsNotTheOrigins(t *testing.T) {
 	d.wait("ERROR a mirror is damaged")
 	d.wait("a damaged mirror is built anew")
 	d.get("/m?ref=refs/notes/mine").expect(t, 200, "X-Revision", commit)
+	if now := d.kept("m"); now != kept || kept != "heads/lost "+lost+"\n" {
+		t.Errorf("kept were\n%snow\n%s", kept, now)
+	}
+	d.get("/m?ref="+lost).expect(t, 200, "X-Revision", lost)
 	d.fsck("m")
 }
