@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reconquest/sould/internal/git"
 )
 
 func TestEscapeName(t *testing.T) {
@@ -129,6 +132,32 @@ func TestTrash(t *testing.T) {
 		if trash, tomb := left("trash"), left("tombstones"); len(trash) != c.trash || len(tomb) != c.tomb {
 			t.Errorf("%+v: there are %q and %q", c, trash, tomb)
 		}
+	}
+}
+
+// TestATombstoneBesideAMirror says nothing: a crash has left it there.
+func TestATombstoneBesideAMirror(t *testing.T) {
+	storage, err := OpenStorage(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer storage.Close()
+	ms := NewMirrors(t.Context(), storage, nil, slog.New(slog.DiscardHandler))
+	name, at := Name{"m"}, time.Unix(1000, 0).UTC()
+	if _, deleted := ms.deletedAt(name); deleted {
+		t.Error("it is deleted without a tombstone")
+	}
+	if err := storage.Entomb(name, tombstone{Name: "m", At: at}); err != nil {
+		t.Fatal(err)
+	}
+	if got, deleted := ms.deletedAt(name); !deleted || !got.Equal(at) {
+		t.Errorf("with a tombstone: %s, %v", got, deleted)
+	}
+	if err := git.New(git.Options{}).Repo(storage.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got, deleted := ms.deletedAt(name); deleted {
+		t.Errorf("it is there, and was deleted on %s", got)
 	}
 }
 

@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/reconquest/sould/tests/origin"
 )
@@ -124,6 +127,14 @@ func TestDeleteOnTheWholeCluster(t *testing.T) {
 		}
 		server.get("/m").expect(t, 404)
 	}
+	// A slave that never had the mirror is not to get it from anybody, either.
+	d.reload("master = true", slaves(one.url), tokenLine)
+	d.postWithToken("n", r.Dir).expect(t, 200)
+	d.reload("master = true", slaves(one.url, two.url), tokenLine)
+	d.remove("n").expect(t, 200)
+	if got := two.own("tombstones"); len(got) != 2 {
+		t.Errorf("tombstones: %q", got)
+	}
 	rep := d.do("DELETE", "/m", nil, "Accept", "application/json", "Authorization", "Bearer the-token-of-the-cluster").expect(t, 200).report(t)
 	if rep.State != "success" || len(rep.Slaves) != 2 || rep.Slaves[0].State != "success" {
 		t.Errorf("%+v", rep)
@@ -134,7 +145,7 @@ func TestDeleteOnTheWholeCluster(t *testing.T) {
 	d.postWithToken("m", r.Dir).expect(t, 200)
 	for _, server := range []*daemon{d, one, two} {
 		server.get("/m").expect(t, 200)
-		if got := server.own("tombstones"); len(got) != 0 {
+		if got := server.own("tombstones"); slices.Contains(got, "m") {
 			t.Errorf("tombstones: %q", got)
 		}
 	}
@@ -165,6 +176,107 @@ func TestDeleteWaitsForAPull(t *testing.T) {
 	if left := d.own("incoming"); len(left) != 0 {
 		t.Errorf("left behind: %q", left)
 	}
+}
+
+// TestDeleteWithoutATombstone fails, and the mirror stays: it would come back.
+func TestDeleteWithoutATombstone(t *testing.T) {
+	r := newOrigin(t)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	d.reload(tokenLine)
+	inTheWay := filepath.Join(d.storage, ".sould", "tombstones", "m")
+	if err := os.MkdirAll(filepath.Join(inTheWay, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d.remove("m").expect(t, 500).contains(t, "tombstone")
+	d.get("/m").expect(t, 200)
+	if got := d.own("trash"); len(got) != 0 {
+		t.Errorf("in the trash is %q", got)
+	}
+	if err := os.RemoveAll(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	d.remove("m").expect(t, 200)
+	d.get("/m").expect(t, 404)
+}
+
+// TestACrashDuringDelete leaves a tombstone beside the mirror, which says nothing then:
+// the mirror is served, here and on the slave.
+func TestACrashDuringDelete(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	slave := start(t, tokenLine)
+	statuses := make(chan int, 100)
+	between := answering(t, slave.url, statuses)
+	d := start(t, "master = true", slaves(between), tokenLine)
+	d.postWithToken("m", r.Dir).expect(t, 200)
+	d.stop()
+	text := fmt.Sprintf(`{"name": "m", "date": %q}`, time.Now().Format(time.RFC3339))
+	if err := os.WriteFile(filepath.Join(d.storage, ".sould", "tombstones", "m"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.configure("master = true", slaves(between), tokenLine, `repair = "100ms"`)
+	for len(statuses) > 0 {
+		<-statuses
+	}
+	d.run()
+	d.get("/m").expect(t, 200)
+	for range 2 { // when it compares again, it has done what it made of the first time
+		<-statuses
+	}
+	d.get("/m").expect(t, 200)
+	slave.get("/m").expect(t, 200)
+	d.remove("m").expect(t, 200)
+	d.get("/m").expect(t, 404)
+	slave.get("/m").expect(t, 404)
+}
+
+// TestDeleteAndAPeersRequest that came before it and has waited: the mirror stays away.
+func TestDeleteAndAPeersRequest(t *testing.T) {
+	t.Parallel()
+	_, server, url := served(t)
+	d := start(t, tokenLine)
+	var hold1 sync.Once
+	listing, held := make(chan bool, 1), newHold(t)
+	server.Before(func(*http.Request) { hold1.Do(func() { listing <- true; held.wait() }) })
+	var posting, removing, asking sync.WaitGroup
+	posting.Go(func() { d.postWithToken("m", url) }) // whatever comes of it
+	<-listing
+	removing.Go(func() { d.remove("m").expect(t, 200) })
+	d.waitRead()
+	asking.Go(func() {
+		a := d.do("POST", "/", form("m", url), "Content-Type", formType,
+			"Authorization", "Bearer the-token-of-the-cluster", "Sould-Peer", "another")
+		if a.StatusCode != 200 { // else it was before the DELETE all the same
+			a.contains(t, "was removed here on")
+		}
+	})
+	d.waitRead()
+	held.release()
+	posting.Wait()
+	removing.Wait()
+	asking.Wait()
+	d.get("/m").expect(t, 404)
+	if got := d.own("tombstones"); len(got) != 1 {
+		t.Errorf("tombstones: %q", got)
+	}
+}
+
+// TestAMissedDeleteIsMadeUpForSoon, however rarely servers are compared.
+func TestAMissedDeleteIsMadeUpForSoon(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	slave := start(t, tokenLine)
+	link := origin.NewProxy(t, slave.url)
+	d := start(t, "master = true", slaves("http://"+link.Addr), tokenLine, `repair = "1000h"`)
+	d.postWithToken("m", r.Dir).expect(t, 200)
+	link.Set(origin.Fault{Refuse: true})
+	link.HangUp()
+	d.remove("m").expect(t, 502)
+	slave.get("/m").expect(t, 200)
+	link.Set(origin.Fault{})
+	d.wait("INFO removed on a slave mirror=m")
+	slave.get("/m").expect(t, 404)
 }
 
 // TestDeleteUnderAReader: who reads the mirror reads it to its end.
