@@ -285,6 +285,36 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// TestOriginsOfMirrorsFromElsewhere: what no POST has brought is not read from a forbidden
+// origin either, neither what a peer offers nor what was copied in and is damaged.
+func TestOriginsOfMirrorsFromElsewhere(t *testing.T) {
+	t.Parallel()
+	_, _, fine := served(t)
+	_, forbidden, elsewhere := served(t)
+	peer := start(t)
+	peer.pulled("fine", fine)
+	peer.pulled("forbidden", elsewhere)
+	lists := forbidden.Lists.Load()
+	d := prepare(t, peers(peer.url), `repair = "300ms"`, fmt.Sprintf("origins = [%q]", fine))
+	if err := os.CopyFS(d.mirror("copied"), os.DirFS(peer.mirror("forbidden"))); err != nil {
+		t.Fatal(err)
+	}
+	d.run()
+	eventually(t, "what is allowed is there", func() bool { return d.get("/fine").StatusCode == 200 })
+	d.wait(`can't mend all that differs[^\n]*(\n +[^\n]*)*forbidden[^\n]*(\n +[^\n]*)*none of those that this server may mirror`)
+	d.get("/forbidden").expect(t, 404)
+	d.get("/copied", "Cache-Control", "no-cache").expect(t, 200)
+
+	d.removePacks("copied")
+	if origin.Command("clone", "--quiet", "--bare", d.url+"/copied", t.TempDir()).Run() == nil {
+		t.Fatal("cloned what is not there")
+	}
+	d.wait(`can't pull mirror=copied [^\n]*(\n +[^\n]*)*served, but not updated`)
+	if got := forbidden.Lists.Load(); got != lists {
+		t.Errorf("the forbidden origin was asked %d times", got-lists)
+	}
+}
+
 func TestHookBringsTheToken(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
