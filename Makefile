@@ -1,8 +1,9 @@
 # test: what every change must pass, the suites in their short form.
-# soak: the suites in their long form, about 40 minutes, and then the fuzz targets, 20 more.
+# soak: the suites in their long form, three quarters of an hour, and then the fuzz targets,
+# 20 minutes more.
 .PHONY: test soak suites race fuzz
 
-SUITES = ^Test(Crashes|Cut|Disk|RaceMix|Load|Hostile.*|Bounds|WaitingPosts|NoMoreProcesses|Partitions)$$
+SUITES = ^Test(Crashes|Cut|Disk|DiskIsFullDuringRepack|RaceMix|Load|Hostile.*|Bounds|WaitingPosts|NoMoreProcesses|Partitions|ManyPushes)$$
 FUZZTIME = 60s
 
 test:

@@ -13,7 +13,7 @@ import (
 // repacked when there is space again.
 func TestDiskIsFullDuringRepack(t *testing.T) {
 	t.Parallel()
-	const data, pushes, tolerable = 6 << 20, 14, 12
+	const data, pushes = 6 << 20, 14
 	dir := smallDisk(t, 4*data)
 	r := newOrigin(t)
 	r.Commit("main", map[string]string{"a": noise(1, data)})
@@ -41,7 +41,7 @@ func TestDiskIsFullDuringRepack(t *testing.T) {
 	if a := d.get("/m?path=b"); a.StatusCode != 200 || a.files(t)["b"] != "small" {
 		t.Errorf("the mirror is served with %s\n%s", a.Status, a.text())
 	}
-	if n := d.packs("m"); n <= tolerable {
+	if n := d.packs("m"); n <= fewPacks {
 		t.Errorf("%d packs are left: nothing was to be repacked", n)
 	}
 
@@ -53,7 +53,7 @@ func TestDiskIsFullDuringRepack(t *testing.T) {
 	d.run()
 	r.Commit("main", map[string]string{"b": "again"})
 	d.pulled("m", r.Dir)
-	eventually(t, "few packs", func() bool { return d.packs("m") <= tolerable })
+	eventually(t, "few packs", func() bool { return d.packs("m") <= fewPacks })
 	d.cleanSoon()
 	d.fsck("m")
 	d.get("/m").expect(t, 200, "X-State", "success")

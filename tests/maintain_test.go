@@ -39,11 +39,15 @@ func (d *daemon) leftovers(name string) string {
 	return strings.Join(found, "\n")
 }
 
+// How many packs a mirror has that is pushed to without a pause, at most (some pulls may be
+// faster than who repacks is woken up), and one that is left alone.
+const mostPacks, fewPacks = 48 + 8, 12
+
 // TestPushesLeaveFewPacks pushes without a pause while others archive and clone, and then
 // leaves the mirror alone.
 func TestPushesLeaveFewPacks(t *testing.T) {
 	t.Parallel()
-	const pushes, tooMany, tolerable = 60, 48, 12
+	const pushes = 60
 	r := newOrigin(t)
 	d := start(t)
 	d.pulled("m", r.Dir)
@@ -76,10 +80,10 @@ func TestPushesLeaveFewPacks(t *testing.T) {
 		d.pulled("m", r.Dir)
 		most = max(most, d.packs("m"))
 	}
-	if most > tooMany+8 { // some pulls may be faster than the worker is woken up
+	if most > mostPacks {
 		t.Errorf("there were %d packs", most)
 	}
-	eventually(t, "few packs", func() bool { return d.packs("m") <= tolerable })
+	eventually(t, "few packs", func() bool { return d.packs("m") <= fewPacks })
 	d.wait(`repacked mirror=m repack=full`) // what makes reading fast has been written
 	stop.Store(true)
 	readers.Wait()
@@ -153,20 +157,26 @@ func TestALongRepack(t *testing.T) {
 func TestAKilledRepackLeavesNothing(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
-	big := strings.Repeat("some words to pack\n", 200)
 	for i := range 40 {
-		r.Commit("main", map[string]string{fmt.Sprint("f", i): fmt.Sprint(i) + big})
+		r.Commit("main", map[string]string{fmt.Sprint("f", i): noise(i, 200_000)}) // so that it takes a while
 	}
 	d := start(t)
 	d.pulled("m", r.Dir)
-	for round := range 2 {
+	inTheMidst := 0
+	for round := 0; round < 2 || inTheMidst == 0 && round < 8; round++ {
 		for i := range 13 {
 			r.Commit("main", map[string]string{fmt.Sprint("g", i): fmt.Sprint(round, i)})
 			d.pulled("m", r.Dir)
 		}
-		begun := func() bool { return d.leftovers("m") != "" || d.packs("m") < 12 }
-		within(3*time.Second, begun) // if it is over already, that is fine as well
-		if round == 1 {
+		writing := false
+		eventually(t, "a repack", func() bool {
+			writing = d.leftovers("m") != ""
+			return writing || d.packs("m") < fewPacks // if it is over already, there is another round
+		})
+		if writing {
+			inTheMidst++
+		}
+		if round%2 == 1 {
 			d.stop()
 		} else {
 			d.kill()
@@ -178,60 +188,204 @@ func TestAKilledRepackLeavesNothing(t *testing.T) {
 		eventually(t, "nothing left behind", func() bool { return d.leftovers("m") == "" })
 		d.fsck("m")
 	}
+	if inTheMidst == 0 {
+		t.Error("no repack was interrupted")
+	}
 }
 
-// TestManyPushes is the long form: SOULD_PUSHES=10000 go test ./tests -run ManyPushes -timeout 2h
+// holdGit puts a git before the real one that waits, whenever it is to carry out this
+// command, until free is called. begun tells how often that was.
+func (d *daemon) holdGit(command string) (begun func() int, free func()) {
+	d.t.Helper()
+	dir := d.t.TempDir()
+	notes, held := filepath.Join(dir, "notes"), filepath.Join(dir, "held")
+	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *' %s '*) echo >>%s; while [ -e %s ]; do sleep 0.05; done;; esac\n"+
+		"PATH=${PATH#*:} exec git \"$@\"\n", command, notes, held)
+	for path, text := range map[string]string{filepath.Join(dir, "git"): script, notes: "", held: ""} {
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	d.env = append(d.env, "PATH="+dir+":"+os.Getenv("PATH"))
+	return func() int { return strings.Count(read(d.t, notes), "\n") }, func() {
+		if err := os.Remove(held); err != nil {
+			d.t.Error(err)
+		}
+	}
+}
+
+// manyPacks pushes until a mirror has more packs than are left alone.
+func (d *daemon) manyPacks(name string, r *origin.Repo) {
+	d.t.Helper()
+	for i := range 14 {
+		r.Commit("main", map[string]string{name: fmt.Sprint(i)})
+		d.pulled(name, r.Dir)
+	}
+}
+
+// TestARepackGivesWay to a pull, which does not wait for it, and begins anew.
+func TestARepackGivesWay(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := prepare(t)
+	begun, free := d.holdGit("repack")
+	d.run()
+	d.manyPacks("m", r)
+	eventually(t, "a repack", func() bool { return begun() > 0 })
+	writing := filepath.Join(d.mirror("m"), "objects", "pack", "tmp_pack_x")
+	if err := os.WriteFile(writing, nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	commit := r.Commit("main", map[string]string{"file": "now"})
+	d.pulled("m", r.Dir)
+	if exists(writing) {
+		t.Error("what the repack had begun to write is still there")
+	}
+	d.get("/m").expect(t, 200, "X-Revision", commit)
+	eventually(t, "another repack", func() bool { return begun() > 1 })
+	if strings.Contains(d.log.String(), "can't repack") {
+		t.Errorf("the log:\n%s", d.log)
+	}
+	free()
+	d.wait("repacked mirror=m")
+	d.fsck("m")
+}
+
+// TestNoRepackDuringACheck: it would take the packs away that are being read.
+func TestNoRepackDuringACheck(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := prepare(t)
+	begun, free := d.holdGit("fsck")
+	d.run()
+	d.pulled("checked", r.Dir)
+	d.reload(`check = "2s"`)
+	eventually(t, "a check", func() bool { return begun() > 0 })
+	d.reload()
+	d.manyPacks("checked", r)
+	d.manyPacks("other", r)
+	d.wait("repacked mirror=other") // which has come after the other one's turn
+	if n := d.packs("checked"); n <= fewPacks || strings.Contains(d.log.String(), "repacked mirror=checked") {
+		t.Errorf("%d packs are left of what is being checked; the log:\n%s", n, d.log)
+	}
+	free()
+	d.wait("repacked mirror=checked")
+	d.wait("INFO checked mirror=checked")
+	d.fsck("checked")
+}
+
+// TestARepackIsNotSweptAway: who changes a mirror's refs by hand has it read anew, and that
+// clears away what is left of an interrupted git, but nothing that is being written.
+func TestARepackIsNotSweptAway(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := prepare(t, "maintenance = false")
+	begun, free := d.holdGit("repack")
+	d.run()
+	d.manyPacks("m", r)
+	d.stop()
+	// A reader does not have it pulled then, and a look at all packs is not far.
+	d.configure(`origins = ["elsewhere.example"]`, `keep = "16s"`)
+	d.run()
+	eventually(t, "a repack", func() bool { return begun() > 0 })
+	writing := filepath.Join(d.mirror("m"), "objects", "pack", "tmp_pack_x")
+	if err := os.WriteFile(writing, nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := origin.Command("--git-dir="+d.mirror("m"), "branch", "mine", "main").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	d.get("/m").expect(t, 200)
+	if !exists(writing) || begun() != 1 {
+		t.Errorf("the repack's file is there: %v; it was begun %d times", exists(writing), begun())
+	}
+	free()
+	d.wait("repacked mirror=m")
+	d.get("/m?ref=mine").expect(t, 200)
+	d.fsck("m")
+}
+
+// TestManyPushes pushes one commit at a time. What a mirror that is pushed to for long is
+// to be like is compared with what it was after the first hundred pushes: packs, loose
+// objects, the time of a pull, and of clones through sould. All of a longer history takes
+// longer to clone from anywhere; so that is compared with a clone of the origin itself, in
+// one pack. SOULD_PUSHES is how many pushes there are, in hundreds.
 func TestManyPushes(t *testing.T) {
-	total := 0
+	if !soak() {
+		t.Parallel()
+	}
+	total := shortOrLong(200, 10_000)
 	if text := os.Getenv("SOULD_PUSHES"); text != "" {
 		total = mustAtoi(t, text)
 	}
 	if total < 200 {
-		t.Skip("SOULD_PUSHES says how many pushes there are to be; 200 at least")
+		t.Fatalf("%d pushes can't be compared with the first hundred", total)
 	}
-	r := newOrigin(t)
+	r, _, url := served(t)
 	d := start(t)
 	d.pulled("m", r.Dir)
 	type figures struct {
-		packs, loose int
-		pull, clone  time.Duration
+		Packs, Loose                 int
+		Pull, Clone, Shallow, Direct time.Duration
 	}
 	median := func(all []time.Duration) time.Duration { slices.Sort(all); return all[len(all)/2] }
+	clones := shortOrLong(3, 15)
+	cloned := func(args ...string) time.Duration {
+		var took []time.Duration
+		for range clones {
+			to := filepath.Join(t.TempDir(), "clone")
+			began := time.Now()
+			if out, err := origin.Command(append(append([]string{"clone", "--quiet", "--bare"}, args...), to)...).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			took = append(took, time.Since(began))
+		}
+		return median(took)
+	}
 	hundred := func(from int) (f figures) {
 		r.Git("repack", "-a", "-d", "-q") // the origin is not what is measured
-		r.Git("prune-packed", "-q")
-		var pulls, clones []time.Duration
-		for i := range 100 {
-			r.Commit("main", map[string]string{fmt.Sprint("f", (from+i)%50): fmt.Sprint(from + i)})
+		var pulls []time.Duration
+		for i := from; i < from+100; i++ {
+			r.Commit("main", map[string]string{fmt.Sprint("f", i%50): fmt.Sprint(i)})
 			began := time.Now()
 			d.pulled("m", r.Dir)
 			pulls = append(pulls, time.Since(began))
-			f.packs = max(f.packs, d.packs("m"))
+			f.Packs = max(f.Packs, d.packs("m"))
+		}
+		if f.Packs > mostPacks {
+			t.Errorf("after %d pushes there were %d packs", from+100, f.Packs)
 		}
 		loose, _ := filepath.Glob(filepath.Join(d.mirror("m"), "objects", "[0-9a-f][0-9a-f]", "*"))
-		f.loose = len(loose)
-		eventually(t, "a repack", func() bool { return d.packs("m") <= 12 })
-		for i := range 15 {
-			to := filepath.Join(t.TempDir(), fmt.Sprint(i))
-			began := time.Now()
-			if out, err := origin.Command("clone", "--quiet", "--bare", "--no-local", "--depth=1", d.mirror("m"), to).CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			clones = append(clones, time.Since(began))
-		}
-		f.pull, f.clone = median(pulls), median(clones)
+		f.Loose, f.Pull = len(loose), median(pulls)
 		return f
 	}
-	first := hundred(0)
-	var last figures
-	for done := 100; done < total; done += 100 {
-		last = hundred(done)
+	measured := func(from int) figures {
+		f := hundred(from)
+		eventually(t, "a repack", func() bool { return d.packs("m") <= fewPacks })
+		r.Git("repack", "-a", "-d", "-q")
+		f.Clone, f.Shallow, f.Direct = cloned(d.url+"/m"), cloned("--depth=1", d.url+"/m"), cloned(url)
+		return f
 	}
-	t.Logf("the first hundred: %+v; the last: %+v", first, last)
-	over := func(a, b float64) bool { return b > 1.5*a }
-	if over(float64(first.packs), float64(last.packs)) || over(float64(first.loose), float64(last.loose)) ||
-		over(float64(first.pull), float64(last.pull)) || over(float64(first.clone), float64(last.clone)) {
-		t.Errorf("it has got slower")
+	first, done := measured(0), 100
+	for ; done < total-100; done += 100 {
+		hundred(done)
+	}
+	last := measured(done)
+	t.Logf("the first hundred: %+v; the last of %d: %+v", first, done+100, last)
+	grown := max(1, float64(last.Direct)/float64(first.Direct))
+	for what, ratio := range map[string]float64{
+		"packs":           float64(last.Packs) / float64(first.Packs),
+		"loose objects":   float64(last.Loose+1) / float64(first.Loose+1),
+		"a pull":          float64(last.Pull) / float64(first.Pull),
+		"a clone":         float64(last.Clone) / float64(first.Clone) / grown,
+		"a shallow clone": float64(last.Shallow) / float64(first.Shallow),
+	} {
+		if soak() && ratio > 1.5 {
+			t.Errorf("%s: %.2f of what it was", what, ratio)
+		}
+	}
+	if got, want := refs(t, d.mirror("m")), refs(t, r.Dir); got != want {
+		t.Errorf("the mirror has\n%sthe origin\n%s", got, want)
 	}
 	d.fsck("m")
 }
