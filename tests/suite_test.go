@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -61,6 +62,36 @@ func (d *daemon) descriptors() int {
 		d.t.Fatal(err)
 	}
 	return len(entries)
+}
+
+// goroutines ends the daemon with SIGQUIT, upon which the runtime shows all goroutines, and
+// returns how many there were of each kind: by the function of sould that they are in
+// first, or else by the place that has made them. The runtime's own are left out.
+func (d *daemon) goroutines() map[string]int {
+	d.t.Helper()
+	d.signal(syscall.SIGQUIT)
+	<-d.exited
+	_, dump, _ := strings.Cut(d.log.String(), "SIGQUIT: quit")
+	kinds := make(map[string]int)
+	for one := range strings.SplitSeq(dump, "\n\n") {
+		kind := ""
+		for line := range strings.Lines(one) {
+			if place, ok := strings.CutPrefix(line, "created by "); ok && kind == "" {
+				kind, _, _ = strings.Cut(strings.TrimSpace(place), " in goroutine")
+			} else if function, ok := strings.CutPrefix(line, "main."); ok {
+				kind, _, _ = strings.Cut(function, "({") // the lowest one
+				kind, _, _ = strings.Cut(kind, "(0x")
+				kind = strings.TrimSuffix(strings.TrimSpace(kind), "()")
+			}
+		}
+		if strings.HasPrefix(one, "goroutine ") && kind != "" && !strings.HasPrefix(kind, "runtime.") {
+			kinds[kind]++
+		}
+	}
+	if len(kinds) == 0 {
+		d.t.Fatalf("the daemon shows no goroutines:\n%s", d.log)
+	}
+	return kinds
 }
 
 // kernel is a number from the daemon's /proc/<pid>/status, such as "Threads" or
