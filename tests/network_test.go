@@ -23,6 +23,7 @@ type network interface {
 	listen(t *testing.T) net.Listener // where the origin serves
 	address(from, to int) string      // what a server calls another one, or itself
 	place(d *daemon, machine int)     // makes a server run on that machine
+	client(machine int) *http.Client  // that runs there as well
 	cut(a, b int, how cutting)        // the link of two machines
 	heal(a, b int)
 }
@@ -173,7 +174,11 @@ func (n *namespaces) address(_, to int) string { return net.JoinHostPort(host(to
 // however the network is.
 func (n *namespaces) place(d *daemon, machine int) {
 	d.before = []string{"ip", "netns", "exec", n.of(machine)}
-	d.client = &http.Client{Timeout: client.Timeout, Transport: &http.Transport{
+	d.client = n.client(machine)
+}
+
+func (n *namespaces) client(machine int) *http.Client {
+	return &http.Client{Timeout: client.Timeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, address string) (c net.Conn, err error) {
 			err = n.within(machine, func() error {
@@ -252,6 +257,8 @@ func (p *proxies) address(from, to int) string {
 func (p *proxies) place(d *daemon, machine int) {
 	d.env = append(d.env, "http_proxy=http://"+p.address(machine, 0))
 }
+
+func (p *proxies) client(int) *http.Client { return client }
 
 func (p *proxies) cut(a, b int, how cutting) {
 	fault := origin.Fault{Mute: true, Then: origin.Stall}

@@ -14,12 +14,14 @@ import (
 )
 
 // TestPartitions: a master and two slaves that are peers of each other, in a network
-// whose links are cut and healed at random, under pushes. What an answer claims is true
-// at that moment, no server goes back, no reader waits for longer than the patience, and
-// in the end all servers are the same.
+// whose links are cut and healed at random, under pushes, forced ones among them, under
+// deletions that a server must be told to accept, and while mirrors are removed. What an
+// answer claims is true at that moment, no server goes back, no reader waits for longer
+// than the patience, and in the end all servers are the same.
 func TestPartitions(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, seeded(t))
+	removals, rng := newRemovals(c), c.random()
 	end := time.Now().Add(shortOrLong(8*time.Second, 2*time.Minute))
 	read := len(c.repos) / 2 // the others are kept up to date by POSTs and repair alone
 	var work sync.WaitGroup
@@ -42,9 +44,10 @@ func TestPartitions(t *testing.T) {
 			}
 		})
 	}
+	work.Go(func() { removals.work(end, rng) })
 	c.disturb(end, c.random())
 	work.Wait()
-	c.scatter(c.random())
+	c.scatter(c.random(), removals)
 	c.healAll()
 	if t.Failed() {
 		return
@@ -77,10 +80,12 @@ func TestPartitions(t *testing.T) {
 			})
 		}
 	}
-	t.Logf("%d cuts; %d pushes; POSTs by status: %v; %d claims checked; %d archives, the slowest after %s; "+
+	removals.end()
+	t.Logf("%d cuts; %d pushes, %d forced; POSTs by status: %v; %d claims checked; %d times many refs went; %d archives, the slowest after %s; "+
 		"%d mirrors were posted again; the same after %s",
-		c.cuts, c.pushes.Load(), &c.statuses, c.claims.Load(), c.archives.Load(), time.Duration(c.slowest.Load()), again, took)
-	if c.claims.Load() == 0 || c.archives.Load() == 0 {
+		c.cuts, c.pushes.Load(), c.forced.Load(), &c.statuses, c.claims.Load(), c.accepted.Load(), c.archives.Load(),
+		time.Duration(c.slowest.Load()), again, took)
+	if c.claims.Load() == 0 || c.archives.Load() == 0 || c.cuts == 0 || c.forced.Load() == 0 || c.accepted.Load() == 0 {
 		t.Error("nothing was put to the test")
 	}
 }
@@ -91,11 +96,14 @@ type cluster struct {
 	network network
 	servers []*daemon
 	repos   []*pushedRepo
+	still   *pushedRepo // that nobody pushes to
 	seeds   *rand.Rand
 
-	cuts     int // owned by disturb
+	cuts     int // owned by disturb, and by scatter after it
 	statuses tally
 	pushes   atomic.Int64
+	forced   atomic.Int64 // of the pushes
+	accepted atomic.Int64 // deletions of many refs, by the master
 	claims   atomic.Int64 // that a server has something
 	archives atomic.Int64
 	slowest  atomic.Int64 // archive, in nanoseconds
@@ -122,8 +130,13 @@ func newCluster(t *testing.T, seeds *rand.Rand) *cluster {
 		pause(q.Context(), wait)
 	})
 	for i := range 6 {
-		c.repos = append(c.repos, newPushedRepo(t, root, server.URL, fmt.Sprintf("pool/r%d", i)))
+		r := newPushedRepo(t, root, server.URL, fmt.Sprintf("pool/r%d", i))
+		if r.drops = i%3 == 2; r.drops {
+			r.drop()
+		}
+		c.repos = append(c.repos, r)
 	}
+	c.still = newPushedRepo(t, root, server.URL, "still")
 	for machine := 1; machine <= 3; machine++ {
 		var others []string
 		for other := 1; other <= 3; other++ {
@@ -132,7 +145,7 @@ func newCluster(t *testing.T, seeds *rand.Rand) *cluster {
 			}
 		}
 		lines := []string{
-			fmt.Sprintf("listen = %q", c.network.address(machine, machine)), peers(others...),
+			fmt.Sprintf("listen = %q", c.network.address(machine, machine)), peers(others...), tokenLine,
 			`repair = "500ms"`, `retry = "300ms"`, `timeout = "2s"`, `list_timeout = "1500ms"`, `fetch_timeout = "5s"`,
 			fmt.Sprintf("patience = %q", clusterPatience),
 		}
@@ -152,8 +165,9 @@ func (c *cluster) random() *rand.Rand {
 	return rand.New(rand.NewPCG(c.seeds.Uint64(), c.seeds.Uint64()))
 }
 
-// scatter has one server alone pull the latest push of every other repository.
-func (c *cluster) scatter(rng *rand.Rand) {
+// scatter has one server alone pull the latest push of every other repository, and the
+// master alone remove mirrors. It cannot say then that all is well.
+func (c *cluster) scatter(rng *rand.Rand, removals *removals) {
 	c.healAll()
 	for a := 1; a < 4; a++ {
 		for b := 1; b < a; b++ {
@@ -161,11 +175,18 @@ func (c *cluster) scatter(rng *rand.Rand) {
 		}
 	}
 	var posting sync.WaitGroup
+	posting.Go(func() { removals.last("gone/last", false) })
+	posting.Go(func() { removals.last("anew/last", true) })
 	for i := 0; i < len(c.repos); i += 2 {
-		server := rng.IntN(3)
+		if r := c.repos[i]; r.drops && !r.dropped && r.many() {
+			r.drop() // which the slaves are to hear of later
+		}
+		server := rng.IntN(3) * min(i, 1)
 		posting.Go(func() {
 			c.repos[i].push()
-			c.post(server, c.repos[i])
+			if status := c.post(server, c.repos[i]); i == 0 && status != http.StatusBadGateway {
+				c.Errorf("cut off from its slaves the master says %d", status)
+			}
 		})
 	}
 	posting.Wait()
@@ -212,10 +233,31 @@ func (c *cluster) disturb(end time.Time, rng *rand.Rand) {
 }
 
 func (c *cluster) cut(a, b int, how cutting) {
-	if a != b {
-		c.cuts++
-		c.network.cut(a, b, how)
+	if a == b {
+		return
 	}
+	c.cuts++
+	c.network.cut(a, b, how)
+	if c.reaches(max(a, b), min(a, b)) {
+		c.Errorf("machine %d reaches machine %d although their link is cut", max(a, b), min(a, b))
+	}
+}
+
+// reaches reports whether a server's machine gets any answer from another machine, soon.
+func (c *cluster) reaches(from, to int) bool {
+	ctx, cancel := context.WithTimeout(c.Context(), 100*time.Millisecond)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+c.network.address(from, to)+"/x/health", nil)
+	if err != nil {
+		c.Error(err)
+		return false
+	}
+	response, err := c.network.client(from).Do(r)
+	if err != nil {
+		return false
+	}
+	response.Body.Close()
+	return true
 }
 
 func (c *cluster) healAll() {
