@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -56,8 +57,11 @@ func TestCrashes(t *testing.T) {
 
 	var mu sync.Mutex // guards acknowledged
 	acknowledged := make(map[string]string)
-	for round := range crashes(t) {
+	var posted, read atomic.Int64
+	rounds, repacks := crashes(t), 0
+	for round := range rounds {
 		var clients sync.WaitGroup
+		posts, gets, clones, removals := posted.Load(), read.Load(), side.clones.Load(), side.removals.Load()
 		for i, r := range repos {
 			name := crashName(round, i)
 			tip := r.Commit("main", map[string]string{"new": fmt.Sprint(round)})
@@ -75,17 +79,30 @@ func TestCrashes(t *testing.T) {
 						mu.Lock()
 						acknowledged[name] = tip
 						mu.Unlock()
+						posted.Add(1)
 					}
-					_, _ = (&daemon{t: t, url: at}).try("GET", "/"+name, nil)
+					a, err = (&daemon{t: t, url: at}).try("GET", "/"+name, nil)
+					if err == nil && a.err == nil && a.StatusCode == http.StatusOK {
+						read.Add(1)
+					}
 				}
 			})
 		}
-		side.begin(round, &clients)
-		moment := random.IntN(150 + 250*(round%2))
-		if round%8 == 7 { // mirrors are repacked when nobody has pulled them for a second
-			moment = 800 + random.IntN(1000)
+		if soak() && round%8 == 7 {
+			side.manyPacks()
 		}
-		pause := time.NewTimer(time.Duration(moment) * time.Millisecond)
+		side.begin(round, &clients)
+		switch {
+		case round%4 == 1: // not before something of each kind is done
+			within(patient, func() bool {
+				return posted.Load() > posts && read.Load() > gets && side.clones.Load() > clones && side.removals.Load() > removals
+			})
+		case soak() && round%8 == 7: // TestAKilledRepackLeavesNothing is the short form
+			if within(3*time.Second, d.repacks) {
+				repacks++
+			}
+		}
+		pause := time.NewTimer(time.Duration(random.IntN(150+250*(round%2))) * time.Millisecond)
 		<-pause.C
 		d.kill()
 		if round%2 == 0 {
@@ -131,6 +148,24 @@ func TestCrashes(t *testing.T) {
 		}
 	}
 	side.end()
+	t.Logf("%d POSTs acknowledged, %d archives read, %d times a repack was met", posted.Load(), read.Load(), repacks)
+	if rounds > 1 && (posted.Load() == 0 || read.Load() == 0 || side.clones.Load() == 0 || side.removals.Load() == 0 || len(side.kept) == 0) {
+		t.Error("too little has happened")
+	}
+	if soak() && repacks == 0 {
+		t.Error("no repack was met")
+	}
+}
+
+// repacks reports whether the daemon is repacking a mirror.
+func (d *daemon) repacks() bool {
+	for _, pid := range d.holders() {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if strings.Contains(string(line), "\x00repack\x00") {
+			return true
+		}
+	}
+	return false
 }
 
 // crashName is the mirror that a round deals with: three sets of mirrors take turns,
