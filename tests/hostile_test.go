@@ -44,9 +44,9 @@ type hostileCase struct {
 }
 
 // TestHostile sends what nobody means well with. After each: the expected status; the
-// refs are what they were and are served; nothing outside the storage has changed, and
-// in it only what the request was for; no secret stands in an answer, in the log or in
-// the list of processes. At the end of each group no process is left.
+// refs of all mirrors are what they were and are served; nothing outside the storage has
+// changed, and in it only what the request was for; no process is left; no secret stands in
+// an answer, in the log or in the list of processes.
 func TestHostile(t *testing.T) {
 	t.Parallel()
 	h := newHostile(t, newOrigin(t), nil)
@@ -120,8 +120,27 @@ func (h *hostile) names(t *testing.T) string {
 	return strings.Join(names, " ")
 }
 
+// mirrors are the files with the refs of all mirrors.
+func (h *hostile) mirrors(t *testing.T) map[string]string {
+	t.Helper()
+	files := make(map[string]string)
+	err := filepath.WalkDir(h.d.storage, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err == nil && (entry.Name() == ".sould" || entry.Name() == "objects"):
+			return fs.SkipDir
+		case err == nil && (entry.Name() == "packed-refs" || entry.Name() == "HEAD"):
+			files[path] = read(t, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
 func (h *hostile) run(t *testing.T, cases []hostileCase) {
-	outside, names := h.outside(t), h.names(t)
+	outside, names, mirrors := h.outside(t), h.names(t), h.mirrors(t)
 	watch := h.watchProcesses()
 	for _, c := range cases {
 		began := time.Now()
@@ -144,8 +163,21 @@ func (h *hostile) run(t *testing.T, cases []hostileCase) {
 		if now := refs(t, h.d.mirror("good/m")); now != h.refs {
 			t.Errorf("%s: the refs of another mirror are\n%s", c.what, now)
 		}
+		were := mirrors
+		mirrors = h.mirrors(t)
+		for path, now := range mirrors {
+			if was, known := were[path]; known && now != was || !known && c.want != 200 {
+				t.Errorf("%s: %s was\n%.1000s\nnow it is\n%.1000s", c.what, path, was, now)
+			}
+		}
+		if len(mirrors) < len(were) {
+			t.Errorf("%s: of %d files with refs there are %d", c.what, len(were), len(mirrors))
+		}
 		if a := h.d.get("/good/m", h.auth...); a.StatusCode != 200 || a.files(t)["file"] != "1" {
 			t.Errorf("%s: the next GET: %s", c.what, a.Status)
+		}
+		if !within(2*time.Second, func() bool { return len(h.children()) == 0 }) {
+			t.Errorf("%s: processes are left: %v", c.what, h.children())
 		}
 		if t.Failed() {
 			return
@@ -195,15 +227,11 @@ func (h *hostile) watchProcesses() (end func() string) {
 			case <-tick.C:
 			}
 			// Not all processes: only the groups that the daemon has started.
-			children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", h.d.cmd.Process.Pid))
-			for _, path := range children {
-				text, _ := os.ReadFile(path)
-				for pid := range strings.FieldsSeq(string(text)) {
+			for _, pid := range h.children() {
+				note(pid)
+				grand, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
+				for pid := range strings.FieldsSeq(string(grand)) {
 					note(pid)
-					grand, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
-					for pid := range strings.FieldsSeq(string(grand)) {
-						note(pid)
-					}
 				}
 			}
 		}
@@ -213,6 +241,16 @@ func (h *hostile) watchProcesses() (end func() string) {
 		wg.Wait()
 		return strings.Join(slices.Sorted(maps.Keys(seen)), "\n")
 	}
+}
+
+// children are the processes that the daemon has started itself and that are alive.
+func (h *hostile) children() (pids []string) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", h.d.cmd.Process.Pid))
+	for _, path := range lists {
+		text, _ := os.ReadFile(path)
+		pids = append(pids, strings.Fields(string(text))...)
+	}
+	return pids
 }
 
 func shown(a answer) (int, string) {
