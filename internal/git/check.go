@@ -39,7 +39,7 @@ func (r Repo) fsck(ctx context.Context) (failed *Error, err error) {
 		name: "fsck", dir: r.Dir, args: []string{"--full", "--no-dangling", "--no-reflogs", "--no-progress"}, patient: true,
 		stdout: &limitedWriter{w: &out, left: maxOutput},
 	})
-	if !errors.As(err, &failed) || failed.Err != nil {
+	if !errors.As(err, &failed) || failed.Err != nil || outOfMemory(err) {
 		return nil, err
 	}
 	failed.Stderr = strings.TrimSpace(out.String() + failed.Stderr)

@@ -35,7 +35,7 @@ type command struct {
 	stdin    io.Reader
 	stdout   io.Writer
 	progress func(string) // told of each line of progress; nil for no progress
-	memory   uint64       // the most that it may allocate, in bytes; 0 for no limit
+	memory   uint64       // the most that each of its processes may allocate, in bytes, if that is less than for all
 	patient  bool         // leave the CPU to others
 }
 
@@ -96,9 +96,6 @@ func (g *Git) start(cmd *exec.Cmd, c command, copy func(io.Reader)) error {
 	if err != nil {
 		return err
 	}
-	if c.memory > 0 {
-		limitMemory(cmd.Process.Pid, c.memory)
-	}
 	if c.patient {
 		lowerPriority(cmd.Process.Pid)
 	}
@@ -157,6 +154,9 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 
 	stderr := &stderrText{progress: c.progress}
 	cmd := exec.CommandContext(ctx, "git", args...)
+	if cmd.Err == nil {
+		limitMemory(cmd, g.memoryOf(c))
+	}
 	cmd.Dir = "/"
 	cmd.Env = append(g.environ(c.settings), c.env...)
 	cmd.Stdin = c.stdin
@@ -172,6 +172,26 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 	}
 	cmd.WaitDelay = grace + time.Second
 	return cmd, stderr
+}
+
+// memoryOf is how much memory each process of a command may allocate, in bytes.
+func (g *Git) memoryOf(c command) uint64 {
+	if c.memory > 0 && c.memory < g.memory {
+		return c.memory
+	}
+	return g.memory
+}
+
+// limitMemory bounds what each process of a command allocates, in bytes: what comes from
+// an origin is small, and can be made to grow without end. The shell sets the limit and
+// becomes git, so that there is no moment without it, for no helper either. To set it
+// from here once git runs would save the third of a millisecond that the shell takes, and
+// miss what git has started by then.
+func limitMemory(cmd *exec.Cmd, bytes uint64) {
+	// A limit that is lower already stays.
+	script := fmt.Sprintf(`ulimit -d %d 2>/dev/null; exec "$0" "$@"`, bytes>>10)
+	cmd.Args = append([]string{"sh", "-c", script, cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/bin/sh"
 }
 
 // error explains why a command failed.

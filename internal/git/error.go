@@ -2,6 +2,7 @@ package git
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -35,6 +36,12 @@ func (e *Error) Error() string {
 // Unwrap returns the reason for which the command was ended: the cause of its
 // context.
 func (e *Error) Unwrap() error { return e.Err }
+
+// outOfMemory reports whether git was not given the memory that it wanted.
+func outOfMemory(err error) bool {
+	e := (*Error)(nil)
+	return errors.As(err, &e) && e.Err == nil && strings.Contains(e.Stderr, "Out of memory")
+}
 
 // userinfo is what stands between a scheme and the last @ of a word: a password may
 // hold anything, if somebody forgot to escape it.

@@ -17,6 +17,7 @@
 package git
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -35,17 +36,26 @@ type Options struct {
 	AllowLocal bool   // permit origins that are local paths
 	Leash      *Leash // held by every child; nil for none
 	Stay       bool   // follow no redirect of an origin: it may lead where nobody wants to go
+	Memory     uint64 // the most that each process may allocate, in bytes; 0 for the default
 }
+
+// leastMemory is what a process may allocate on every machine, in bytes: histories of ten
+// million objects are fetched, checked and repacked with it.
+const leastMemory = 2 << 30
+
+// defaultMemory leaves a machine half of its memory whatever one process does.
+func defaultMemory() uint64 { return max(leastMemory, machineMemory()/2) }
 
 // DefaultSSHCommand never asks a question and notices a silent server.
 const DefaultSSHCommand = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15 -oServerAliveCountMax=3"
 
 // Git runs git commands with one set of options. It is safe for concurrent use.
 type Git struct {
-	env   []string // of every child, without the settings
-	leash *Leash
-	local bool
-	last  []string // settings that no command overrides
+	env    []string // of every child, without the settings
+	leash  *Leash
+	local  bool
+	memory uint64   // the most that each process may allocate, in bytes
+	last   []string // settings that no command overrides
 }
 
 // inherited are the variables of the daemon that git may see: where programs,
@@ -84,6 +94,9 @@ var settings = []string{
 	"core.fsync", "committed,derived-metadata", // a pack is nothing without its index
 	"gc.auto", "0",
 	"maintenance.auto", "false",
+
+	// What a repack takes must stay within what a process may allocate.
+	"pack.windowMemory", "256m", // a thread
 
 	// A transfer that crawls for a minute has failed.
 	"http.lowSpeedLimit", "1000", // bytes a second
@@ -125,7 +138,7 @@ func New(o Options) *Git {
 	if o.CAFile != "" {
 		env = append(env, "GIT_SSL_CAINFO="+o.CAFile) // the last one counts
 	}
-	g := &Git{env: env, leash: o.Leash, local: o.AllowLocal}
+	g := &Git{env: env, leash: o.Leash, local: o.AllowLocal, memory: cmp.Or(o.Memory, defaultMemory())}
 	if o.Stay {
 		g.last = []string{"http.followRedirects", "false"}
 	}

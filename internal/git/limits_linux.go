@@ -16,9 +16,13 @@ func enlarge(pipe *os.File) {
 	}
 }
 
-// limitMemory bounds what a process allocates, in bytes.
-func limitMemory(pid int, bytes uint64) {
-	_ = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: bytes, Max: bytes}, nil)
+// machineMemory is how much memory there is, in bytes; 0 where that cannot be told.
+func machineMemory() uint64 {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0
+	}
+	return uint64(info.Totalram) * uint64(info.Unit)
 }
 
 // niceness is how much a patient process leaves to others (setpriority(2)).

@@ -40,6 +40,10 @@ func (l Listing) Find(name string) (Ref, bool) {
 	return l.Refs[i], true
 }
 
+// listMemory is what git may allocate to take in a list of refs, in bytes: enough for a
+// million. A compressed answer of a few megabytes can be one without end.
+const listMemory = 512 << 20
+
 // List asks an origin for its refs and its HEAD. A HEAD that names a branch
 // which does not exist is not shown by origins, so that Head is then empty.
 func (g *Git) List(ctx context.Context, remote Remote) (Listing, error) {
@@ -49,7 +53,11 @@ func (g *Git) List(ctx context.Context, remote Remote) (Listing, error) {
 		settings: remote.settings(true),
 		env:      remote.env(),
 		secrets:  remote.secrets(),
+		memory:   listMemory,
 	})
+	if outOfMemory(err) {
+		err = fmt.Errorf("the list of refs is too long: %w", err)
+	}
 	if err != nil {
 		return Listing{}, err
 	}
