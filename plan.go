@@ -105,12 +105,23 @@ func makePlan(now, origin git.Listing, patterns []RefPattern, accept acceptance)
 // compatible checks that no ref's name is a directory of another one's: git cannot
 // keep such refs.
 func compatible(l git.Listing) error {
+	// The names that the one before begins with, itself the last. Names are sorted, but
+	// a-b stands between a and a/c. It is enough to look at the last one: if an earlier
+	// one were a directory of this name, it would be one of the last, too.
+	var starts []string
 	for _, ref := range l.Refs {
-		for i, c := range ref.Name {
-			if _, found := l.Find(ref.Name[:i]); c == '/' && found {
-				return fmt.Errorf("the ref %s cannot be beside %s", ref.Name, ref.Name[:i])
+		for len(starts) > 0 {
+			last := starts[len(starts)-1]
+			rest, begins := strings.CutPrefix(ref.Name, last)
+			if begins && strings.HasPrefix(rest, "/") {
+				return fmt.Errorf("the ref %s cannot be beside %s", ref.Name, last)
 			}
+			if begins {
+				break
+			}
+			starts = starts[:len(starts)-1]
 		}
+		starts = append(starts, ref.Name)
 	}
 	return nil
 }

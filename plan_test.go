@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -257,6 +259,50 @@ func TestRefPatterns(t *testing.T) {
 	for _, ref := range []string{"refs/sould/x", "refs/replace/" + id("a"), "refs/heads/a..b"} {
 		if selected(all, ref) {
 			t.Errorf("%s is taken", ref)
+		}
+	}
+}
+
+func TestCompatible(t *testing.T) {
+	for _, c := range []struct{ refs, wrong string }{
+		{"", ""},
+		{"heads/a=a heads/b=a", ""},
+		{"heads/a=a heads/a-b=a heads/ab=a heads/a.b=a heads/a0=a", ""},
+		{"heads/a=a heads/a/c=a", "refs/heads/a/c cannot be beside refs/heads/a"},
+		{"heads/a=a heads/a-b=a heads/a/c=a", "refs/heads/a/c cannot be beside refs/heads/a"},
+		{"heads/a=a heads/a-b=a heads/a-b-c=a heads/a/b/c/d=a", "refs/heads/a/b/c/d cannot be beside refs/heads/a"},
+		{"heads/a=a heads/a-b=a heads/a-b/c=a", "refs/heads/a-b/c cannot be beside refs/heads/a-b"},
+		{"heads/a/b=a heads/a/b-c=a heads/a/b/c=a heads/a/d=a", "refs/heads/a/b/c cannot be beside refs/heads/a/b"},
+		{"heads/a/b=a heads/a/c=a heads/a-b/c=a tags/a=a", ""},
+	} {
+		err := compatible(listing(strings.Fields(c.refs)...))
+		if err == nil && c.wrong != "" || err != nil && err.Error() != "the ref "+c.wrong {
+			t.Errorf("%s: %v, want %q", c.refs, err, c.wrong)
+		}
+	}
+}
+
+// TestCompatibleIsWhatItSays compares with the definition.
+func TestCompatibleIsWhatItSays(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20000 {
+		names := make(map[string]bool)
+		for range 2 + random.IntN(4) {
+			var name strings.Builder
+			for range 1 + random.IntN(4) {
+				name.WriteString([]string{"a", "b", "-", "/a", "/-", "/0"}[random.IntN(6)])
+			}
+			names["heads/"+strings.TrimPrefix(name.String(), "/")+"=a"] = true
+		}
+		l := listing(slices.Collect(maps.Keys(names))...)
+		want := false
+		for _, one := range l.Refs {
+			for _, other := range l.Refs {
+				want = want || strings.HasPrefix(one.Name, other.Name+"/")
+			}
+		}
+		if err := compatible(l); (err != nil) != want {
+			t.Fatalf("%v: %v", l.Refs, err)
 		}
 	}
 }
