@@ -109,7 +109,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	}
 	s.archives.suspect = s.mirrors.Suspect
 	s.repairs = newRepairs(s.life, s.mirrors, s.settings, log)
-	s.use(newSettings(config, source, unsecure, s.storage.Leash))
+	s.use(newSettings(config, source, unsecure, s.storage))
 	s.conns = newConnections()
 	s.http = &http.Server{
 		Handler:           s,
@@ -179,7 +179,7 @@ func (s *Server) Reload() error {
 			return err
 		}
 	}
-	s.use(newSettings(config, source, s.unsecure, s.storage.Leash))
+	s.use(newSettings(config, source, s.unsecure, s.storage))
 	s.mirrors.Wake()
 	old.client.CloseIdleConnections()
 	s.log.Info("reloaded", "listen", s.Addr(), "role", s.settings().role(), "config", source)

@@ -19,7 +19,7 @@ type settings struct {
 	doubts   []string     // what the log is told once
 }
 
-func newSettings(c Config, source string, unsecure bool, leash *git.Leash) *settings {
+func newSettings(c Config, source string, unsecure bool, storage *Storage) *settings {
 	return &settings{
 		Config: c, source: source, unsecure: unsecure,
 		client: newClient(clientTLS(&c), othersBound(descriptorLimit(), len(c.Slaves)+len(c.Peers))), tls: serverTLS(&c), doubts: c.Doubts(source),
@@ -27,7 +27,8 @@ func newSettings(c Config, source string, unsecure bool, leash *git.Leash) *sett
 			SSHCommand: c.SSHCommand,
 			CAFile:     c.CAFile,
 			AllowLocal: unsecure,
-			Leash:      leash,
+			Leash:      storage.Leash,
+			Scratch:    storage.own("incoming"),
 			Stay:       len(c.Origins) > 0,
 		}),
 	}

@@ -21,7 +21,7 @@ import (
 //	id         tells this server from others
 //	lock       held by the daemon
 //	children   held by the daemon and by every git that it started
-//	incoming/  mirrors that are being built; of no worth after a crash
+//	incoming/  mirrors that are being built, and views of others; of no worth after a crash
 //	replaced/  mirrors that are just being replaced, if that cannot be done in one step
 //	trash/     mirrors that were removed on purpose, or were replaced and could not be
 //	           read in full, as long as they are kept

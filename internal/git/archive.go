@@ -18,10 +18,7 @@ type Neutral struct{ dir string }
 // NewNeutral makes such a directory, or completes one.
 func NewNeutral(dir string) (Neutral, error) {
 	n := Neutral{dir}
-	for idLength, config := range map[int]string{
-		40: "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
-		64: "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n",
-	} {
+	for idLength, config := range configs {
 		repo := n.repo(idLength)
 		for _, sub := range []string{"objects", "refs", "info"} {
 			if err := os.MkdirAll(filepath.Join(repo, sub), 0o755); err != nil {
@@ -52,7 +49,7 @@ type Archive struct {
 	Prefix string // put before every path; ends with a slash, or is empty
 
 	// Subst expands $Format:…$ in files with the attribute export-subst. The bytes
-	// then depend on the repository's refs and attributes, and on the time.
+	// then depend on the repository's refs, and on the time.
 	Subst bool
 
 	Patient bool // leave the CPU to others
@@ -78,9 +75,6 @@ func (r Repo) Tar(ctx context.Context, neutral Neutral, a Archive, w io.Writer) 
 		memory:  archiveMemory,
 		patient: a.Patient,
 	}
-	if a.Subst {
-		c.dir, c.env = r.Dir, nil
-	}
 	if a.Prefix != "" {
 		c.args = append(c.args, "--prefix="+a.Prefix)
 	}
@@ -88,7 +82,15 @@ func (r Repo) Tar(ctx context.Context, neutral Neutral, a Archive, w io.Writer) 
 	if a.Path != "" {
 		c.args = append(c.args, "--", a.Path)
 	}
-	err := r.git.run(ctx, c)
+	var err error
+	if a.Subst {
+		err = r.inView(len(a.Commit), func(view Repo) error {
+			c.dir, c.env = view.Dir, nil
+			return r.git.run(ctx, c)
+		})
+	} else {
+		err = r.git.run(ctx, c)
+	}
 	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && strings.Contains(e.Stderr, "did not match any files") {
 		return fmt.Errorf("%w: %q", ErrNoPath, a.Path)
 	}

@@ -3,8 +3,8 @@
 // It is the one place that starts processes. Every call has the same small
 // environment, whatever the daemon's own is and whatever a system or user
 // configuration says: no prompts, no hooks, no credential helpers, no replaced
-// objects, no transports but the permitted ones. Every call names its
-// repository; git never searches for one. Words that come from users stand
+// objects, no transports but the permitted ones, and these only to list and to fetch.
+// Every call names its repository; git never searches for one. Words that come from users stand
 // behind "--" or on standard input, so that none of them becomes an option.
 //
 // A git command is a family of processes. Each call gets a process group of its
@@ -36,6 +36,7 @@ type Options struct {
 	AllowLocal bool   // permit origins that are local paths
 	Leash      *Leash // held by every child; nil for none
 	Stay       bool   // follow no redirect of an origin: it may lead where nobody wants to go
+	Scratch    string // a directory for what a command needs while it runs; empty for the system's
 	Memory     uint64 // the most that each process may allocate, in bytes; 0 for the default
 }
 
@@ -51,11 +52,12 @@ const DefaultSSHCommand = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAlive
 
 // Git runs git commands with one set of options. It is safe for concurrent use.
 type Git struct {
-	env    []string // of every child, without the settings
-	leash  *Leash
-	local  bool
-	memory uint64   // the most that each process may allocate, in bytes
-	last   []string // settings that no command overrides
+	env       []string // of every child, without the settings
+	leash     *Leash
+	protocols string // by which remotes may be reached
+	scratch   string
+	memory    uint64   // the most that each process may allocate, in bytes
+	last      []string // settings that no command overrides
 }
 
 // inherited are the variables of the daemon that git may see: where programs,
@@ -126,7 +128,9 @@ func New(o Options) *Git {
 		"SSH_ASKPASS=",
 		"GIT_NO_REPLACE_OBJECTS=1",
 		"GIT_OPTIONAL_LOCKS=0",
-		"GIT_ALLOW_PROTOCOL=" + protocols,
+		// A repository that lacks objects must not have them fetched, from where it says.
+		"GIT_ALLOW_PROTOCOL=none",
+		"GIT_NO_LAZY_FETCH=1",
 		"GIT_SSH_COMMAND=" + ssh,
 		"LC_ALL=C",
 	}
@@ -138,7 +142,7 @@ func New(o Options) *Git {
 	if o.CAFile != "" {
 		env = append(env, "GIT_SSL_CAINFO="+o.CAFile) // the last one counts
 	}
-	g := &Git{env: env, leash: o.Leash, local: o.AllowLocal, memory: cmp.Or(o.Memory, defaultMemory())}
+	g := &Git{env: env, leash: o.Leash, protocols: protocols, scratch: o.Scratch, memory: cmp.Or(o.Memory, defaultMemory())}
 	if o.Stay {
 		g.last = []string{"http.followRedirects", "false"}
 	}
@@ -243,12 +247,13 @@ func (r Remote) settings(listing bool) []string {
 	return append(s, "http.followRedirects", redirects)
 }
 
-// env are the variables of a command that talks to the remote.
-func (r Remote) env() []string {
-	if r.CAFile == "" {
-		return nil
+// envFor are the variables of a command that talks to a remote.
+func (g *Git) envFor(r Remote) []string {
+	env := []string{"GIT_ALLOW_PROTOCOL=" + g.protocols}
+	if r.CAFile != "" {
+		env = append(env, "GIT_SSL_CAINFO="+r.CAFile)
 	}
-	return []string{"GIT_SSL_CAINFO=" + r.CAFile}
+	return env
 }
 
 // secrets are the words that no message may show. The user may be a token.

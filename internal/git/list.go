@@ -51,7 +51,7 @@ func (g *Git) List(ctx context.Context, remote Remote) (Listing, error) {
 		name:     "ls-remote",
 		args:     []string{"--symref", "--quiet", "--", remote.URL},
 		settings: remote.settings(true),
-		env:      remote.env(),
+		env:      g.envFor(remote),
 		secrets:  remote.secrets(),
 		memory:   listMemory,
 	})

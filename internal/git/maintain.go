@@ -79,18 +79,23 @@ func (r Repo) Repack(ctx context.Context, how Repack) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range repackCommands(how, version) {
-		c.dir = r.Dir
-		c.patient = how != RepackQuick                   // others wait for the quick one
-		c.settings = []string{"pack.packSizeLimit", "0"} // a mirror that was copied in may say otherwise
-		if c.patient {
-			c.settings = append(c.settings, "pack.threads", "1")
-		}
-		if err := r.git.run(ctx, c); err != nil {
-			return fmt.Errorf("git %s: %w", c.name, err)
-		}
+	idLength, err := r.IDLength(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	return r.inView(idLength, func(view Repo) error {
+		for _, c := range repackCommands(how, version) {
+			c.dir = view.Dir
+			c.patient = how != RepackQuick // others wait for the quick one
+			if c.patient {
+				c.settings = []string{"pack.threads", "1"}
+			}
+			if err := r.git.run(ctx, c); err != nil {
+				return fmt.Errorf("git %s: %w", c.name, err)
+			}
+		}
+		return nil
+	})
 }
 
 // repackCommands are what a version of git can do of it: rolling up since 2.32, indexes of many

@@ -292,11 +292,15 @@ func (r Repo) WriteRefs(refs []Ref) error {
 
 // WriteHead makes HEAD name a branch or a commit.
 func (r Repo) WriteHead(h Head) error {
-	text := "ref: " + h.Ref + "\n"
+	return r.replace("HEAD", []byte(h.text()))
+}
+
+// text is what the file HEAD says.
+func (h Head) text() string {
 	if h.Detached() {
-		text = h.ID + "\n"
+		return h.ID + "\n"
 	}
-	return r.replace("HEAD", []byte(text))
+	return "ref: " + h.Ref + "\n"
 }
 
 // replace writes a file as git does, under its lock, and syncs it.

@@ -98,18 +98,23 @@ func (r Repo) IDLength(ctx context.Context) (int, error) {
 // garbage collection. The error is [ErrMoved] if the remote does not have one of
 // them any more. When Fetch returns without one, they are on disk.
 func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress func(string)) error {
-	err := r.git.run(ctx, command{
-		name: "fetch",
-		dir:  r.Dir,
-		args: []string{
-			"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
-			"--no-auto-maintenance", "--no-recurse-submodules", "--stdin", "--", remote.URL,
-		},
-		settings: remote.settings(false),
-		env:      remote.env(),
-		secrets:  remote.secrets(),
-		stdin:    strings.NewReader(strings.Join(ids, "\n") + "\n"),
-		progress: progress,
+	if len(ids) == 0 {
+		return nil
+	}
+	err := r.inView(len(ids[0]), func(view Repo) error {
+		return r.git.run(ctx, command{
+			name: "fetch",
+			dir:  view.Dir,
+			args: []string{
+				"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
+				"--no-auto-maintenance", "--no-recurse-submodules", "--stdin", "--", remote.URL,
+			},
+			settings: remote.settings(false),
+			env:      r.git.envFor(remote),
+			secrets:  remote.secrets(),
+			stdin:    strings.NewReader(strings.Join(ids, "\n") + "\n"),
+			progress: progress,
+		})
 	})
 	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText(e.Stderr) {
 		return fmt.Errorf("%w: %w", ErrMoved, err)

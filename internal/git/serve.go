@@ -35,10 +35,6 @@ var serving = []string{
 	"lsrefs.unborn", "advertise",
 }
 
-// serveEnv keeps a repository that lacks objects, and says where they are, from having
-// them fetched: its words could name a program.
-var serveEnv = []string{"GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none"}
-
 // idle is after how many seconds without a byte from or to its client git upload-pack
 // gives up. The caller is expected to notice earlier.
 const idle = 600
@@ -52,7 +48,7 @@ func (r Repo) uploadPack(version int, options ...string) command {
 		name: "upload-pack", dir: r.Dir,
 		args:     append(args, "--", r.Dir),
 		settings: serving,
-		env:      append(serveEnv[:len(serveEnv):len(serveEnv)], "GIT_PROTOCOL=version="+strconv.Itoa(version)),
+		env:      []string{"GIT_PROTOCOL=version=" + strconv.Itoa(version)},
 	}
 }
 

@@ -1,0 +1,69 @@
+package git
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// configs are those of empty repositories, by the length of their object ids.
+var configs = map[int]string{
+	40: "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
+	64: "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n",
+}
+
+// partial is added for a repository that lacks objects which a remote has promised. It
+// names one that cannot be asked for them.
+const partial = "[extensions]\n\tpartialClone = nobody\n[remote \"nobody\"]\n\tpromisor = true\n"
+
+// viewed are the parts of a repository that say what is in it, and not what git does.
+var viewed = []string{"objects", "refs", "packed-refs", "shallow", "logs", "worktrees", "index"}
+
+// A view is a repository with the content of another one and a configuration of ours.
+// That of a mirror that was copied in can name programs (filters, proxies of git://,
+// what is to be asked before objects are let go of) and send a fetch elsewhere
+// (url.….insteadOf, http.<url>.proxy). Most of that is bound to names that nobody can
+// foresee, so no setting of ours overrides it. Commands that heed it work in a view; the
+// others do not, since they must work on a full disk, too.
+
+// inView has commands work in a view of a repository whose object ids have that length.
+func (r Repo) inView(idLength int, work func(view Repo) error) (err error) {
+	config, ok := configs[idLength]
+	if !ok {
+		return fmt.Errorf("there are no object ids of %d digits", idLength)
+	}
+	promised, err := filepath.Glob(filepath.Join(globQuote(r.Dir), "objects", "pack", "*.promisor"))
+	if err != nil {
+		return err
+	}
+	if len(promised) > 0 {
+		config += partial
+	}
+	head, err := r.readHead(Listing{})
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(r.git.scratch, "view-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if left := os.RemoveAll(dir); err == nil {
+			err = left
+		}
+	}()
+	for name, text := range map[string]string{
+		"config": config,
+		"HEAD":   head.text(), // git would take a link for a HEAD of its first years
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	for _, part := range viewed {
+		if err := os.Symlink(filepath.Join(r.Dir, part), filepath.Join(dir, part)); err != nil {
+			return err
+		}
+	}
+	return work(r.git.Repo(dir))
+}
