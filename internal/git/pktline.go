@@ -44,9 +44,9 @@ func (p *packetReader) next() (line []byte, special string, err error) {
 	switch {
 	case err != nil, head[0] == '+':
 		return nil, "", fmt.Errorf("%w: %q is no length", errPacket, head[:])
-	case size < 3:
+	case size < 2:
 		return nil, string(head[:]), nil
-	case size == 3 || size > maxPacket:
+	case size < 4 || size > maxPacket: // 0002 is what one of git's helpers says to another
 		return nil, "", fmt.Errorf("%w: no line has the length %q", errPacket, head[:])
 	}
 	if p.buf == nil {

@@ -80,7 +80,7 @@ var requestError = regexp.MustCompile(`protocol error|not our ref|unknown capabi
 	`mismatched object format|invalid command|no command requested|requested after already requesting|` +
 	`unexpected line|expected (flush|a flush|no other|shallow)|hung up unexpectedly|invalid (shallow|deepen|filter)|` +
 	`Invalid deepen|sparse:path filters|expected 'tree:|valid object type|expected something after combine|must escape char|` +
-	`cannot be used together|filter '[^']*' not supported|git upload-pack: (ambiguous|deepen)`)
+	`cannot be used together|multiple filter-specs|filter '[^']*' not supported|git upload-pack: (ambiguous|deepen)`)
 
 var notOurRef = regexp.MustCompile(`not our ref ([0-9a-f]{40,64})`)
 

@@ -136,7 +136,7 @@ func TestParseLsRefsLeavesToGitWhatItDoesNotKnow(t *testing.T) {
 
 func TestCheckPackets(t *testing.T) {
 	for stream, ok := range map[string]bool{
-		"": true, "0000": true, "0004": true, "0005x0001": true, "000500050002": false, "0006ab0000": true, "0009done\n": true,
+		"": true, "0000": true, "0004": true, "0005x0001": true, "000500050002": false, "0002": false, "0009done\n0002": false, "0006ab0000": true, "0009done\n": true,
 		"000": false, "0003": false, "0005": false, "0006a": false, "-001": false, "+005x": false, "zzzz": false,
 		"fff1" + strings.Repeat("x", 0xfff1-4): false, "fff0" + strings.Repeat("x", 0xfff0-4): true,
 	} {
