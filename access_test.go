@@ -194,6 +194,9 @@ func TestConfigOfTokens(t *testing.T) {
 		// What stands in a line about a token is not repeated.
 		{`token = true` + testToken, "", ":1: token: is no string"}, {`read_token = 99999999999999999999`, "", ":1: token: is no string"},
 		{` token."` + testToken + `" = `, "", "is no string"},
+		{"token = [\n " + testToken + "\n]", "", ":2: token: is no string"}, {"token = [\n \"a\",\n {x = " + testToken + "}]", "", ":3: token: is no string"},
+		{"\ufefftoken = " + testToken, "", ":1: token: is no string"}, {"Read_Token = " + testToken, "", ":1: token: is no string"},
+		{"x = {token = " + testToken + "}", "", ":1: token: is no string"}, {"access.token = " + testToken, "", ":1: token: is no string"},
 	} {
 		config, _, err := LoadConfig(writeConfig(t, c.text))
 		switch {
@@ -239,7 +242,7 @@ func TestConfigOfCertificates(t *testing.T) {
 	for text, want := range map[string]string{
 		`tls_cert = "` + junk + `"`:                              ":1: tls_cert: tls_cert and tls_key need each other",
 		`tls_key = "` + junk + `"`:                               ":1: tls_key: tls_cert and tls_key need each other",
-		"tls_cert = \"/none\"\ntls_key = \"" + junk + `"`:        ":1: tls_cert: stat /none",
+		"tls_cert = \"/none\"\ntls_key = \"" + junk + `"`:        ":1: tls_cert: open /none",
 		"tls_cert = \"" + junk + "\"\ntls_key = \"" + junk + `"`: "failed to find any PEM data",
 		"tls_ca = \"" + junk + `"`:                               ":1: tls_ca: " + junk + " holds no certificate",
 		"tls_ca = \"/dev/zero\"":                                 "no regular file",

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -136,7 +135,7 @@ func LoadConfig(path string) (c Config, source string, err error) {
 	c = defaultConfig()
 	required := path != ""
 	path = cmp.Or(path, DefaultConfigFile)
-	text, err := readConfigFile(path)
+	text, err := readSmallFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !required:
 		source = "built-in defaults"
@@ -144,7 +143,7 @@ func LoadConfig(path string) (c Config, source string, err error) {
 		return c, path, err
 	default:
 		source = path
-		if err := c.parse(path, text); err != nil {
+		if err := c.parse(path, string(text)); err != nil {
 			return c, source, err
 		}
 	}
@@ -155,25 +154,12 @@ func LoadConfig(path string) (c Config, source string, err error) {
 	return c, source, err
 }
 
-func readConfigFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
-	if err == nil && len(text) > maxConfigFile {
-		err = fmt.Errorf("%s: larger than %s: no configuration", path, formatSize(maxConfigFile))
-	}
-	return string(text), err
-}
-
 // parse sets what the text says, or returns everything that is wrong with it.
 func (c *Config) parse(file, text string) error {
 	var values map[string]any
 	if _, err := toml.Decode(text, &values); err != nil {
 		if syntax := (toml.ParseError{}); errors.As(err, &syntax) {
-			if isSecretLine(text, syntax.Position.Line) {
+			if isSecret(text, syntax.Position.Line, syntax.LastKey) {
 				syntax.LastKey, syntax.Message = "token", "is no string in quotes"
 			}
 			return &configError{file, syntax.Position.Line, syntax.LastKey, errors.New(syntax.Message)}

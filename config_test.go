@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -125,6 +126,13 @@ func TestConfigFileThatIsNone(t *testing.T) {
 	}
 	if _, _, err := LoadConfig(t.TempDir()); err == nil {
 		t.Error("a directory is taken")
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := LoadConfig(pipe); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		t.Errorf("a pipe into which nobody writes: %v", err)
 	}
 }
 

@@ -5,8 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -61,18 +64,21 @@ func tokenRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~+/=", r)
 }
 
-// isSecretLine reports whether a line of the file may hold a token, so that no error
-// may repeat what is in it.
-func isSecretLine(text string, line int) bool {
+// isSecret reports whether what is wrong in a line of the file may be a token, so that it
+// must not be repeated: by the last key before it, or by how the line begins.
+func isSecret(text string, line int, lastKey string) bool {
 	lines := strings.Split(text, "\n")
-	if line < 1 || line > len(lines) {
-		return false
+	if 1 <= line && line <= len(lines) && namesToken(lines[line-1]) {
+		return true
 	}
-	key := strings.TrimLeft(lines[line-1], " \t\"'")
-	if rest, ok := strings.CutPrefix(key, "read_"); ok {
-		key = rest
-	}
-	return strings.HasPrefix(key, "token") && !strings.HasPrefix(key, "token_file")
+	return slices.ContainsFunc(strings.Split(lastKey, "."), namesToken)
+}
+
+// namesToken reports whether words begin with a key that holds a token, or nearly one.
+func namesToken(words string) bool {
+	words = strings.ToLower(strings.TrimLeft(words, " \t\"'\ufeff"))
+	words = strings.TrimPrefix(words, "read_")
+	return strings.HasPrefix(words, "token") && !strings.HasPrefix(words, "token_file")
 }
 
 // readToken reads a token from a file of its own.
@@ -91,19 +97,27 @@ func readToken(path string) (secret, error) {
 	return secret(token), nil
 }
 
-// readSmallFile reads a file that a key names: a regular one, since reading another one
-// may never end, and none that is too large for what it is to hold.
+// readSmallFile reads the configuration, or a file that a key names: a regular one, since
+// reading another one may never end, and none that is too large for what it is to hold.
 func readSmallFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
+	// Without O_NONBLOCK opening a FIFO may never end either.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
 		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errors.New(path + " is no regular file")
-	case info.Size() > maxConfigFile:
-		return nil, fmt.Errorf("%s is larger than %s", path, formatSize(maxConfigFile))
 	}
-	return os.ReadFile(path)
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New(path + " is no regular file")
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
+	if err == nil && len(text) > maxConfigFile {
+		err = fmt.Errorf("%s is larger than %s", path, formatSize(maxConfigFile))
+	}
+	return text, err
 }
 
 // readPair reads a certificate and its key.
