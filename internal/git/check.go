@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -34,9 +35,13 @@ func (r Repo) Check(ctx context.Context) (damage, err error) {
 // fsck runs git-fsck(1) to its end. If that has failed, all that it said is in the
 // Stderr of failed.
 func (r Repo) fsck(ctx context.Context) (failed *Error, err error) {
+	version, err := r.git.Version(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var out bytes.Buffer
 	err = r.git.run(ctx, command{
-		name: "fsck", dir: r.Dir, args: []string{"--full", "--no-dangling", "--no-reflogs", "--no-progress"}, patient: true,
+		name: "fsck", dir: r.Dir, args: fsckArgs(version), patient: true,
 		stdout: &limitedWriter{w: &out, left: maxOutput},
 	})
 	if !errors.As(err, &failed) || failed.Err != nil || outOfMemory(err) {
@@ -62,16 +67,30 @@ func judge(failed *Error) (damage, err error) {
 	return nil, nil
 }
 
+// fsckArgs are what a version of git is told: since 2.50 it also looks at how refs are
+// written, on which nothing here depends.
+func fsckArgs(version string) []string {
+	args := []string{"--full", "--no-dangling", "--no-reflogs", "--no-progress"}
+	if atLeast(version, 2, 50) {
+		args = append(args, "--no-references")
+	}
+	return args
+}
+
 // maxDamages is how many lines of what is broken are told.
 const maxDamages = 10
 
-// damages picks from what git-fsck says the lines about objects that cannot be read.
-// About the form of others it says "error in commit 8d3f…: badDate: …".
+// formLine is a line of git-fsck about the form of an object or a ref, which it names by a
+// word such as badDate (git-fsck(1)), or no more than a warning.
+var formLine = regexp.MustCompile(`^((error|warning) in |(warning|notice|hint):|error: [^:]+: [a-z]+([A-Z][a-z0-9]*)+: )`)
+
+// damages picks from what git-fsck says the lines about what cannot be read. About the
+// form of objects and refs it says "error in commit 8d3f…: badDate: …" and "error:
+// refs/heads/.x: badRefName: …".
 func damages(said string) (lines []string) {
 	for line := range strings.Lines(said) {
 		line = strings.TrimSpace(line)
-		form := strings.HasPrefix(line, "error in ") || strings.HasPrefix(line, "warning in ")
-		if line == "" || form || strings.HasPrefix(line, "notice:") {
+		if line == "" || formLine.MatchString(line) {
 			continue
 		}
 		lines = append(lines, line)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -82,6 +84,55 @@ func TestSuspicious(t *testing.T) {
 	} {
 		if got := Suspicious(fmt.Errorf("can't: %w", c.err)); got != c.want {
 			t.Errorf("%q: %v", c.err, got)
+		}
+	}
+}
+
+func TestDamages(t *testing.T) {
+	const id = "8d3f5c2a0d1e4b6f8091a2b3c4d5e6f708192a3b"
+	for line, damage := range map[string]bool{
+		"missing blob " + id:             true,
+		"broken link from    tree " + id: true,
+		"error: " + id + ": object corrupt or missing: ./objects/8d/3f5c":      true,
+		"error: refs/heads/main: invalid sha1 pointer " + id:                   true,
+		"error: refs/heads/main: not a commit":                                 true,
+		"error: HEAD: invalid sha1 pointer " + strings.Repeat("0", 40):         true,
+		"error: inflate: data stream error (incorrect data check)":             true,
+		"error: packfile ./objects/pack/pack-1.pack SHA1 checksum mismatch":    true,
+		"error: sha1 mismatch for ./objects/8d/3f5c":                           true,
+		"fatal: loose object " + id + " is corrupt":                            true,
+		"bad config line 1 in file ./config":                                   true,
+		"error in commit " + id + ": badDate: invalid author/committer line":   false,
+		"warning in tree " + id + ": zeroPaddedFilemode: contains zero-padded": false,
+		"notice: HEAD points to an unborn branch (main)":                       false,
+		"notice: No default references":                                        false,
+		"warning: garbage found: ./objects/pack/x.tmp":                         false,
+		"warning: refs/heads/a: refMissingNewline: misses LF at the end":       false,
+		"error: refs/heads/.x: badRefName: invalid refname format":             false,
+		"error: refs/heads/a-fifo: badRefFiletype: unexpected file type":       false,
+		"error: packed-refs.header: badPackedRefHeader: '# x' does not start":  false,
+		"error: packed-refs line 17: badPackedRefEntry: 'x' has no space":      false,
+		"hint: Disable this message":                                           false,
+		"":                                                                     false,
+	} {
+		want := []string(nil)
+		if damage {
+			want = []string{line}
+		}
+		if got := damages("\n" + line + "\n"); !slices.Equal(got, want) {
+			t.Errorf("%q: %q", line, got)
+		}
+	}
+	damage, err := judge(&Error{ExitCode: 2, Stderr: strings.Repeat("missing blob "+id+"\n", 20)})
+	if err != nil || strings.Count(damage.Error(), "missing") != maxDamages {
+		t.Errorf("%v, %v", damage, err)
+	}
+}
+
+func TestFsckArgs(t *testing.T) {
+	for version, want := range map[string]bool{"2.31.0": false, "2.39.5": false, "2.49.1": false, "2.50.0": true, "3.0.rc1": true} {
+		if got := slices.Contains(fsckArgs(version), "--no-references"); got != want {
+			t.Errorf("%s: %v", version, got)
 		}
 	}
 }
