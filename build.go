@@ -93,6 +93,7 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 		m.state.Wanted, m.state.Accepted = old.state.Wanted, old.state.Accepted
 		m.state.Checked, m.state.CheckError = old.state.Checked, old.state.CheckError
 		m.state.Mended = time.Now().Truncate(time.Second)
+		m.mending, m.whole = old.mending, old.whole
 	}
 	if j.removed != "" {
 		m.state.addFormer(j.removed)

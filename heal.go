@@ -122,7 +122,9 @@ func (j *pullJob) rebuild(ctx context.Context, m *Mirror, src source) (Pulled, e
 	if err != nil {
 		return Pulled{}, err
 	}
-	return j.build(ctx, src, origin, listing, &remains{dir: m.Dir, content: m.Snapshot().Listing, own: m.own, state: m.state})
+	old := &remains{dir: m.Dir, content: m.Snapshot().Listing, own: m.own, state: m.state}
+	old.mending, old.whole = m.lately()
+	return j.build(ctx, src, origin, listing, old)
 }
 
 // replace builds a mirror anew that cannot even be read, if damage is the reason.
@@ -163,7 +165,9 @@ type remains struct {
 	content git.Listing
 	own     []git.Ref
 	state   stateFile
-	unsure  bool // it may have had more refs
+	unsure  bool      // it may have had more refs
+	mending backoff   // of attempts to mend it
+	whole   time.Time // when a check found nothing
 }
 
 // plan is what changes when the new mirror holds these refs. What would be refused if
@@ -217,6 +221,14 @@ func (r *remains) losses(ctx context.Context, repo git.Repo, p plan) []git.Ref {
 		}
 	}
 	return lost
+}
+
+// lately is when the mirror was last mended or found whole. One that is built in its place
+// goes on from there: what was built may be no better.
+func (m *Mirror) lately() (mending backoff, whole time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mending, m.whole
 }
 
 // knownDamage is what was found broken in the mirror, or nil.

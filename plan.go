@@ -14,7 +14,7 @@ type plan struct {
 	write  []git.Ref   // refs to create or move
 	remove []string    // refs to delete, by name
 	head   *git.Head   // what HEAD has to become; nil if it is right
-	after  git.Listing // what the mirror holds then; what tags lead to is to be looked up
+	after  git.Listing // what the mirror holds then; what written refs lead to is to be looked up
 }
 
 // changed is the number of refs that are created, moved or deleted.
@@ -69,9 +69,7 @@ func makePlan(now, origin git.Listing, patterns []RefPattern, accept acceptance)
 		if known && old.ID == want.ID {
 			want.Peeled = old.Peeled
 		} else {
-			if want.Peeled != want.ID || !strings.HasPrefix(want.Name, "refs/heads/") {
-				want.Peeled = "" // what it leads to is not for the origin to say
-			}
+			want.Peeled = "" // what it leads to is not for the origin to say
 			p.write = append(p.write, want)
 		}
 		p.after.Refs = append(p.after.Refs, want)

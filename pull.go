@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
@@ -252,7 +253,7 @@ func (j *pullJob) bring(
 			err = j.fetch(ctx, repo, src, origin, p.fetch)
 		}
 		if err == nil {
-			return p, peel(ctx, repo, p)
+			return p, p.peel(ctx, repo)
 		}
 		if !errors.Is(err, git.ErrMoved) || attempt == attempts {
 			return plan{}, err
@@ -263,13 +264,23 @@ func (j *pullJob) bring(
 	}
 }
 
-// peel looks up what the plan's tags lead to.
-func peel(ctx context.Context, repo git.Repo, p plan) error {
-	missing, err := repo.Peel(ctx, p.after.Refs)
-	if err == nil && len(missing) > 0 {
-		err = fmt.Errorf("the origin did not send what %s names", p.after.Refs[missing[0]].Name)
+// peel looks up what the refs lead to that the plan writes. Branches and a detached HEAD
+// must be commits: git takes a repository where they are not for broken.
+func (p *plan) peel(ctx context.Context, repo git.Repo) error {
+	refs := p.after.Refs
+	if p.head != nil && p.head.Detached() {
+		refs = append(slices.Clip(refs), git.Ref{Name: git.HeadName, ID: p.head.ID})
 	}
-	return err
+	missing, err := repo.Peel(ctx, refs)
+	p.after.Refs = refs[:len(p.after.Refs)]
+	switch {
+	case err != nil || len(missing) == 0:
+		return err
+	case refs[missing[0]].IsCommit():
+		return fmt.Errorf("the origin's %s names no commit, as it must; nothing was changed", refs[missing[0]].Name)
+	default:
+		return fmt.Errorf("the origin did not send what %s names", refs[missing[0]].Name)
+	}
 }
 
 // list asks a source for its refs.

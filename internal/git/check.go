@@ -82,11 +82,12 @@ const maxDamages = 10
 
 // formLine is a line of git-fsck about the form of an object or a ref, which it names by a
 // word such as badDate (git-fsck(1)), or no more than a warning.
-var formLine = regexp.MustCompile(`^((error|warning) in |(warning|notice|hint):|error: [^:]+: [a-z]+([A-Z][a-z0-9]*)+: )`)
+var formLine = regexp.MustCompile(`^((error|warning) in |(warning|notice|hint):|error: [^:]+: ([a-z]+([A-Z][a-z0-9]*)+: |not a commit$))`)
 
 // damages picks from what git-fsck says the lines about what cannot be read. About the
 // form of objects and refs it says "error in commit 8d3f…: badDate: …" and "error:
-// refs/heads/.x: badRefName: …".
+// refs/heads/.x: badRefName: …", and about a branch that names no commit "error:
+// refs/heads/x: not a commit".
 func damages(said string) (lines []string) {
 	for line := range strings.Lines(said) {
 		line = strings.TrimSpace(line)

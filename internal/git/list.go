@@ -14,6 +14,15 @@ type Ref struct {
 	Peeled string // the same, or what an annotated tag leads to in the end
 }
 
+// HeadName is what HEAD is called among refs.
+const HeadName = "HEAD"
+
+// IsCommit reports whether the ref must name a commit: branches and HEAD must, and no tag
+// that leads to one.
+func (r Ref) IsCommit() bool {
+	return strings.HasPrefix(r.Name, "refs/heads/") || r.Name == HeadName
+}
+
 // Head is what a repository's HEAD says.
 type Head struct {
 	Ref string // the branch it names; empty if it is detached or unknown

@@ -220,14 +220,18 @@ func (r Repo) askRefs(ctx context.Context) (Listing, error) {
 }
 
 // Peel fills in what the refs lead to whose Peeled is empty, and returns the
-// positions of those whose object is missing.
+// positions of those whose object is missing or, if it must be a commit, is none.
 func (r Repo) Peel(ctx context.Context, refs []Ref) (missing []int, err error) {
 	var ask []int
 	var stdin bytes.Buffer
 	for i, ref := range refs {
 		if ref.Peeled == "" {
 			ask = append(ask, i)
-			stdin.WriteString(ref.ID + "^{}\n")
+			kind := ""
+			if ref.IsCommit() {
+				kind = "commit"
+			}
+			stdin.WriteString(ref.ID + "^{" + kind + "}\n")
 		}
 	}
 	if len(ask) == 0 {
@@ -244,8 +248,8 @@ func (r Repo) Peel(ctx context.Context, refs []Ref) (missing []int, err error) {
 		return nil, fmt.Errorf("git cat-file answered %d of %d questions", len(lines), len(ask))
 	}
 	for i, line := range lines {
-		if IsID(line) {
-			refs[ask[i]].Peeled = line
+		if ref := &refs[ask[i]]; IsID(line) && (line == ref.ID || !ref.IsCommit()) {
+			ref.Peeled = line
 		} else {
 			missing = append(missing, ask[i])
 		}
