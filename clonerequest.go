@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,10 +22,11 @@ import (
 // Limits of what a client says when it clones or fetches: a line of about 50 bytes for
 // each object that it wants or has.
 const (
-	maxCloneBody  = 64 << 20 // bytes, after inflation: more than a million objects
-	smallBody     = 64 << 10 // bytes up to which a request is kept in memory
-	maxBigBodies  = 16       // larger ones that are taken in at once, each into a file
-	cloneBodyTime = 10 * time.Minute
+	maxCloneBody = 64 << 20        // bytes, after inflation: more than a million objects
+	smallBody    = 64 << 10        // bytes up to which a request is kept in memory
+	maxBigBodies = 16              // larger ones that are taken in at once, each into a file
+	bigBodyWait  = 5 * time.Minute // for a place among these
+	bigBodyTime  = time.Minute     // to send the rest then, since others wait for the place
 )
 
 // clones is what the requests of git clients share.
@@ -167,7 +169,8 @@ func (c *clones) read(w http.ResponseWriter, r *http.Request) (*requestBody, err
 	}
 	control := http.NewResponseController(w)
 	var body io.Reader = http.MaxBytesReader(w, r.Body, maxCloneBody)
-	body = &pacedReader{Reader: body, control: control, until: time.Now().Add(cloneBodyTime)}
+	paced := newPacedReader(body, control)
+	body = paced
 	switch coding := strings.ToLower(r.Header.Get("Content-Encoding")); coding {
 	case "", "identity":
 	case "gzip", "x-gzip":
@@ -180,7 +183,7 @@ func (c *clones) read(w http.ResponseWriter, r *http.Request) (*requestBody, err
 		w.Header().Set("Accept-Encoding", "gzip")
 		return nil, fail(kindMediaType, "the body's encoding %.40q is unknown; there is gzip", coding)
 	}
-	b, err := c.keep(r, io.LimitReader(body, maxCloneBody+1))
+	b, err := c.keep(r, paced, io.LimitReader(body, maxCloneBody+1))
 	if err == nil && b.size > maxCloneBody {
 		b.Close()
 		err = &http.MaxBytesError{Limit: maxCloneBody}
@@ -196,7 +199,7 @@ func (c *clones) read(w http.ResponseWriter, r *http.Request) (*requestBody, err
 }
 
 // keep reads to the end of what is sent.
-func (c *clones) keep(r *http.Request, body io.Reader) (b *requestBody, err error) {
+func (c *clones) keep(r *http.Request, paced *pacedReader, body io.Reader) (b *requestBody, err error) {
 	var small bytes.Buffer
 	n, err := io.CopyN(&small, body, smallBody)
 	if err == io.EOF {
@@ -205,9 +208,12 @@ func (c *clones) keep(r *http.Request, body io.Reader) (b *requestBody, err erro
 	if err != nil {
 		return nil, err
 	}
-	if err := c.bodies.enter(r.Context(), r.RemoteAddr); err != nil {
+	ctx, cancel := context.WithTimeoutCause(r.Context(), bigBodyWait, errBusy)
+	defer cancel()
+	if err := c.bodies.enter(ctx, hostOf(r.RemoteAddr)); err != nil {
 		return nil, err
 	}
+	paced.restart(bigBodyTime)
 	b = &requestBody{leave: c.bodies.leave}
 	if b.file, err = os.CreateTemp(c.dir, "request-*"); err != nil {
 		b.leave()
@@ -238,20 +244,40 @@ func cloneBodyError(err error) error {
 	}
 }
 
-// pacedReader reads from a client that must keep sending.
+// pacedReader reads from a client that must send as fast as it would have to take in what
+// is sent to it, and has a little more time in the beginning.
 type pacedReader struct {
 	io.Reader
 	control *http.ResponseController
-	until   time.Time // when all must be there
+	began   time.Time
+	until   time.Time // when all must be there; zero for no limit
+	read    int64     // bytes since it began
+}
+
+func newPacedReader(body io.Reader, control *http.ResponseController) *pacedReader {
+	return &pacedReader{Reader: body, control: control, began: time.Now()}
+}
+
+// restart begins anew, for a client that was made to wait. The rest must be there in time.
+func (p *pacedReader) restart(limit time.Duration) {
+	p.began, p.read = time.Now(), 0
+	p.until = p.began.Add(limit)
+}
+
+// deadline is until when the client must have sent more.
+func (p *pacedReader) deadline() time.Time {
+	next := p.began.Add(bodyTimeout + time.Duration(p.read)*writeTimeout/maxPiece)
+	if !p.until.IsZero() && next.After(p.until) {
+		return p.until
+	}
+	return next
 }
 
 func (p *pacedReader) Read(b []byte) (int, error) {
-	next := time.Now().Add(bodyTimeout)
-	if next.After(p.until) {
-		next = p.until
-	}
-	if err := p.control.SetReadDeadline(next); err != nil {
+	if err := p.control.SetReadDeadline(p.deadline()); err != nil {
 		return 0, fmt.Errorf("set a deadline: %w", err)
 	}
-	return p.Reader.Read(b)
+	n, err := p.Reader.Read(b)
+	p.read += int64(n)
+	return n, err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -176,6 +177,41 @@ func (cs *connections) busy(ctx context.Context, health bool) error {
 		return errBusy
 	}
 	return nil
+}
+
+// sentBody is a request's body while it comes. Its client waits until it is whole, like
+// one whose header is not there yet; then the request is being answered.
+type sentBody struct {
+	io.ReadCloser
+	answer func() error // notes that it is, or refuses it
+	whole  bool
+}
+
+// arriving is a request whose body is about to come.
+func (cs *connections) arriving(r *http.Request) (*http.Request, *sentBody) {
+	ctx := r.Context()
+	body := &sentBody{ReadCloser: r.Body, answer: func() error { return cs.busy(ctx, false) }}
+	r = r.WithContext(ctx) // a copy: net/http looks at the body of its own
+	r.Body = body
+	return r, body
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF && !b.whole {
+		if busy := b.answer(); busy != nil {
+			return n, busy
+		}
+		b.whole = true
+	}
+	return n, err
+}
+
+// unanswered notes that the request of that context is not being answered any more.
+func (cs *connections) unanswered(ctx context.Context) {
+	if one, ok := ctx.Value(connKey{}).(*connection); ok {
+		cs.rest(one)
+	}
 }
 
 // takesIn gives a client time to take in what is still to be sent to it. A connection that

@@ -85,7 +85,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
 	if err != nil {
-		return nil, readError(err)
+		return nil, busy(w, readError(err))
 	}
 	if err := control.SetReadDeadline(time.Time{}); err != nil {
 		return nil, err
@@ -100,6 +100,9 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 func readError(err error) error {
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return fail(kindTooLarge, "the body has more than %d bytes", maxForm)
+	}
+	if errors.Is(err, errBusy) {
+		return err
 	}
 	return fail(kindBadRequest, "can't read the body: %w", err)
 }

@@ -61,6 +61,7 @@ type Server struct {
 const (
 	headerTimeout = 10 * time.Second // to send a request's header
 	idleTimeout   = 2 * time.Minute  // between requests
+	leftoverTime  = time.Second      // to send the rest of a body that nobody reads
 	writeTimeout  = time.Minute      // for a client to take in maxPiece bytes
 	maxHeader     = 64 << 10         // bytes
 	drainTime     = 30 * time.Second // for answers in flight at shutdown
@@ -331,10 +332,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.closed {
 		panic(http.ErrAbortHandler)
 	}
-	if err := s.conns.busy(r.Context(), isHealth(r.URL.Path)); err != nil {
-		w.Header().Set("Connection", "close")
-		s.writeError(w, r, busy(w, err))
-		return
+	var body *sentBody // nil for none
+	if r.ContentLength != 0 {
+		r, body = s.conns.arriving(r)
+		defer s.giveUp(w, r, body)
+	}
+	if body == nil || r.Method != http.MethodPost { // whose body nobody reads
+		if err := s.conns.busy(r.Context(), isHealth(r.URL.Path)); err != nil {
+			w.Header().Set("Connection", "close")
+			s.writeError(w, r, busy(w, err))
+			return
+		}
 	}
 	answer, allow := s.route(r.Method, r.URL.Path)
 	what := needOf(r.Method, r.URL.Path)
@@ -345,21 +353,31 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return fail(kindMethod, "%s is not for %s; allowed: %s", clip(r.Method, 40), clip(r.URL.Path, 200), allow)
 		}
 	}
-	if r.ContentLength != 0 { // a body must come soon, also if nobody reads it
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-		if r.Method != http.MethodPost {
-			w.Header().Set("Connection", "close")
-		}
+	if body != nil && r.Method != http.MethodPost {
+		w.Header().Set("Connection", "close")
 	}
 	err := s.admit(w, r, what)
 	if err == nil {
 		err = answer(w, r)
 	}
 	if err != nil {
+		if body != nil && !body.whole {
+			w.Header().Set("Connection", "close")
+		}
 		s.writeError(w, r, err)
 	}
 	// What is still to be sent, such as an answer without a body, is sent when this returns.
 	takesIn(r.Context(), w)
+}
+
+// giveUp leaves a client whose request has been answered before its body was there a
+// moment to send it: many read the answer only then. Its connection is not kept, and has
+// to go first for a newcomer.
+func (s *Server) giveUp(w http.ResponseWriter, r *http.Request, body *sentBody) {
+	if !body.whole {
+		s.conns.unanswered(r.Context())
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(leftoverTime))
+	}
 }
 
 // route finds who answers a method and a path. If nobody does, it returns the
