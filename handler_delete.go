@@ -44,11 +44,13 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 
 // startDeletion has this server and its slaves remove a mirror.
 func (s *Server) startDeletion(set *settings, name Name, via []string, asked time.Time) (*posting, error) {
-	return s.start(set, pullRequest{Name: name}, via, func() outcome {
-		if err := s.mirrors.Delete(s.life, set, name, asked); err != nil {
-			return failed(err)
-		}
-		return outcome{State: stateSuccess, Removed: true}
+	return s.start(set, pullRequest{Name: name}, via, func() (func() outcome, error) {
+		return func() outcome {
+			if err := s.mirrors.Delete(s.life, set, name, asked); err != nil {
+				return failed(err)
+			}
+			return outcome{State: stateSuccess, Removed: true}
+		}, nil
 	}, func(slave Address, via []string) outcome {
 		return propagateDelete(s.life, set, slave, name, via, asked)
 	})

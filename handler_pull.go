@@ -153,13 +153,16 @@ func parsePull(form url.Values, allowLocal bool) (req pullRequest, wait time.Dur
 // this server's part is done.
 func (s *Server) startPull(set *settings, req pullRequest, via []string, release func()) (*posting, error) {
 	onward := s.mirrors.withCredentials(set, req)
-	work, err := s.start(set, req, via, func() outcome {
-		defer release()
-		pulled, err := s.mirrors.Pull(s.life, set, req)
-		if err != nil {
-			return failed(err)
-		}
-		return succeeded(pulled)
+	work, err := s.start(set, req, via, func() (func() outcome, error) {
+		run, err := s.mirrors.enter(set, req)
+		return func() outcome {
+			defer release()
+			pulled, err := run.Wait(s.life)
+			if err != nil {
+				return failed(err)
+			}
+			return succeeded(pulled)
+		}, err
 	}, func(slave Address, via []string) outcome {
 		return propagate(s.life, set, slave, onward, via, set.Timeout)
 	})

@@ -32,11 +32,11 @@ func postingBound(slaves int) int64 {
 }
 
 // start starts work, here and on all slaves at once. A request that has been here before,
-// by way of its slaves, goes no further, nor does one of a server that asks for itself. The
-// error is errBusy.
+// by way of its slaves, goes no further, nor does one of a server that asks for itself. What
+// is done here begins here, and goes on in what begin returns. The error is errBusy.
 func (s *Server) start(
 	set *settings, req pullRequest, via []string,
-	here func() outcome, there func(slave Address, via []string) outcome,
+	begin func() (here func() outcome, err error), there func(slave Address, via []string) outcome,
 ) (*posting, error) {
 	slaves := set.Slaves
 	if !set.Master || req.OriginOnly || slices.Contains(via, s.id) {
@@ -45,6 +45,11 @@ func (s *Server) start(
 	if s.postings.Add(1) > postingBound(len(slaves)) {
 		s.postings.Add(-1)
 		return nil, errBusy
+	}
+	here, err := begin()
+	if err != nil {
+		s.postings.Add(-1)
+		return nil, err
 	}
 	p := &posting{
 		req: req, began: time.Now(), done: make(chan struct{}),

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/reconquest/sould/internal/coalesce"
 	"github.com/reconquest/sould/internal/git"
 )
 
@@ -50,11 +51,24 @@ var errClosing = errors.New("the server is shutting down")
 // A request of another server has runs of its own: it never waits for one that is
 // itself asking other servers.
 func (ms *Mirrors) Pull(ctx context.Context, set *settings, req pullRequest) (Pulled, error) {
+	run, err := ms.enter(set, req)
+	if err != nil {
+		return Pulled{}, err
+	}
+	return run.Wait(ctx)
+}
+
+// enter is Pull without the waiting. The error is errBusy.
+func (ms *Mirrors) enter(set *settings, req pullRequest) (*coalesce.Run[pullVariant, Pulled], error) {
 	runs := &ms.pulls
 	if req.OriginOnly {
 		runs = &ms.forPeers
 	}
-	return runs.Do(ctx, req.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
+	run, err := runs.Enter(req.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBusy, err)
+	}
+	return run, nil
 }
 
 // pull is the one run that carries out a request, and tells the log of it.

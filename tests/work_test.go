@@ -24,12 +24,10 @@ func TestPostsAtWorkAreBounded(t *testing.T) {
 	statuses := make(map[int]int)
 	var mu sync.Mutex // guards statuses
 	var clients sync.WaitGroup
-	for i := range 16 {
+	for range 16 {
 		clients.Go(func() {
-			for j := range (most + 160) / 16 {
-				// None of them can share the work of another one.
-				body := fmt.Sprintf("%s&wait=0&move=http://h/%d.%d", fields("m", mute), i, j)
-				a, err := kept.Post(d.url, formType, strings.NewReader(body))
+			for range (most + 160) / 16 {
+				a, err := kept.Post(d.url, formType, strings.NewReader(fields("m", mute)+"&wait=0"))
 				if err != nil {
 					t.Error(err)
 					return
@@ -49,6 +47,26 @@ func TestPostsAtWorkAreBounded(t *testing.T) {
 		t.Errorf("of %d POSTs: %v", most+160, statuses)
 	}
 	d.healthy("so many POSTs at work")
+	d.kill() // nobody waits for the end of all that
+	d.killChildren()
+}
+
+// TestRequestsForOneNameAreBounded: those that cannot share their work wait in line, and the
+// line has an end.
+func TestRequestsForOneNameAreBounded(t *testing.T) {
+	t.Parallel()
+	const most = 1 + 16 // one at work, and coalesce.maxWaiting
+	mute := origin.BlackHole(t)
+	d := start(t, `list_timeout = "10m"`, `fetch_timeout = "10m"`)
+	post := func(name string, user int) answer {
+		return d.post(name, fmt.Sprintf("http://user%d@%s/x.git", user, mute), "wait", "0")
+	}
+	for i := range most {
+		post("m", i).expect(t, 202)
+	}
+	post("m", most).expect(t, 503, "Retry-After", "1")
+	post("m", most-1).expect(t, 202) // shares
+	post("other", most).expect(t, 202)
 	d.kill() // nobody waits for the end of all that
 	d.killChildren()
 }

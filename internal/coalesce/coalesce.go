@@ -24,10 +24,17 @@ package coalesce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
 )
+
+// maxWaiting is how many runs may be in line in one lane. Each has a variant of its own.
+const maxWaiting = 16
+
+// ErrFull is returned to a caller for whose run there is no room in line.
+var ErrFull = errors.New("too many different requests are waiting already")
 
 // Group runs functions, at most one at a time in each lane. Its zero value is
 // ready for use; it must not be copied after the first use.
@@ -39,11 +46,12 @@ type Group[Lane, Variant comparable, Result any] struct {
 
 // queue is a lane: the run that is going and those in line behind it.
 type queue[Variant comparable, Result any] struct {
-	going   *run[Variant, Result]
-	waiting []*run[Variant, Result]
+	going   *Run[Variant, Result]
+	waiting []*Run[Variant, Result]
 }
 
-type run[Variant comparable, Result any] struct {
+// Run is a run, for those who wait for it.
+type Run[Variant comparable, Result any] struct {
 	variant Variant
 	work    func() (Result, error)
 	done    chan struct{} // closed when result and err are final
@@ -63,13 +71,26 @@ func (e *PanicError) Error() string {
 
 // Do returns the result of a run of the lane and variant that begins after Do
 // was called. That is a run that another caller is waiting for already, or else
-// one of work, put at the end of the line.
+// one of work, put at the end of the line. If that is full, the error is ErrFull.
 //
 // If ctx ends first, Do returns the cause of its end; the run is not affected.
 func (g *Group[Lane, Variant, Result]) Do(
 	ctx context.Context, lane Lane, variant Variant, work func() (Result, error),
 ) (Result, error) {
-	return g.enter(lane, variant, work, false).wait(ctx)
+	r, err := g.Enter(lane, variant, work)
+	if err != nil {
+		var none Result
+		return none, err
+	}
+	return r.Wait(ctx)
+}
+
+// Enter is the first half of Do: it finds a place in line, and waits for nothing. The
+// other half is Wait.
+func (g *Group[Lane, Variant, Result]) Enter(
+	lane Lane, variant Variant, work func() (Result, error),
+) (*Run[Variant, Result], error) {
+	return g.enter(lane, variant, work, false)
 }
 
 // Join is Do for a caller to whom a run that is already going will do,
@@ -77,12 +98,13 @@ func (g *Group[Lane, Variant, Result]) Do(
 func (g *Group[Lane, Variant, Result]) Join(
 	ctx context.Context, lane Lane, variant Variant, work func() (Result, error),
 ) (Result, error) {
-	return g.enter(lane, variant, work, true).wait(ctx)
+	r, _ := g.enter(lane, variant, work, true) // there is a run, or no line
+	return r.Wait(ctx)
 }
 
-// Ask is Do for a caller who wants the run, but not its result.
+// Ask is Do for a caller who wants the run, if there is room for it, but not its result.
 func (g *Group[Lane, Variant, Result]) Ask(lane Lane, variant Variant, work func() (Result, error)) {
-	g.enter(lane, variant, work, false)
+	_, _ = g.Enter(lane, variant, work)
 }
 
 // Wait returns when no run is going or waiting in any lane. Whoever calls it
@@ -94,26 +116,29 @@ func (g *Group[Lane, Variant, Result]) Wait() {
 // enter finds the run that answers a caller who asks now, or makes it.
 func (g *Group[Lane, Variant, Result]) enter(
 	lane Lane, variant Variant, work func() (Result, error), join bool,
-) *run[Variant, Result] {
+) (*Run[Variant, Result], error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 
 	q := g.lanes[lane]
 	if q != nil {
 		if join {
-			return q.going
+			return q.going, nil
 		}
 		for _, r := range q.waiting {
 			if r.variant == variant {
-				return r
+				return r, nil
 			}
+		}
+		if len(q.waiting) >= maxWaiting {
+			return nil, ErrFull
 		}
 	}
 
-	r := &run[Variant, Result]{variant: variant, work: work, done: make(chan struct{})}
+	r := &Run[Variant, Result]{variant: variant, work: work, done: make(chan struct{})}
 	if q != nil {
 		q.waiting = append(q.waiting, r)
-		return r
+		return r, nil
 	}
 	if g.lanes == nil {
 		g.lanes = make(map[Lane]*queue[Variant, Result])
@@ -121,7 +146,7 @@ func (g *Group[Lane, Variant, Result]) enter(
 	q = &queue[Variant, Result]{going: r}
 	g.lanes[lane] = q
 	g.runs.Go(func() { g.drain(lane, q) })
-	return r
+	return r, nil
 }
 
 // drain runs what is in line in a lane until nothing is.
@@ -132,7 +157,7 @@ func (g *Group[Lane, Variant, Result]) drain(lane Lane, q *queue[Variant, Result
 }
 
 // next makes the first run in line the one that is going, or closes the lane.
-func (g *Group[Lane, Variant, Result]) next(lane Lane, q *queue[Variant, Result]) *run[Variant, Result] {
+func (g *Group[Lane, Variant, Result]) next(lane Lane, q *queue[Variant, Result]) *Run[Variant, Result] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 
@@ -144,7 +169,7 @@ func (g *Group[Lane, Variant, Result]) next(lane Lane, q *queue[Variant, Result]
 	return q.going
 }
 
-func (r *run[Variant, Result]) do() {
+func (r *Run[Variant, Result]) do() {
 	defer close(r.done)
 	defer func() {
 		if v := recover(); v != nil {
@@ -154,7 +179,9 @@ func (r *run[Variant, Result]) do() {
 	r.result, r.err = r.work()
 }
 
-func (r *run[Variant, Result]) wait(ctx context.Context) (Result, error) {
+// Wait returns the run's result, or the cause of the end of ctx if that comes first. The
+// run is not affected.
+func (r *Run[Variant, Result]) Wait(ctx context.Context) (Result, error) {
 	select {
 	case <-r.done:
 		return r.result, r.err

@@ -216,3 +216,33 @@ func ExampleGroup() {
 	fmt.Println(revision, err)
 	// Output: fetched <nil>
 }
+
+func TestALineIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g Group[string, string, int]
+		work := func() (int, error) { time.Sleep(time.Second); return 1, nil }
+		enter := func(lane, variant string, want error) {
+			t.Helper()
+			if _, err := g.Enter(lane, variant, work); !errors.Is(err, want) {
+				t.Errorf("%s, %s: %v, want %v", lane, variant, err, want)
+			}
+		}
+		enter("a", "first", nil)
+		for i := range maxWaiting {
+			enter("a", fmt.Sprint(i), nil)
+		}
+		enter("a", "first", ErrFull) // it has begun
+		enter("a", "more", ErrFull)
+		enter("a", "0", nil)
+		enter("b", "more", nil)
+		if _, err := g.Do(t.Context(), "a", "more", work); !errors.Is(err, ErrFull) {
+			t.Errorf("do: %v", err)
+		}
+		if n, err := g.Join(t.Context(), "a", "more", work); n != 1 || err != nil {
+			t.Errorf("joined %d, %v", n, err)
+		}
+		synctest.Wait()
+		enter("a", "more", nil)
+		g.Wait()
+	})
+}
