@@ -65,7 +65,9 @@ func propagate(
 }
 
 // secrets are the words of a request that its answer must not bring back.
-func (r pullRequest) secrets(set *settings) []string { return append(set.secrets(), r.Origin.password) }
+func (r pullRequest) secrets(set *settings) []string {
+	return append(set.secrets(), r.Origin.Remote().Secrets()...)
+}
 
 // header is a line of a request's header.
 type header struct{ name, value string }

@@ -256,8 +256,9 @@ func (g *Git) envFor(r Remote) []string {
 	return env
 }
 
-// secrets are the words that no message may show. The user may be a token.
-func (r Remote) secrets() []string {
+// Secrets are the words that no message may show, in the forms that they may have there. The
+// user may be a token.
+func (r Remote) Secrets() []string {
 	var s []string
 	if r.User != "" || r.Password != "" {
 		s = append(s, base64.StdEncoding.EncodeToString([]byte(r.User+":"+r.Password)))
@@ -269,7 +270,9 @@ func (r Remote) secrets() []string {
 	}
 	for _, word := range []string{r.Password, r.User} {
 		if len(word) >= shortestSecret {
-			s = append(s, word, url.QueryEscape(word), url.PathEscape(word))
+			for _, form := range []string{word, url.PathEscape(word), url.User(word).String()} {
+				s = append(s, form, url.QueryEscape(form))
+			}
 		}
 	}
 	return s

@@ -61,7 +61,7 @@ func (g *Git) List(ctx context.Context, remote Remote) (Listing, error) {
 		args:     []string{"--symref", "--quiet", "--", remote.URL},
 		settings: remote.settings(true),
 		env:      g.envFor(remote),
-		secrets:  remote.secrets(),
+		secrets:  remote.Secrets(),
 		memory:   listMemory,
 	})
 	if outOfMemory(err) {

@@ -111,7 +111,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 			},
 			settings: remote.settings(false),
 			env:      r.git.envFor(remote),
-			secrets:  remote.secrets(),
+			secrets:  remote.Secrets(),
 			stdin:    strings.NewReader(strings.Join(ids, "\n") + "\n"),
 			progress: progress,
 		})
