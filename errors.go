@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"unicode"
 
 	"github.com/reconquest/hierr-go"
 
@@ -157,19 +156,7 @@ func branches(top string, below ...string) error {
 // clean makes foreign text fit to be shown: without control characters but line
 // ends, and without credentials.
 func clean(text string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-			return r
-		case r == '\t':
-			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), r == '\u2028', r == '\u2029':
-			return -1
-		default:
-			return r
-		}
-	}, strings.ToValidUTF8(text, "\ufffd"))
-	return git.Redact(strings.TrimSpace(text))
+	return git.Redact(strings.TrimSpace(git.Printable(text)))
 }
 
 // clip shortens a text to at most limit bytes, between characters.

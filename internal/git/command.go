@@ -152,7 +152,7 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 	args = append(args, c.name)
 	args = append(args, c.args...)
 
-	stderr := &stderrText{progress: c.progress}
+	stderr := &stderrText{progress: c.progress, secrets: c.secrets}
 	cmd := exec.CommandContext(ctx, "git", args...)
 	if cmd.Err == nil {
 		limitMemory(cmd, g.memoryOf(c))
@@ -199,7 +199,7 @@ func (c *command) error(ctx context.Context, err error, stderr string) error {
 	e := &Error{
 		Command: c.name,
 		Args:    redactAll(c.args, c.secrets),
-		Stderr:  redact(stderr, c.secrets),
+		Stderr:  stderr,
 		Err:     err,
 	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {

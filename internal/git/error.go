@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"unicode"
 )
 
 // Error says how a git command failed. It never contains credentials.
@@ -75,6 +76,26 @@ func redactAll(words, secrets []string) []string {
 	return out
 }
 
+// Printable is a text without what would change how the rest is shown: control characters,
+// but for line ends, and those that are for formatting (Unicode's category Cf).
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n':
+			return r
+		case r == '\t':
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), r == '\u2028', r == '\u2029':
+			return -1
+		default:
+			return r
+		}
+	}, strings.ToValidUTF8(text, "\ufffd"))
+}
+
+// maxProgress bounds a line of progress, in bytes.
+const maxProgress = 200
+
 // maxStderr bounds what is kept of a command's standard error: its end.
 const maxStderr = 8 << 10
 
@@ -82,6 +103,7 @@ const maxStderr = 8 << 10
 // itself with carriage returns, and text, of which the last lines are kept.
 type stderrText struct {
 	progress func(string)
+	secrets  []string // words that neither shows
 	lines    bytes.Buffer
 	line     []byte
 }
@@ -108,17 +130,17 @@ func (s *stderrText) Write(p []byte) (int, error) {
 
 // end takes in the line that is complete.
 func (s *stderrText) end() {
-	line := bytes.TrimRight(bytes.TrimSuffix(s.line, []byte("\x1b[K")), " ")
+	line := Printable(strings.TrimSuffix(string(s.line), "\x1b[K"))
+	line = strings.TrimRight(redact(line, s.secrets), " ")
 	s.line = s.line[:0]
 	switch {
-	case len(line) == 0:
-	case progressLine.Match(line):
+	case line == "":
+	case progressLine.MatchString(line):
 		if s.progress != nil {
-			s.progress(string(line))
+			s.progress(strings.ToValidUTF8(line[:min(len(line), maxProgress)], ""))
 		}
 	default:
-		s.lines.Write(line)
-		s.lines.WriteByte('\n')
+		s.lines.WriteString(line + "\n")
 		if over := s.lines.Len() - maxStderr; over > 0 {
 			s.lines.Next(over)
 		}

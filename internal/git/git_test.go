@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/reconquest/sould/tests/origin"
 )
@@ -125,6 +126,32 @@ func TestStderrWithoutProgress(t *testing.T) {
 	long.Write([]byte("the end"))
 	if got := long.text(); len(got) > maxStderr+10 || !strings.HasSuffix(got, "the end") {
 		t.Errorf("%d bytes kept, ending in %q", len(got), got[len(got)-20:])
+	}
+}
+
+// TestStderrIsFitToBeShown: what a remote says comes to people as it is, at most without
+// what would change their terminals or show credentials.
+func TestStderrIsFitToBeShown(t *testing.T) {
+	var seen []string
+	s := &stderrText{progress: func(line string) { seen = append(seen, line) }, secrets: []string{"s3cr3t"}}
+	evil := "\x1b]0;x\a\u009b31m\u202e s3c\x1br3t http://us3r:p4ss@h/ \xff\tend"
+	for _, before := range []string{"remote: Counting objects: 1", "remote: "} {
+		if _, err := s.Write([]byte(before + evil + "\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const shown = "]0;x31m *** http://***@h/ \ufffd end"
+	if want := "remote: " + shown; s.text() != want {
+		t.Errorf("text %q, want %q", s.text(), want)
+	}
+	if want := "remote: Counting objects: 1" + shown; len(seen) != 1 || seen[0] != want {
+		t.Errorf("progress %q, want %q", seen, want)
+	}
+	if _, err := s.Write([]byte("Receiving objects: 1" + strings.Repeat("ü", maxProgress) + "\r")); err != nil {
+		t.Fatal(err)
+	}
+	if got := seen[len(seen)-1]; len(got) > maxProgress || !utf8.ValidString(got) {
+		t.Errorf("progress of %d bytes: %q", len(got), got)
 	}
 }
 
