@@ -274,7 +274,7 @@ func acceptRanges(a archive) string {
 // serveDirectly sends an archive that there is no room to keep.
 func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, set *settings, m *Mirror, a archive) error {
 	if !r.ProtoAtLeast(1, 1) {
-		return fail(kindUnavailable, "the disk is full, and without it only HTTP/1.1 can tell a part from the whole")
+		return fail(kindUnavailable, "there is no room to keep the archive, and without it only HTTP/1.1 can tell a part from the whole")
 	}
 	w.Header().Set("Accept-Ranges", "none")
 	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}

@@ -33,11 +33,12 @@
 //
 // The cache has a limit in bytes. Files that nobody reads are removed, the least
 // recently used first, when the sum of all files, growing ones included, is over
-// it. A file that is read is never taken away: so the limit can be exceeded by
-// what is in use at the moment, and by no more. When the disk is full, idle files
-// are given up first, whatever the limit; if that does not help, the producer
-// fails with [ErrNoSpace], and so does, for a while, every new one, so that its
-// callers can do without the cache.
+// it. A file that is read is never taken away. Once what is in use exceeds the limit by
+// 256 MiB, a producer that has not written yet fails with [ErrNoSpace]: so the limit can
+// be exceeded by that and what those write that are at work then, and by no more.
+// When the disk is full, idle files are given up first, whatever the limit; if that
+// does not help, the producer fails with [ErrNoSpace], and so does, for a while, every
+// new one, so that its callers can do without the cache.
 //
 // # Restarts
 //
@@ -73,6 +74,7 @@ type Cache struct {
 	entries   map[string]*entry // by file name; failed ones are not in it
 	idle      *list.List        // entries that are settled and not read, the least recently used first
 	limit     int64             // bytes
+	spare     int64             // by which what is in use may exceed it
 	used      int64             // bytes of all files, growing ones included
 	open      int               // files that are open and not read
 	fullUntil time.Time         // no new producers before, because the disk was full
@@ -97,7 +99,8 @@ type entry struct {
 	touched time.Time // the time of use that the file's modification time tells
 }
 
-// ErrNoSpace is why a producer failed, or was not begun, when the disk is full.
+// ErrNoSpace is why a producer failed, or was not begun, when the disk is full, or too
+// much of the cache is in use.
 var ErrNoSpace = errors.New("no space left for a file in the cache")
 
 // ErrClosed is returned when the cache is closed.
@@ -109,6 +112,10 @@ var errAbandoned = errors.New("nobody reads this any more")
 const (
 	// unfinished is the end of the name of a file that is being written.
 	unfinished = ".part"
+
+	// spare is by how much what is in use may exceed the limit, in bytes. A small cache is no
+	// reason to make for each reader what several could share.
+	spare = 256 << 20
 
 	// fullFor is how long a full disk is remembered.
 	fullFor = 10 * time.Second
@@ -127,7 +134,7 @@ func Open(dir string, limit int64) (*Cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	c := &Cache{dir: dir, limit: limit, entries: make(map[string]*entry), idle: list.New(), create: createTemp}
+	c := &Cache{dir: dir, limit: limit, spare: spare, entries: make(map[string]*entry), idle: list.New(), create: createTemp}
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -371,6 +378,16 @@ func (c *Cache) shrink() {
 	}
 }
 
+// admit refuses what has not grown yet when what is in use leaves no room for it.
+func (c *Cache) admit(e *entry) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.size == 0 && c.used-c.limit > c.spare { // nothing is idle then
+		e.err = ErrNoSpace
+	}
+	return e.err
+}
+
 // evict removes the idle file that was used least recently; c.mu is held.
 func (c *Cache) evict() bool {
 	oldest := c.idle.Front()
@@ -408,6 +425,9 @@ type writer struct {
 // Write appends to the file and lets readers see what is there.
 func (w *writer) Write(p []byte) (n int, err error) {
 	c, e := w.cache, w.entry
+	if err := c.admit(e); err != nil {
+		return 0, err
+	}
 	for n < len(p) {
 		var m int
 		m, err = e.file.WriteAt(p[n:], e.size)

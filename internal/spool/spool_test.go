@@ -564,3 +564,40 @@ func ExampleCache() {
 	}
 	// Output: hello
 }
+
+// TestWhatIsReadIsBounded: once what is read exceeds the limit by too much, nothing more is begun; what
+// has been begun goes on, and what is there is read by more.
+func TestWhatIsReadIsBounded(t *testing.T) {
+	c := open(t, t.TempDir(), 5)
+	c.spare = 5
+	write := func(size int) func(context.Context, io.Writer) error {
+		return func(_ context.Context, w io.Writer) error {
+			for range size {
+				if _, err := w.Write([]byte("x")); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	get := func(key string, size int, want error) *Reader {
+		t.Helper()
+		r, err := c.Get(key, write(size))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { r.Close() })
+		if err := r.Wait(t.Context()); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", key, err, want)
+		}
+		return r
+	}
+	get("small", 8, nil)
+	large := get("large", 100, nil)
+	get("more", 1, ErrNoSpace)
+	get("small", 8, nil)
+	c.producers.Wait()
+	large.Close()
+	get("more", 1, nil)
+	c.producers.Wait()
+}
