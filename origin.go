@@ -40,8 +40,8 @@ func ParseOrigin(raw string, allowLocal bool) (Origin, error) {
 	if len(raw) > maxOrigin {
 		return Origin{}, fmt.Errorf("the origin has %d bytes; %d at most", len(raw), maxOrigin)
 	}
-	if strings.ContainsFunc(raw, func(r rune) bool { return isControl(r) || r == '\\' || r == utf8.RuneError }) {
-		return Origin{}, errors.New("the origin contains a backslash or a control character")
+	if strings.ContainsFunc(raw, func(r rune) bool { return git.Unprintable(r) || r == '\\' || r == utf8.RuneError }) {
+		return Origin{}, errors.New("the origin contains a backslash, or a character that cannot be shown")
 	}
 	scheme, _, isURL := strings.Cut(raw, "://")
 	local := filepath.IsAbs(raw) || isURL && strings.EqualFold(scheme, "file")
@@ -70,7 +70,7 @@ func parseLocal(raw string) (Origin, error) {
 	path := raw
 	if !filepath.IsAbs(raw) {
 		var err error
-		if path, err = url.PathUnescape(raw[len("file://"):]); err != nil || strings.ContainsFunc(path, isControl) {
+		if path, err = url.PathUnescape(raw[len("file://"):]); err != nil || strings.ContainsFunc(path, git.Unprintable) {
 			return Origin{}, errors.New("the origin is no well-formed URL")
 		}
 		if !filepath.IsAbs(path) {

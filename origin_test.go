@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -117,4 +118,15 @@ func FuzzParseOrigin(f *testing.F) {
 			t.Errorf("%q passed on is %+v, %v", raw, again, err)
 		}
 	})
+}
+
+// TestOriginsThatHideSomething: an origin stands in texts that people read.
+func TestOriginsThatHideSomething(t *testing.T) {
+	for _, hidden := range []string{"\x1b[2J", "\u009b2J", "\u202e", "\u200b", "\ufeff", "\u2028"} {
+		for _, raw := range []string{"git@h:x" + hidden + "y", "https://h/x" + hidden + "y", "/srv/x" + hidden + "y", "file:///srv/x" + url.PathEscape(hidden)} {
+			if o, err := ParseOrigin(raw, true); err == nil {
+				t.Errorf("%q is taken as %q", raw, o)
+			}
+		}
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/reconquest/sould/internal/git"
 )
 
 // report is the answer to a POST: what became of it on this server and on those
@@ -99,7 +101,7 @@ func (r *report) String() string {
 	}
 	top := r.Name
 	if r.Origin != "" {
-		top += " (" + r.Origin + ")"
+		top += " (" + git.Printable(r.Origin) + ")"
 	}
 	if r.Status == http.StatusAccepted {
 		top += ": not finished after " + seconds(r.waited) + ", the work goes on"

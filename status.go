@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/reconquest/sould/internal/git"
 )
 
 // statusDocument is what a server tells of itself, or why it could not be asked.
@@ -275,7 +277,7 @@ func writeBranches(b *strings.Builder, indent string, all []branch) {
 			fork, below = "└─ ", indent+"   "
 		}
 		lead := indent + fork
-		for line := range strings.SplitSeq(one.text, "\n") {
+		for line := range strings.SplitSeq(git.Printable(one.text), "\n") {
 			b.WriteString(lead)
 			b.WriteString(line)
 			b.WriteByte('\n')

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/reconquest/sould/internal/git"
 )
@@ -338,4 +339,18 @@ func BenchmarkStatus(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestStatusForPeopleHidesNothing: a branch's name is the origin's choice, and git takes
+// what a terminal takes for a command.
+func TestStatusForPeopleHidesNothing(t *testing.T) {
+	const evil = "a\u009b2J\u202eb\u200bc"
+	d := statusDocument{Mirrors: []mirrorStatus{{Name: "m", Origin: evil, Branch: "refs/heads/" + evil, Kept: []keptStatus{{Ref: evil}}}}}
+	if shown := d.String(); strings.ContainsFunc(shown, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+		t.Errorf("shown is %q", shown)
+	}
+	r := report{Name: "m", Origin: evil, Status: 500, outcome: outcome{State: stateFailed, Error: "x"}}
+	if shown := r.String(); strings.ContainsFunc(shown, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+		t.Errorf("a report shows %q", shown)
+	}
 }

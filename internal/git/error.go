@@ -76,8 +76,13 @@ func redactAll(words, secrets []string) []string {
 	return out
 }
 
-// Printable is a text without what would change how the rest is shown: control characters,
-// but for line ends, and those that are for formatting (Unicode's category Cf).
+// Unprintable reports whether a character would change how others are shown: control
+// characters, and those that are for formatting (Unicode's category Cf).
+func Unprintable(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
+}
+
+// Printable is a text without such characters, but for line ends.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -85,7 +90,7 @@ func Printable(text string) string {
 			return r
 		case r == '\t':
 			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), r == '\u2028', r == '\u2029':
+		case Unprintable(r):
 			return -1
 		default:
 			return r
