@@ -120,6 +120,8 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+
+		DisableGeneralOptionsHandler: true, // it asks neither for the host nor for a token
 	}
 	s.work.Go(func() { s.mirrors.Watch(s.settings) })
 	s.work.Go(func() { ahead.run(s.life) })

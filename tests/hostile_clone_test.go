@@ -197,6 +197,9 @@ func (h *hostile) questions() []hostileCase {
 		h.asking("DELETE of what leads out", 403, "DELETE", "/%2e%2e/canary", ""),
 		h.asking("DELETE of all", 405, "DELETE", "/", ""),
 		h.asking("PUT", 405, "PUT", "/good/m", "x"),
+		{"what the server as a whole can do", 405, func() (int, string) {
+			return h.talk("OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		}},
 		{"a change to HTTP/2", 200, func() (int, string) {
 			return h.talk("GET /good/m HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n")
 		}},
