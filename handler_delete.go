@@ -25,9 +25,14 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	// Who asks for another server wants a tombstone in any case.
-	if len(via) == 0 && !s.mirrors.Deletable(set, name) {
-		return errUnknownMirror
+	if !s.mirrors.Deletable(set, name) {
+		if len(via) == 0 {
+			return errUnknownMirror
+		}
+		// Who asks for another server wants a tombstone in any case.
+		if err := s.storage.RoomForTombstone(); err != nil {
+			return err
+		}
 	}
 	asked, err := askedAt(r.Header, via, s.mirrors.asksToDelete(set, name, time.Now()))
 	if err != nil {

@@ -68,6 +68,19 @@ func (s *Storage) Entomb(name Name, t tombstone) error {
 	return git.SyncDir(filepath.Dir(path))
 }
 
+// maxTombstones is how many there may be before names that no mirror had here get none.
+// Those of mirrors that were here are bounded by their number.
+const maxTombstones = 4096
+
+// RoomForTombstone refuses one for a name that no mirror had here, if there are too many.
+func (s *Storage) RoomForTombstone() error {
+	entries, err := os.ReadDir(s.own("tombstones"))
+	if err == nil && len(entries) >= maxTombstones {
+		err = fail(kindUnavailable, "there was no such mirror, and %d tombstones are kept already", len(entries))
+	}
+	return err
+}
+
 // Revive takes the tombstone away, if there is one: somebody wants the mirror again.
 func (s *Storage) Revive(name Name) error {
 	err := os.Remove(s.tombstonePath(name))

@@ -335,3 +335,32 @@ func TestRemovedMirrorsStayRemoved(t *testing.T) {
 	d.postWithToken("m", r.Dir).expect(t, 200)
 	d.get("/m").expect(t, 200)
 }
+
+// TestTombstonesAreBounded: for names that no mirror had there are only so many. What is
+// here can be removed all the same.
+func TestTombstonesAreBounded(t *testing.T) {
+	t.Parallel()
+	const most = 4096 // maxTombstones
+	r := newOrigin(t)
+	d := start(t, tokenLine)
+	d.postWithToken("m", r.Dir).expect(t, 200)
+	passedOn := func(name string) answer {
+		t.Helper()
+		return d.do("DELETE", "/"+name, nil, "Authorization", "Bearer the-token-of-the-cluster", "Sould-Via", "another")
+	}
+	passedOn("first").expect(t, 200)
+	text := fmt.Sprintf(`{"name": "n%%d", "date": %q}`, time.Now().UTC().Format(time.RFC3339))
+	for i := range most - 1 {
+		path := filepath.Join(d.storage, ".sould", "tombstones", fmt.Sprintf("n%d", i))
+		if err := os.WriteFile(path, fmt.Appendf(nil, text, i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	passedOn("one-more").expect(t, 503).contains(t, "tombstones")
+	passedOn("first").expect(t, 200)
+	passedOn("m").expect(t, 200)
+	d.get("/m").expect(t, 404)
+	if n := len(d.own("tombstones")); n != most+1 {
+		t.Errorf("%d tombstones", n)
+	}
+}
