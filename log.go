@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // treeKey is the attribute that is written below its record's line, one line
@@ -60,43 +60,41 @@ func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &c
 }
 
-// maxLogTree bounds the tree of one record, in bytes.
-const maxLogTree = 64 << 10
+// maxLogRecord bounds one record with all that stands below its line, in bytes.
+const maxLogRecord = 64 << 10
 
-// Handle writes a record in one piece, so that records do not mix.
+// Handle writes a record in one piece, so that records do not mix. If the message has
+// several lines, as that of a panic, those after the first stand below it.
 func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
-	var b bytes.Buffer
+	var b strings.Builder
 	if h.withTime {
 		b.WriteString(r.Time.UTC().Format(time.RFC3339) + " ")
 	}
-	b.WriteString(r.Level.String() + " " + r.Message)
-	below := ""
+	message, below, _ := strings.Cut(clean(r.Message), "\n")
+	b.WriteString(r.Level.String() + " " + message)
 	write := func(a slog.Attr) bool {
 		value := a.Value.Resolve().String()
 		if a.Key == treeKey {
-			below = value
+			below = strings.TrimPrefix(below+"\n"+value, "\n")
 			return true
 		}
-		b.WriteString(" " + a.Key + "=" + quoteLog(value))
+		b.WriteString(" " + a.Key + "=" + quoteLog(clip(value, maxLogRecord)))
 		return true
 	}
 	for _, a := range h.attrs {
 		write(a)
 	}
 	r.Attrs(write)
-	b.WriteByte('\n')
-	if below != "" {
-		for line := range strings.Lines(clip(below, maxLogTree)) {
-			b.WriteString("    " + strings.TrimSuffix(line, "\n") + "\n")
-		}
+	for line := range strings.Lines(clip(below, maxLogRecord)) {
+		b.WriteString("\n    " + strings.TrimSuffix(line, "\n"))
 	}
-	_, err := h.out.Write(b.Bytes())
+	_, err := io.WriteString(h.out, clip(b.String(), maxLogRecord-len("…\n"))+"\n")
 	return err
 }
 
 // quoteLog quotes a value that would not be one word otherwise.
 func quoteLog(s string) string {
-	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !strconv.IsPrint(r) }) {
+	if s == "" || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !strconv.IsPrint(r) }) {
 		return strconv.Quote(s)
 	}
 	return s

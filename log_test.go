@@ -2,27 +2,52 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
-// TestALongTreeIsCut: what an origin says may be very long, and the log is on somebody's
-// disk.
-func TestALongTreeIsCut(t *testing.T) {
-	var out bytes.Buffer
-	log := newLog(&out)
-	log.Error("can't pull", "mirror", "m", slog.String(treeKey, "the reason\n"+strings.Repeat("and so on\n", 100_000)))
-	text := out.String()
-	if most := 2 * maxLogTree; len(text) > min(most, 128<<10) {
-		t.Errorf("the record is %d bytes long", len(text))
+// logged is what a record becomes.
+func logged(message string, attrs ...any) string {
+	var b bytes.Buffer
+	log := slog.New(&logHandler{out: &lockedWriter{w: &b}})
+	log.Error(message, attrs...)
+	return b.String()
+}
+
+func TestLogRecord(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{logged("can't pull", "mirror", "dev/x", "n", 1), "ERROR can't pull mirror=dev/x n=1\n"},
+		{logged("x", "a", "", "b", `"`, "c", "a b", "d", "ü"), `ERROR x a="" b="\"" c="a b" d=ü` + "\n"},
+		{logged("x", errTree(errors.New("a: b"))), "ERROR x\n    a: b\n"},
+		{logged("x", errTree(fmt.Errorf("a: %w", errors.New("b")))), "ERROR x\n    a\n    └─ b\n"},
+		// What would be another line, or more than text.
+		{logged("x", "a", "b\nERROR y\r\x1b[2J\u2028\u202e"), `ERROR x a="b\nERROR y\r\x1b[2J\u2028\u202e"` + "\n"},
+		{logged("x", "a", "b\x9b"), `ERROR x a="b\x9b"` + "\n"},
+		{logged("x", errTree(errors.New("a\r\x1b[2J\u2028b\x9b\nERROR y"))), "ERROR x\n    a[2Jb\ufffd\n    ERROR y\n"},
+		{logged("http: panic\n\ngoroutine\r 1", "a", 1), "ERROR http: panic a=1\n    \n    goroutine 1\n"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%q, want %q", c.got, c.want)
+		}
 	}
-	if !strings.Contains(text, "ERROR can't pull mirror=m\n    the reason\n    and so on\n") || !strings.HasSuffix(text, "…\n") {
-		t.Errorf("the record begins with %q and ends with %q", text[:min(len(text), 100)], text[max(0, len(text)-20):])
-	}
-	out.Reset()
-	log.Error("can't pull", slog.String(treeKey, "short\nenough"))
-	if !strings.HasSuffix(out.String(), "ERROR can't pull\n    short\n    enough\n") {
-		t.Errorf("the record is %q", out.String())
+}
+
+func TestLogRecordIsBounded(t *testing.T) {
+	much := strings.Repeat("ü", maxLogRecord)
+	for what, got := range map[string]string{
+		"a message":   logged(much),
+		"a value":     logged("x", "a", much, "b", 1),
+		"quoted":      logged("x", "a", strings.Repeat("\x00", maxLogRecord)),
+		"many values": logged("x", "a", much[:maxLogRecord/2], "b", much[:maxLogRecord/2], "c", much[:maxLogRecord/2]),
+		"a tree":      logged("x", errTree(errors.New(much))),
+		"many lines":  logged("x", errTree(errors.New(strings.Repeat("y\n", maxLogRecord)))),
+	} {
+		if len(got) > maxLogRecord || len(got) < maxLogRecord-10 || !strings.HasSuffix(got, "…\n") || !utf8.ValidString(got) {
+			t.Errorf("%s becomes %d bytes: %.40q…%q", what, len(got), got, got[len(got)-10:])
+		}
 	}
 }
