@@ -139,7 +139,7 @@ func Suspicious(err error) bool {
 		return true
 	}
 	e := (*Error)(nil)
-	if !errors.As(err, &e) || e.Err != nil || e.Command == "ls-remote" { // which is about no repository of ours
+	if !errors.As(err, &e) || e.Err != nil || outOfMemory(err) || e.Command == "ls-remote" { // which is about no repository of ours
 		return false
 	}
 	said := e.Stderr

@@ -136,3 +136,19 @@ func TestFsckArgs(t *testing.T) {
 		}
 	}
 }
+
+// TestNoMemoryIsNoDamage has words in it that would look like damage alone.
+func TestNoMemoryIsNoDamage(t *testing.T) {
+	for said, want := range map[string]bool{
+		"fatal: Out of memory, malloc failed (tried to allocate 536870880 bytes)\nfatal: fetch-pack: invalid index-pack output": true,
+		"fatal: inflate: out of memory": true,
+		"error: failed to read delta base\nfatal: unable to create thread: Cannot allocate memory":        true,
+		"error: Out of memory, malloc failed (tried to allocate 1 bytes)\nerror: cannot unpack from pack": true,
+		"error: inflate: data stream error (incorrect data check)":                                        false,
+	} {
+		err := error(&Error{Command: "fsck", ExitCode: 128, Stderr: said})
+		if outOfMemory(err) != want || Suspicious(err) == want {
+			t.Errorf("%q: out of memory %v, suspicious %v", said, outOfMemory(err), Suspicious(err))
+		}
+	}
+}

@@ -41,8 +41,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // outOfMemory reports whether git was not given the memory that it wanted.
 func outOfMemory(err error) bool {
 	e := (*Error)(nil)
-	return errors.As(err, &e) && e.Err == nil && strings.Contains(e.Stderr, "Out of memory")
+	return errors.As(err, &e) && e.Err == nil && noMemory.MatchString(e.Stderr)
 }
+
+// noMemory are git's own words, zlib's, and those of the system for a thread or a process.
+var noMemory = regexp.MustCompile(`(?i)out of memory|cannot allocate memory`)
 
 // userinfo is what stands between a scheme and the last @ of a word: a password may
 // hold anything, if somebody forgot to escape it.

@@ -40,8 +40,8 @@ type Options struct {
 	Memory     uint64 // the most that each process may allocate, in bytes; 0 for the default
 }
 
-// leastMemory is what a process may allocate on every machine, in bytes: histories of ten
-// million objects are fetched, checked and repacked with it.
+// leastMemory is what a process may allocate on every machine, in bytes. 400,000 objects
+// are fetched, checked and repacked with an eighth of it.
 const leastMemory = 2 << 30
 
 // defaultMemory leaves a machine half of its memory whatever one process does.
