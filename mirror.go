@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
@@ -100,9 +101,7 @@ func (m *Mirror) load(life context.Context, set *settings) (err error) {
 		return nil
 	}
 	defer func() {
-		if errors.Is(err, fs.ErrNotExist) { // a part of it
-			err = fmt.Errorf("%w: %w", git.ErrDamaged, err)
-		}
+		err = orDamage(err)
 		if err != nil && life.Err() == nil {
 			m.cannotRead(err)
 		}
@@ -130,6 +129,17 @@ func (m *Mirror) load(life context.Context, set *settings) (err error) {
 	}
 	m.publish(set, listing, stamp)
 	return nil
+}
+
+// orDamage tells of an error of reading a mirror's files that it is damage, if a part of the
+// mirror is not there or is another kind of thing.
+func orDamage(err error) error {
+	for _, sign := range []error{fs.ErrNotExist, syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP} {
+		if errors.Is(err, sign) {
+			return fmt.Errorf("%w: %w", git.ErrDamaged, err)
+		}
+	}
+	return err
 }
 
 // Recover clears away what an interrupted daemon left in the mirror, without
@@ -180,7 +190,7 @@ func (m *Mirror) settle(ctx context.Context, set *settings, repo git.Repo) error
 	}
 	listing, err := repo.Settle(ctx)
 	if err != nil {
-		return err
+		return orDamage(err)
 	}
 	m.publish(set, listing, repo.Stamp())
 	m.settled = true

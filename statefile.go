@@ -103,7 +103,14 @@ func (s *stateFile) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), filepath.Join(dir, stateName)); err != nil {
+	place := filepath.Join(dir, stateName)
+	if err = os.Rename(path, place); errors.Is(err, fs.ErrExist) { // a directory, and no one's
+		err = os.RemoveAll(place)
+		if err == nil {
+			err = os.Rename(path, place)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return git.SyncDir(dir)

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -179,6 +180,10 @@ func TestHealing(t *testing.T) {
 		"the config is garbled": func(t *testing.T, d *daemon) {
 			change(t, os.WriteFile(d.mirror("m")+"/config", []byte("[core\n"), 0o644))
 		},
+		"HEAD is a directory":        func(t *testing.T, d *daemon) { d.replace("m/HEAD", isDirectory) },
+		"packed-refs is a directory": func(t *testing.T, d *daemon) { d.replace("m/packed-refs", isDirectory) },
+		"packed-refs is a circle":    func(t *testing.T, d *daemon) { d.replace("m/packed-refs", isCircle) },
+		"the state is a directory":   func(t *testing.T, d *daemon) { d.replace("m/sould.json", isDirectory) },
 	}
 	for what, damage := range damages {
 		for _, alone := range []bool{true, false} {
@@ -208,6 +213,33 @@ func TestHealing(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// replace puts something else in the place of a file in the storage.
+func (d *daemon) replace(name string, by func(path string) error) {
+	d.t.Helper()
+	path := d.mirror(name)
+	if err := errors.Join(os.Remove(path), by(path)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func isDirectory(path string) error { return os.MkdirAll(filepath.Join(path, "something"), 0o755) }
+func isCircle(path string) error    { return os.Symlink(filepath.Base(path), path) }
+
+// TestHealingOfWhatIsThere: what stands in the place of a file of a mirror that the daemon
+// has read already.
+func TestHealingOfWhatIsThere(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := start(t)
+	for _, name := range []string{"HEAD", "packed-refs", "sould.json"} {
+		d.pulled("m", r.Dir)
+		d.replace("m/"+name, isDirectory)
+		d.pulled("m", r.Dir)
+		d.get("/m").expect(t, 200)
+		d.fsck("m")
 	}
 }
 
