@@ -103,7 +103,7 @@ func (ms *Mirrors) read(set *settings, name Name) {
 		before := m.unreadable.Load()
 		if err = m.load(ms.life, set); err == nil {
 			err = ms.notice(set, m)
-		} else {
+		} else if isFile(m.Dir, "HEAD") || isFile(m.Dir, stateName) { // else somebody may just be copying it in
 			ms.Suspect(set, m, err)
 		}
 		if err != nil && before != nil && *before == err.Error() {

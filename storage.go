@@ -303,14 +303,31 @@ func (s *Storage) IsMirror(name Name) (bool, error) {
 	return looksLikeMirror(s.MirrorDir(name))
 }
 
-// looksLikeMirror reports whether a directory is a repository, or was one of sould's own
-// before it was damaged.
+// looksLikeMirror reports whether a directory is a repository, or was one before it was
+// damaged.
 func looksLikeMirror(dir string) (bool, error) {
 	if ok, err := git.IsRepo(dir); ok || err != nil {
 		return ok, err
 	}
-	info, err := os.Lstat(filepath.Join(dir, stateName))
-	return err == nil && info.Mode().IsRegular(), nil
+	return isFile(dir, stateName) || isRemains(dir), nil
+}
+
+// isRemains reports whether a directory is a bare repository that has lost its HEAD, by
+// what nothing else has side by side: directories of objects, and refs or a configuration.
+// A working copy has its own below .git.
+func isRemains(dir string) bool {
+	return isDir(dir, "objects/pack") && isDir(dir, "objects/info") &&
+		(isFile(dir, "packed-refs") || isFile(dir, "config")) && !isFile(dir, ".git") && !isDir(dir, ".git")
+}
+
+func isFile(dir, name string) bool {
+	info, err := os.Lstat(filepath.Join(dir, name))
+	return err == nil && info.Mode().IsRegular()
+}
+
+func isDir(dir, name string) bool {
+	info, err := os.Lstat(filepath.Join(dir, name))
+	return err == nil && info.IsDir()
 }
 
 // IsLink reports whether there is a symbolic link of that name. A mirror may be one; no

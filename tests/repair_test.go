@@ -180,6 +180,9 @@ func TestHealing(t *testing.T) {
 		"the config is garbled": func(t *testing.T, d *daemon) {
 			change(t, os.WriteFile(d.mirror("m")+"/config", []byte("[core\n"), 0o644))
 		},
+		"HEAD and the state are gone": func(t *testing.T, d *daemon) {
+			change(t, errors.Join(os.Remove(d.mirror("m")+"/HEAD"), os.Remove(d.mirror("m")+"/sould.json")))
+		},
 		"HEAD is a directory":        func(t *testing.T, d *daemon) { d.replace("m/HEAD", isDirectory) },
 		"packed-refs is a directory": func(t *testing.T, d *daemon) { d.replace("m/packed-refs", isDirectory) },
 		"packed-refs is a circle":    func(t *testing.T, d *daemon) { d.replace("m/packed-refs", isCircle) },
