@@ -45,6 +45,9 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 		return Pulled{}, err
 	}
 	j.ms.turns.clear(j.req.Name) // of who works on what it replaces
+	if old != nil {
+		j.ms.log.Info("a damaged mirror is built anew"+src.of(), "mirror", j.req.Name)
+	}
 	staging, err := j.ms.storage.Staging()
 	if err != nil {
 		return Pulled{}, err

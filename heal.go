@@ -84,7 +84,6 @@ func (j *pullJob) heal(ctx context.Context, m *Mirror, src source, pulled Pulled
 	if down := (*unreachable)(nil); errors.As(pullErr, &down) && !down.listed {
 		return Pulled{}, errors.Join(pullErr, fmt.Errorf("the mirror is damaged: %w", damage))
 	}
-	j.ms.log.Info("a damaged mirror is built anew"+src.of(), "mirror", m.Name)
 	pulled, err := j.rebuild(ctx, m, src)
 	if err != nil {
 		err = fmt.Errorf("can't build the damaged mirror anew: %w", err)
@@ -145,7 +144,7 @@ func (j *pullJob) replace(ctx context.Context, src source, readErr error) (Pulle
 	if err != nil {
 		return Pulled{}, errors.Join(readErr, err)
 	}
-	j.ms.log.Error("a mirror cannot be read; it is built anew"+src.of(), "mirror", j.req.Name, errTree(readErr))
+	j.ms.log.Error("a mirror cannot be read", "mirror", j.req.Name, errTree(readErr))
 	listing, err := j.list(ctx, src, origin)
 	if err != nil {
 		return Pulled{}, errors.Join(err, readErr)

@@ -242,6 +242,9 @@ func TestUnreadableMirrorsKeepWhatTheyHave(t *testing.T) {
 			if c.refused != "" {
 				d.wait(c.refused) // without a request
 				d.post("m", r.Dir).expect(t, 500).contains(t, c.refused, "accept=deletions")
+				if log := d.log.String(); strings.Contains(log, "anew") {
+					t.Errorf("nothing is built anew, but:\n%s", log)
+				}
 				if after := tree(t, d.mirror("m")); after != before {
 					t.Errorf("the mirror was\n%snow it is\n%s", before, after)
 				}
