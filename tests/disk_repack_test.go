@@ -19,14 +19,18 @@ func TestDiskIsFullDuringRepack(t *testing.T) {
 	r.Commit("main", map[string]string{"a": noise(1, data)})
 	d := prepare(t)
 	d.storage = filepath.Join(dir, "storage")
-	d.configure(`cache_size = 0`)
+	d.configure(`cache_size = 0`, `maintenance = false`) // until the disk is full
 	d.run()
 	for i := range pushes {
 		r.Commit("main", map[string]string{"b": fmt.Sprint(i)})
 		d.pulled("m", r.Dir)
 	}
-	was, filler := refs(t, d.mirror("m")), filepath.Join(dir, "filler")
-	leave(t, filler, data/2) // before it has been quiet for long enough
+	filler := filepath.Join(dir, "filler")
+	leave(t, filler, data/2)
+	d.reload(`cache_size = 0`)
+	r.Commit("main", map[string]string{"b": "one more"})
+	d.pulled("m", r.Dir)
+	was := refs(t, d.mirror("m"))
 	line := d.wait(`can't repack mirror=m [^\n]*(\n +[^\n]*)+`)[0]
 	if !strings.Contains(line, "No space left on device") && !strings.Contains(line, "the disk is full") {
 		t.Errorf("the reason is missing:\n%s", line)
