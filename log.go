@@ -99,3 +99,6 @@ func quoteLog(s string) string {
 	}
 	return s
 }
+
+// errTree is an error as an attribute of a log record: a tree below its line.
+func errTree(err error) slog.Attr { return slog.String(treeKey, tree(err)) }

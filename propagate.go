@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -46,9 +45,6 @@ func parseVia(value string) ([]string, error) {
 	return ids, nil
 }
 
-// maxAnswer is how much of a slave's answer is read, in bytes.
-const maxAnswer = 1 << 20
-
 // propagate passes a request on to one slave and returns what became of it there.
 // A slave is asked to answer a little before the time is over, so that one that
 // is busy can say so.
@@ -69,18 +65,6 @@ func (r pullRequest) secrets(set *settings) []string {
 	return append(set.secrets(), r.Origin.Remote().Secrets()...)
 }
 
-// header is a line of a request's header.
-type header struct{ name, value string }
-
-// dress adds lines to a request's header, but for empty ones.
-func dress(r *http.Request, lines ...header) {
-	for _, line := range lines {
-		if line.name != "" {
-			r.Header.Set(line.name, line.value)
-		}
-	}
-}
-
 // errStillAtWork is why a server has not answered yet whether it could pull.
 var errStillAtWork = errors.New("it is still at work")
 
@@ -96,38 +80,6 @@ func askSlave(
 	r.Header.Set("Content-Type", formType)
 	dress(r, asking...)
 	return set.exchange(ctx, r, timeout, req.secrets(set))
-}
-
-// exchange sends a request to another server and reads what became of it there. The
-// answer may not show the secrets.
-func (set *settings) exchange(ctx context.Context, r *http.Request, timeout time.Duration, secrets []string) (outcome, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
-	defer cancel()
-	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
-	set.authorize(r)
-	answer, err := set.client.Do(r.WithContext(ctx))
-	if err != nil {
-		return outcome{}, transportError(ctx, err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	if err != nil {
-		return outcome{}, transportError(ctx, err)
-	}
-	return readAnswer(answer, text, secrets)
-}
-
-// transportError is why a slave could not be asked: the reason alone, without
-// the words that net/http puts before it.
-func transportError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
 }
 
 // readAnswer reads what a slave has to say. An older sould knows neither JSON nor

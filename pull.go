@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -346,6 +345,3 @@ func (j *pullJob) spend(ctx context.Context, limit time.Duration, reason error, 
 	defer func() { j.left -= time.Since(began) }()
 	return work(ctx)
 }
-
-// errTree is an error as an attribute of a log record: a tree below its line.
-func errTree(err error) slog.Attr { return slog.String(treeKey, tree(err)) }

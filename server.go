@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -306,27 +304,6 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	return errors.Join(err, s.storage.Close())
 }
 
-// newClient returns a client for other sould servers. Their answers are not
-// followed elsewhere: net/http would send a form, credentials included, again.
-// They may be slow, and each connection takes a descriptor: who comes when there are
-// perServer to one of them waits.
-func newClient(security *tls.Config, perServer int) *http.Client {
-	return &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
-			TLSClientConfig:     security,
-			MaxIdleConnsPerHost: min(8, perServer),
-			MaxConnsPerHost:     perServer,
-			IdleConnTimeout:     time.Minute, // less than a server's
-		},
-	}
-}
-
-// handler answers a request. An error that it returns is written by the caller;
-// it must not have written anything itself then.
-type handler func(w http.ResponseWriter, r *http.Request) error
-
 // ServeHTTP answers every request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.handling.RLock()
@@ -380,48 +357,4 @@ func (s *Server) giveUp(w http.ResponseWriter, r *http.Request, body *sentBody) 
 		s.conns.unanswered(r.Context())
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(leftoverTime))
 	}
-}
-
-// route finds who answers a method and a path. If nobody does, it returns the
-// methods that the path takes.
-func (s *Server) route(method, path string) (answer handler, allow string) {
-	get := method == http.MethodGet || method == http.MethodHead
-	first, _, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
-	switch {
-	case strings.Trim(path, "/") == "":
-		if method == http.MethodPost {
-			return s.handlePull, ""
-		}
-		return nil, "POST"
-	case first == "x":
-		return s.routeOwn(path, get)
-	case isGitPath(path):
-		return s.routeGit(method, path)
-	case get:
-		return s.handleTar, ""
-	case method == http.MethodDelete:
-		return s.handleDelete, ""
-	default:
-		return nil, "GET, HEAD, DELETE"
-	}
-}
-
-// routeOwn is route for what is the server's own.
-func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) {
-	switch strings.Trim(path, "/") {
-	case "x/status":
-		answer = s.handleStatus
-	case "x/health":
-		answer = s.handleHealth
-	default:
-		return s.handleUnknown, ""
-	}
-	if !get {
-		return nil, "GET, HEAD"
-	}
-	return answer, ""
-}
-
-func (s *Server) handleUnknown(_ http.ResponseWriter, r *http.Request) error {
-	return fail(kindNotFound, "there is nothing at %s", clip(r.URL.Path, 200))
 }

@@ -1,11 +1,7 @@
 package main
 
 import (
-	"context"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,79 +58,6 @@ func TestLookAgain(t *testing.T) {
 	}
 }
 
-// TestTrash checks what a restart and what the end of the time leave.
-func TestTrash(t *testing.T) {
-	dir := t.TempDir()
-	open := func() *Storage {
-		s, err := OpenStorage(context.Background(), dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	s := open()
-	name, err := ParseName("a/b/c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Unix(1000, 0)
-	for range 2 { // in one second
-		if err := os.MkdirAll(filepath.Join(s.MirrorDir(name), "objects"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		to, err := s.Discard(name, now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.SettleTrash(name, to); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := os.Stat(filepath.Join(s.Dir, "a")); !os.IsNotExist(err) {
-		t.Errorf("the empty directories above are still there: %v", err)
-	}
-	if err := s.Entomb(name, tombstone{Name: name.String(), At: now}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.MkdirTemp(s.own("trash"), ""); err != nil { // which nobody keeps
-		t.Fatal(err)
-	}
-	left := func(sub string) (names []string) {
-		entries, err := os.ReadDir(s.own(sub))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			names = append(names, e.Name())
-		}
-		return names
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = open()
-	defer s.Close()
-	if err := s.Clean(); err != nil {
-		t.Fatal(err)
-	}
-	if got := left("trash"); !slices.Equal(got, []string{"1000-a%2Fb%2Fc", "1000.1-a%2Fb%2Fc"}) {
-		t.Errorf("after a restart there are %q", got)
-	}
-	for _, c := range []struct {
-		after, keep time.Duration
-		trash, tomb int
-	}{
-		{time.Hour - 1, time.Hour, 2, 1}, {shortKeep - 1, 0, 0, 1}, {shortKeep, time.Hour, 0, 0},
-	} {
-		if err := s.Forget(now.Add(c.after), c.keep); err != nil {
-			t.Fatal(err)
-		}
-		if trash, tomb := left("trash"), left("tombstones"); len(trash) != c.trash || len(tomb) != c.tomb {
-			t.Errorf("%+v: there are %q and %q", c, trash, tomb)
-		}
-	}
-}
-
 // TestATombstoneBesideAMirror says nothing: a crash has left it there.
 func TestATombstoneBesideAMirror(t *testing.T) {
 	storage, err := OpenStorage(t.Context(), t.TempDir())
@@ -158,27 +81,5 @@ func TestATombstoneBesideAMirror(t *testing.T) {
 	}
 	if got, deleted := ms.deletedAt(name); deleted {
 		t.Errorf("it is there, and was deleted on %s", got)
-	}
-}
-
-func TestClean(t *testing.T) {
-	s := &Storage{Dir: t.TempDir()}
-	for path, stays := range map[string]bool{
-		"tombstones/.new-123": false, "tombstones/m": true, "trash/1800000000-m": true, "trash/1800000000.1-m": true, "trash/123456": false, "incoming/123456": false,
-	} {
-		if err := os.MkdirAll(filepath.Dir(s.own(path)), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(s.own(path), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if _, err := os.Stat(s.own(path)); (err == nil) != stays {
-				t.Errorf("%s: %v", path, err)
-			}
-		}()
-	}
-	if err := s.Clean(); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// conflict is the reason for which a mirror cannot be created or updated as
+// asked: what is there already stands against it.
+type conflict struct{ reason string }
+
+func (c *conflict) Error() string { return c.reason }
+
+// claim is what requests that are being carried out want a mirror to be. Requests
+// that want something else are refused before anything is begun for them, here or on
+// a slave.
+type claim struct {
+	origin Origin
+	by     int       // so many requests
+	wanted time.Time // when the last one of them was asked for
+}
+
+// Admit checks whether a request to pull can be carried out, and claims the name for
+// it until release is called. The error is a *conflict.
+func (ms *Mirrors) Admit(set *settings, req pullRequest) (release func(), err error) {
+	release, claimErr := ms.claim(req)
+	m, err := ms.Get(set, req.Name)
+	switch {
+	case errors.Is(err, errUnknownMirror):
+		if err = claimErr; err == nil {
+			err = ms.vacant(req.Name)
+		}
+		if err == nil {
+			err = ms.stillWanted(req.Name, req.Wanted)
+		}
+	case err == nil:
+		err = cmp.Or(sameOrigin(m.Snapshot().Origin, req), claimErr)
+	default:
+		err = claimErr // that it cannot be read, the pull will say
+	}
+	if err != nil && release != nil {
+		release()
+	}
+	return release, err
+}
+
+// claim claims a name, together with those who want the same of it.
+func (ms *Mirrors) claim(req pullRequest) (release func(), err error) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	c := ms.claims[req.Name]
+	if c == nil {
+		c = &claim{origin: req.Origin}
+		ms.claims[req.Name] = c
+	}
+	if !c.origin.Same(req.Origin) {
+		return nil, &conflict{fmt.Sprintf("another request is just giving the mirror the origin %s", c.origin)}
+	}
+	c.by++
+	c.wanted = later(c.wanted, req.Wanted)
+	return func() {
+		ms.mu.Lock()
+		defer ms.mu.Unlock()
+		if c.by--; c.by == 0 {
+			delete(ms.claims, req.Name)
+		}
+	}, nil
+}
+
+// withCredentials is a request with the credentials that the mirror has for its
+// origin, if it comes without: slaves may not have them.
+func (ms *Mirrors) withCredentials(set *settings, req pullRequest) pullRequest {
+	if m, err := ms.Get(set, req.Name); err == nil {
+		req.Origin = req.Origin.orCredentialsOf(m.Snapshot().Origin)
+	}
+	return req
+}
+
+// sameOrigin checks that a request means the mirror that is there, or names its
+// old origin in order to give it a new one.
+func sameOrigin(stored Origin, req pullRequest) error {
+	switch {
+	case !stored.Known(), !req.Origin.Known(), stored.Same(req.Origin):
+		return nil
+	case req.Move.Known() && stored.Same(req.Move):
+		return nil
+	case req.Move.Known():
+		return &conflict{fmt.Sprintf("the mirror's origin is %s, not %s as move= says", stored, req.Move)}
+	default:
+		return &conflict{fmt.Sprintf(
+			"the mirror exists with the origin %s. If it is to follow %s from now on, POST again with move=%s",
+			stored, req.Origin, stored)}
+	}
+}
+
+// vacant checks that a mirror of that name could be created: that the name lies
+// neither inside another mirror nor above one. Names that others claim count.
+func (ms *Mirrors) vacant(name Name) error {
+	for _, above := range name.Above() {
+		if ms.storage.IsLink(above) {
+			return &conflict{fmt.Sprintf("%s is a symbolic link, which no name leads through", above)}
+		}
+		if mirror, err := ms.storage.IsMirror(above); err != nil {
+			return &conflict{err.Error()}
+		} else if mirror || ms.isClaimed(above) {
+			return &conflict{fmt.Sprintf("the name lies inside the mirror %s", above)}
+		}
+	}
+	if inside, ok := ms.inside(name); ok {
+		return &conflict{fmt.Sprintf("the name lies above the mirror %s", inside)}
+	}
+	if _, err := ms.storage.standing(name); errors.As(err, new(*conflict)) {
+		return err
+	}
+	return nil // that it cannot be read, the pull will say
+}
+
+// inside returns a mirror below that name, if there is one.
+func (ms *Mirrors) inside(name Name) (found Name, ok bool) {
+	ms.mu.Lock()
+	for other := range ms.claims {
+		if other.Inside(name) {
+			found, ok = other, true
+		}
+	}
+	ms.mu.Unlock()
+	if !ok {
+		_ = ms.storage.NamesBelow(name, func(other Name) { found, ok = other, true })
+	}
+	return found, ok
+}
+
+func (ms *Mirrors) isClaimed(name Name) bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return ms.claims[name] != nil
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+)
+
+// handler answers a request. An error that it returns is written by the caller;
+// it must not have written anything itself then.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// route finds who answers a method and a path. If nobody does, it returns the
+// methods that the path takes.
+func (s *Server) route(method, path string) (answer handler, allow string) {
+	get := method == http.MethodGet || method == http.MethodHead
+	first, _, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
+	switch {
+	case strings.Trim(path, "/") == "":
+		if method == http.MethodPost {
+			return s.handlePull, ""
+		}
+		return nil, "POST"
+	case first == "x":
+		return s.routeOwn(path, get)
+	case isGitPath(path):
+		return s.routeGit(method, path)
+	case get:
+		return s.handleTar, ""
+	case method == http.MethodDelete:
+		return s.handleDelete, ""
+	default:
+		return nil, "GET, HEAD, DELETE"
+	}
+}
+
+// routeOwn is route for what is the server's own.
+func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) {
+	switch strings.Trim(path, "/") {
+	case "x/status":
+		answer = s.handleStatus
+	case "x/health":
+		answer = s.handleHealth
+	default:
+		return s.handleUnknown, ""
+	}
+	if !get {
+		return nil, "GET, HEAD"
+	}
+	return answer, ""
+}
+
+func (s *Server) handleUnknown(_ http.ResponseWriter, r *http.Request) error {
+	return fail(kindNotFound, "there is nothing at %s", clip(r.URL.Path, 200))
+}
