@@ -305,87 +305,121 @@ func TestARepackIsNotSweptAway(t *testing.T) {
 	d.fsck("m")
 }
 
-// TestManyPushes pushes one commit at a time. What a mirror that is pushed to for long is
-// to be like is compared with what it was after the first hundred pushes: packs, loose
-// objects, the time of a pull, and of clones through sould. All of a longer history takes
-// longer to clone from anywhere; so that is compared with a clone of the origin itself, in
-// one pack. SOULD_PUSHES is how many pushes there are, in hundreds.
+// TestManyPushes pushes one commit at a time. A mirror that is pushed to for long is
+// compared with one that has its first hundred pushes while the other has its last, so that
+// whatever else this machine does slows both: packs, loose objects, the time of a pull, and
+// of clones through sould. All of a longer history takes longer to clone from anywhere; so
+// that is set against clones of the origins themselves. SOULD_PUSHES is how many there are.
 func TestManyPushes(t *testing.T) {
 	if !soak() {
 		t.Parallel()
 	}
-	total := shortOrLong(200, 10_000)
+	total := shortOrLong(120, 10_000)
 	if text := os.Getenv("SOULD_PUSHES"); text != "" {
 		total = mustAtoi(t, text)
 	}
-	if total < 200 {
-		t.Fatalf("%d pushes can't be compared with the first hundred", total)
+	if total <= 100 {
+		t.Fatalf("%d pushes can't be compared with a hundred", total)
 	}
-	r, _, url := served(t)
 	d := start(t)
-	d.pulled("m", r.Dir)
-	type figures struct {
-		Packs, Loose                 int
-		Pull, Clone, Shallow, Direct time.Duration
+	old, young := newPushed(t, d, "old"), newPushed(t, d, "young")
+	for range total - 100 {
+		old.push()
 	}
-	median := func(all []time.Duration) time.Duration { slices.Sort(all); return all[len(all)/2] }
-	clones := shortOrLong(3, 15)
-	cloned := func(args ...string) time.Duration {
-		var took []time.Duration
-		for range clones {
-			to := filepath.Join(t.TempDir(), "clone")
-			began := time.Now()
-			if out, err := origin.Command(append(append([]string{"clone", "--quiet", "--bare"}, args...), to)...).CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			took = append(took, time.Since(began))
+	old.pulls, old.most = nil, 0
+	for range 100 {
+		old.push()
+		young.push()
+	}
+	for _, m := range []*pushed{old, young} {
+		eventually(t, "a repack", func() bool { return d.packs(m.name) <= fewPacks })
+		m.Git("repack", "-a", "-d", "-q")
+	}
+	for range shortOrLong(3, 15) {
+		for _, m := range []*pushed{old, young} {
+			m.clones = append(m.clones, m.clone(d.url+"/"+m.name))
+			m.shallow = append(m.shallow, m.clone("--depth=1", d.url+"/"+m.name))
+			m.direct = append(m.direct, m.clone(m.url))
 		}
-		return median(took)
 	}
-	hundred := func(from int) (f figures) {
-		r.Git("repack", "-a", "-d", "-q") // the origin is not what is measured
-		var pulls []time.Duration
-		for i := from; i < from+100; i++ {
-			r.Commit("main", map[string]string{fmt.Sprint("f", i%50): fmt.Sprint(i)})
-			began := time.Now()
-			d.pulled("m", r.Dir)
-			pulls = append(pulls, time.Since(began))
-			f.Packs = max(f.Packs, d.packs("m"))
-		}
-		if f.Packs > mostPacks {
-			t.Errorf("after %d pushes there were %d packs", from+100, f.Packs)
-		}
-		loose, _ := filepath.Glob(filepath.Join(d.mirror("m"), "objects", "[0-9a-f][0-9a-f]", "*"))
-		f.Loose, f.Pull = len(loose), median(pulls)
-		return f
-	}
-	measured := func(from int) figures {
-		f := hundred(from)
-		eventually(t, "a repack", func() bool { return d.packs("m") <= fewPacks })
-		r.Git("repack", "-a", "-d", "-q")
-		f.Clone, f.Shallow, f.Direct = cloned(d.url+"/m"), cloned("--depth=1", d.url+"/m"), cloned(url)
-		return f
-	}
-	first, done := measured(0), 100
-	for ; done < total-100; done += 100 {
-		hundred(done)
-	}
-	last := measured(done)
-	t.Logf("the first hundred: %+v; the last of %d: %+v", first, done+100, last)
-	grown := max(1, float64(last.Direct)/float64(first.Direct))
+	t.Logf("the last of %d pushes: %s", total, old)
+	t.Logf("the first hundred: %s", young)
+	times := func(a, b []time.Duration) float64 { return float64(median(a)) / float64(median(b)) }
 	for what, ratio := range map[string]float64{
-		"packs":           float64(last.Packs) / float64(first.Packs),
-		"loose objects":   float64(last.Loose+1) / float64(first.Loose+1),
-		"a pull":          float64(last.Pull) / float64(first.Pull),
-		"a clone":         float64(last.Clone) / float64(first.Clone) / grown,
-		"a shallow clone": float64(last.Shallow) / float64(first.Shallow),
+		"packs":           float64(old.most) / float64(young.most),
+		"loose objects":   float64(old.loose()+1) / float64(young.loose()+1),
+		"a pull":          times(old.pulls, young.pulls),
+		"a clone":         times(old.clones, young.clones) / max(1, times(old.direct, young.direct)),
+		"a shallow clone": times(old.shallow, young.shallow),
 	} {
 		if soak() && ratio > 1.5 {
-			t.Errorf("%s: %.2f of what it was", what, ratio)
+			t.Errorf("%s: %.2f of what it is after a hundred pushes", what, ratio)
 		}
 	}
-	if got, want := refs(t, d.mirror("m")), refs(t, r.Dir); got != want {
-		t.Errorf("the mirror has\n%sthe origin\n%s", got, want)
+	for _, m := range []*pushed{old, young} {
+		if got, want := refs(t, d.mirror(m.name)), refs(t, m.Dir); got != want {
+			t.Errorf("the mirror has\n%sthe origin\n%s", got, want)
+		}
+		d.fsck(m.name)
 	}
-	d.fsck("m")
+}
+
+// pushed is a mirror that is pushed to, and what was measured of it.
+type pushed struct {
+	*origin.Repo
+	t         *testing.T
+	d         *daemon
+	name, url string
+	count     int // of pushes
+
+	most                           int // packs
+	pulls, clones, shallow, direct []time.Duration
+}
+
+func newPushed(t *testing.T, d *daemon, name string) *pushed {
+	t.Helper()
+	r, _, url := served(t)
+	d.pulled(name, r.Dir)
+	return &pushed{Repo: r, t: t, d: d, name: name, url: url}
+}
+
+// push makes a commit and has the mirror pulled.
+func (m *pushed) push() {
+	m.t.Helper()
+	if m.count%100 == 0 {
+		m.Git("repack", "-a", "-d", "-q") // the origin is not what is measured
+	}
+	m.Commit("main", map[string]string{fmt.Sprint("f", m.count%50): fmt.Sprint(m.count)})
+	m.count++
+	began := time.Now()
+	m.d.pulled(m.name, m.Dir)
+	m.pulls = append(m.pulls, time.Since(began))
+	if m.most = max(m.most, m.d.packs(m.name)); m.most > mostPacks {
+		m.t.Fatalf("after %d pushes there are %d packs", m.count, m.most)
+	}
+}
+
+// clone clones, and returns the time that it takes.
+func (m *pushed) clone(args ...string) time.Duration {
+	m.t.Helper()
+	args = append(append([]string{"clone", "--quiet", "--bare"}, args...), filepath.Join(m.t.TempDir(), "clone"))
+	began := time.Now()
+	if out, err := origin.Command(args...).CombinedOutput(); err != nil {
+		m.t.Fatalf("%v\n%s", err, out)
+	}
+	return time.Since(began)
+}
+
+func (m *pushed) loose() int {
+	found, _ := filepath.Glob(filepath.Join(m.d.mirror(m.name), "objects", "[0-9a-f][0-9a-f]", "*"))
+	return len(found)
+}
+
+func (m *pushed) String() string {
+	return fmt.Sprintf("at most %d packs, %d loose objects; a pull %s, a clone %s, a shallow one %s, one of the origin %s",
+		m.most, m.loose(), median(m.pulls), median(m.clones), median(m.shallow), median(m.direct))
+}
+
+func median(all []time.Duration) time.Duration {
+	return slices.Sorted(slices.Values(all))[len(all)/2]
 }
