@@ -114,6 +114,13 @@ func TestDamageIsRemembered(t *testing.T) {
 	d.garble("m")
 	d.reload(`check = "2s"`)
 	d.wait(`damaged mirror=m`)
+	if at, damage := d.checked("m"); at.IsZero() || !strings.Contains(damage, "git fsck:") {
+		t.Errorf("checked %s: %q", at, damage)
+	}
+	if m := d.status("&name=m").Mirrors[0]; m.Checked == 0 || !strings.Contains(m.CheckError, "git fsck:") || m.Mended != 0 {
+		t.Errorf("the status tells %+v", m)
+	}
+	d.get("/x/status?name=m").contains(t, "checked: ", "check_error: git fsck: ")
 	d.configure(`check = "1000h"`)
 	d.stop()
 
