@@ -127,10 +127,11 @@ func TestDisk(t *testing.T) {
 		there("at once")
 		// One for which there is no room even when all others go from the cache. Who comes
 		// when that is known gets it without the cache.
-		for again := range 2 {
+		for broken, n := false, 0; n < 2; n++ {
 			a, err := d.try("GET", "/wide?prefix="+fresh, nil)
-			if met := err != nil || a.err != nil; met && again == 0 {
+			if met := err != nil || a.err != nil; met && !broken {
 				failed["archive"]++
+				broken = true
 			} else if met || a.StatusCode != 200 || len(a.files(t)[fresh+"/wide"]) != wide {
 				t.Errorf("with room for %d bytes the large archive is %s, %v, %v, %d bytes", room, a.Status, err, a.err, len(a.body))
 			} else if a.Header.Get("Accept-Ranges") == "none" {
@@ -164,6 +165,8 @@ func TestDisk(t *testing.T) {
 		}
 		d.clean()
 		d.shrink("old", fresh)
+		d.stop() // for a while it would remember that the cache had no room
+		d.run()
 		if t.Failed() {
 			t.FailNow()
 		}
