@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
@@ -31,10 +32,11 @@ const (
 
 // clones is what the requests of git clients share.
 type clones struct {
-	dir    string // for large requests
-	places gate   // for git processes that work for clients
-	bodies gate   // for large requests
-	asking gate   // for the one who asks what git can do
+	dir    string        // for large requests
+	places gate          // for git processes that work for clients
+	bodies gate          // for large requests
+	asking gate          // for the one who asks what git can do
+	coming *atomic.Int64 // bytes of requests that are not whole yet
 
 	mu        sync.Mutex // guards greetings
 	greetings map[greetingKey]git.Greeting
@@ -201,7 +203,9 @@ func (c *clones) read(w http.ResponseWriter, r *http.Request) (*requestBody, err
 // keep reads to the end of what is sent.
 func (c *clones) keep(r *http.Request, paced *pacedReader, body io.Reader) (b *requestBody, err error) {
 	var small bytes.Buffer
-	n, err := io.CopyN(&small, body, smallBody)
+	counted := &comingBody{Reader: body, all: c.coming}
+	defer counted.come()
+	n, err := io.CopyN(&small, counted, smallBody)
 	if err == io.EOF {
 		return &requestBody{small: small.Bytes(), size: n}, nil
 	}

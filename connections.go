@@ -26,6 +26,9 @@ const (
 	// quick is the size from which on the sending of an archive counts, in bytes. Of
 	// less the kernel takes care at once, however slow the client is.
 	quick = 256 << 10
+
+	freeBody   = 4 << 10  // bytes of each body that do not count while it comes
+	mostComing = 32 << 20 // bytes, of all bodies together, that do
 )
 
 // connections bounds how many there are. When there is no room for one more, those go
@@ -38,6 +41,7 @@ type connections struct {
 	answers int64        // that may be given at once, the health's apart
 	sending atomic.Int64 // archives, to clients that wait for them or may be slow
 	mostOut int64
+	coming  atomic.Int64 // bytes of bodies that are kept in memory until they are whole
 
 	answering atomic.Int64  // connections whose request is being answered
 	turns     atomic.Uint64 // how often one began to wait
@@ -206,6 +210,29 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// comingBody counts what is kept in memory of a body that has not come yet as a whole.
+// There are so many connections that all together it may be only so much.
+type comingBody struct {
+	io.Reader
+	all        *atomic.Int64 // bytes of all such bodies that count
+	read, held int64
+}
+
+func (b *comingBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.read += int64(n)
+	if more := b.read - freeBody - b.held; more > 0 {
+		b.held += more
+		if b.all.Add(more) > mostComing && err == nil {
+			err = errBusy
+		}
+	}
+	return n, err
+}
+
+// come says that it need not be counted any longer.
+func (b *comingBody) come() { b.all.Add(-b.held) }
 
 // unanswered notes that the request of that context is not being answered any more.
 func (cs *connections) unanswered(ctx context.Context) {

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,7 +27,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err := crossOrigin.Check(r); err != nil {
 		return fail(kindForbidden, "a browser sent this from another site: %w", err)
 	}
-	form, err := readForm(w, r)
+	form, err := readForm(w, r, &s.conns.coming)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 }
 
 // readForm reads the fields of a request's body, and of nothing else.
-func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+func readForm(w http.ResponseWriter, r *http.Request, coming *atomic.Int64) (url.Values, error) {
 	if kind := r.Header.Get("Content-Type"); kind != "" {
 		if media, _, err := mime.ParseMediaType(kind); err != nil || media != formType {
 			return nil, fail(kindMediaType, "the body must be %s, not %q", formType, clip(kind, 100))
@@ -83,7 +84,9 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	counted := &comingBody{Reader: http.MaxBytesReader(w, r.Body, maxForm), all: coming}
+	defer counted.come()
+	body, err := io.ReadAll(counted)
 	if err != nil {
 		return nil, busy(w, readError(err))
 	}

@@ -61,7 +61,7 @@ const (
 	idleTimeout   = 2 * time.Minute  // between requests
 	leftoverTime  = time.Second      // to send the rest of a body that nobody reads
 	writeTimeout  = time.Minute      // for a client to take in maxPiece bytes
-	maxHeader     = 64 << 10         // bytes
+	maxHeader     = 16 << 10         // bytes
 	drainTime     = 30 * time.Second // for answers in flight at shutdown
 	hangupTime    = 5 * time.Second  // for those answers to be written that shutdown cut short
 	overlap       = time.Second      // for which a former address is still served
@@ -110,6 +110,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.repairs = newRepairs(s.life, s.mirrors, s.settings, log)
 	s.use(newSettings(config, source, unsecure, s.storage))
 	s.conns = newConnections()
+	s.clones.coming = &s.conns.coming
 	s.http = &http.Server{
 		Handler:           s,
 		ConnState:         s.conns.changed,

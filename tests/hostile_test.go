@@ -305,7 +305,7 @@ func (h *hostile) requests() []hostileCase {
 		h.getting("2,000 ranges", 206, "/good/m", "Range", ranges),
 		h.getting("500 ranges over each other", 200, "/good/m", "Range", overlapping),
 		h.getting("a range that is none", 416, "/good/m", "Range", "bytes=9-1,x"),
-		h.getting("an absurd If-None-Match", 200, "/good/m", "If-None-Match", strings.Repeat(`"x",`, 5000)),
+		h.getting("an absurd If-None-Match", 200, "/good/m", "If-None-Match", strings.Repeat(`"x",`, 3000)),
 		h.posting("a nested mirror", 409, fields("good/m/n", h.local)),
 		h.posting("a mirror in a mirror's refs", 409, fields("good/m/refs", h.local)),
 		h.posting("a mirror above one", 409, fields("good", h.local)),
