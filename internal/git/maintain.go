@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Packs tells how a repository's objects lie on disk.
@@ -73,7 +76,9 @@ const (
 const expiry = "2.weeks.ago"
 
 // Repack repacks the repository. Nothing may be written to it meanwhile, but it may be
-// read. If it is interrupted, [Repo.Sweep] clears away what is left.
+// read. If it is interrupted, [Repo.Sweep] clears away what is left, but for packs that
+// were being removed: git removes the index first, and fails the next time if the rest is
+// still there.
 func (r Repo) Repack(ctx context.Context, how Repack) error {
 	version, err := r.git.Version(ctx)
 	if err != nil {
@@ -83,7 +88,11 @@ func (r Repo) Repack(ctx context.Context, how Repack) error {
 	if err != nil {
 		return err
 	}
-	return r.inView(idLength, func(view Repo) error {
+	before, err := r.indexed()
+	if err != nil {
+		return err
+	}
+	err = r.inView(idLength, func(view Repo) error {
 		for _, c := range repackCommands(how, version) {
 			c.dir = view.Dir
 			c.patient = how != RepackQuick // others wait for the quick one
@@ -96,6 +105,70 @@ func (r Repo) Repack(ctx context.Context, how Repack) error {
 		}
 		return nil
 	})
+	if err == nil {
+		return nil
+	}
+	after, listErr := r.indexed()
+	err = errors.Join(err, listErr)
+	for pack := range before {
+		if listErr == nil && !after[pack] {
+			err = errors.Join(err, removePack(pack))
+		}
+	}
+	return err
+}
+
+// indexed are the repository's packs that have an index, by their paths without an
+// extension.
+func (r Repo) indexed() (map[string]bool, error) {
+	found, err := filepath.Glob(filepath.Join(globQuote(r.Dir), "objects/pack/*.idx"))
+	all := make(map[string]bool, len(found))
+	for _, path := range found {
+		all[strings.TrimSuffix(path, ".idx")] = true
+	}
+	return all, err
+}
+
+// removePack removes what is left of a pack that has no index any more.
+func removePack(pack string) (err error) {
+	for _, ext := range []string{".pack", ".rev", ".bitmap", ".mtimes", ".promisor"} {
+		if one := os.Remove(pack + ext); !errors.Is(one, fs.ErrNotExist) {
+			err = errors.Join(err, one)
+		}
+	}
+	return err
+}
+
+// stranded is how long a pack may be without an index before it counts as a leftover, and
+// not as one that somebody is just copying in.
+const stranded = time.Hour
+
+// sweepPacks removes packs that have had no index for long: those that a killed command was
+// writing or removing.
+func (r Repo) sweepPacks(now time.Time) error {
+	indexed, err := r.indexed()
+	if err != nil {
+		return err
+	}
+	packs, err := filepath.Glob(filepath.Join(globQuote(r.Dir), "objects/pack/pack-*.pack"))
+	for _, path := range packs {
+		pack := strings.TrimSuffix(path, ".pack")
+		if indexed[pack] {
+			continue
+		}
+		if at, statErr := changedAt(path); statErr == nil && now.Sub(at) > stranded {
+			err = errors.Join(err, removePack(pack))
+		}
+	}
+	return err
+}
+
+// changedAt is when a file was last changed or put where it is: unlike the time of its
+// content, nobody copies that.
+func changedAt(path string) (time.Time, error) {
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	return time.Unix(st.Ctim.Unix()), err
 }
 
 // repackCommands are what a version of git can do of it: rolling up since 2.32, indexes of many

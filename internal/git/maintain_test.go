@@ -201,6 +201,9 @@ func TestRepackInterrupted(t *testing.T) {
 			if strings.Contains(name, "tmp") || strings.HasSuffix(name, ".lock") || strings.HasPrefix(name, "bitmap-ref") {
 				t.Errorf("left behind: %s", path)
 			}
+			if pack, ok := strings.CutSuffix(path, ".pack"); ok && !exists(pack+".idx") {
+				t.Errorf("a pack without an index: %s", path)
+			}
 			return nil
 		})
 		if err := whole(t, repo); err != nil {
@@ -211,6 +214,48 @@ func TestRepackInterrupted(t *testing.T) {
 		t.Errorf("no repack was interrupted; one takes %s", took)
 	}
 }
+
+// TestAPackThatIsHalfRemoved: a repack that was killed while it removed old packs keeps no
+// other one from working.
+func TestAPackThatIsHalfRemoved(t *testing.T) {
+	t.Parallel()
+	repo, _, _ := packed(t, 3)
+	all, err := repo.indexed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var half string
+	for pack := range all {
+		half = pack
+	}
+	for from, to := range map[string]string{".pack": "/pack-1111.pack", ".rev": "/pack-1111.rev"} {
+		text, err := os.ReadFile(half + from)
+		if err == nil {
+			err = os.WriteFile(filepath.Dir(half)+to, text, 0o444)
+		}
+		if err != nil && from == ".pack" {
+			t.Fatal(err)
+		}
+	}
+	if err := repo.Repack(t.Context(), RepackFull); err == nil {
+		t.Log("this git does not mind")
+	}
+	left := filepath.Join(filepath.Dir(half), "pack-1111.pack")
+	if err := repo.Sweep(); err != nil || !exists(left) {
+		t.Errorf("somebody may just be copying it in: %v", err)
+	}
+	if err := repo.sweepPacks(time.Now().Add(2 * stranded)); err != nil || exists(left) {
+		t.Errorf("it is there for ever: %v", err)
+	}
+	if err := repo.Repack(t.Context(), RepackFull); err != nil {
+		t.Error(err)
+	}
+	if err := whole(t, repo); err != nil {
+		t.Error(err)
+	}
+}
+
+func exists(path string) bool { _, err := os.Lstat(path); return err == nil }
 
 func TestCheckFindsDamage(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Repo is a bare repository in a directory.
@@ -177,8 +178,8 @@ func (r Repo) IsAncestor(ctx context.Context, commit, descendant string) (bool, 
 }
 
 // Sweep removes what interrupted commands left behind: lock files, temporary
-// packs and objects, and the notes that protect a pack while it is fetched. No
-// command may be running in the repository.
+// packs and objects, packs without an index, and the notes that protect a pack while it is
+// fetched. No command may be running in the repository.
 func (r Repo) Sweep() error {
 	var stale []string
 	for _, pattern := range []string{
@@ -213,7 +214,7 @@ func (r Repo) Sweep() error {
 	for _, path := range stale {
 		err = errors.Join(err, os.RemoveAll(path))
 	}
-	return err
+	return errors.Join(err, r.sweepPacks(time.Now()))
 }
 
 // globQuote protects a path from being read as a pattern.
