@@ -29,7 +29,7 @@ func TestReloadUnderLoad(t *testing.T) {
 
 	var stop atomic.Bool
 	var clients sync.WaitGroup
-	var requests atomic.Int64
+	var requests, posts atomic.Int64
 	url := atomic.Pointer[string]{}
 	url.Store(&d.url)
 	for i := range 8 {
@@ -45,6 +45,7 @@ func TestReloadUnderLoad(t *testing.T) {
 						status = response.StatusCode
 						response.Body.Close()
 					}
+					posts.Add(1)
 				} else {
 					var got answer
 					if got, err = (&daemon{t: t, url: at}).try("GET", "/m", nil); err == nil {
@@ -79,8 +80,9 @@ func TestReloadUnderLoad(t *testing.T) {
 		})
 		url.Store(&next)
 		eventually(t, "a reload", func() bool { return strings.Count(d.log.String(), "reloaded") > before })
-		seen := requests.Load()
-		eventually(t, "some requests", func() bool { return requests.Load() > seen+20 })
+		seen, posted := requests.Load(), posts.Load()
+		// Of two POSTs that end now, the second one has begun since.
+		eventually(t, "some requests", func() bool { return requests.Load() > seen+20 && posts.Load() >= posted+2 })
 	}
 	stop.Store(true)
 	clients.Wait()
