@@ -119,7 +119,7 @@ func (w *watch) run(ctx context.Context) {
 		pause := set.Repair
 		if err == nil {
 			trouble.reset()
-		} else if trouble.wait > 0 { // somebody waits for it
+		} else if trouble.wait > 0 || errors.Is(err, errLoading) { // somebody may wait for it
 			trouble.failed(time.Now(), soon)
 			pause = min(trouble.wait, pause)
 		}
@@ -150,7 +150,7 @@ func (w *watch) tell(ctx context.Context, err error) {
 	}
 	log := w.log.With("server", w.address)
 	switch {
-	case ctx.Err() != nil || said == w.failing:
+	case ctx.Err() != nil || said == w.failing || errors.Is(err, errLoading):
 		return
 	case errors.As(err, &unmended):
 		log.Warn("can't mend all that differs on another server, or from it", errTree(err))
@@ -172,6 +172,9 @@ type unmended struct{ error }
 
 func (u *unmended) Unwrap() error { return u.error }
 
+// errLoading is why a server that has just started cannot be compared with yet.
+var errLoading = errors.New("it does not know yet what it has")
+
 // round compares once. If nothing has changed on either side since there was nothing to
 // do, all it costs is a conditional request.
 func (w *watch) round(ctx context.Context, set *settings) error {
@@ -185,9 +188,9 @@ func (w *watch) round(ctx context.Context, set *settings) error {
 		return err
 	case doc.ID == w.mirrors.storage.ID:
 		return errItself
-	case doc.Loading: // it does not know yet what it has
+	case doc.Loading:
 		w.settled = false
-		return nil
+		return errLoading
 	case w.settled && !changed && generation == w.compared:
 		return nil
 	}
