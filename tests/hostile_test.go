@@ -356,7 +356,7 @@ func (h *hostile) raw() []hostileCase {
 		raw("a path without a slash", 400, "GET good/m HTTP/1.1\r\nHost: x\r\n\r\n"),
 		raw("a proxy's request", 200, "GET http://evil.example/good/m HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
 		raw("CONNECT", 405, "CONNECT evil.example:443 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
-		raw("OPTIONS *", 200, "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+		raw("OPTIONS *", 405, "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
 		raw("HTTP/2 at once", 405, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
 		raw("HTTP/1.0", 200, "GET /good/m HTTP/1.0\r\n\r\n"),
 		raw("HTTP/9", 505, "GET /good/m HTTP/9.9\r\nHost: x\r\n\r\n"),
