@@ -96,6 +96,7 @@ func (g *Git) start(cmd *exec.Cmd, c command, copy func(io.Reader)) error {
 	if err != nil {
 		return err
 	}
+	limitMemory(cmd.Process.Pid, g.memoryOf(c))
 	if c.patient {
 		lowerPriority(cmd.Process.Pid)
 	}
@@ -154,9 +155,6 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 
 	stderr := &stderrText{progress: c.progress, secrets: c.secrets}
 	cmd := exec.CommandContext(ctx, "git", args...)
-	if cmd.Err == nil {
-		limitMemory(cmd, g.memoryOf(c))
-	}
 	cmd.Dir = "/"
 	cmd.Env = append(g.environ(c.settings), c.env...)
 	cmd.Stdin = c.stdin
@@ -174,24 +172,13 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 	return cmd, stderr
 }
 
-// memoryOf is how much memory each process of a command may allocate, in bytes.
+// memoryOf is how much memory each process of a command may allocate, in bytes: what comes
+// from an origin is small, and can be made to grow without end.
 func (g *Git) memoryOf(c command) uint64 {
 	if c.memory > 0 && c.memory < g.memory {
 		return c.memory
 	}
 	return g.memory
-}
-
-// limitMemory bounds what each process of a command allocates, in bytes: what comes from
-// an origin is small, and can be made to grow without end. The shell sets the limit and
-// becomes git, so that there is no moment without it, for no helper either. To set it
-// from here once git runs would save the third of a millisecond that the shell takes, and
-// miss what git has started by then.
-func limitMemory(cmd *exec.Cmd, bytes uint64) {
-	// A limit that is lower already stays.
-	script := fmt.Sprintf(`ulimit -d %d 2>/dev/null; exec "$0" "$@"`, bytes>>10)
-	cmd.Args = append([]string{"sh", "-c", script, cmd.Path}, cmd.Args[1:]...)
-	cmd.Path = "/bin/sh"
 }
 
 // error explains why a command failed.

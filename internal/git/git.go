@@ -142,7 +142,7 @@ func New(o Options) *Git {
 	if o.CAFile != "" {
 		env = append(env, "GIT_SSL_CAINFO="+o.CAFile) // the last one counts
 	}
-	g := &Git{env: env, leash: o.Leash, protocols: protocols, scratch: o.Scratch, memory: cmp.Or(o.Memory, defaultMemory())}
+	g := &Git{env: env, leash: o.Leash, protocols: protocols, scratch: o.Scratch, memory: min(cmp.Or(o.Memory, defaultMemory()), ownMemory())}
 	if o.Stay {
 		g.last = []string{"http.followRedirects", "false"}
 	}

@@ -1,7 +1,10 @@
 package git
 
 import (
+	"math"
 	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +17,29 @@ func enlarge(pipe *os.File) {
 	if conn, err := pipe.SyscallConn(); err == nil {
 		_ = conn.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, bigPipe) })
 	}
+}
+
+// limitMemory bounds what each process of a command allocates, in bytes, that has just been
+// started. Helpers inherit the limit; one that was started before it was set is found among
+// the children. (A shell that sets it first would take as long as a short git does.)
+func limitMemory(pid int, bytes uint64) {
+	_ = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: bytes, Max: bytes}, nil)
+	name := strconv.Itoa(pid)
+	children, _ := os.ReadFile("/proc/" + name + "/task/" + name + "/children")
+	for child := range strings.FieldsSeq(string(children)) {
+		if pid, err := strconv.Atoi(child); err == nil {
+			limitMemory(pid, bytes)
+		}
+	}
+}
+
+// ownMemory is what this process may allocate itself, in bytes.
+func ownMemory() uint64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_DATA, &limit); err != nil {
+		return math.MaxUint64
+	}
+	return limit.Cur
 }
 
 // machineMemory is how much memory there is, in bytes; 0 where that cannot be told.

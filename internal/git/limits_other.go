@@ -2,10 +2,15 @@
 
 package git
 
-import "os"
+import (
+	"math"
+	"os"
+)
 
-func enlarge(*os.File)      {}
-func lowerPriority(int)     {}
-func machineMemory() uint64 { return 0 }
+func enlarge(*os.File)        {}
+func lowerPriority(int)       {}
+func limitMemory(int, uint64) {}
+func ownMemory() uint64       { return math.MaxUint64 }
+func machineMemory() uint64   { return 0 }
 
 func spaceLeft(string) (uint64, bool) { return 0, false }
