@@ -66,6 +66,9 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 		return Pulled{}, err
 	}
 	p, err := j.bring(ctx, repo, git.Listing{}, src, origin, listing)
+	if err == nil {
+		err = p.peel(ctx, repo)
+	}
 	if err != nil {
 		return Pulled{}, err
 	}

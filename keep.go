@@ -195,8 +195,9 @@ func losses(now git.Listing, p plan) (lost []git.Ref, asks []moved) {
 
 // kept is what the mirror's own refs become when a plan is carried out, for which the
 // objects are there. A branch that was replaced by one of its descendants, or whose
-// commit is in the history of another one that moved with it, needs no keeping.
-func (m *Mirror) kept(ctx context.Context, set *settings, repo git.Repo, p plan) ([]git.Ref, error) {
+// commit is in the history of another one that moved with it, needs no keeping. forward
+// is the only ref that has moved, if the new value has the old one in its history.
+func (m *Mirror) kept(ctx context.Context, set *settings, repo git.Repo, p plan) (own []git.Ref, forward string, err error) {
 	lost, asks := losses(m.Snapshot().Listing, p)
 	if set.Keep > 0 && len(asks) > 0 {
 		reason := fmt.Errorf("not over within %s", set.FetchTimeout)
@@ -204,7 +205,10 @@ func (m *Mirror) kept(ctx context.Context, set *settings, repo git.Repo, p plan)
 		defer cancel()
 		replaced, err := replacedRefs(limited, repo, asks)
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, "", context.Cause(ctx)
+		}
+		if len(asks) == 1 && len(replaced) == 0 && err == nil {
+			forward = asks[0].from.Name
 		}
 		if err != nil { // in doubt, keep
 			for _, ask := range asks {
@@ -213,7 +217,7 @@ func (m *Mirror) kept(ctx context.Context, set *settings, repo git.Repo, p plan)
 		}
 		lost = append(lost, replaced...)
 	}
-	return m.keep(lost, set), nil
+	return m.keep(lost, set), forward, nil
 }
 
 // keep is what the mirror's own refs become when these refs are lost now.

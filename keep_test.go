@@ -103,7 +103,7 @@ func TestInDoubtItIsKept(t *testing.T) {
 		set := &settings{Config: Config{Keep: time.Hour, FetchTimeout: c.limit}, git: git.New(git.Options{})}
 		m := &Mirror{}
 		m.show(&Snapshot{Listing: git.Listing{Refs: branch(c.from)}})
-		own, err := m.kept(t.Context(), set, set.git.Repo(c.dir), plan{write: branch(c.to)})
+		own, _, err := m.kept(t.Context(), set, set.git.Repo(c.dir), plan{write: branch(c.to)})
 		if err != nil {
 			t.Errorf("%s: %v", c.what, err)
 		}

@@ -197,19 +197,14 @@ func (m *Mirror) settle(ctx context.Context, set *settings, repo git.Repo) error
 	return nil
 }
 
-// apply makes the mirror what a plan says, on disk and for readers, and notes that
-// it was pulled. The mirror must be settled. A crash at any moment, and an error,
+// apply makes the mirror what a plan says, on disk and for readers, with these refs of its
+// own, and notes that it was pulled. The mirror must be settled. A crash at any moment, and an error,
 // leave either all of the old refs or all of the new ones.
-func (m *Mirror) apply(ctx context.Context, set *settings, repo git.Repo, p plan, state stateFile) error {
+func (m *Mirror) apply(ctx context.Context, set *settings, repo git.Repo, p plan, own []git.Ref, state stateFile) error {
 	if err := m.same(); err != nil {
 		return err
 	}
-	var own []git.Ref
 	if !p.nothing() {
-		var err error
-		if own, err = m.kept(ctx, set, repo, p); err != nil {
-			return err
-		}
 		if err := m.change(repo, p, own); err != nil {
 			return errors.Join(err, m.reread(ctx, set, repo))
 		}

@@ -208,6 +208,10 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 	if err != nil {
 		return Pulled{}, err
 	}
+	own, err := m.weigh(ctx, j.set, repo, &p)
+	if err != nil {
+		return Pulled{}, err
+	}
 	j.progress.say("writing refs")
 	if now.Origin.url != origin.url {
 		if err := repo.SetOrigin(ctx, origin.url); err != nil {
@@ -220,7 +224,7 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 	state := m.state
 	src.note(&state, origin, j.asked)
 	j.noteWishes(&state)
-	if err := m.apply(ctx, j.set, repo, p, state); err != nil {
+	if err := m.apply(ctx, j.set, repo, p, own, state); err != nil {
 		return Pulled{}, err
 	}
 	if !p.nothing() {
@@ -253,7 +257,7 @@ func (j *pullJob) origin(stored Origin) (Origin, error) {
 const attempts = 3
 
 // bring fetches what a mirror needs to become what its origin is, and returns
-// what then is to be done.
+// what then is to be done. What its refs lead to is still to be looked up (peel).
 func (j *pullJob) bring(
 	ctx context.Context, repo git.Repo, now git.Listing, src source, origin Origin, listing git.Listing,
 ) (plan, error) {
@@ -266,7 +270,7 @@ func (j *pullJob) bring(
 			err = j.fetch(ctx, repo, src, origin, p.fetch)
 		}
 		if err == nil {
-			return p, p.peel(ctx, repo)
+			return p, nil
 		}
 		if !errors.Is(err, git.ErrMoved) || attempt == attempts {
 			return plan{}, err
@@ -275,6 +279,25 @@ func (j *pullJob) bring(
 			return plan{}, err
 		}
 	}
+}
+
+// weigh looks up what is to be kept of the refs that a plan takes away, and what those lead
+// to that it writes. Of one branch that has moved forward, as after a usual push, the first
+// tells both: a push waits for each process.
+func (m *Mirror) weigh(ctx context.Context, set *settings, repo git.Repo, p *plan) (own []git.Ref, err error) {
+	if p.nothing() {
+		return m.own, nil
+	}
+	own, forward, err := m.kept(ctx, set, repo, *p)
+	if err != nil {
+		return nil, err
+	}
+	for i := range p.after.Refs {
+		if ref := &p.after.Refs[i]; ref.Name == forward && ref.IsCommit() {
+			ref.Peeled = ref.ID
+		}
+	}
+	return own, p.peel(ctx, repo)
 }
 
 // peel looks up what the refs lead to that the plan writes. Branches and a detached HEAD

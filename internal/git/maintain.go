@@ -92,7 +92,7 @@ func (r Repo) Repack(ctx context.Context, how Repack) error {
 	if err != nil {
 		return err
 	}
-	err = r.inView(idLength, func(view Repo) error {
+	err = r.inViewIfNeeded(idLength, func(view Repo) error {
 		for _, c := range repackCommands(how, version) {
 			c.dir = view.Dir
 			c.patient = how != RepackQuick // others wait for the quick one

@@ -102,7 +102,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 	if len(ids) == 0 {
 		return nil
 	}
-	err := r.inView(len(ids[0]), func(view Repo) error {
+	err := r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
 		return r.git.run(ctx, command{
 			name: "fetch",
 			dir:  view.Dir,

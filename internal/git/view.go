@@ -1,9 +1,13 @@
 package git
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 )
 
 // configs are those of empty repositories, by the length of their object ids.
@@ -25,6 +29,31 @@ var viewed = []string{"objects", "refs", "packed-refs", "shallow", "logs", "work
 // (url.….insteadOf, http.<url>.proxy). Most of that is bound to names that nobody can
 // foresee, so no setting of ours overrides it. Commands that heed it work in a view; the
 // others do not, since they must work on a full disk, too.
+
+// plainLine is a line of the configuration that Init makes, and says nothing about what git
+// does. A line that goes on in the next one ends with a backslash, and a value in quotes or
+// with a comment is not written so.
+var plainLine = regexp.MustCompile(`^\t(repositoryformatversion = [01]|filemode = (true|false)|bare = true|objectformat = sha256|url = [^"#;\\]*)$|^\[(core|extensions|remote "origin")\]$`)
+
+// isPlain reports whether a configuration is such as Init makes.
+func isPlain(config string) bool {
+	for line := range strings.Lines(config) {
+		if !plainLine.MatchString(strings.TrimSuffix(line, "\n")) {
+			return false
+		}
+	}
+	return true
+}
+
+// inViewIfNeeded is inView for a repository that was copied in. In one of our own, commands
+// that heed nothing but the configuration can work as it is.
+func (r Repo) inViewIfNeeded(idLength int, work func(Repo) error) error {
+	config, err := os.ReadFile(filepath.Join(r.Dir, "config"))
+	if _, graftErr := os.Lstat(filepath.Join(r.Dir, "info", "grafts")); err == nil && isPlain(string(config)) && errors.Is(graftErr, fs.ErrNotExist) {
+		return work(r)
+	}
+	return r.inView(idLength, work)
+}
 
 // inView has commands work in a view of a repository whose object ids have that length.
 func (r Repo) inView(idLength int, work func(view Repo) error) (err error) {

@@ -201,3 +201,40 @@ func TestIncompleteMirrors(t *testing.T) {
 		})
 	}
 }
+
+func TestPlainConfigurations(t *testing.T) {
+	const ours = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n[remote \"origin\"]\n\turl = https://git.in.local/x.git\n"
+	for config, plain := range map[string]bool{
+		ours:        true,
+		configs[64]: true,
+		"":          true,
+		ours + "\n": false,
+		ours + "\turl = a\\\n\tgitProxy = /evil\n": false,
+		ours + "\tproxy = http://evil\n":           false,
+		ours + "[core]\n\tgitProxy = /evil\n":      false,
+		ours + "[core] gitProxy = /evil\n":         false,
+		ours + "[include]\n\tpath = /evil\n":       false,
+		ours + "[url \"x\"]\n\tinsteadOf = y\n":    false,
+		ours + "\turl = \"a\n":                     false,
+		ours + "\turl = a ; b\n":                   false,
+		ours + "[remote \"origin\"]\n\tvcs = x\n":  false,
+		ours + "\turl = a\r\n":                     true, // a carriage return is a part of it, or of the line's end
+	} {
+		if got := isPlain(config); got != plain {
+			t.Errorf("%q: %v", config, got)
+		}
+	}
+	repo := New(Options{}).Repo(filepath.Join(t.TempDir(), "r.git"))
+	if err := repo.Init(t.Context(), 0, "https://git.in.local/x.git"); err != nil {
+		t.Fatal(err)
+	}
+	err := repo.inViewIfNeeded(40, func(in Repo) error {
+		if in.Dir != repo.Dir {
+			t.Error("a repository of our own is looked at through a view")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
