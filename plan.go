@@ -15,6 +15,7 @@ type plan struct {
 	remove []string    // refs to delete, by name
 	head   *git.Head   // what HEAD has to become; nil if it is right
 	after  git.Listing // what the mirror holds then; what written refs lead to is to be looked up
+	tags   []string    // of what is written, the refs that are annotated tags, as the origin says
 }
 
 // changed is the number of refs that are created, moved or deleted.
@@ -69,6 +70,9 @@ func makePlan(now, origin git.Listing, patterns []RefPattern, accept acceptance)
 		if known && old.ID == want.ID {
 			want.Peeled = old.Peeled
 		} else {
+			if want.Peeled != want.ID {
+				p.tags = append(p.tags, want.Name)
+			}
 			want.Peeled = "" // what it leads to is not for the origin to say
 			p.write = append(p.write, want)
 		}

@@ -283,7 +283,7 @@ func (j *pullJob) bring(
 
 // weigh looks up what is to be kept of the refs that a plan takes away, and what those lead
 // to that it writes. Of one branch that has moved forward, as after a usual push, the first
-// tells both: a push waits for each process.
+// tells both, unless it names an annotated tag: a push waits for each process.
 func (m *Mirror) weigh(ctx context.Context, set *settings, repo git.Repo, p *plan) (own []git.Ref, err error) {
 	if p.nothing() {
 		return m.own, nil
@@ -293,7 +293,7 @@ func (m *Mirror) weigh(ctx context.Context, set *settings, repo git.Repo, p *pla
 		return nil, err
 	}
 	for i := range p.after.Refs {
-		if ref := &p.after.Refs[i]; ref.Name == forward && ref.IsCommit() {
+		if ref := &p.after.Refs[i]; ref.Name == forward && ref.IsCommit() && !slices.Contains(p.tags, forward) {
 			ref.Peeled = ref.ID
 		}
 	}

@@ -267,16 +267,17 @@ func (r Repo) readHead(l Listing) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	if name, ok := strings.CutPrefix(line, "ref:"); ok {
-		name = strings.TrimSpace(name)
-		ref, _ := l.Find(name)
-		return Head{Ref: name, ID: ref.Peeled}, nil
+	if name, ok := strings.CutPrefix(string(text), "ref:"); ok {
+		if name = strings.TrimSpace(name); IsRefName(name) {
+			ref, _ := l.Find(name)
+			return Head{Ref: name, ID: ref.Peeled}, nil
+		}
 	}
+	line, _, _ := strings.Cut(string(text), "\n")
 	if id := strings.TrimSpace(line); IsID(id) {
 		return Head{ID: id}, nil
 	}
-	return Head{}, fmt.Errorf("%w: %s is neither a ref nor a commit: %.80q", ErrDamaged, path, line)
+	return Head{}, fmt.Errorf("%w: %s is neither a ref nor a commit: %.80q", ErrDamaged, path, text)
 }
 
 // WriteRefs makes these the repository's refs, sorted by name, in one step. When it
