@@ -128,8 +128,10 @@ func (w *maintainer) workQuickly(ctx context.Context, name Name, _ choreJob) {
 	}
 	began := time.Now()
 	repacked, err := w.mirrors.repackQuickly(ctx, set, name)
-	w.tell(ctx, w.quick, name, repacked, began, err)
-	if repacked.did == choreQuick {
+	switch again := w.tell(ctx, w.quick, name, repacked, began, err); {
+	case again:
+		w.quick.note(name, choreJob{at: time.Now().Add(quiet)})
+	case repacked.did == choreQuick:
 		w.calm.note(name, choreJob{at: time.Now().Add(quiet), owed: true})
 	}
 }
@@ -142,6 +144,10 @@ func (w *maintainer) work(ctx context.Context, name Name, job choreJob) {
 	}
 	began := time.Now()
 	repacked, err := w.mirrors.maintain(ctx, set, name, job.owed)
+	if errors.Is(err, errQuick) { // as of a mirror that was copied in
+		w.quick.note(name, choreJob{at: began})
+		return
+	}
 	if w.tell(ctx, w.calm, name, repacked, began, err) {
 		w.calm.note(name, choreJob{at: time.Now().Add(quiet), owed: job.owed})
 	}
@@ -205,6 +211,9 @@ type repacked struct {
 	before, after int // packs and files of single objects
 }
 
+// errQuick is why a mirror is left to who does the quick chores.
+var errQuick = errors.New("it has too many packs")
+
 // maintain does what is to be done about a mirror's packs, beside the pulls that have
 // nothing to write, and packs its refs.
 func (ms *Mirrors) maintain(ctx context.Context, set *settings, name Name, owed bool) (r repacked, err error) {
@@ -216,7 +225,10 @@ func (ms *Mirrors) maintain(ctx context.Context, set *settings, name Name, owed 
 	if err = m.settle(ctx, set, repo); err == nil {
 		r, err = ms.choose(m, repo, owed)
 	}
-	if err != nil || r.did == choreNone || r.did == choreQuick {
+	if err == nil && r.did == choreQuick {
+		err = errQuick
+	}
+	if err != nil || r.did == choreNone {
 		ms.tended(name)
 		end()
 		return repacked{}, err

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -169,5 +172,47 @@ func TestChoresInLine(t *testing.T) {
 	}
 	if len(c.jobs) != maxChores || len(c.pauses) > maxChores {
 		t.Errorf("%d jobs, %d pauses", len(c.jobs), len(c.pauses))
+	}
+}
+
+// TestTooManyPacksWithoutAPull: a mirror that was copied in, and that nobody pushes to, is
+// found by a look at all mirrors; what is for the quick worker is handed on to it.
+func TestTooManyPacksWithoutAPull(t *testing.T) {
+	storage, err := OpenStorage(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer storage.Close()
+	log := slog.New(slog.DiscardHandler)
+	set := &settings{Config: Config{Maintenance: true}, git: git.New(git.Options{})}
+	ms := NewMirrors(t.Context(), storage, nil, log)
+	name := Name{"m"}
+	if err := set.git.Repo(storage.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	packs := filepath.Join(storage.MirrorDir(name), "objects", "pack")
+	for i := range tooManyPacks + 1 {
+		for _, ext := range []string{".pack", ".idx"} {
+			if err := os.WriteFile(filepath.Join(packs, fmt.Sprintf("pack-%d%s", i, ext)), nil, 0o444); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w := newMaintainer(ms, func() *settings { return set }, log)
+	if err := w.scan(set); err != nil {
+		t.Fatal(err)
+	}
+	found, job, wait := w.calm.next(time.Now())
+	if found != name || wait > 0 {
+		t.Fatalf("found is %v, in %s", found, wait)
+	}
+	w.work(t.Context(), name, job)
+	if found, job, wait = w.quick.next(time.Now()); found != name || wait > 0 {
+		t.Fatalf("for the quick worker is %v, in %s", found, wait)
+	}
+	// It fails, since these are no packs, and is tried again after a pause.
+	w.workQuickly(t.Context(), name, job)
+	if _, known := w.quick.jobs[name]; !known || w.quick.pauses[name] == nil {
+		t.Errorf("after a failure: %v, %v", w.quick.jobs, w.quick.pauses)
 	}
 }
