@@ -3,8 +3,6 @@ package git
 import (
 	"math"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,18 +17,10 @@ func enlarge(pipe *os.File) {
 	}
 }
 
-// limitMemory bounds what each process of a command allocates, in bytes, that has just been
-// started. Helpers inherit the limit; one that was started before it was set is found among
-// the children. (A shell that sets it first would take as long as a short git does.)
+// limitMemory bounds what a process allocates, in bytes, that has just been started. What
+// it starts from now on inherits the limit.
 func limitMemory(pid int, bytes uint64) {
 	_ = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: bytes, Max: bytes}, nil)
-	name := strconv.Itoa(pid)
-	children, _ := os.ReadFile("/proc/" + name + "/task/" + name + "/children")
-	for child := range strings.FieldsSeq(string(children)) {
-		if pid, err := strconv.Atoi(child); err == nil {
-			limitMemory(pid, bytes)
-		}
-	}
 }
 
 // ownMemory is what this process may allocate itself, in bytes.

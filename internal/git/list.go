@@ -63,6 +63,7 @@ func (g *Git) List(ctx context.Context, remote Remote) (Listing, error) {
 		env:      g.envFor(remote),
 		secrets:  remote.Secrets(),
 		memory:   listMemory,
+		helpers:  true,
 	})
 	if outOfMemory(err) {
 		err = fmt.Errorf("the list of refs is too long: %w", err)

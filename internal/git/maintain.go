@@ -176,7 +176,7 @@ func changedAt(path string) (time.Time, error) {
 func repackCommands(how Repack, version string) []command {
 	repack := func(args ...string) command {
 		// -n: nobody needs the files of the dumb protocol, which name all refs.
-		return command{name: "repack", args: append([]string{"-q", "-n", "-d"}, args...)}
+		return command{name: "repack", helpers: true, args: append([]string{"-q", "-n", "-d"}, args...)}
 	}
 	graph := command{name: "commit-graph", args: []string{"write", "--reachable", "--split", "--no-progress"}}
 	wholeGraph := command{name: "commit-graph", args: []string{"write", "--reachable", "--split=replace", "--no-progress"}}

@@ -113,6 +113,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 			settings: remote.settings(false),
 			env:      r.git.envFor(remote),
 			secrets:  remote.Secrets(),
+			helpers:  true,
 			stdin:    strings.NewReader(strings.Join(ids, "\n") + "\n"),
 			progress: progress,
 		})

@@ -45,7 +45,7 @@ const idle = 600
 func (r Repo) uploadPack(version int, options ...string) command {
 	args := append([]string{"--strict", "--stateless-rpc", "--timeout=" + strconv.Itoa(idle)}, options...)
 	return command{
-		name: "upload-pack", dir: r.Dir,
+		name: "upload-pack", dir: r.Dir, helpers: true,
 		args:     append(args, "--", r.Dir),
 		settings: serving,
 		env:      []string{"GIT_PROTOCOL=version=" + strconv.Itoa(version)},
