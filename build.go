@@ -45,7 +45,7 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 		return Pulled{}, err
 	}
 	j.ms.turns.clear(j.req.Name) // of who works on what it replaces
-	if old != nil {
+	if old != nil && old.damaged {
 		j.ms.log.Info("a damaged mirror is built anew"+src.of(), "mirror", j.req.Name)
 	}
 	staging, err := j.ms.storage.Staging()
@@ -98,7 +98,10 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 		m.state.Origin, m.state.Formers = old.state.Origin, old.state.Formers
 		m.state.Wanted, m.state.Accepted = old.state.Wanted, old.state.Accepted
 		m.state.Checked, m.state.CheckError = old.state.Checked, old.state.CheckError
-		m.state.Mended = time.Now().Truncate(time.Second)
+		m.state.Mended = old.state.Mended
+		if old.damaged {
+			m.state.Mended = time.Now().Truncate(time.Second)
+		}
 		m.mending, m.whole = old.mending, old.whole
 	}
 	if j.removed != "" {

@@ -121,7 +121,7 @@ func (j *pullJob) rebuild(ctx context.Context, m *Mirror, src source) (Pulled, e
 	if err != nil {
 		return Pulled{}, err
 	}
-	old := &remains{dir: m.Dir, content: m.Snapshot().Listing, own: m.own, state: m.state}
+	old := &remains{dir: m.Dir, content: m.Snapshot().Listing, own: m.own, state: m.state, damaged: true}
 	old.mending, old.whole = m.lately()
 	return j.build(ctx, src, origin, listing, old)
 }
@@ -150,7 +150,7 @@ func (j *pullJob) replace(ctx context.Context, src source, readErr error) (Pulle
 		return Pulled{}, errors.Join(err, readErr)
 	}
 	state.noteCheck(readErr, time.Now())
-	old := &remains{dir: repo.Dir, state: state}
+	old := &remains{dir: repo.Dir, state: state, damaged: true}
 	refs, whole := repo.Remains()
 	old.content.Refs, old.own = separate(refs)
 	old.unsure = !whole
@@ -164,6 +164,7 @@ type remains struct {
 	content git.Listing
 	own     []git.Ref
 	state   stateFile
+	damaged bool      // that is why another one takes its place
 	unsure  bool      // it may have had more refs
 	mending backoff   // of attempts to mend it
 	whole   time.Time // when a check found nothing

@@ -202,7 +202,7 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 	if rebuild, err := j.otherFormat(ctx, repo, now, listing); err != nil {
 		return Pulled{}, err
 	} else if rebuild {
-		return j.build(ctx, src, origin, listing, nil)
+		return j.build(ctx, src, origin, listing, &remains{dir: m.Dir, state: m.state})
 	}
 	p, err := j.bring(ctx, repo, now.Listing, src, origin, listing)
 	if err != nil {

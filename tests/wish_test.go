@@ -118,8 +118,8 @@ func TestAMirrorPutBackByHand(t *testing.T) {
 	slave.get("/m").expect(t, 200)
 }
 
-// TestMovesThatASlaveHasMissed are made up for: several, one to the same content, and one
-// by DELETE and POST.
+// TestMovesThatASlaveHasMissed are made up for: several, one to the same content, one by
+// DELETE and POST, and one of an empty mirror to an origin with ids of another kind.
 func TestMovesThatASlaveHasMissed(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
@@ -128,11 +128,16 @@ func TestMovesThatASlaveHasMissed(t *testing.T) {
 		copies[i] = origin.New(t, filepath.Join(t.TempDir(), "copy.git"))
 		copies[i].Git("fetch", "--quiet", r.Dir, "+refs/*:refs/*")
 	}
+	void := origin.New(t, filepath.Join(t.TempDir(), "void.git"))
+	other := origin.New(t, filepath.Join(t.TempDir(), "other.git"), "--object-format=sha256")
+	other.Commit("main", nil)
 	master, slave := pair(t)
 	for _, name := range []string{"twice", "once", "anew"} {
 		master.postWithToken(name, r.Dir).expect(t, 200)
 	}
+	master.postWithToken("void", void.Dir).expect(t, 200)
 	slave.stop()
+	master.moveWithToken("void", void.Dir, other.Dir).expect(t, 502)
 	master.moveWithToken("twice", r.Dir, copies[0].Dir).expect(t, 502)
 	tip := copies[1].Commit("main", map[string]string{"moved": "1"})
 	master.moveWithToken("twice", copies[0].Dir, copies[1].Dir).expect(t, 502)
@@ -141,7 +146,7 @@ func TestMovesThatASlaveHasMissed(t *testing.T) {
 	master.postWithToken("anew", copies[2].Dir).expect(t, 502)
 	slave.run()
 	slave.has("twice", tip)
-	for name, want := range map[string]string{"twice": copies[1].Dir, "once": copies[0].Dir, "anew": copies[2].Dir} {
+	for name, want := range map[string]string{"twice": copies[1].Dir, "once": copies[0].Dir, "anew": copies[2].Dir, "void": other.Dir} {
 		eventually(t, name+" is moved", func() bool {
 			return strings.Contains(slave.get("/x/status?format=json&name="+name).text(), fmt.Sprintf("%q", want))
 		})
