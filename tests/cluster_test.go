@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -255,11 +257,19 @@ func TestWait(t *testing.T) {
 	slave := start(t)
 	answered := make(chan int, 8)
 	between := answering(t, slave.url, answered)
-	d := start(t, "master = true", slaves(between), `timeout = "1s"`)
+	// The slave's answer has a tenth of it to come, also on a machine that is busy.
+	d := start(t, "master = true", slaves(between), `timeout = "10s"`)
 
 	// A client that does not want to wait learns what is known so far.
 	d.post("m", server.URL+"/r.git", "wait", "0").expect(t, 202).contains(t, "├─ master", "└─ no answer yet", "/x/status?name=m")
-	d.post("m", server.URL+"/r.git", "wait", "300ms").expect(t, 202).contains(t, "not finished after 0.3")
+	a := d.post("m", server.URL+"/r.git", "wait", "300ms").expect(t, 202)
+	after := regexp.MustCompile(`not finished after ([0-9.]+)s`).FindStringSubmatch(a.text())
+	if after == nil {
+		t.Fatalf("it does not say how long it has waited:\n%s", a.text())
+	}
+	if waited, err := strconv.ParseFloat(after[1], 64); err != nil || waited < 0.3 || waited >= 9 { // when the slave answers
+		t.Errorf("it has waited for %ss, %v", after[1], err)
+	}
 	d.get("/m").expect(t, 404, "Retry-After", "1").contains(t, "first time")
 
 	// A slave that is busy says so in time, which counts as failed.
