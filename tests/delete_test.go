@@ -105,18 +105,18 @@ func TestDelete(t *testing.T) {
 
 func TestDeleteOnTheWholeCluster(t *testing.T) {
 	r := newOrigin(t)
-	one, two := start(t), start(t)
+	address := fmt.Sprintf(`listen = "127.0.0.1:%s"`, freePort(t))
+	one, two := start(t), start(t, address)
 	d := start(t, "master = true", slaves(one.url, two.url))
 	d.pulled("m", r.Dir)
 	one.reload(tokenLine)
-	port := two.url[strings.LastIndex(two.url, ":")+1:]
 	two.stop()
 	d.reload("master = true", slaves(one.url, two.url), tokenLine)
 	d.remove("m").expect(t, 502).contains(t, "m\n", "removed: master, 127.0.0.1", "refused")
 	for _, server := range []*daemon{d, one} {
 		server.get("/m").expect(t, 404)
 	}
-	two.configure(tokenLine, fmt.Sprintf(`listen = "127.0.0.1:%s"`, port))
+	two.configure(tokenLine, address)
 	two.run()
 	two.get("/m").expect(t, 200)
 	d.remove("m").expect(t, 200)

@@ -93,13 +93,7 @@ func TestReloadUnderLoad(t *testing.T) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	return origin.FreePort(t)
 }
 
 func TestReloadKeepsWhatARequestBeganWith(t *testing.T) {

@@ -88,7 +88,8 @@ func TestRepairOfWhatSomebodyHasChanged(t *testing.T) {
 	for i := range 30 {
 		r.Git("branch", fmt.Sprintf("b%d", i), "main")
 	}
-	slave := start(t)
+	address := fmt.Sprintf(`listen = "127.0.0.1:%s"`, freePort(t))
+	slave := start(t, address)
 	master := start(t, "master = true", slaves(slave.url), `repair = "1s"`)
 	master.pulled("m", r.Dir)
 	want := refs(t, r.Dir)
@@ -96,7 +97,7 @@ func TestRepairOfWhatSomebodyHasChanged(t *testing.T) {
 	if out, err := origin.Command("--git-dir="+slave.mirror("m"), "update-ref", "refs/heads/evil", commit).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	slave.reload() // it looks through its storage then
+	slave.reload(address) // it looks through its storage then
 	eventually(t, "the branch is gone", func() bool { return refs(t, slave.mirror("m")) == want })
 
 	// What the master was told to accept, it passes on, and nothing that the origin has
@@ -108,7 +109,6 @@ func TestRepairOfWhatSomebodyHasChanged(t *testing.T) {
 	master.post("m", r.Dir, "accept", "deletions").expect(t, 502)
 	had, accepted := refs(t, slave.mirror("m")), refs(t, r.Dir)
 	r.GitIn(regexp.MustCompile(`(?m)^(\S+) (\S+)$`).ReplaceAllString(accepted, "delete $1"), "update-ref", "--stdin")
-	slave.configure(`listen = "` + strings.TrimPrefix(slave.url, "http://") + `"`)
 	slave.run()
 	master.wait(`(?s)can't mend all that differs.*the origin is empty`)
 	if now := refs(t, slave.mirror("m")); now != had {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -118,7 +119,7 @@ func (h *HTTP) handler(t T, root string) http.Handler {
 // the URL of the directory.
 func ServeGit(t T, root string) string {
 	t.Helper()
-	port := freePort(t)
+	port := FreePort(t)
 	start(t, exec.Command("git", "daemon", "--listen=127.0.0.1", "--port="+port, "--base-path="+root,
 		"--export-all", "--reuseaddr", "--informative-errors", root))
 	waitForPort(t, port)
@@ -146,7 +147,7 @@ func ServeSSH(t T) *SSH {
 			t.Fatalf("%v", err)
 		}
 	}
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), FreePort(t)
 	for _, key := range []string{"host", "client"} {
 		run(t, nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, key))
 	}
@@ -195,15 +196,33 @@ func start(t T, cmd *exec.Cmd) {
 	})
 }
 
-func freePort(t T) string {
+// FreePort is a port of loopback that nobody has. Nor is anybody given it who wants any port,
+// as most servers in tests do: it lies below those from which the kernel chooses. So a server
+// can be down for a while and come back to it.
+func FreePort(t T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("%v", err)
+	const lowest, perProcess = 10_000, 64
+	most := firstAnyPort() - lowest
+	for range max(most, 0) {
+		port := strconv.Itoa(lowest + (os.Getpid()*perProcess+int(ports.Add(1)))%most)
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatalf("no port of %d is free below those that the kernel hands out", most)
+	return ""
+}
+
+var ports atomic.Int64 // that were looked at
+
+// firstAnyPort is the lowest port that the kernel gives to who wants any (ip(7)).
+func firstAnyPort() int {
+	first := 32_768
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		_, _ = fmt.Sscan(string(text), &first)
+	}
+	return first
 }
 
 func waitForPort(t T, port string) {
