@@ -358,7 +358,7 @@ func TestLimitsOfAnArchive(t *testing.T) {
 }
 
 // TestTreesThatBreakGit: a commit of a few kilobytes whose archive would have
-// billions of files, and one with 30,000 directories in each other.
+// billions of files, and one with 10,000 directories in each other.
 func TestTreesThatBreakGit(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
@@ -375,7 +375,7 @@ func TestTreesThatBreakGit(t *testing.T) {
 	}
 	r.Git("update-ref", "refs/heads/bomb", r.Git("commit-tree", "-m", "m", bomb))
 	var stream strings.Builder
-	fmt.Fprintf(&stream, "commit refs/heads/deep\ncommitter T <t@e> 1 +0000\ndata 1\nx\nM 100644 %s %sf\n", blob, strings.Repeat("d/", 30_000))
+	fmt.Fprintf(&stream, "commit refs/heads/deep\ncommitter T <t@e> 1 +0000\ndata 1\nx\nM 100644 %s %sf\n", blob, strings.Repeat("d/", 10_000))
 	r.Import(stream.String())
 
 	d := start(t, `archive_timeout = "3s"`, `archive_limit = "8MiB"`)
