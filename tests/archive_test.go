@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -410,11 +411,21 @@ func TestStalledReaders(t *testing.T) {
 	}
 }
 
-// TestAClientThatLeavesStopsItsArchive: nobody else wants it.
+// TestAClientThatLeavesStopsItsArchive: nobody else wants it. Git has sent half of it, and
+// waits: however late the client leaves, the archive is not finished then.
 func TestAClientThatLeavesStopsItsArchive(t *testing.T) {
 	t.Parallel()
-	r := bigOrigin(t, 64)
-	d := start(t)
+	r := bigOrigin(t, 4)
+	bin := t.TempDir()
+	held := filepath.Join(bin, "held")
+	script := "#!/bin/sh\nPATH=${PATH#*:}\ncase \"$*\" in *' archive '*) ;; *) exec git \"$@\";; esac\n" +
+		"git \"$@\" | { head -c 2000000; while [ -e " + held + " ]; do sleep 0.05; done; cat; }\n"
+	if err := errors.Join(os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o755), os.WriteFile(held, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	d := prepare(t)
+	d.env = append(d.env, "PATH="+bin+":"+os.Getenv("PATH"))
+	d.run()
 	d.pulled("m", r.Dir)
 	request, err := http.NewRequest("GET", d.url+"/m?format=tar.gz", nil)
 	if err != nil {
@@ -431,6 +442,9 @@ func TestAClientThatLeavesStopsItsArchive(t *testing.T) {
 	eventually(t, "an empty cache", func() bool {
 		return strings.Count(tree(t, filepath.Join(d.storage, ".sould", "cache")), "\n") == 1
 	})
+	if err := os.Remove(held); err != nil {
+		t.Fatal(err)
+	}
 	d.get("/m?path=dir").expect(t, 200)
 }
 
