@@ -127,7 +127,7 @@ func TestALongRepack(t *testing.T) {
 			d.pulled(name, r.Dir)
 		}
 	}
-	push("long", 14)
+	push("long", fewPacks+1) // no push comes after the repack has begun
 	eventually(t, "the repack has begun", func() bool { return times() > 0 })
 	for range 5 {
 		d.pulled("long", r.Dir).contains(t, "unchanged")
@@ -214,10 +214,11 @@ func (d *daemon) holdGit(command string) (begun func() int, free func()) {
 	}
 }
 
-// manyPacks pushes until a mirror has more packs than are left alone.
+// manyPacks pushes until a mirror has more packs than are left alone, and not once more: to
+// that a repack that has begun already would give way.
 func (d *daemon) manyPacks(name string, r *origin.Repo) {
 	d.t.Helper()
-	for i := range 14 {
+	for i := range fewPacks + 1 {
 		r.Commit("main", map[string]string{name: fmt.Sprint(i)})
 		d.pulled(name, r.Dir)
 	}
@@ -255,15 +256,19 @@ func TestARepackGivesWay(t *testing.T) {
 func TestNoRepackDuringACheck(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
-	d := prepare(t)
+	d := prepare(t, `maintenance = false`)
 	begun, free := d.holdGit("fsck")
 	d.run()
-	d.pulled("checked", r.Dir)
-	d.reload(`check = "2s"`)
-	eventually(t, "a check", func() bool { return begun() > 0 })
-	d.reload()
 	d.manyPacks("checked", r)
-	d.manyPacks("other", r)
+	d.reload(`maintenance = false`, `check = "2s"`)
+	eventually(t, "a check", func() bool { return begun() > 0 })
+	if err := os.CopyFS(d.mirror("other"), os.DirFS(d.mirror("checked"))); err != nil {
+		t.Fatal(err)
+	}
+	d.reload()
+	r.Commit("main", map[string]string{"file": "now"})
+	d.pulled("checked", r.Dir)
+	d.pulled("other", r.Dir)
 	d.wait("repacked mirror=other") // which has come after the other one's turn
 	if n := d.packs("checked"); n <= fewPacks || strings.Contains(d.log.String(), "repacked mirror=checked") {
 		t.Errorf("%d packs are left of what is being checked; the log:\n%s", n, d.log)
