@@ -118,9 +118,10 @@ func TestPatience(t *testing.T) {
 	r := origin.New(t, filepath.Join(root, "r.git"))
 	r.Commit("main", map[string]string{"file": "1"})
 	server := origin.ServeHTTP(t, root)
-	proxy := origin.NewProxy(t, server.URL)
 	hole := origin.BlackHole(t)
-	const patience = 500 * time.Millisecond
+	// What a GET takes beside its patience is the machine's matter. It is still less than with
+	// the patience that a server has by itself, or until the origin is given up.
+	const patience, most = 500 * time.Millisecond, 4500 * time.Millisecond
 	for what, fault := range map[string]*origin.Fault{
 		"refused":             {Refuse: true},
 		"mute":                {Mute: true},
@@ -129,14 +130,15 @@ func TestPatience(t *testing.T) {
 		"black hole":          nil,
 	} {
 		t.Run(what, func(t *testing.T) {
-			d := start(t, fmt.Sprintf("patience = %d", patience.Milliseconds()), `list_timeout = "2s"`, `retry = "1h"`)
+			t.Parallel()
+			proxy := origin.NewProxy(t, server.URL)
+			d := start(t, fmt.Sprintf("patience = %d", patience.Milliseconds()), `list_timeout = "10s"`, `retry = "1h"`)
 			url := "http://" + proxy.Addr + "/r.git"
 			if fault == nil {
 				d.pulled("m", server.URL+"/r.git")
 				d.stop()
 				d.setOrigin("m", "http://"+hole+"/r.git")
 			} else {
-				proxy.Set(origin.Fault{})
 				d.pulled("m", url)
 				d.stop()
 				proxy.Set(*fault)
@@ -147,8 +149,7 @@ func TestPatience(t *testing.T) {
 				clients.Go(func() {
 					began := time.Now()
 					d.get("/m").expect(t, 200)
-					// Far below the list_timeout: nobody has waited for the origin's end.
-					if took := time.Since(began); took > 3*patience {
+					if took := time.Since(began); took > most {
 						t.Errorf("a GET took %s", took)
 					}
 				})
@@ -167,7 +168,7 @@ func TestPatience(t *testing.T) {
 func TestPatienceWithContains(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
-	const patience = 2 * time.Second
+	const patience = 5 * time.Second // and as much for a machine that is busy
 	d := start(t, fmt.Sprintf("patience = %d", patience.Milliseconds()), `list_timeout = "1m"`)
 	d.pulled("m", r.Dir)
 	d.stop()
