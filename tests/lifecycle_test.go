@@ -254,6 +254,20 @@ func TestASecondTermEndsAtOnce(t *testing.T) {
 // TestASecondTermDoesNotWaitForAnybody: not for a git that ignores TERM, nor after
 // the answers are through.
 func TestASecondTermDoesNotWaitForAnybody(t *testing.T) {
+	const most = 2 * time.Second // the grace of the first is 3
+	var took time.Duration
+	for range 3 { // a machine that is busy may be slow once
+		if took = secondTerm(t); took <= most {
+			return
+		}
+	}
+	t.Errorf("it took %s", took)
+}
+
+// secondTerm sends two to a daemon whose git ignores TERM, and returns the time from the
+// second one to its end.
+func secondTerm(t *testing.T) time.Duration {
+	t.Helper()
 	bin, marker := t.TempDir(), filepath.Join(t.TempDir(), "hangs")
 	script := "#!/bin/sh\ncase \"$*\" in *ls-remote*) trap '' TERM; touch " + marker + "; while :; do sleep 1; done;; esac\nPATH=${PATH#*:} exec git \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o755); err != nil {
@@ -269,10 +283,9 @@ func TestASecondTermDoesNotWaitForAnybody(t *testing.T) {
 	began := time.Now()
 	d.signal(syscall.SIGTERM)
 	<-d.exited
-	if took := time.Since(began); took > 2*time.Second { // the grace of the first is 3
-		t.Errorf("it took %s", took)
-	}
+	took := time.Since(began)
 	d.childless()
+	return took
 }
 
 func TestOneDaemonPerStorage(t *testing.T) {
