@@ -84,11 +84,11 @@ func TestWaitingPosts(t *testing.T) {
 	}{
 		{"for one mirror", "m", nil},
 		{"each for its own mirror", "m%d", nil},
-		{"for a slave", "m%d", []string{"master = true", slaves("http://" + mute), `timeout = "20s"`}},
+		{"for a slave", "m%d", []string{"master = true", slaves("http://" + mute), `timeout = "10m"`}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			proxy.Set(origin.Fault{})
-			d := prepare(t, append(c.lines, `list_timeout = "20s"`, `fetch_timeout = "20s"`)...)
+			d := prepare(t, append(c.lines, `list_timeout = "10m"`, `fetch_timeout = "10m"`)...) // nobody is done before the test is
 			d.ulimit = "-n 256"
 			d.run()
 			d.post("other", r.Dir, "wait", "100ms") // its slave may say nothing
