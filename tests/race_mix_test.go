@@ -93,7 +93,8 @@ func TestRaceMix(t *testing.T) {
 	if n := strings.Count(d.log.String(), "not reloaded"); n > 0 {
 		t.Errorf("%d reloads were refused", n)
 	}
-	slave.stop() // and with it the connections to it
+	slave.stop()                                                   // and with it the connections to it
+	d.reload(append([]string{`maintenance = false`}, plain...)...) // a repack would begin when all is quiet
 	pullAll()
 	if !within(patient, func() bool { return d.descriptors() <= before }) {
 		t.Errorf("%d descriptors are open, at the beginning %d", d.descriptors(), before)
