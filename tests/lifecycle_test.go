@@ -288,6 +288,30 @@ func secondTerm(t *testing.T) time.Duration {
 	return took
 }
 
+// TestASecondTermLetsNothingBegin: who waits for a place to make an archive gets it when the
+// git is killed that had it, and must not start another one.
+func TestASecondTermLetsNothingBegin(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := prepare(t, "max_archives = 1")
+	begun, _ := d.holdGit("archive")
+	d.run()
+	d.pulled("m", r.Dir)
+	for i := range 5 {
+		d.crowd(1, fmt.Sprintf("GET /m?prefix=%d HTTP/1.1\r\nHost: x\r\n\r\n", i))
+	}
+	d.waitRead()
+	eventually(t, "an archive", func() bool { return begun() == 1 })
+	d.signal(syscall.SIGTERM)
+	d.wait("stopping")
+	d.signal(syscall.SIGTERM)
+	<-d.exited
+	if n := begun(); n != 1 {
+		t.Errorf("%d gits were started", n)
+	}
+	d.childless()
+}
+
 func TestOneDaemonPerStorage(t *testing.T) {
 	d := start(t)
 	second := &daemon{t: t, storage: d.storage, conf: d.conf}

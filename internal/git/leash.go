@@ -19,11 +19,11 @@ import (
 // is still writing, and from the file's other holders which processes these are.
 type Leash struct {
 	file *os.File
-	fork sync.RWMutex // held for reading while a child starts, for writing by Close
+	fork sync.RWMutex // held for reading while a child starts, for writing by Close and Kill
 	gone bool         // guarded by fork
 }
 
-// ErrClosed is returned for a command that was to start after Close.
+// ErrClosed is returned for a command that was to start after Close or Kill.
 var ErrClosed = errors.New("shutting down")
 
 // NewLeash takes the leash at path, which is created if need be. Whatever still
@@ -101,5 +101,11 @@ func (l *Leash) Close() error {
 	return l.file.Close()
 }
 
-// Kill ends every child at once.
-func (l *Leash) Kill() { _ = killHolders(l.file) }
+// Kill lets no further child start, and ends every one that is there at once. Who waits for the
+// place of another one would take it then.
+func (l *Leash) Kill() {
+	l.fork.Lock()
+	l.gone = true
+	l.fork.Unlock()
+	_ = killHolders(l.file)
+}
