@@ -18,7 +18,7 @@ import (
 func TestPeerThatIsAlwaysAtWork(t *testing.T) {
 	t.Parallel()
 	_, server, url := served(t)
-	d := start(t, `timeout = "1s"`, `fetch_timeout = "3s"`)
+	d := start(t)
 	d.pulled("m", url)
 	server.Close()
 	var asked atomic.Int64

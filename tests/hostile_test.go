@@ -72,7 +72,7 @@ func newHostile(t *testing.T, r *origin.Repo, auth []string, lines ...string) *h
 			t.Fatal(err)
 		}
 	}
-	h.d.configure(append(lines, `list_timeout = "2s"`, `fetch_timeout = "1m"`, `patience = "1s"`, `retry = "1h"`, `archive_timeout = "4s"`, `archive_limit = "64MiB"`)...)
+	h.d.configure(append(lines, `list_timeout = "5s"`, `fetch_timeout = "1m"`, `patience = "1s"`, `retry = "1h"`, `archive_timeout = "4s"`, `archive_limit = "64MiB"`)...)
 	h.d.run()
 	h.pulled("good/m", r)
 	h.refs = refs(t, h.d.mirror("good/m"))

@@ -96,7 +96,7 @@ func TestRingWithoutAnOrigin(t *testing.T) {
 	limits := []string{`list_timeout = "2s"`, `retry = 0`}
 	var ring [3]*daemon
 	for i := range ring {
-		ring[i] = start(t, limits...)
+		ring[i] = start(t)
 		ring[i].pulled("m", url)
 	}
 	for i, d := range ring {

@@ -80,11 +80,11 @@ func TestAPostThatCameBeforeADelete(t *testing.T) {
 	r.Commit("main", map[string]string{"f": "1"})
 	proxy := origin.NewProxy(t, origin.ServeHTTP(t, root).URL)
 	url := "http://" + proxy.Addr + "/r.git"
-	quick := `list_timeout = "2s"`
-	peer := start(t, tokenLine, quick)
+	peer := start(t, tokenLine)
 	peer.postWithToken("m", url).expect(t, 200)
+	peer.reload(tokenLine, `list_timeout = "5s"`)
 	proxy.Set(origin.Fault{Mute: true})
-	d := start(t, tokenLine, peers(peer.url), quick, `repair = "1h"`)
+	d := start(t, tokenLine, peers(peer.url), `list_timeout = "5s"`, `repair = "1h"`)
 	posted := make(chan answer)
 	go func() { posted <- d.postWithToken("m", url) }()
 	eventually(t, "the POST is at work", func() bool { return strings.Contains(d.get("/m").text(), "for the first time") })
