@@ -197,21 +197,32 @@ func start(t T, cmd *exec.Cmd) {
 }
 
 // FreePort is a port of loopback that nobody has. Nor is anybody given it who wants any port,
-// as most servers in tests do: it lies below those from which the kernel chooses. So a server
-// can be down for a while and come back to it.
+// as most servers in tests do: it lies below those from which the kernel chooses, if there are
+// any. So a server can be down for a while and come back to it.
 func FreePort(t T) string {
 	t.Helper()
 	const lowest, perProcess = 10_000, 64
-	most := firstAnyPort() - lowest
-	for range max(most, 0) {
-		port := strconv.Itoa(lowest + (os.Getpid()*perProcess+int(ports.Add(1)))%most)
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return port
+	ours := firstAnyPort() - lowest
+	for range max(ours, 0) {
+		port := lowest + (os.Getpid()*perProcess+int(ports.Add(1)))%ours
+		if isFree(port) {
+			return strconv.Itoa(port)
 		}
 	}
-	t.Fatalf("no port of %d is free below those that the kernel hands out", most)
-	return ""
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+func isFree(port int) bool {
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err == nil {
+		l.Close()
+	}
+	return err == nil
 }
 
 var ports atomic.Int64 // that were looked at
