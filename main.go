@@ -103,6 +103,7 @@ func serve(configFile string, unsecure bool, stderr io.Writer) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, handled...)
 	defer signal.Stop(signals)
+	outliveLogs()
 	starting, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	reserveThreads(spareThreads)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +13,10 @@ import (
 
 // handled are the signals that Run answers.
 var handled = []os.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT}
+
+// outliveLogs has the server outlive whoever reads its log: at the first record after that
+// one has gone, SIGPIPE would end it. To ignore the signal would be passed on to git.
+func outliveLogs() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // Run answers signals until one of them, or a broken listener, ends the server.
 func (s *Server) Run(signals <-chan os.Signal) error {

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -249,6 +250,39 @@ func TestASecondTermEndsAtOnce(t *testing.T) {
 		t.Errorf("status %d\n%s", code, d.log)
 	}
 	d.childless()
+}
+
+// TestNobodyReadsTheLog any more: what the server writes to is a pipe without an end.
+func TestNobodyReadsTheLog(t *testing.T) {
+	r := newOrigin(t)
+	d := prepare(t)
+	log, end, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "-c", d.conf, "--unsecure")
+	cmd.Stderr = end
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }() // if it has not ended
+	end.Close()
+	line, err := bufio.NewReader(log).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Close()
+	_, rest, _ := strings.Cut(line, "listen=")
+	d.url = "http://" + strings.Fields(rest)[0]
+	for range 3 { // each is logged
+		d.pulled("m", r.Dir)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestASecondTermDoesNotWaitForAnybody: not for a git that ignores TERM, nor after
