@@ -38,7 +38,8 @@
 // be exceeded by that and what those write that are at work then, and by no more.
 // When the disk is full, idle files are given up first, whatever the limit; if that
 // does not help, the producer fails with [ErrNoSpace], and so does, for a while, every
-// new one, so that its callers can do without the cache.
+// new one, so that its callers can do without the cache. It is the same on a disk that can
+// only be read, as after an error of the disk; but there the idle files stay.
 //
 // # Restarts
 //
@@ -99,8 +100,8 @@ type entry struct {
 	touched time.Time // the time of use that the file's modification time tells
 }
 
-// ErrNoSpace is why a producer failed, or was not begun, when the disk is full, or too
-// much of the cache is in use.
+// ErrNoSpace is why a producer failed, or was not begun, when the disk is full or can only
+// be read, or too much of the cache is in use.
 var ErrNoSpace = errors.New("no space left for a file in the cache")
 
 // ErrClosed is returned when the cache is closed.
@@ -249,7 +250,7 @@ func (c *Cache) begin(name string, produce func(ctx context.Context, w io.Writer
 		return nil, ErrNoSpace
 	}
 	file, err := c.create(filepath.Join(c.dir, name))
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if isFull(err) || errors.Is(err, syscall.EROFS) {
 		c.fullUntil = time.Now().Add(fullFor)
 		err = ErrNoSpace
 	}
@@ -263,6 +264,8 @@ func (c *Cache) begin(name string, produce func(ctx context.Context, w io.Writer
 	c.producers.Go(func() { c.produce(ctx, e, produce) })
 	return r, nil
 }
+
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // fileName is a key as the name of a file.
 func fileName(key string) string {
@@ -441,8 +444,8 @@ func (w *writer) Write(p []byte) (n int, err error) {
 		if m > 0 {
 			c.wake(e)
 		}
-		full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-		if full && !c.evict() {
+		full := isFull(err)
+		if full && !c.evict() || errors.Is(err, syscall.EROFS) {
 			c.fullUntil = time.Now().Add(fullFor)
 			err, full = ErrNoSpace, false
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -467,6 +468,23 @@ func TestAFullDisk(t *testing.T) {
 	c.fullUntil = time.Time{}
 	c.mu.Unlock()
 	fill(t, c, "next", 100)
+}
+
+// TestADiskThatCanOnlyBeRead is as good as full, but what is there can be read.
+func TestADiskThatCanOnlyBeRead(t *testing.T) {
+	c := open(t, t.TempDir(), 1<<20)
+	fill(t, c, "idle", 100)
+	c.create = func(path string) (*os.File, error) {
+		return nil, &os.PathError{Op: "open", Path: path, Err: syscall.EROFS}
+	}
+	for range 2 {
+		if _, err := c.Get("key", never(t)); !errors.Is(err, ErrNoSpace) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if got := has(c, "idle", "key"); got != "idle" {
+		t.Errorf("%q are left", got)
+	}
 }
 
 // TestEverythingAtOnce has readers, failures, evictions and readers that leave in
