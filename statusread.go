@@ -225,7 +225,10 @@ func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
 	if !isFingerprint(m.Fingerprint) {
 		m.Fingerprint = ""
 	}
-	m.ModifyDate, m.Refs, m.Wanted = max(m.ModifyDate, 0), max(m.Refs, 0), max(m.Wanted, 0)
+	m.ModifyDate, m.Refs = max(m.ModifyDate, 0), max(m.Refs, 0)
+	if !isWish(m.wanted()) {
+		m.Wanted = 0
+	}
 	m.Checked, m.Mended = max(m.Checked, 0), max(m.Mended, 0)
 	for i, k := range m.Kept {
 		if !git.IsID(k.Commit) {

@@ -26,11 +26,18 @@ func askedAt(h http.Header, via []string, now time.Time) (time.Time, error) {
 		return now, nil
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
+	if err != nil || !isWish(at) {
 		return at, fmt.Errorf("%s is no time", askedHeader)
 	}
 	return at, nil
 }
+
+// lastWish is later than anybody can mean. Each request is a little later than what it
+// goes against, and has to be written down: as nanoseconds that is possible up to 2262.
+var lastWish = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// isWish reports whether another server can mean that time.
+func isWish(at time.Time) bool { return at.Unix() >= 0 && at.Before(lastWish) }
 
 // askedAs is the line that passes a time on; none for a wish that nobody has had.
 func askedAs(at time.Time) header {
