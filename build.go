@@ -28,8 +28,8 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 	if err := j.ms.storage.Clear(j.req.Name); err != nil {
 		return Pulled{}, err
 	}
-	if t, err := j.ms.storage.Tombstone(j.req.Name); err == nil && t.Origin != "" && t.Origin != origin.url {
-		j.removed = t.Origin
+	if t, err := j.ms.storage.Tombstone(j.req.Name); err == nil {
+		j.buried = t
 	}
 	pulled, err := j.build(ctx, src, origin, listing, nil)
 	if err != nil {
@@ -96,7 +96,7 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	m := &Mirror{Name: j.req.Name, Dir: staging, settled: true}
 	if old != nil {
 		m.state.Origin, m.state.Formers = old.state.Origin, old.state.Formers
-		m.state.Wanted, m.state.Accepted = old.state.Wanted, old.state.Accepted
+		m.state.Wanted, m.state.Accepted, m.state.Removed = old.state.Wanted, old.state.Accepted, old.state.Removed
 		m.state.Checked, m.state.CheckError = old.state.Checked, old.state.CheckError
 		m.state.Mended = old.state.Mended
 		if old.damaged {
@@ -104,8 +104,11 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 		}
 		m.mending, m.whole = old.mending, old.whole
 	}
-	if j.removed != "" {
-		m.state.addFormer(j.removed)
+	if old == nil {
+		m.state.Removed = j.buried.At
+		if t := j.buried; t.Origin != "" && t.Origin != origin.url {
+			m.state.addFormer(t.Origin)
+		}
 	}
 	src.note(&m.state, origin, j.asked)
 	j.noteWishes(&m.state)

@@ -13,6 +13,7 @@ type holding struct {
 	formers     []Origin  // before it was moved, the latest first
 	wanted      time.Time // when somebody last asked for it; zero for never
 	accepted    time.Time // when deletions were last accepted
+	removed     time.Time // when the mirror was that had the name before; zero for none
 	fingerprint Fingerprint
 	revision    string    // of the default branch
 	pulled      time.Time // of the latest successful pull; zero for never
@@ -28,7 +29,7 @@ type difference struct {
 	ours, theirs Fingerprint
 	accept       acceptance // of deletions that were accepted here since the other server pulled
 	wanted       time.Time  // when somebody last asked for it, if that is for the other server to know
-	removed      time.Time  // when the mirror was removed here on purpose; zero if it was not
+	removed      time.Time  // when the mirror that the other server has was removed here; zero if it was not
 	refused      error      // why nothing can be done about it
 }
 
@@ -42,6 +43,7 @@ func (ms *Mirrors) holdings() map[Name]holding {
 		h := holding{busy: ms.Progress(m.Name) != nil}
 		if s := m.Snapshot(); s != nil {
 			h.origin, h.formers, h.wanted, h.accepted = s.Origin, s.Formers, s.Wanted, s.Accepted
+			h.removed = s.Removed
 			h.fingerprint, h.revision = s.Fingerprint, s.Head.ID
 			h.healthy = s.Outcome == OutcomeSuccess
 			h.pulled = s.Pulled
@@ -94,7 +96,7 @@ func outlived(slave map[Name]holding, removed func(Name) (time.Time, bool), mast
 	return all
 }
 
-// compare finds what a slave has missed, a move included, and what it has pulled later than
+// compare finds what a slave has missed, a move or a removal included, and what it has pulled later than
 // its master and has other refs of. What is being pulled at the moment is left alone.
 func compare(master, slave map[Name]holding) (behind, ahead []difference) {
 	for name, ours := range master {
@@ -105,6 +107,8 @@ func compare(master, slave map[Name]holding) (behind, ahead []difference) {
 		}
 		d := difference{name: name, origin: ours.origin, wanted: ours.wanted, ours: ours.fingerprint, theirs: theirs.fingerprint}
 		switch {
+		case theirs.origin.Known() && ours.removed.After(theirs.wanted): // what it has is what was removed
+			d.removed = ours.removed
 		case moved:
 			d.former = theirs.origin
 		case !theirs.origin.Known() && len(ours.formers) > 0: // it cannot be read

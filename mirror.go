@@ -275,7 +275,7 @@ func (m *Mirror) publish(set *settings, l git.Listing, stamp string) {
 		LastError: m.state.LastError,
 		Origin:    m.state.origin(), Formers: m.state.formers(),
 		From:   m.state.From,
-		Wanted: m.state.Wanted, Accepted: m.state.Accepted,
+		Wanted: m.state.Wanted, Accepted: m.state.Accepted, Removed: m.state.Removed,
 		Checked: m.state.Checked, CheckError: m.state.CheckError, Mended: m.state.Mended,
 	}
 	if s.Outcome == "" {

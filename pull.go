@@ -104,7 +104,7 @@ type pullJob struct {
 	lost     time.Time // when peers began to be asked
 	had      time.Time // when the mirror was last pulled before that
 	progress *progress
-	removed  string // the origin of the mirror that was removed before, if it was another one
+	buried   tombstone // of the mirror that had the name before; zero for none
 }
 
 // run pulls from the origin or, if that cannot be reached, from a peer, and notes how

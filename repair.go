@@ -299,7 +299,9 @@ func (w *watch) push(ctx context.Context, set *settings, behind []difference) er
 	via := []string{w.mirrors.storage.ID}
 	return each(ctx, w.due(set, behind), func(d difference) error {
 		if !d.removed.IsZero() {
-			return w.remove(ctx, set, d, via)
+			if err := w.remove(ctx, set, d, via); err != nil || d.ours == "" {
+				return err
+			}
 		}
 		req := w.mirrors.withCredentials(set, pullRequest{
 			Name: d.name, Origin: d.origin, Move: d.former, Wanted: d.wanted,

@@ -37,6 +37,7 @@ type Snapshot struct {
 	Formers     []Origin    // where it was pulled from before it was moved, the latest first
 	Wanted      time.Time   // when somebody last asked for it, on any server; zero for never
 	Accepted    time.Time   // when the origin was last asked for somebody who accepted deletions
+	Removed     time.Time   // when the mirror was that had the name before, on purpose; zero for none
 	Checked     time.Time   // when all objects were last checked; zero for never
 	CheckError  string      // what was found to be damaged then
 	Mended      time.Time   // when it was last built anew because it was damaged; zero for never

@@ -32,6 +32,7 @@ type stateFile struct {
 	From      string    `json:"from,omitempty"`    // the peer that it was pulled from; empty for the origin
 	Wanted    time.Time `json:"wanted,omitzero"`   // when somebody last asked for the mirror, on any server
 	Accepted  time.Time `json:"accepted,omitzero"` // when the origin was last asked for somebody who accepted deletions
+	Removed   time.Time `json:"removed,omitzero"`  // when the mirror was that had the name before, on purpose
 	Repacked  time.Time `json:"repacked,omitzero"` // in full
 
 	Checked    time.Time `json:"checked,omitzero"`

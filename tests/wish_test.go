@@ -154,6 +154,43 @@ func TestMovesThatASlaveHasMissed(t *testing.T) {
 	}
 }
 
+// TestAMirrorThatWasMadeAnew when a slave was away: it has the one that was removed, and can
+// follow neither an origin with ids of another kind nor one with hardly a ref of the former.
+func TestAMirrorThatWasMadeAnew(t *testing.T) {
+	t.Parallel()
+	r, poor := newOrigin(t), origin.New(t, filepath.Join(t.TempDir(), "poor.git"))
+	for i := range 20 {
+		r.Git("branch", fmt.Sprintf("b%d", i), "main")
+	}
+	poor.Commit("main", nil)
+	same := filepath.Join(t.TempDir(), "same.git")
+	origin.New(t, same).Commit("main", nil)
+	other := origin.New(t, filepath.Join(t.TempDir(), "other.git"), "--object-format=sha256")
+	tip := other.Commit("main", nil)
+	master, slave := pair(t)
+	for name, from := range map[string]string{"other": r.Dir, "poor": r.Dir, "same": same} {
+		master.postWithToken(name, from).expect(t, 200)
+	}
+	slave.stop()
+	if err := os.Rename(same, same+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(other.Dir, same); err != nil {
+		t.Fatal(err)
+	}
+	for name, from := range map[string]string{"other": same, "poor": poor.Dir, "same": same} {
+		master.remove(name).expect(t, 502)
+		master.postWithToken(name, from).expect(t, 502)
+	}
+	slave.run()
+	slave.has("other", tip)
+	slave.has("same", tip)
+	slave.has("poor", poor.Git("rev-parse", "main"))
+	if got := slave.own("trash"); len(got) != 3 {
+		t.Errorf("in the trash: %q", got)
+	}
+}
+
 // TestNobodyAccepted: a master that was wiped is built anew from an origin that has lost
 // most of its refs. That is no acceptance for the slave.
 func TestNobodyAccepted(t *testing.T) {
