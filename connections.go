@@ -246,7 +246,7 @@ func (cs *connections) unanswered(ctx context.Context) {
 func takesIn(ctx context.Context, w http.ResponseWriter) {
 	now := time.Now()
 	if one, ok := ctx.Value(connKey{}).(*connection); ok {
-		if now.UnixNano()-one.pushed.Load() < int64(writeTimeout/2) {
+		if justNow(one.pushed.Load(), now, writeTimeout/2) {
 			return
 		}
 		one.pushed.Store(now.UnixNano())

@@ -89,7 +89,7 @@ func (ms *Mirrors) find(set *settings, name Name) (*Mirror, error) {
 		ms.mu.Lock()
 		known := ms.byName[name]
 		ms.mu.Unlock()
-		if known != nil && now.Sub(time.Unix(0, known.seen.Load())) < moment {
+		if known != nil && justNow(known.seen.Load(), now, moment) {
 			return known, nil
 		}
 		id, err := identify(ms.storage.MirrorDir(name))
@@ -126,6 +126,13 @@ func (ms *Mirrors) find(set *settings, name Name) (*Mirror, error) {
 // enough for thousands of requests a second not to look each time, and too short
 // for anybody to notice.
 const moment = time.Millisecond
+
+// justNow reports whether less time has passed since a moment, in nanoseconds, than that.
+// One that is still to come is none: the clock was set back since.
+func justNow(then int64, now time.Time, span time.Duration) bool {
+	passed := now.Sub(time.Unix(0, then))
+	return 0 <= passed && passed < span
+}
 
 // add enters a mirror that is on disk; ms.mu is held.
 func (ms *Mirrors) add(name Name, id identity) *Mirror {

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// TestAMirrorIsLookedAtAfterTheClockWasSetBack, and not first when the time has come again
+// at which it was last looked at.
+func TestAMirrorIsLookedAtAfterTheClockWasSetBack(t *testing.T) {
+	storage, err := OpenStorage(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer storage.Close()
+	name, set := Name{"m"}, &settings{git: git.New(git.Options{})}
+	if err := set.git.Repo(storage.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	ms := NewMirrors(t.Context(), storage, nil, slog.New(slog.DiscardHandler))
+	m, err := ms.find(set, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.seen.Store(time.Now().Add(time.Hour).UnixNano())
+	if err := os.RemoveAll(m.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ms.find(set, name); !errors.Is(err, errUnknownMirror) {
+		t.Errorf("a mirror that is gone is still known: %v", err)
+	}
+}
+
+// TestAClientHasTimeAfterTheClockWasSetBack: what bounds an answer is no deadline of an
+// earlier one.
+func TestAClientHasTimeAfterTheClockWasSetBack(t *testing.T) {
+	one := &connection{}
+	ctx := context.WithValue(t.Context(), connKey{}, one)
+	client := &taker{ResponseRecorder: httptest.NewRecorder()}
+	for i, pushed := range []time.Duration{-time.Hour, 0, time.Hour} {
+		one.pushed.Store(time.Now().Add(pushed).UnixNano())
+		client.deadlines = nil
+		takesIn(ctx, client)
+		if given := len(client.deadlines) == 1; given != (i != 1) {
+			t.Errorf("after %s: %v", pushed, client.deadlines)
+		}
+	}
+}
