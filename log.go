@@ -7,7 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 )
@@ -26,24 +26,60 @@ const treeKey = "tree"
 // The time is left out where the journal notes it anyway.
 func newLog(w io.Writer) *slog.Logger {
 	_, journal := os.LookupEnv("JOURNAL_STREAM")
-	return slog.New(&logHandler{out: &lockedWriter{w: w}, withTime: !journal})
+	return slog.New(&logHandler{out: newLogWriter(w), withTime: !journal})
 }
 
-type lockedWriter struct {
-	mu sync.Mutex // guards w
-	w  io.Writer
+// logWriter writes one record at a time, and does without those that nobody takes in: a
+// terminal that somebody has stopped, or a pipe that is full, must not stop the server.
+type logWriter struct {
+	w     io.Writer
+	place chan struct{} // has an element while a record is being written
+	stuck atomic.Bool   // that takes too long
+	lost  atomic.Int64  // records that were not written, and that no record has told of yet
 }
 
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
+func newLogWriter(w io.Writer) *logWriter { return &logWriter{w: w, place: make(chan struct{}, 1)} }
+
+// logTime is how long a record is waited for, and its place in line. As long as one is late,
+// others are not.
+const logTime = time.Second
+
+// write reports whether a record was written, or still may be.
+func (l *logWriter) write(record string) bool {
+	if l.stuck.Load() {
+		return false
+	}
+	late := time.NewTimer(logTime)
+	defer late.Stop()
+	select {
+	case l.place <- struct{}{}:
+	case <-late.C:
+		return false
+	}
+	written := make(chan struct{})
+	go func() { // ends when somebody takes the record in, or with the process
+		_, _ = io.WriteString(l.w, record) // there is nowhere to tell why it can't be
+		close(written)
+		l.stuck.Store(false) // in this order: whoever has just given up looks once more
+		<-l.place
+	}()
+	select {
+	case <-written:
+	case <-late.C:
+		l.stuck.Store(true)
+		select {
+		case <-written: // at the same moment
+			l.stuck.Store(false)
+		default:
+		}
+	}
+	return true
 }
 
 // logHandler is a slog.Handler. Groups are not used in this program and not
 // supported.
 type logHandler struct {
-	out      *lockedWriter
+	out      *logWriter
 	withTime bool
 	attrs    []slog.Attr
 }
@@ -85,11 +121,17 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		write(a)
 	}
 	r.Attrs(write)
+	lost := h.out.lost.Swap(0)
+	if lost > 0 {
+		write(slog.Int64("records_lost_before", lost))
+	}
 	for line := range strings.Lines(clip(below, maxLogRecord)) {
 		b.WriteString("\n    " + strings.TrimSuffix(line, "\n"))
 	}
-	_, err := io.WriteString(h.out, clip(b.String(), maxLogRecord-len("…\n"))+"\n")
-	return err
+	if !h.out.write(clip(b.String(), maxLogRecord-len("…\n")) + "\n") {
+		h.out.lost.Add(lost + 1)
+	}
+	return nil
 }
 
 // quoteLog quotes a value that would not be one word otherwise.

@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
 // logged is what a record becomes.
 func logged(message string, attrs ...any) string {
 	var b bytes.Buffer
-	log := slog.New(&logHandler{out: &lockedWriter{w: &b}})
+	log := slog.New(&logHandler{out: newLogWriter(&b)})
 	log.Error(message, attrs...)
 	return b.String()
 }
@@ -33,6 +35,43 @@ func TestLogRecord(t *testing.T) {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)
 		}
+	}
+}
+
+// stoppable is a terminal that can be stopped.
+type stoppable struct {
+	mu  sync.Mutex // held while it is, and while it takes in a record
+	got bytes.Buffer
+}
+
+func (s *stoppable) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.got.Write(p)
+}
+
+// TestNobodyTakesInTheLog: who logs waits for a moment, and those after him not at all.
+// The log tells how much was lost.
+func TestNobodyTakesInTheLog(t *testing.T) {
+	var out stoppable
+	log := slog.New(&logHandler{out: newLogWriter(&out)})
+	log.Info("a")
+	out.mu.Lock()
+	began := time.Now()
+	for _, message := range []string{"b", "c", "d"} {
+		log.Info(message)
+	}
+	if took := time.Since(began); took < logTime || took >= 2*logTime {
+		t.Errorf("it took %s", took)
+	}
+	out.mu.Unlock()
+	for began = time.Now(); log.Handler().(*logHandler).out.stuck.Load() && time.Since(began) < 10*time.Second; {
+		time.Sleep(time.Millisecond)
+	}
+	log.Info("e")
+	log.Info("f")
+	if want := "INFO a\nINFO b\nINFO e records_lost_before=2\nINFO f\n"; out.got.String() != want {
+		t.Errorf("%q, want %q", out.got.String(), want)
 	}
 }
 
