@@ -59,7 +59,8 @@ func (ms *Mirrors) Wake() {
 }
 
 // Look finds all mirrors on disk, reads those that are not known, completing what was
-// interrupted, and forgets those that are gone. It starts no process for a mirror that
+// interrupted, and forgets those that are gone. What is sould's own is put in order as well.
+// It starts no process for a mirror that
 // sould has pulled. What is wrong with a single mirror stands in its status; the error
 // says which parts of the storage cannot be read.
 func (ms *Mirrors) Look(set *settings) error {
@@ -75,12 +76,13 @@ func (ms *Mirrors) Look(set *settings) error {
 		})
 	}
 	seen := make(map[Name]bool)
-	err := ms.storage.Names(func(name Name) {
+	err := ms.storage.Furnish()
+	err = errors.Join(err, ms.storage.Names(func(name Name) {
 		if ms.life.Err() == nil {
 			seen[name] = true
 			names <- name
 		}
-	})
+	}))
 	for _, m := range ms.All() { // that were removed, or are on what can't be read now
 		if !seen[m.Name] && ms.life.Err() == nil {
 			names <- m.Name

@@ -27,6 +27,7 @@ import (
 //	           read in full, as long as they are kept
 //	tombstones/ what tells that mirrors were removed on purpose
 //	neutral/   empty repositories through which archives are made
+//	cache/     finished archives
 type Storage struct {
 	Dir     string // absolute, without symbolic links
 	ID      string // of this server, as long as the storage exists
@@ -89,18 +90,31 @@ func (s *Storage) prepare(ctx context.Context) error {
 	if s.Leash, err = git.NewLeash(ctx, s.own("children")); err != nil {
 		return err
 	}
-	for _, sub := range []string{"incoming", "trash", "tombstones"} {
-		if err := os.MkdirAll(s.own(sub), 0o700); err != nil {
-			return err
-		}
+	if s.Neutral, err = git.NewNeutral(s.own("neutral")); err != nil {
+		return err
+	}
+	if err := s.Furnish(); err != nil {
+		return err
 	}
 	if err := s.restore(); err != nil {
 		return err
 	}
-	if s.ID, err = s.readID(); err != nil {
-		return err
+	s.ID, err = s.readID()
+	return err
+}
+
+// Furnish makes the directories of sould's own that are not there. Somebody may have
+// removed one while the server runs, to make room.
+func (s *Storage) Furnish() error {
+	for _, sub := range []string{"incoming", "trash", "tombstones", "cache"} {
+		if err := os.MkdirAll(s.own(sub), 0o700); err != nil {
+			return err
+		}
 	}
-	s.Neutral, err = git.NewNeutral(s.own("neutral"))
+	if isDir(s.own(""), "neutral") {
+		return nil
+	}
+	_, err := git.NewNeutral(s.own("neutral"))
 	return err
 }
 

@@ -336,6 +336,28 @@ func TestRemovedMirrorsStayRemoved(t *testing.T) {
 	d.get("/m").expect(t, 200)
 }
 
+// TestWhatIsSouldsOwnIsMadeAnew when somebody has removed it while the server runs.
+func TestWhatIsSouldsOwnIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := start(t, tokenLine)
+	d.postWithToken("m", r.Dir).expect(t, 200)
+	d.get("/m").expect(t, 200)
+	for _, sub := range []string{"cache", "incoming", "neutral", "tombstones", "trash"} {
+		if err := os.RemoveAll(filepath.Join(d.storage, ".sould", sub)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.reload(tokenLine) // else it is noticed within half a minute
+	eventually(t, "an archive", func() bool { return d.get("/m").StatusCode == 200 })
+	d.get("/m?format=zip").expect(t, 200)
+	d.postWithToken("n", r.Dir).expect(t, 200)
+	d.remove("m").expect(t, 200)
+	if got := d.own("trash"); len(got) != 1 {
+		t.Errorf("in the trash: %q", got)
+	}
+}
+
 // TestTombstonesAreBounded: for names that no mirror had there are only so many. What is
 // here can be removed all the same.
 func TestTombstonesAreBounded(t *testing.T) {
