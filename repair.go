@@ -359,6 +359,12 @@ func (w *watch) build(ctx context.Context, set *settings, missing []difference) 
 		if err := d.refused; err != nil {
 			return err
 		}
+		if w.mirrors.isClaimed(d.name) {
+			return nil // somebody has just asked for it here
+		}
+		if _, err := w.mirrors.Get(set, d.name); err == nil {
+			return nil // and it is done
+		}
 		release, err := w.mirrors.Admit(set, req)
 		if err != nil {
 			return err

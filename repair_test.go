@@ -1,0 +1,45 @@
+package main
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// TestBuildingWhatSomebodyAsksFor is left to him: what he wants of it next, such as a move,
+// must not be refused because of what a peer said before.
+func TestBuildingWhatSomebodyAsksFor(t *testing.T) {
+	storage, err := OpenStorage(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer storage.Close()
+	name, set := Name{"m"}, &settings{git: git.New(git.Options{AllowLocal: true})}
+	origin, err := ParseOrigin(filepath.Join(t.TempDir(), "none.git"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	ms := NewMirrors(t.Context(), storage, nil, log)
+	w := &watch{repairs: &repairs{mirrors: ms, log: log}, tries: make(map[Name]*try)}
+	build := func() error { return w.build(t.Context(), set, []difference{{name: name, origin: origin}}) }
+	release, err := ms.claim(pullRequest{Name: name, Origin: origin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := build(); err != nil {
+		t.Errorf("it was begun: %v", err)
+	}
+	release()
+	if err := build(); err == nil {
+		t.Error("what nobody asks for was not begun")
+	}
+	if err := set.git.Repo(storage.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := build(); err != nil {
+		t.Errorf("what is there was begun: %v", err)
+	}
+}
