@@ -42,7 +42,7 @@ func newLogWriter(w io.Writer) *logWriter { return &logWriter{w: w, place: make(
 
 // logTime is how long a record is waited for, and its place in line. As long as one is late,
 // others are not.
-const logTime = time.Second
+const logTime = 5 * time.Second
 
 // write reports whether a record was written, or still may be.
 func (l *logWriter) write(record string) bool {
