@@ -135,7 +135,7 @@ func (j *pullJob) otherFormat(ctx context.Context, repo git.Repo, now *Snapshot,
 		return err == nil && ours != theirs, err
 	}
 	if len(now.Refs) > 0 && len(now.Refs[0].ID) != theirs || len(now.Kept) > 0 && len(now.Kept[0].ID) != theirs {
-		return false, errors.New("the origin has changed its object format (SHA-1, SHA-256): remove the mirror's directory and POST again")
+		return false, errors.New("the origin has changed its object format (SHA-1, SHA-256): remove the mirror, with DELETE or by its directory, and POST again")
 	}
 	return false, nil
 }

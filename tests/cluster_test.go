@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/reconquest/sould/tests/origin"
 )
@@ -283,8 +284,13 @@ func TestWait(t *testing.T) {
 	answers := make(chan answer)
 	go func() { answers <- d.post("m", server.URL+"/r.git") }()
 	for range 3 {
-		if status := <-answered; status != 202 {
-			t.Errorf("the slave answered %d", status)
+		select {
+		case status := <-answered:
+			if status != 202 {
+				t.Errorf("the slave answered %d", status)
+			}
+		case <-time.After(patient):
+			t.Fatal("the slave has answered nothing")
 		}
 	}
 	held.release()
