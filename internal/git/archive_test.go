@@ -1,0 +1,85 @@
+package git
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/reconquest/sould/tests/origin"
+)
+
+func TestCommitAndAncestors(t *testing.T) {
+	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
+	first := r.Commit("main", map[string]string{"a": "1"})
+	second := r.Commit("main", map[string]string{"a": "2"})
+	other := r.Commit("other", nil)
+	r.Git("tag", "-a", "-m", "m", "t", second)
+	tag, blob := r.Git("rev-parse", "t"), r.Git("rev-parse", first+":a")
+	missing := strings.Repeat("1", 40)
+	repo := New(Options{}).Repo(r.Dir)
+	for id, want := range map[string]string{second: second, tag: second, blob: "", missing: ""} {
+		got, err := repo.Commit(t.Context(), id)
+		if got != want || errors.Is(err, ErrNotFound) != (want == "") {
+			t.Errorf("Commit(%s) = %s, %v; want %q", id, got, err, want)
+		}
+	}
+	for _, c := range []struct {
+		commit, descendant string
+		want               bool
+	}{{first, second, true}, {second, first, false}, {first, first, true}, {other, second, false}} {
+		if got, err := repo.IsAncestor(t.Context(), c.commit, c.descendant); got != c.want || err != nil {
+			t.Errorf("IsAncestor(%s, %s) = %v, %v", c.commit, c.descendant, got, err)
+		}
+	}
+	if _, err := repo.IsAncestor(t.Context(), missing, second); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a missing commit: %v", err)
+	}
+}
+
+func TestArchiveDependsOnTheCommitAlone(t *testing.T) {
+	neutral, err := NewNeutral(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{
+		"a.txt": "$Format:%ar %h$\n", "b.sh": "x\r\n", "dir/c": "c",
+		".gitattributes": "a.txt export-subst\n* text=auto eol=crlf\n",
+	}
+	archive := func(r *origin.Repo, commit string) string {
+		var b strings.Builder
+		if err := New(Options{}).Repo(r.Dir).Tar(t.Context(), neutral, Archive{Commit: commit}, &b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	for _, format := range []string{"sha1", "sha256"} {
+		plain := origin.New(t, filepath.Join(t.TempDir(), "plain.git"), "--object-format="+format)
+		odd := origin.New(t, filepath.Join(t.TempDir(), "odd.git"), "--object-format="+format)
+		commit := plain.Commit("main", files)
+		if odd.Commit("main", files) != commit {
+			t.Fatal("the two repositories are to have the same commit")
+		}
+		odd.Git("config", "tar.umask", "0077")
+		odd.Git("config", "core.autocrlf", "true")
+		odd.Git("tag", "v1")
+		for name, text := range map[string]string{"info/attributes": "dir export-ignore\n* ident\n"} {
+			path := filepath.Join(odd.Dir, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a, b := archive(plain, commit), archive(odd, commit)
+		if a != b {
+			t.Errorf("%s: the archives of one commit differ", format)
+		}
+		if !strings.Contains(a, "$Format:%ar %h$") {
+			t.Errorf("%s: export-subst was expanded", format)
+		}
+	}
+}
+
+type failingWriter struct{ err error }
+
+func (f failingWriter) Write([]byte) (int, error) { return 0, f.err }

@@ -1,0 +1,102 @@
+package git
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/reconquest/sould/tests/origin"
+)
+
+func TestRedact(t *testing.T) {
+	for text, want := range map[string]string{
+		"fatal: 'https://u:p@h/x'":            "fatal: 'https://***@h/x'",
+		"https://token@h/x and http://a:b@c/": "https://***@h/x and http://***@c/",
+		"https://u:p@ss@h/x":                  "https://***@h/x",
+		"ssh://git@h/x":                       "ssh://git@h/x",
+		"git+ssh://git:pw@h/x":                "git+ssh://***@h/x",
+		"https://u:p/w@h/x":                   "https://***@h/x",
+		"ssh://u:p/w@h/x":                     "ssh://***@h/x",
+		"mail a@b, https://h/x":               "mail a@b, https://h/x",
+	} {
+		if got := Redact(text); got != want {
+			t.Errorf("Redact(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestStderrWithoutProgress(t *testing.T) {
+	var seen []string
+	s := &stderrText{progress: func(line string) { seen = append(seen, line) }}
+	for _, piece := range []string{
+		"remote: Counting ob", "jects:  50% (1/2)\rremote: Counting objects: 100% (2/2), done.\x1b[K\n",
+		"remote: Total 2 (delta 0), reused 0 (delta 0)\n", "remote: welcome  \n\n",
+		"Receiving objects: 100% (2/2)\rfatal: ends", " here",
+	} {
+		if _, err := s.Write([]byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.text(); got != "remote: welcome\nfatal: ends here" {
+		t.Errorf("text %q", got)
+	}
+	if len(seen) != 4 || seen[3] != "Receiving objects: 100% (2/2)" {
+		t.Errorf("progress %q", seen)
+	}
+	long := &stderrText{}
+	for range 3000 {
+		long.Write([]byte("some line of noise\n"))
+	}
+	long.Write([]byte("the end"))
+	if got := long.text(); len(got) > maxStderr+10 || !strings.HasSuffix(got, "the end") {
+		t.Errorf("%d bytes kept, ending in %q", len(got), got[len(got)-20:])
+	}
+}
+
+// TestStderrIsFitToBeShown: what a remote says comes to people as it is, at most without
+// what would change their terminals or show credentials.
+func TestStderrIsFitToBeShown(t *testing.T) {
+	var seen []string
+	s := &stderrText{progress: func(line string) { seen = append(seen, line) }, secrets: []string{"s3cr3t"}}
+	evil := "\x1b]0;x\a\u009b31m\u202e s3c\x1br3t http://us3r:p4ss@h/ \xff\tend"
+	for _, before := range []string{"remote: Counting objects: 1", "remote: "} {
+		if _, err := s.Write([]byte(before + evil + "\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const shown = "]0;x31m *** http://***@h/ \ufffd end"
+	if want := "remote: " + shown; s.text() != want {
+		t.Errorf("text %q, want %q", s.text(), want)
+	}
+	if want := "remote: Counting objects: 1" + shown; len(seen) != 1 || seen[0] != want {
+		t.Errorf("progress %q, want %q", seen, want)
+	}
+	if _, err := s.Write([]byte("Receiving objects: 1" + strings.Repeat("ü", maxProgress) + "\r")); err != nil {
+		t.Fatal(err)
+	}
+	if got := seen[len(seen)-1]; len(got) > maxProgress || !utf8.ValidString(got) {
+		t.Errorf("progress of %d bytes: %q", len(got), got)
+	}
+}
+
+func TestErrorOfASignal(t *testing.T) {
+	g := New(Options{})
+	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
+	commit := r.Commit("main", map[string]string{"a": strings.Repeat("x", 1<<20)})
+	neutral, err := NewNeutral(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no room")
+	err = g.Repo(r.Dir).Tar(t.Context(), neutral, Archive{Commit: commit}, failingWriter{full})
+	if err != full {
+		t.Errorf("an error of the writer became %v", err)
+	}
+	err = g.Repo(r.Dir).Tar(t.Context(), neutral, Archive{Commit: strings.Repeat("1", 40)}, failingWriter{full})
+	var e *Error
+	if !errors.As(err, &e) || e.ExitCode != 128 || !strings.Contains(e.Stderr, "fatal:") {
+		t.Errorf("a missing commit: %#v", err)
+	}
+}

@@ -1,0 +1,56 @@
+package git
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestIsRefName compares with git itself.
+func TestIsRefName(t *testing.T) {
+	names := []string{
+		"refs/heads/main", "refs/heads/a/b", "refs/heads/HEAD", "refs/heads/-x", "refs/heads/--output=x",
+		"refs/heads/ü", "refs/heads/a@b", "refs/heads/@", "refs/heads/a.b", "refs/heads/a{", "refs/tags/v1.0",
+		"HEAD", "main", "", "/", "refs//heads", "refs/heads/", "/refs/heads/x", "refs/heads/.x", "refs/heads/x.",
+		"refs/heads/a..b", "refs/heads/x.lock", "refs/heads/x.lock/y", "refs/heads/a b", "refs/heads/a~1",
+		"refs/heads/a^", "refs/heads/a:b", "refs/heads/a?", "refs/heads/a*", "refs/heads/a[b", "refs/heads/a\\b",
+		"refs/heads/@{x", "refs/heads/a\x01", "refs/heads/a\x7f", "refs/heads/a\tb",
+	}
+	for _, name := range names {
+		want := exec.Command("git", "check-ref-format", name).Run() == nil
+		if got := IsRefName(name); got != want {
+			t.Errorf("IsRefName(%q) = %v, git says %v", name, got, want)
+		}
+	}
+	if IsRefName("refs/heads/a\x00b") || IsRefName("refs/heads/"+strings.Repeat("x", 300)) {
+		t.Error("a NUL or an over-long component is taken")
+	}
+}
+
+func TestParseListing(t *testing.T) {
+	const a, b, c = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "cccccccccccccccccccccccccccccccccccccccc"
+	got, err := parseListing("ref: refs/heads/main\tHEAD\n" + a + "\tHEAD\n" +
+		b + "\trefs/tags/v1\n" + c + "\trefs/tags/v1^{}\n" + a + "\trefs/heads/main\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Ref{{"refs/heads/main", a, a}, {"refs/tags/v1", b, c}}
+	if got.Head != (Head{"refs/heads/main", a}) || !slices.Equal(got.Refs, want) {
+		t.Errorf("got %+v", got)
+	}
+	if ref, ok := got.Find("refs/tags/v1"); !ok || ref.Peeled != c {
+		t.Errorf("Find = %+v, %v", ref, ok)
+	}
+	if got, err := parseListing(""); err != nil || len(got.Refs) != 0 || got.Head != (Head{}) {
+		t.Errorf("an empty origin: %+v, %v", got, err)
+	}
+	if got, err := parseListing(a + "\tHEAD\n"); err != nil || !got.Head.Detached() {
+		t.Errorf("a detached HEAD: %+v, %v", got, err)
+	}
+	for _, bad := range []string{"x\ty\n", a + " refs/heads/x\n", strings.ToUpper(a) + "\trefs/heads/x\n", "\n"} {
+		if _, err := parseListing(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
