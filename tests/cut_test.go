@@ -49,7 +49,7 @@ func TestCut(t *testing.T) {
 			size = p.Bytes()
 			c.all("fetch", size, o.grow)
 			d.fsck("f")
-			d.clean()
+			d.cleanSoon()
 			t.Logf("%d pulls, of which %d failed, and %d were misled", c.runs, c.failed, c.misled)
 			if c.failed == 0 {
 				t.Error("nothing was hurt")

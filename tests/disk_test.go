@@ -163,7 +163,7 @@ func TestDisk(t *testing.T) {
 			d.get("/"+name).expect(t, 200, "X-Revision", tip, "X-State", "success")
 			d.fsck(name)
 		}
-		d.clean()
+		d.cleanSoon()
 		d.shrink("old", fresh)
 		d.stop() // for a while it would remember that the cache had no room
 		d.run()

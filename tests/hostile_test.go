@@ -186,7 +186,7 @@ func (h *hostile) run(t *testing.T, cases []hostileCase) {
 	if strings.HasSuffix(t.Name(), "/origins") && !strings.Contains(processes, "ls-remote") {
 		t.Errorf("no git was seen among the processes:\n%s", processes)
 	}
-	h.d.clean()
+	h.d.cleanSoon()
 }
 
 func (h *hostile) silent(t *testing.T, what, text string) {

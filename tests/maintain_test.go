@@ -93,9 +93,7 @@ func TestPushesLeaveFewPacks(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(d.mirror("m"), "objects", "info", "commit-graphs", "commit-graph-chain")); err != nil {
 		t.Error(err)
 	}
-	if got := d.leftovers("m"); got != "" {
-		t.Errorf("left behind:\n%s", got)
-	}
+	eventually(t, "nothing left behind", func() bool { return d.leftovers("m") == "" })
 	if got, want := refs(t, d.mirror("m")), refs(t, r.Dir); got != want {
 		t.Errorf("the mirror has\n%sthe origin\n%s", got, want)
 	}
@@ -147,9 +145,7 @@ func TestALongRepack(t *testing.T) {
 	}
 	for _, name := range []string{"long", "busy"} {
 		d.fsck(name)
-		if got := d.leftovers(name); got != "" {
-			t.Errorf("left behind:\n%s", got)
-		}
+		eventually(t, "nothing left behind", func() bool { return d.leftovers(name) == "" })
 	}
 }
 

@@ -99,7 +99,7 @@ func TestRaceMix(t *testing.T) {
 	if !within(patient, func() bool { return d.descriptors() <= before }) {
 		t.Errorf("%d descriptors are open, at the beginning %d", d.descriptors(), before)
 	}
-	d.clean()
+	d.cleanSoon()
 	// One may just begin or end by itself.
 	if left := d.goroutines(); sum(left) > sum(idle)+2 {
 		t.Errorf("there are goroutines of these kinds: %v, at the beginning: %v", left, idle)
