@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,140 +18,9 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// TestReloadUnderLoad turns a slave into a master and back, with other slaves,
-// timeouts and addresses each time, while clients read and write.
-func TestReloadUnderLoad(t *testing.T) {
-	r := newOrigin(t)
-	a, b := start(t), start(t)
-	d := start(t)
-	d.pulled("m", r.Dir)
-
-	var stop atomic.Bool
-	var clients sync.WaitGroup
-	var requests, posts atomic.Int64
-	url := atomic.Pointer[string]{}
-	url.Store(&d.url)
-	for i := range 8 {
-		clients.Go(func() {
-			for !stop.Load() {
-				// The address that is in force when the request begins.
-				at := *url.Load()
-				var err error
-				var status int
-				if i == 0 {
-					var response *http.Response
-					if response, err = http.Post(at, formType, form("m", r.Dir)); err == nil {
-						status = response.StatusCode
-						response.Body.Close()
-					}
-					posts.Add(1)
-				} else {
-					var got answer
-					if got, err = (&daemon{t: t, url: at}).try("GET", "/m", nil); err == nil {
-						status = got.StatusCode
-						err = got.err
-					}
-				}
-				if err != nil || status != 200 {
-					t.Errorf("%s: status %d, %v", at, status, err)
-				}
-				requests.Add(1)
-			}
-		})
-	}
-	ports := []string{freePort(t), freePort(t)}
-	for i := range 12 {
-		lines := []string{fmt.Sprintf(`listen = "127.0.0.1:%s"`, ports[i%2])}
-		if i%3 != 0 {
-			lines = append(lines, "master = true", fmt.Sprintf("timeout = %d", 5000+i), slaves([]string{a.url, b.url}[i%2]))
-		}
-		// Whoever begins while the address changes waits: it cannot know where to go.
-		before := strings.Count(d.log.String(), "reloaded")
-		d.configure(lines...)
-		next := "http://127.0.0.1:" + ports[i%2]
-		d.signal(syscall.SIGHUP)
-		eventually(t, "the new address", func() bool {
-			conn, err := net.Dial("tcp", "127.0.0.1:"+ports[i%2])
-			if err == nil {
-				conn.Close()
-			}
-			return err == nil
-		})
-		url.Store(&next)
-		eventually(t, "a reload", func() bool { return strings.Count(d.log.String(), "reloaded") > before })
-		seen, posted := requests.Load(), posts.Load()
-		// Of two POSTs that end now, the second one has begun since.
-		eventually(t, "some requests", func() bool { return requests.Load() > seen+20 && posts.Load() >= posted+2 })
-	}
-	stop.Store(true)
-	clients.Wait()
-	if a.get("/m").StatusCode != 200 || b.get("/m").StatusCode != 200 {
-		t.Error("a slave has not been asked")
-	}
-}
-
 func freePort(t *testing.T) string {
 	t.Helper()
 	return origin.FreePort(t)
-}
-
-func TestReloadKeepsWhatARequestBeganWith(t *testing.T) {
-	root := t.TempDir()
-	r := origin.New(t, filepath.Join(root, "r.git"))
-	r.Commit("main", map[string]string{"f": "1"})
-	server := origin.ServeHTTP(t, root)
-	arrived, held := make(chan bool, 8), newHold(t)
-	server.Before(func(*http.Request) { arrived <- true; held.wait() })
-	d := start(t)
-	answers := make(chan answer)
-	go func() { answers <- d.post("m", server.URL+"/r.git") }()
-	<-arrived
-	d.reload(fmt.Sprintf(`listen = "127.0.0.1:%s"`, freePort(t)), "master = true", slaves("127.0.0.1:1"))
-	held.release()
-	(<-answers).expect(t, 200) // no slave was asked
-}
-
-func TestABrokenReloadChangesNothing(t *testing.T) {
-	r := newOrigin(t)
-	d := start(t)
-	d.pulled("m", r.Dir)
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	for i, lines := range [][]string{
-		{"master = true", "tiemout = 1"},
-		{"master = true", "[["},
-		{"master = true", "listen = \"" + taken.Addr().String() + "\""},
-		{"master = true", "listen = \"192.0.2.1:" + d.url[strings.LastIndexByte(d.url, ':')+1:] + "\""}, // on the same port
-	} {
-		d.configure(lines...)
-		d.signal(syscall.SIGHUP)
-		eventually(t, "the refusal", func() bool { return strings.Count(d.log.String(), "ERROR not reloaded") == i+1 })
-		d.get("/m").expect(t, 200)
-	}
-	storage := d.storage
-	d.storage += "2"
-	d.configure()
-	d.storage = storage
-	d.signal(syscall.SIGHUP)
-	d.wait("storage: can't change from .* without a restart")
-	d.get("/m").expect(t, 200)
-	if strings.Contains(d.log.String(), "reloaded listen") {
-		t.Errorf("something was reloaded:\n%s", d.log)
-	}
-}
-
-func TestReloadOnTheSamePort(t *testing.T) {
-	r := newOrigin(t)
-	d := start(t)
-	d.pulled("m", r.Dir)
-	port := d.url[strings.LastIndexByte(d.url, ':')+1:]
-	d.reload(fmt.Sprintf("listen = \":%s\"", port))
-	d.get("/m").expect(t, 200)
-	d.reload(fmt.Sprintf("listen = \"127.0.0.1:%s\"", port))
-	d.get("/m").expect(t, 200)
 }
 
 func TestServiceManagerIsTold(t *testing.T) {
@@ -197,61 +64,6 @@ func TestServiceManagerIsTold(t *testing.T) {
 	expect("STOPPING=1")
 }
 
-func TestTermLetsAnswersFinish(t *testing.T) {
-	root := t.TempDir()
-	r := origin.New(t, filepath.Join(root, "r.git"))
-	r.Commit("main", map[string]string{"f": "1"})
-	server := origin.ServeHTTP(t, root)
-	arrived, held := make(chan bool, 8), newHold(t)
-	server.Before(func(*http.Request) { arrived <- true; held.wait() })
-	d := start(t)
-	answers := make(chan answer)
-	go func() { answers <- d.post("m", server.URL+"/r.git") }()
-	<-arrived
-	d.signal(syscall.SIGTERM)
-	d.wait("stopping")
-	eventually(t, "an end of accepting", func() bool {
-		c, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
-		if err == nil {
-			c.Close()
-		}
-		return err != nil
-	})
-	held.release()
-	(<-answers).expect(t, 200)
-	<-d.exited
-	d.stop()
-}
-
-func TestASecondTermEndsAtOnce(t *testing.T) {
-	root := t.TempDir()
-	r := origin.New(t, filepath.Join(root, "r.git"))
-	r.Commit("main", map[string]string{"f": "1"})
-	server := origin.ServeHTTP(t, root)
-	arrived, held := make(chan bool, 8), newHold(t)
-	server.Before(func(*http.Request) { arrived <- true; held.wait() })
-	d := start(t)
-	ended := make(chan error)
-	go func() {
-		_, err := d.try("POST", "/", form("m", server.URL+"/r.git"), "Content-Type", formType)
-		ended <- err
-	}()
-	<-arrived
-	began := time.Now()
-	d.signal(syscall.SIGTERM)
-	d.wait("stopping")
-	d.signal(syscall.SIGTERM)
-	<-d.exited
-	if took := time.Since(began); took > 20*time.Second {
-		t.Errorf("it took %s", took)
-	}
-	<-ended
-	if code := d.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("status %d\n%s", code, d.log)
-	}
-	d.childless()
-}
-
 // TestNobodyReadsTheLog any more: what the server writes to is a pipe without an end.
 func TestNobodyReadsTheLog(t *testing.T) {
 	r := newOrigin(t)
@@ -283,67 +95,6 @@ func TestNobodyReadsTheLog(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
-}
-
-// TestASecondTermDoesNotWaitForAnybody: not for a git that ignores TERM, nor after
-// the answers are through.
-func TestASecondTermDoesNotWaitForAnybody(t *testing.T) {
-	const most = 2 * time.Second // the grace of the first is 3
-	var took time.Duration
-	for range 3 { // a machine that is busy may be slow once
-		if took = secondTerm(t); took <= most {
-			return
-		}
-	}
-	t.Errorf("it took %s", took)
-}
-
-// secondTerm sends two to a daemon whose git ignores TERM, and returns the time from the
-// second one to its end.
-func secondTerm(t *testing.T) time.Duration {
-	t.Helper()
-	bin, marker := t.TempDir(), filepath.Join(t.TempDir(), "hangs")
-	script := "#!/bin/sh\ncase \"$*\" in *ls-remote*) trap '' TERM; touch " + marker + "; while :; do sleep 1; done;; esac\nPATH=${PATH#*:} exec git \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	d := prepare(t)
-	d.env = []string{"PATH=" + bin + ":" + os.Getenv("PATH")}
-	d.run()
-	d.post("m", "/x", "wait", "0").expect(t, 202)
-	eventually(t, "a git that hangs", func() bool { _, err := os.Stat(marker); return err == nil })
-	d.signal(syscall.SIGTERM)
-	d.wait("stopping")
-	began := time.Now()
-	d.signal(syscall.SIGTERM)
-	<-d.exited
-	took := time.Since(began)
-	d.childless()
-	return took
-}
-
-// TestASecondTermLetsNothingBegin: who waits for a place to make an archive gets it when the
-// git is killed that had it, and must not start another one.
-func TestASecondTermLetsNothingBegin(t *testing.T) {
-	t.Parallel()
-	r := newOrigin(t)
-	d := prepare(t, "max_archives = 1")
-	begun, _ := d.holdGit("archive")
-	d.run()
-	d.pulled("m", r.Dir)
-	for i := range 5 {
-		d.crowd(1, fmt.Sprintf("GET /m?prefix=%d HTTP/1.1\r\nHost: x\r\n\r\n", i))
-	}
-	d.waitRead()
-	eventually(t, "an archive", func() bool { return begun() == 1 })
-	d.signal(syscall.SIGTERM)
-	d.wait("stopping")
-	d.signal(syscall.SIGTERM)
-	<-d.exited
-	if n := begun(); n != 1 {
-		t.Errorf("%d gits were started", n)
-	}
-	d.childless()
 }
 
 func TestOneDaemonPerStorage(t *testing.T) {
