@@ -103,8 +103,7 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 			m.state.Mended = time.Now().Truncate(time.Second)
 		}
 		m.mending, m.whole = old.mending, old.whole
-	}
-	if old == nil {
+	} else {
 		m.state.Removed = j.buried.At
 		if t := j.buried; t.Origin != "" && t.Origin != origin.url {
 			m.state.addFormer(t.Origin)
