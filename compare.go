@@ -96,8 +96,9 @@ func outlived(slave map[Name]holding, removed func(Name) (time.Time, bool), mast
 	return all
 }
 
-// compare finds what a slave has missed, a move or a removal included, and what it has pulled later than
-// its master and has other refs of. What is being pulled at the moment is left alone.
+// compare finds what a slave has missed, a move or a removal included, and what it has
+// pulled later than its master and has other refs of. What is being pulled at the moment is
+// left alone.
 func compare(master, slave map[Name]holding) (behind, ahead []difference) {
 	for name, ours := range master {
 		theirs := slave[name]

@@ -59,10 +59,10 @@ func (ms *Mirrors) Wake() {
 }
 
 // Look finds all mirrors on disk, reads those that are not known, completing what was
-// interrupted, and forgets those that are gone. What is sould's own is put in order as well.
-// It starts no process for a mirror that
-// sould has pulled. What is wrong with a single mirror stands in its status; the error
-// says which parts of the storage cannot be read.
+// interrupted, and forgets those that are gone. What is sould's own is put in order as
+// well. It starts no process for a mirror that sould has pulled. What is wrong with a single
+// mirror stands in its status; the error says which parts of the storage cannot be read, or
+// made.
 func (ms *Mirrors) Look(set *settings) error {
 	ms.looking.Lock()
 	defer ms.looking.Unlock()

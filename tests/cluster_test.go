@@ -302,17 +302,12 @@ func TestWait(t *testing.T) {
 }
 
 func TestAClientThatGoesAwayDoesNotStopTheWork(t *testing.T) {
-	root := t.TempDir()
-	r := origin.New(t, filepath.Join(root, "r.git"))
-	r.Commit("main", map[string]string{"f": "1"})
-	server := origin.ServeHTTP(t, root)
-	arrived, held := make(chan bool, 8), newHold(t)
-	server.Before(func(*http.Request) { arrived <- true; held.wait() })
+	url, arrived, held := heldOrigin(t)
 	slave := start(t)
 	d := start(t, "master = true", slaves(slave.url))
 	impatient := http.Client{}
 	gone := make(chan error)
-	request, err := http.NewRequest("POST", d.url, form("m", server.URL+"/r.git"))
+	request, err := http.NewRequest("POST", d.url, form("m", url))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -384,3 +384,12 @@ func newHold(t *testing.T) *hold {
 func (h *hold) wait() { <-h.c }
 
 func (h *hold) release() { h.once.Do(func() { close(h.c) }) }
+
+// heldOrigin is an origin that says when it is asked, and holds its answers.
+func heldOrigin(t *testing.T) (url string, arrived chan bool, held *hold) {
+	t.Helper()
+	_, server, url := served(t)
+	arrived, held = make(chan bool, 8), newHold(t)
+	server.Before(func(*http.Request) { arrived <- true; held.wait() })
+	return url, arrived, held
+}

@@ -4,14 +4,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
-
-	"github.com/reconquest/sould/tests/origin"
 )
 
 // TestReloadUnderLoad turns a slave into a master and back, with other slaves,
@@ -87,15 +84,10 @@ func TestReloadUnderLoad(t *testing.T) {
 }
 
 func TestReloadKeepsWhatARequestBeganWith(t *testing.T) {
-	root := t.TempDir()
-	r := origin.New(t, filepath.Join(root, "r.git"))
-	r.Commit("main", map[string]string{"f": "1"})
-	server := origin.ServeHTTP(t, root)
-	arrived, held := make(chan bool, 8), newHold(t)
-	server.Before(func(*http.Request) { arrived <- true; held.wait() })
+	url, arrived, held := heldOrigin(t)
 	d := start(t)
 	answers := make(chan answer)
-	go func() { answers <- d.post("m", server.URL+"/r.git") }()
+	go func() { answers <- d.post("m", url) }()
 	<-arrived
 	d.reload(fmt.Sprintf(`listen = "127.0.0.1:%s"`, freePort(t)), "master = true", slaves("127.0.0.1:1"))
 	held.release()

@@ -3,27 +3,19 @@ package tests
 import (
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/reconquest/sould/tests/origin"
 )
 
 func TestTermLetsAnswersFinish(t *testing.T) {
-	root := t.TempDir()
-	r := origin.New(t, filepath.Join(root, "r.git"))
-	r.Commit("main", map[string]string{"f": "1"})
-	server := origin.ServeHTTP(t, root)
-	arrived, held := make(chan bool, 8), newHold(t)
-	server.Before(func(*http.Request) { arrived <- true; held.wait() })
+	url, arrived, held := heldOrigin(t)
 	d := start(t)
 	answers := make(chan answer)
-	go func() { answers <- d.post("m", server.URL+"/r.git") }()
+	go func() { answers <- d.post("m", url) }()
 	<-arrived
 	d.signal(syscall.SIGTERM)
 	d.wait("stopping")
@@ -41,16 +33,11 @@ func TestTermLetsAnswersFinish(t *testing.T) {
 }
 
 func TestASecondTermEndsAtOnce(t *testing.T) {
-	root := t.TempDir()
-	r := origin.New(t, filepath.Join(root, "r.git"))
-	r.Commit("main", map[string]string{"f": "1"})
-	server := origin.ServeHTTP(t, root)
-	arrived, held := make(chan bool, 8), newHold(t)
-	server.Before(func(*http.Request) { arrived <- true; held.wait() })
+	url, arrived, _ := heldOrigin(t)
 	d := start(t)
 	ended := make(chan error)
 	go func() {
-		_, err := d.try("POST", "/", form("m", server.URL+"/r.git"), "Content-Type", formType)
+		_, err := d.try("POST", "/", form("m", url), "Content-Type", formType)
 		ended <- err
 	}()
 	<-arrived
