@@ -186,6 +186,7 @@ func TestTooManyPacksWithoutAPull(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	set := &settings{Config: Config{Maintenance: true}, git: git.New(git.Options{})}
 	ms := NewMirrors(t.Context(), storage, nil, log)
+	defer ms.Wait() // for the check that the failure below asks for
 	name := Name{"m"}
 	if err := set.git.Repo(storage.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
 		t.Fatal(err)
