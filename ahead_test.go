@@ -20,7 +20,7 @@ func TestAheadGivesWay(t *testing.T) {
 	}
 	defer as.Close()
 	set := &settings{Config: Config{MaxArchives: 1, ArchiveTimeout: time.Minute, ArchiveLimit: 1 << 20}, git: git.New(git.Options{})}
-	as.places.resize(1)
+	as.places.Resize(1)
 	m := &Mirror{Name: Name{"m"}, Dir: t.TempDir()} // without any commit: all fail, and soon
 	for i := range 100 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

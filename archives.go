@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/spool"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // archive is all that decides about an archive's bytes.
@@ -53,7 +55,7 @@ type Archives struct {
 	suspect func(set *settings, m *Mirror, err error) // told of every failure
 	neutral git.Neutral
 	cache   *spool.Cache
-	places  gate // for archives that are made at once
+	places  limiter.Limiter // for archives that are made at once
 
 	mu     sync.Mutex         // guards failed
 	failed map[string]failure // by key
@@ -83,7 +85,7 @@ func NewArchives(storage *Storage, cacheSize int64) (*Archives, error) {
 
 // use puts settings in force.
 func (as *Archives) use(set *settings) {
-	as.places.resize(set.MaxArchives)
+	as.places.Resize(set.MaxArchives)
 	as.cache.Resize(set.CacheSize)
 }
 
@@ -110,10 +112,10 @@ func (as *Archives) Get(set *settings, m *Mirror, a archive) (*spool.Reader, err
 		return nil, err
 	}
 	return as.cache.Get(key, func(ctx context.Context, w io.Writer) error {
-		if err := as.places.enter(ctx, m.Name.String()); err != nil {
+		if err := as.places.Acquire(ctx, m.Name.String()); err != nil {
 			return err
 		}
-		defer as.places.leave()
+		defer as.places.Release()
 		return as.note(ctx, key, set, as.produce(ctx, set, m, a, false, w))
 	})
 }
@@ -121,10 +123,10 @@ func (as *Archives) Get(set *settings, m *Mirror, a archive) (*spool.Reader, err
 // Ahead makes an archive that nobody waits for yet, when nothing else is to be
 // made.
 func (as *Archives) Ahead(ctx context.Context, set *settings, m *Mirror, a archive) error {
-	if err := as.places.enterLast(ctx); err != nil {
+	if err := as.places.AcquireIdle(ctx); err != nil {
 		return err
 	}
-	defer as.places.leave()
+	defer as.places.Release()
 	key := as.key(m, a)
 	// A client's producer needs a place of its own: nobody waits for it in this one.
 	r, err := as.cache.GetNew(key, func(ctx context.Context, w io.Writer) error {
@@ -139,10 +141,10 @@ func (as *Archives) Ahead(ctx context.Context, set *settings, m *Mirror, a archi
 
 // Direct makes an archive for one client alone.
 func (as *Archives) Direct(ctx context.Context, set *settings, m *Mirror, a archive, w io.Writer) error {
-	if err := as.places.enter(ctx, m.Name.String()); err != nil {
+	if err := as.places.Acquire(ctx, m.Name.String()); err != nil {
 		return err
 	}
-	defer as.places.leave()
+	defer as.places.Release()
 	return as.produce(ctx, set, m, a, false, w)
 }
 
@@ -170,7 +172,7 @@ type boundedWriter struct {
 
 func (b *boundedWriter) Write(p []byte) (int, error) {
 	if b.left -= int64(len(p)); b.left < 0 {
-		return 0, fmt.Errorf("it is larger than %s (archive_limit)", formatSize(b.limit))
+		return 0, fmt.Errorf("it is larger than %s (archive_limit)", units.FormatSize(b.limit))
 	}
 	return b.w.Write(p)
 }

@@ -32,7 +32,7 @@ func (m *Mirror) wantsPull(set *settings, insists bool) bool {
 	s := m.Snapshot()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return wantsPull(s, set, insists, m.pulled, true) && m.retry.ready(time.Now())
+	return wantsPull(s, set, insists, m.pulled, true) && m.retry.Ready(time.Now())
 }
 
 // ended notes how a pull ended, for the decision about the next one.
@@ -42,12 +42,12 @@ func (m *Mirror) ended(ctx context.Context, set *settings, err error, posted boo
 	defer m.mu.Unlock()
 	switch {
 	case err == nil:
-		m.retry.reset()
+		m.retry.Reset()
 		m.pulled = true
 	case posted: // somebody knows that the origin has news
-		m.retry.reset()
+		m.retry.Reset()
 	default:
-		m.retry.failed(time.Now(), set.Retry)
+		m.retry.Fail(time.Now(), set.Retry)
 	}
 }
 
@@ -97,12 +97,12 @@ const (
 const maxQuestions = 16
 
 // question asks git what a client's words mean, when there is a place for it. The error
-// may be errBusy.
+// may be ErrBusy.
 func (m *Mirror) question(ctx context.Context, ask func() error) error {
-	if err := m.questions.enter(ctx, m.Name.String()); err != nil {
+	if err := m.questions.Acquire(ctx, m.Name.String()); err != nil {
 		return err
 	}
-	defer m.questions.leave()
+	defer m.questions.Release()
 	return ask()
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // Disks forget. All objects of all mirrors are read once in a period, one mirror at a
@@ -138,7 +139,7 @@ func (c *checker) one(ctx context.Context) {
 	due := &c.all[index]
 	damage, err := c.mirrors.check(ctx, set, due.name)
 	due.at = time.Now()
-	log := c.log.With("mirror", due.name, "seconds", seconds(time.Since(began)))
+	log := c.log.With("mirror", due.name, "seconds", units.FormatSeconds(time.Since(began)))
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errUnknownMirror), errors.Is(err, errReplaced):
 	case err != nil:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/reconquest/sould/internal/backoff"
 )
 
 // chores is a list of mirrors that may have something to be done about them, and the
@@ -13,7 +15,7 @@ type chores struct {
 
 	mu     sync.Mutex // guards all below
 	jobs   map[Name]choreJob
-	pauses map[Name]*backoff
+	pauses map[Name]*backoff.Backoff
 }
 
 // choreJob is a mirror that may have a chore.
@@ -26,7 +28,7 @@ type choreJob struct {
 const maxChores = 1000
 
 func newChores() *chores {
-	return &chores{more: make(chan struct{}, 1), jobs: make(map[Name]choreJob), pauses: make(map[Name]*backoff)}
+	return &chores{more: make(chan struct{}, 1), jobs: make(map[Name]choreJob), pauses: make(map[Name]*backoff.Backoff)}
 }
 
 // note puts a mirror on the list, or changes when its turn is. In a pause it is not before
@@ -40,7 +42,7 @@ func (c *chores) note(name Name, job choreJob) {
 	}
 	job.owed = job.owed || old.owed
 	if pause := c.pauses[name]; pause != nil {
-		job.at = later(job.at, pause.until)
+		job.at = later(job.at, pause.Until)
 	}
 	c.jobs[name] = job
 	select {
@@ -68,9 +70,9 @@ func (c *chores) pause(name Name, now time.Time, base time.Duration) {
 		clear(c.pauses)
 	}
 	if c.pauses[name] == nil {
-		c.pauses[name] = new(backoff)
+		c.pauses[name] = new(backoff.Backoff)
 	}
-	c.pauses[name].failed(now, base)
+	c.pauses[name].Fail(now, base)
 }
 
 // done forgets a mirror's pauses.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/limiter"
 )
 
 // Limits of what a client says when it clones or fetches: a line of about 50 bytes for
@@ -32,11 +33,11 @@ const (
 
 // clones is what the requests of git clients share.
 type clones struct {
-	dir    string        // for large requests
-	places gate          // for git processes that work for clients
-	bodies gate          // for large requests
-	asking gate          // for the one who asks what git can do
-	coming *atomic.Int64 // bytes of requests that are not whole yet
+	dir    string          // for large requests
+	places limiter.Limiter // for git processes that work for clients
+	bodies limiter.Limiter // for large requests
+	asking limiter.Limiter // for the one who asks what git can do
+	coming *atomic.Int64   // bytes of requests that are not whole yet
 
 	mu        sync.Mutex // guards greetings
 	greetings map[greetingKey]git.Greeting
@@ -51,9 +52,9 @@ type greetingKey struct {
 
 // use puts settings in force.
 func (c *clones) use(set *settings) {
-	c.places.resize(set.MaxClones)
-	c.bodies.resize(maxBigBodies)
-	c.asking.resize(1)
+	c.places.Resize(set.MaxClones)
+	c.bodies.Resize(maxBigBodies)
+	c.asking.Resize(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.greetings = make(map[greetingKey]git.Greeting)
@@ -212,13 +213,13 @@ func (c *clones) keep(r *http.Request, paced *pacedReader, body io.Reader) (b *r
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), bigBodyWait, errBusy)
+	ctx, cancel := context.WithTimeoutCause(r.Context(), bigBodyWait, limiter.ErrBusy)
 	defer cancel()
-	if err := c.bodies.enter(ctx, hostOf(r.RemoteAddr)); err != nil {
+	if err := c.bodies.Acquire(ctx, hostOf(r.RemoteAddr)); err != nil {
 		return nil, err
 	}
 	paced.restart(bigBodyTime)
-	b = &requestBody{leave: c.bodies.leave}
+	b = &requestBody{leave: c.bodies.Release}
 	if b.file, err = os.CreateTemp(c.dir, "request-*"); err != nil {
 		b.leave()
 		return nil, err
@@ -241,7 +242,7 @@ func cloneBodyError(err error) error {
 	switch {
 	case errors.As(err, &tooLarge):
 		return fail(kindTooLarge, "the body has more than %d bytes, inflated", maxCloneBody)
-	case errors.As(err, &path), errors.Is(err, errBusy):
+	case errors.As(err, &path), errors.Is(err, limiter.ErrBusy):
 		return err
 	default:
 		return fail(kindBadRequest, "can't read the body: %w", err)

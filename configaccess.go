@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/reconquest/sould/internal/units"
 )
 
 // Limits of a token, in characters.
@@ -115,7 +117,7 @@ func readSmallFile(path string) ([]byte, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
 	if err == nil && len(text) > maxConfigFile {
-		err = fmt.Errorf("%s is larger than %s", path, formatSize(maxConfigFile))
+		err = fmt.Errorf("%s is larger than %s", path, units.FormatSize(maxConfigFile))
 	}
 	return text, err
 }

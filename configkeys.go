@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/reconquest/sould/internal/units"
 )
 
 // configKey is one key of the file: how its value gets into a Config, and how it
@@ -114,9 +116,9 @@ func durationKey(name string, field func(*Config) *time.Duration, least time.Dur
 			var d time.Duration
 			switch v := value.(type) {
 			case int64:
-				d, err = milliseconds(v)
+				d, err = units.Milliseconds(v)
 			case string:
-				d, err = parseDuration(v)
+				d, err = units.ParseDuration(v)
 			default:
 				return wrongType(`a number of milliseconds or a string such as "90s"`, value)
 			}
@@ -141,7 +143,7 @@ func sizeKey(name string, field func(*Config) *int64) configKey {
 			case int64:
 				*field(c) = v
 			case string:
-				*field(c), err = parseSize(v)
+				*field(c), err = units.ParseSize(v)
 			default:
 				return wrongType(`a number of bytes or a string such as "4GiB"`, value)
 			}
@@ -150,7 +152,7 @@ func sizeKey(name string, field func(*Config) *int64) configKey {
 			}
 			return err
 		},
-		show: func(c *Config) string { return quoteTOML(formatSize(*field(c))) },
+		show: func(c *Config) string { return quoteTOML(units.FormatSize(*field(c))) },
 	}
 }
 

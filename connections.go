@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/reconquest/sould/internal/limiter"
 )
 
 // Bounds of connections. Each takes a descriptor, and so does each archive that is sent
@@ -178,7 +180,7 @@ func (cs *connections) busy(ctx context.Context, health bool) error {
 	}
 	if n := cs.answering.Add(1); n > cs.answers && !health || !one.state.CompareAndSwap(connWaiting, connAnswering) {
 		cs.answering.Add(-1)
-		return errBusy
+		return limiter.ErrBusy
 	}
 	return nil
 }
@@ -225,7 +227,7 @@ func (b *comingBody) Read(p []byte) (int, error) {
 	if more := b.read - freeBody - b.held; more > 0 {
 		b.held += more
 		if b.all.Add(more) > mostComing && err == nil {
-			err = errBusy
+			err = limiter.ErrBusy
 		}
 	}
 	return n, err

@@ -12,6 +12,7 @@ import (
 	"github.com/reconquest/hierr-go"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/spool"
 )
 
@@ -80,7 +81,7 @@ func status(err error) int {
 	case errors.Is(err, errUnknownMirror), errors.Is(err, errUnknownRef), errors.Is(err, errNoDefault),
 		errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
 		return statuses[kindNotFound]
-	case errors.Is(err, errClosing), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed), errors.Is(err, errBusy):
+	case errors.Is(err, errClosing), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed), errors.Is(err, limiter.ErrBusy):
 		return statuses[kindUnavailable]
 	default:
 		return statuses[kindBroken]

@@ -282,26 +282,3 @@ func FuzzStateFile(f *testing.F) {
 		}
 	})
 }
-
-// FuzzUnits: durations and sizes are read as they are shown.
-func FuzzUnits(f *testing.F) {
-	for _, s := range []string{"1500", "90s", "1h30m", "-1", "4GiB", "500 MB", "1.5GiB", "9007199254740993", "1e400", "NaN", "0x1p10B", "9223372036854775807", "+1", "Inf", "1_000"} {
-		f.Add(s, int64(len(s))<<53+1)
-	}
-	f.Fuzz(func(t *testing.T, s string, n int64) {
-		if d, err := parseDuration(s); err == nil {
-			if again, err := parseDuration(d.String()); err != nil || again != d {
-				t.Errorf("%q is %s, which reads as %s, %v", s, d, again, err)
-			}
-		}
-		sizes := []int64{max(n, 0)}
-		if size, err := parseSize(s); err == nil {
-			sizes = append(sizes, size)
-		}
-		for _, size := range sizes {
-			if again, err := parseSize(formatSize(size)); err != nil || again != size || size < 0 {
-				t.Errorf("%d bytes are shown as %s, which reads as %d, %v", size, formatSize(size), again, err)
-			}
-		}
-	})
-}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/limiter"
 )
 
 // What git clients ask for, behind a mirror's name (gitprotocol-http(5)).
@@ -212,12 +213,12 @@ func (p *packWriter) Write(b []byte) (int, error) {
 func (s *Server) takePlace(ctx context.Context, m *Mirror) (work context.Context, leave func(), err error) {
 	work, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.life, func() { cancel(errClosing) })
-	if err = s.clones.places.enter(work, m.Name.String()); err != nil {
+	if err = s.clones.places.Acquire(work, m.Name.String()); err != nil {
 		stop()
 		cancel(nil)
 		return nil, nil, err
 	}
-	return work, func() { s.clones.places.leave(); stop(); cancel(nil) }, nil
+	return work, func() { s.clones.places.Release(); stop(); cancel(nil) }, nil
 }
 
 // advertise has git list a mirror's refs, all of one pull.
@@ -261,10 +262,10 @@ func (s *Server) greeting(ctx context.Context, set *settings, m *Mirror, version
 	if g, ok := s.clones.greeting(key); ok {
 		return g, nil
 	}
-	if err := s.clones.asking.enter(ctx, m.Name.String()); err != nil {
+	if err := s.clones.asking.Acquire(ctx, m.Name.String()); err != nil {
 		return git.Greeting{}, err
 	}
-	defer s.clones.asking.leave()
+	defer s.clones.asking.Release()
 	if g, ok := s.clones.greeting(key); ok {
 		return g, nil
 	}
@@ -320,7 +321,7 @@ func isShallow(dir string) bool {
 
 // busy tells a client for whom there is no place to come again.
 func busy(w http.ResponseWriter, err error) error {
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, limiter.ErrBusy) {
 		w.Header().Set("Retry-After", "1")
 		return &fault{kindUnavailable, err}
 	}

@@ -8,6 +8,9 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/units"
 )
 
 const (
@@ -104,7 +107,7 @@ func readError(err error) error {
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return fail(kindTooLarge, "the body has more than %d bytes", maxForm)
 	}
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, limiter.ErrBusy) {
 		return err
 	}
 	return fail(kindBadRequest, "can't read the body: %w", err)
@@ -145,7 +148,7 @@ func parsePull(form url.Values, allowLocal bool) (req pullRequest, wait time.Dur
 	}
 	wait = noWait
 	if waitFor != "" {
-		if wait, err = parseDuration(waitFor); err != nil || wait < 0 {
+		if wait, err = units.ParseDuration(waitFor); err != nil || wait < 0 {
 			return req, 0, fail(kindBadRequest, "wait=%.40q is no duration; write milliseconds (1500) or a unit (90s)", waitFor)
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/reconquest/sould/internal/units"
 )
 
 // statusQuery is what a client wants to know.
@@ -63,7 +65,7 @@ func parseStatus(raw string, wantsJSON bool, timeout time.Duration) (statusQuery
 			}
 			q.upstream = value == "1"
 		case "wait":
-			wait, err := parseDuration(value)
+			wait, err := units.ParseDuration(value)
 			if err != nil || wait < 0 {
 				return q, fmt.Errorf("wait=%.40q is no duration; write milliseconds (1500) or a unit (90s)", value)
 			}

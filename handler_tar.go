@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/spool"
 )
 
@@ -240,7 +241,7 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, set *setti
 		panic(http.ErrAbortHandler)
 	case errors.Is(err, spool.ErrNoSpace):
 		return s.serveDirectly(w, r, set, m, a)
-	case errors.Is(err, errBusy):
+	case errors.Is(err, limiter.ErrBusy):
 		return busy(w, err)
 	case err != nil:
 		return fmt.Errorf("can't archive %s: %w", a.commit, err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/reconquest/sould/internal/backoff"
 	"github.com/reconquest/sould/internal/git"
 )
 
@@ -53,10 +54,10 @@ func (m *Mirror) suspicious(err error, now time.Time) bool {
 func (m *Mirror) tryToMend(now time.Time, retry time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.mending.ready(now) {
+	if !m.mending.Ready(now) {
 		return false
 	}
-	m.mending.failed(now, retry)
+	m.mending.Fail(now, retry)
 	return true
 }
 
@@ -164,10 +165,10 @@ type remains struct {
 	content git.Listing
 	own     []git.Ref
 	state   stateFile
-	damaged bool      // that is why another one takes its place
-	unsure  bool      // it may have had more refs
-	mending backoff   // of attempts to mend it
-	whole   time.Time // when a check found nothing
+	damaged bool            // that is why another one takes its place
+	unsure  bool            // it may have had more refs
+	mending backoff.Backoff // of attempts to mend it
+	whole   time.Time       // when a check found nothing
 }
 
 // plan is what changes when the new mirror holds these refs. What would be refused if
@@ -225,7 +226,7 @@ func (r *remains) losses(ctx context.Context, repo git.Repo, p plan) []git.Ref {
 
 // lately is when the mirror was last mended or found whole. One that is built in its place
 // goes on from there: what was built may be no better.
-func (m *Mirror) lately() (mending backoff, whole time.Time) {
+func (m *Mirror) lately() (mending backoff.Backoff, whole time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.mending, m.whole

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // Every pull leaves a pack, and what is in many packs is found slowly. So mirrors are
@@ -157,7 +158,7 @@ func (w *maintainer) work(ctx context.Context, name Name, job choreJob) {
 // reports whether it is to be done again.
 func (w *maintainer) tell(ctx context.Context, list *chores, name Name, r repacked, began time.Time, err error) (again bool) {
 	now := time.Now()
-	log := w.log.With("mirror", name, "repack", r.did, "seconds", seconds(now.Sub(began)))
+	log := w.log.With("mirror", name, "repack", r.did, "seconds", units.FormatSeconds(now.Sub(began)))
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errUnknownMirror), errors.Is(err, errReplaced):
 		return false

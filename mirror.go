@@ -15,7 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/reconquest/sould/internal/backoff"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/limiter"
 )
 
 // Mirror is one mirrored repository. What is known of it is its snapshot; what
@@ -29,9 +31,9 @@ type Mirror struct {
 	snapshot atomic.Pointer[Snapshot]
 	// unreadable is why the mirror has no snapshot, if that was tried.
 	unreadable atomic.Pointer[string]
-	generation *atomic.Uint64 // of all mirrors; nil while the mirror is built
-	questions  *gate          // of all mirrors; nil while the mirror is built
-	log        *slog.Logger   // of all mirrors; nil while the mirror is built
+	generation *atomic.Uint64   // of all mirrors; nil while the mirror is built
+	questions  *limiter.Limiter // of all mirrors; nil while the mirror is built
+	log        *slog.Logger     // of all mirrors; nil while the mirror is built
 
 	refs sync.RWMutex // held for writing while refs on disk change, for reading while several are read
 
@@ -48,8 +50,8 @@ type Mirror struct {
 	mu      sync.Mutex           // guards all below
 	damage  error                // what a check has found; nil for nothing, or if there was none
 	whole   time.Time            // when a check found nothing
-	mending backoff              // of attempts to mend what readers have met with
-	retry   backoff              // of pulls that a GET starts
+	mending backoff.Backoff      // of attempts to mend what readers have met with
+	retry   backoff.Backoff      // of pulls that a GET starts
 	pulled  bool                 // successfully, since the server started
 	sought  map[string]bool      // commits that the next pull to end may bring
 	lacking map[string]time.Time // commits that a pull did not bring, until when not to pull for them

@@ -3,7 +3,6 @@ package main
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/reconquest/sould/internal/git"
 )
@@ -47,29 +46,6 @@ func TestWantsPull(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
-	}
-}
-
-func TestBackoff(t *testing.T) {
-	var b backoff
-	now := time.Now()
-	if !b.ready(now) {
-		t.Error("the zero value waits")
-	}
-	for i, want := range []int{1, 2, 4, 8, 12, 12, 12} {
-		b.failed(now, time.Second)
-		end := now.Add(time.Duration(want) * time.Second)
-		if b.ready(end.Add(-1)) || !b.ready(end) {
-			t.Errorf("after failure %d the wait is %s, want %ds", i+1, b.wait, want)
-		}
-	}
-	b.reset()
-	if !b.ready(now) {
-		t.Error("after a reset it waits")
-	}
-	b.failed(now, 0)
-	if !b.ready(now) {
-		t.Error("with no time to wait, it waits")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/coalesce"
+	"github.com/reconquest/sould/internal/limiter"
 )
 
 // Mirrors is the set of all mirrors in a storage. A mirror is found on disk when
@@ -27,10 +28,10 @@ type Mirrors struct {
 	pulls    coalesce.Group[Name, pullVariant, Pulled]
 	forPeers coalesce.Group[Name, pullVariant, Pulled] // pulls that other servers ask for
 	turns    turns                                     // to write to a mirror
-	places   gate                                      // for transfers of objects
-	lists    gate                                      // for asking an origin or a peer for its refs
+	places   limiter.Limiter                           // for transfers of objects
+	lists    limiter.Limiter                           // for asking an origin or a peer for its refs
 
-	questions gate // for asking git what a client's words mean
+	questions limiter.Limiter // for asking git what a client's words mean
 
 	suspecting sync.Mutex // held while a mirror is checked because something has failed
 
@@ -61,8 +62,8 @@ func NewMirrors(life context.Context, storage *Storage, siblings *siblings, log 
 		claims:  make(map[Name]*claim),
 		tending: make(map[Name]bool),
 	}
-	ms.lists.resize(listBound(descriptorLimit()))
-	ms.questions.resize(maxQuestions)
+	ms.lists.Resize(listBound(descriptorLimit()))
+	ms.questions.Resize(maxQuestions)
 	return ms
 }
 

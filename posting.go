@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // posting is the work that a POST or a DELETE has started: that of this server and that
@@ -33,7 +36,7 @@ func postingBound(slaves int) int64 {
 
 // start starts work, here and on all slaves at once. A request that has been here before,
 // by way of its slaves, goes no further, nor does one of a server that asks for itself. What
-// is done here begins here, and goes on in what begin returns. The error is errBusy.
+// is done here begins here, and goes on in what begin returns. The error is ErrBusy.
 func (s *Server) start(
 	set *settings, req pullRequest, via []string,
 	begin func() (here func() outcome, err error), there func(slave Address, via []string) outcome,
@@ -44,7 +47,7 @@ func (s *Server) start(
 	}
 	if s.postings.Add(1) > postingBound(len(slaves)) {
 		s.postings.Add(-1)
-		return nil, errBusy
+		return nil, limiter.ErrBusy
 	}
 	here, err := begin()
 	if err != nil {
@@ -112,7 +115,7 @@ func (p *posting) log(log *slog.Logger) {
 	if len(r.Slaves) == 0 {
 		return
 	}
-	log = log.With("mirror", r.Name, "slaves", len(r.Slaves), "status", r.Status, "seconds", seconds(r.waited))
+	log = log.With("mirror", r.Name, "slaves", len(r.Slaves), "status", r.Status, "seconds", units.FormatSeconds(r.waited))
 	if r.Status == http.StatusOK {
 		log.Info("propagated")
 		return

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -55,7 +56,8 @@ func (ms *Mirrors) begin(name Name) (p *progress, end func()) {
 	return p, func() {
 		ms.mu.Lock()
 		defer ms.mu.Unlock()
-		if ms.going[name] = without(ms.going[name], p); len(ms.going[name]) == 0 {
+		ms.going[name] = slices.DeleteFunc(ms.going[name], func(other *progress) bool { return other == p })
+		if len(ms.going[name]) == 0 {
 			delete(ms.going, name)
 		}
 		ms.generation.Add(1)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/reconquest/sould/internal/coalesce"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // pullRequest asks that a mirror be made what its origin is.
@@ -57,7 +59,7 @@ func (ms *Mirrors) Pull(ctx context.Context, set *settings, req pullRequest) (Pu
 	return run.Wait(ctx)
 }
 
-// enter is Pull without the waiting. The error is errBusy.
+// enter is Pull without the waiting. The error is ErrBusy.
 func (ms *Mirrors) enter(set *settings, req pullRequest) (*coalesce.Run[pullVariant, Pulled], error) {
 	runs := &ms.pulls
 	if req.OriginOnly {
@@ -65,7 +67,7 @@ func (ms *Mirrors) enter(set *settings, req pullRequest) (*coalesce.Run[pullVari
 	}
 	run, err := runs.Enter(req.Name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errBusy, err)
+		return nil, fmt.Errorf("%w: %w", limiter.ErrBusy, err)
 	}
 	return run, nil
 }
@@ -77,7 +79,7 @@ func (ms *Mirrors) pull(set *settings, req pullRequest) (Pulled, error) {
 	job := &pullJob{ms: ms, set: set, req: req, left: set.FetchTimeout, progress: progress}
 
 	pulled, err := job.run(ms.life)
-	log := ms.log.With("mirror", req.Name, "seconds", seconds(time.Since(progress.began)))
+	log := ms.log.With("mirror", req.Name, "seconds", units.FormatSeconds(time.Since(progress.began)))
 	switch {
 	case errors.Is(err, errClosing):
 		log.Info("pull ended by the shutdown")
@@ -321,10 +323,10 @@ func (p *plan) peel(ctx context.Context, repo git.Repo) error {
 
 // list asks a source for its refs.
 func (j *pullJob) list(ctx context.Context, src source, origin Origin) (git.Listing, error) {
-	if err := j.ms.lists.enter(ctx, j.req.Name.String()); err != nil {
+	if err := j.ms.lists.Acquire(ctx, j.req.Name.String()); err != nil {
 		return git.Listing{}, err
 	}
-	defer j.ms.lists.leave()
+	defer j.ms.lists.Release()
 	j.progress.say("asking " + src.String() + " for its refs")
 	j.asked = time.Now()
 	reason := fmt.Errorf("%s did not answer within %s", src, min(j.set.ListTimeout, j.left))
@@ -343,10 +345,10 @@ func (j *pullJob) list(ctx context.Context, src source, origin Origin) (git.List
 // leaves nothing behind.
 func (j *pullJob) fetch(ctx context.Context, repo git.Repo, src source, origin Origin, ids []string) error {
 	j.progress.say("waiting for other transfers")
-	if err := j.ms.places.enter(ctx, j.req.Name.String()); err != nil {
+	if err := j.ms.places.Acquire(ctx, j.req.Name.String()); err != nil {
 		return err
 	}
-	defer j.ms.places.leave()
+	defer j.ms.places.Release()
 	j.ms.turns.clear(j.req.Name)
 	j.progress.say("fetching" + src.of())
 	reason := fmt.Errorf("the transfer was not over within %s", j.set.FetchTimeout)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/reconquest/sould/internal/backoff"
 )
 
 // repairs keep a cluster whole without anybody's help. There is a watch for each other
@@ -47,7 +49,7 @@ type watch struct {
 // try is what was done about a mirror that differs, and when it may be done again.
 type try struct {
 	ours, theirs Fingerprint
-	backoff
+	backoff.Backoff
 }
 
 func newRepairs(life context.Context, mirrors *Mirrors, current func() *settings, log *slog.Logger) *repairs {
@@ -111,24 +113,24 @@ func (w *watch) run(ctx context.Context) {
 	case <-w.mirrors.looked: // before, this server would seem to lack what it has
 	case <-ctx.Done():
 	}
-	var trouble backoff
+	var trouble backoff.Backoff
 	for ctx.Err() == nil {
 		set := w.settings()
 		err := w.round(ctx, set)
 		w.tell(ctx, err)
 		pause := set.Repair
 		if err == nil {
-			trouble.reset()
-		} else if trouble.wait > 0 || errors.Is(err, errLoading) { // somebody may wait for it
-			trouble.failed(time.Now(), soon)
-			pause = min(trouble.wait, pause)
+			trouble.Reset()
+		} else if trouble.Wait > 0 || errors.Is(err, errLoading) { // somebody may wait for it
+			trouble.Fail(time.Now(), soon)
+			pause = min(trouble.Wait, pause)
 		}
 		timer := time.NewTimer(jitter(pause))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-w.kick:
-			trouble.failed(time.Now(), soon)
+			trouble.Fail(time.Now(), soon)
 			timer.Reset(jitter(min(soon, set.Repair)))
 			select {
 			case <-ctx.Done():
@@ -246,8 +248,8 @@ func (w *watch) due(set *settings, all []difference) (now []difference) {
 		}
 		w.tries[d.name] = t
 		w.settled = false
-		if t.ready(when) {
-			t.failed(when, set.Repair)
+		if t.Ready(when) {
+			t.Fail(when, set.Repair)
 			now = append(now, d)
 		}
 	}

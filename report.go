@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // report is the answer to a POST: what became of it on this server and on those
@@ -104,7 +105,7 @@ func (r *report) String() string {
 		top += " (" + git.Printable(r.Origin) + ")"
 	}
 	if r.Status == http.StatusAccepted {
-		top += ": not finished after " + seconds(r.waited) + ", the work goes on"
+		top += ": not finished after " + units.FormatSeconds(r.waited) + ", the work goes on"
 	}
 	var below []string
 	if len(r.Slaves) == 0 {
@@ -173,7 +174,7 @@ func (o outcome) rows(w *tabwriter.Writer, indent, slaveIndent, label string) {
 	if o.From != "" {
 		from = "\tfrom " + o.From
 	}
-	fmt.Fprintf(w, "%s%s\t%s\t%s\t%s%s\n", indent, label, o.shortRevision(), o.changes(), seconds(took), from)
+	fmt.Fprintf(w, "%s%s\t%s\t%s\t%s%s\n", indent, label, o.shortRevision(), o.changes(), units.FormatSeconds(took), from)
 	for _, slave := range o.Slaves {
 		slave.rows(w, slaveIndent, slaveIndent+"  ", slave.Address)
 	}

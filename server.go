@@ -139,7 +139,7 @@ func (s *Server) settings() *settings { return s.current.Load() }
 
 // use puts settings in force.
 func (s *Server) use(set *settings) {
-	s.mirrors.places.resize(set.MaxFetches)
+	s.mirrors.places.Resize(set.MaxFetches)
 	s.archives.use(set)
 	s.siblings.use(set)
 	s.clones.use(set)

@@ -2,16 +2,9 @@ package main
 
 import (
 	"bytes"
-	"go/parser"
-	"go/token"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/http/httptest"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -108,52 +101,5 @@ func TestLogIsForPeople(t *testing.T) {
 	want := "ERROR can't pull mirror=a/b seconds=0.10s odd=\"a \\\"b\\\"\\n\"\n    x\n    └─ y\n"
 	if b.String() != want {
 		t.Errorf("got\n%swant\n%s", b.String(), want)
-	}
-}
-
-// TestArrows keeps the rooms of the house apart: who may import what.
-func TestArrows(t *testing.T) {
-	const module = "github.com/reconquest/sould/"
-	// Only these files of the program may import these packages.
-	only := map[string]string{
-		"github.com/BurntSushi/toml":          "config.go statustoml.go",
-		"github.com/docopt/docopt-go":         "main.go",
-		"github.com/reconquest/hierr-go":      "errors.go",
-		"os/exec":                             "internal/git/",
-		"github.com/prometheus/client_golang": "metrics.go",
-	}
-	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() && (entry.Name() == "tests" || entry.Name() == "bench") {
-			if err == nil {
-				err = fs.SkipDir
-			}
-			return err
-		}
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
-		if err != nil {
-			return err
-		}
-		for _, spec := range file.Imports {
-			imported, err := strconv.Unquote(spec.Path.Value)
-			if err != nil {
-				return err
-			}
-			for pkg, places := range only {
-				allowed := slices.ContainsFunc(strings.Fields(places), func(place string) bool { return strings.HasPrefix(path, place) })
-				if (imported == pkg || strings.HasPrefix(imported, pkg+"/")) && !allowed {
-					t.Errorf("%s imports %s, which is for %s alone", path, imported, places)
-				}
-			}
-			if strings.HasPrefix(path, "internal/") && strings.HasPrefix(imported, module) {
-				t.Errorf("%s imports %s: rooms below internal/ know nothing of each other", path, imported)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }

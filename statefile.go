@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/reconquest/sould/internal/durable"
 	"github.com/reconquest/sould/internal/git"
 )
 
@@ -90,31 +91,13 @@ func (s *stateFile) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, stateName+".new")
-	// What stands there may be readable for others, or lead out of the storage.
-	if err := os.RemoveAll(path); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(text, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	place := filepath.Join(dir, stateName)
-	if err = os.Rename(path, place); errors.Is(err, fs.ErrExist) { // a directory, and no one's
-		err = os.RemoveAll(place)
-		if err == nil {
-			err = os.Rename(path, place)
+	path := filepath.Join(dir, stateName)
+	if info, err := os.Lstat(path); err == nil && info.IsDir() { // no one's, and in the way
+		if err := os.RemoveAll(path); err != nil {
+			return err
 		}
 	}
-	if err != nil {
-		return err
-	}
-	return git.SyncDir(dir)
+	return durable.WriteFile(path, path+".new", append(text, '\n'), 0o600)
 }
 
 // origin is the origin that the file names. One that sould would not pass to git
@@ -150,6 +133,6 @@ func (s *stateFile) setOrigin(o Origin) {
 }
 
 func (s *stateFile) addFormer(url string) {
-	all := append([]string{url}, without(slices.Clone(s.Formers), url)...)
+	all := append([]string{url}, slices.DeleteFunc(slices.Clone(s.Formers), func(former string) bool { return former == url })...)
 	s.Formers = all[:min(len(all), maxFormers)]
 }

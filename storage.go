@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/reconquest/sould/internal/durable"
 	"github.com/reconquest/sould/internal/git"
 )
 
@@ -128,7 +129,7 @@ func (s *Storage) readID() (string, error) {
 		return "", err
 	}
 	id := strings.ToLower(rand.Text())
-	return id, os.WriteFile(s.own("id"), []byte(id+"\n"), 0o600)
+	return id, durable.WriteFile(s.own("id"), s.own("id.new"), []byte(id+"\n"), 0o600)
 }
 
 // Close lets go of the directory. Every child must have ended.
@@ -190,7 +191,7 @@ func (s *Storage) replace(staging string, name Name) (old string, err error) {
 	if err != nil { // the new one is there, or nothing
 		return "", errors.Join(err, os.RemoveAll(trash))
 	}
-	return old, errors.Join(git.SyncDir(trash), git.SyncDir(s.own("trash")))
+	return old, errors.Join(durable.Sync(trash), durable.Sync(s.own("trash")))
 }
 
 // exchange makes the mirror of that name and a directory of the storage change places.
@@ -249,7 +250,7 @@ func (s *Storage) restore() error {
 // Settle makes a mirror's place in the storage durable.
 func (s *Storage) Settle(name Name) error {
 	for dir := filepath.Dir(s.MirrorDir(name)); ; dir = filepath.Dir(dir) {
-		if err := git.SyncDir(dir); err != nil || dir == s.Dir {
+		if err := durable.Sync(dir); err != nil || dir == s.Dir {
 			return err
 		}
 	}
@@ -262,7 +263,7 @@ func syncTree(dir string) error {
 		if err != nil || strings.HasPrefix(entry.Name(), "pack-") {
 			return err
 		}
-		return git.SyncDir(path) // fsync is the same for files
+		return durable.Sync(path) // fsync is the same for files
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/durable"
 )
 
 // tombstone tells that a mirror was removed on purpose, so that no copy on another
@@ -52,18 +52,8 @@ func (s *Storage) Entomb(name Name, t tombstone) error {
 		return err
 	}
 	path := s.tombstonePath(name)
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // no name begins with a dot
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return git.SyncDir(filepath.Dir(path))
+	dir, file := filepath.Split(path)
+	return durable.WriteFile(path, dir+".new-"+file, append(text, '\n'), 0o600) // no name begins with a dot
 }
 
 // maxTombstones is how many there may be before names that no mirror had here get none.
@@ -85,7 +75,7 @@ func (s *Storage) Revive(name Name) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(err, git.SyncDir(s.own("tombstones")))
+	return errors.Join(err, durable.Sync(s.own("tombstones")))
 }
 
 // Tombstone returns that of a name. The error is fs.ErrNotExist if there is none.

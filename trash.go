@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/durable"
 )
 
 // Discard moves a mirror to the trash, and removes the directories above it that are
@@ -39,12 +39,12 @@ func (s *Storage) Discard(name Name, now time.Time) (string, error) {
 // SettleTrash makes it durable that a mirror lies in the trash.
 func (s *Storage) SettleTrash(name Name, to string) error {
 	above := filepath.Dir(s.MirrorDir(name))
-	err := git.SyncDir(above)
+	err := durable.Sync(above)
 	for errors.Is(err, fs.ErrNotExist) && above != s.Dir { // it was empty
 		above = filepath.Dir(above)
-		err = git.SyncDir(above)
+		err = durable.Sync(above)
 	}
-	return errors.Join(err, git.SyncDir(filepath.Dir(to)), git.SyncDir(s.own("trash")))
+	return errors.Join(err, durable.Sync(filepath.Dir(to)), durable.Sync(s.own("trash")))
 }
 
 // trashFor makes a directory in the trash for a mirror that was removed.

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/reconquest/sould/internal/durable"
 )
 
 // Refs live in two places: a file each below refs/, which git writes, and all
@@ -111,7 +113,7 @@ func (r Repo) removeLoose(files []string) error {
 		for filepath.Dir(dir) != refs && dir != refs && os.Remove(dir) == nil { // until one is not empty
 			dir = filepath.Dir(dir)
 		}
-		if err := SyncDir(dir); err != nil {
+		if err := durable.Sync(dir); err != nil {
 			return err
 		}
 	}
@@ -309,23 +311,14 @@ func (h Head) text() string {
 }
 
 // replace writes a file as git does, under its lock, and syncs it.
-func (r Repo) replace(name string, text []byte) (err error) {
+func (r Repo) replace(name string, text []byte) error {
 	path := filepath.Join(r.Dir, name)
 	f, err := os.OpenFile(path+".lock", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	if _, err := f.Write(text); err != nil {
+		return errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return SyncDir(r.Dir)
+	return durable.Replace(f, path)
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/reconquest/sould/internal/durable"
 )
 
 // Repo is a bare repository in a directory.
@@ -124,24 +126,13 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 	if err != nil {
 		return err
 	}
-	return SyncDir(filepath.Join(r.Dir, "objects", "pack"))
+	return durable.Sync(filepath.Join(r.Dir, "objects", "pack"))
 }
 
 // movedText recognises the refusals of protocol version 2, and of 0 and 1.
 func movedText(stderr string) bool {
 	return strings.Contains(stderr, "not our ref") ||
 		strings.Contains(stderr, "does not allow request for unadvertised object")
-}
-
-// SyncDir makes the names of a directory's entries as durable as fsync(2) makes their
-// contents.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // Commit returns the id of the commit that id is or, for an annotated tag, leads

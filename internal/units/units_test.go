@@ -1,4 +1,4 @@
-package main
+package units
 
 import (
 	"testing"
@@ -10,12 +10,12 @@ func TestParseDuration(t *testing.T) {
 		"0": 0, "1500": 1500 * time.Millisecond, "90s": 90 * time.Second, "1h30m": 90 * time.Minute, "-5": -5 * time.Millisecond,
 		"250ms": 250 * time.Millisecond,
 	} {
-		if got, err := parseDuration(s); got != want || err != nil {
+		if got, err := ParseDuration(s); got != want || err != nil {
 			t.Errorf("parseDuration(%q) = %v, %v", s, got, err)
 		}
 	}
 	for _, s := range []string{"", "x", "5 s", "1d", "9223372036854775807", "1.5"} {
-		if got, err := parseDuration(s); err == nil {
+		if got, err := ParseDuration(s); err == nil {
 			t.Errorf("parseDuration(%q) = %v", s, got)
 		}
 	}
@@ -25,16 +25,16 @@ func TestParseSize(t *testing.T) {
 	for s, want := range map[string]int64{
 		"0": 0, "4096": 4096, "4GiB": 4 << 30, "1.5KiB": 1536, "500 MB": 500e6, "10B": 10, "2TB": 2e12, "3kB": 3000,
 	} {
-		got, err := parseSize(s)
+		got, err := ParseSize(s)
 		if got != want || err != nil {
 			t.Errorf("parseSize(%q) = %d, %v", s, got, err)
 		}
-		if again, err := parseSize(formatSize(got)); again != got || err != nil {
-			t.Errorf("%d is written %q and read %d, %v", got, formatSize(got), again, err)
+		if again, err := ParseSize(FormatSize(got)); again != got || err != nil {
+			t.Errorf("%d is written %q and read %d, %v", got, FormatSize(got), again, err)
 		}
 	}
 	for _, s := range []string{"", "x", "-1", "4gib", "GiB", "1e30", "NaN", "9999999TiB", "4 GiB 2"} {
-		if got, err := parseSize(s); err == nil {
+		if got, err := ParseSize(s); err == nil {
 			t.Errorf("parseSize(%q) = %d", s, got)
 		}
 	}

@@ -1,4 +1,6 @@
-package main
+// Package units reads and writes durations and sizes as people do: "90s", "1500" (milliseconds),
+// "4GiB", "500 MB".
+package units
 
 import (
 	"errors"
@@ -9,11 +11,11 @@ import (
 	"time"
 )
 
-// parseDuration reads a duration as people write it: a number of milliseconds
+// ParseDuration reads a duration as people write it: a number of milliseconds
 // ("1500") or a number with a unit ("90s", "1h30m").
-func parseDuration(s string) (time.Duration, error) {
+func ParseDuration(s string) (time.Duration, error) {
 	if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return milliseconds(ms)
+		return Milliseconds(ms)
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
@@ -22,7 +24,8 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-func milliseconds(n int64) (time.Duration, error) {
+// Milliseconds is the duration of n milliseconds. The error says that there is no such one.
+func Milliseconds(n int64) (time.Duration, error) {
 	if n > math.MaxInt64/int64(time.Millisecond) || n < math.MinInt64/int64(time.Millisecond) {
 		return 0, errors.New("that is more than 292 years")
 	}
@@ -37,9 +40,9 @@ var sizeUnits = []struct {
 	{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
 }
 
-// parseSize reads a size as people write it: a number of bytes ("4096") or a
+// ParseSize reads a size as people write it: a number of bytes ("4096") or a
 // number with a unit ("4GiB", "500 MB", "1.5GiB").
-func parseSize(s string) (int64, error) {
+func ParseSize(s string) (int64, error) {
 	for _, unit := range sizeUnits {
 		number, ok := strings.CutSuffix(s, unit.suffix)
 		if !ok {
@@ -57,8 +60,8 @@ func parseSize(s string) (int64, error) {
 	return 0, fmt.Errorf("%q is no size; write bytes (4096) or a unit (\"500MB\", \"4GiB\")", s)
 }
 
-// formatSize writes a size so that parseSize reads the same back.
-func formatSize(n int64) string {
+// FormatSize writes a size so that ParseSize reads the same back.
+func FormatSize(n int64) string {
 	for _, unit := range []int{3, 2, 1, 0} {
 		if u := sizeUnits[unit]; n >= u.bytes && n%u.bytes == 0 {
 			return strconv.FormatInt(n/u.bytes, 10) + u.suffix
@@ -67,7 +70,7 @@ func formatSize(n int64) string {
 	return strconv.FormatInt(n, 10) + "B"
 }
 
-// seconds writes how long something took, for people.
-func seconds(d time.Duration) string {
+// FormatSeconds writes how long something took, for people.
+func FormatSeconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', 2, 64) + "s"
 }

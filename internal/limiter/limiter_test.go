@@ -1,4 +1,4 @@
-package main
+package limiter
 
 import (
 	"context"
@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-func (g *gate) mustBeEmpty(t *testing.T) {
+func (l *Limiter) mustBeEmpty(t *testing.T) {
 	t.Helper()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.in != 0 || g.waiting != 0 || len(g.lines) != 0 || len(g.turns) != 0 || len(g.background) != 0 {
-		t.Errorf("%d are in, %d in line (%v, %d in the background)", g.in, g.waiting, g.turns, len(g.background))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held != 0 || l.queued != 0 || len(l.queues) != 0 || len(l.order) != 0 || len(l.idle) != 0 {
+		t.Errorf("%d are in, %d in line (%v, %d in the background)", l.held, l.queued, l.order, len(l.idle))
 	}
 }
 
-func TestGate(t *testing.T) {
+func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
-		g.resize(2)
+		var l Limiter
+		l.Resize(2)
 		var in, most, served atomic.Int32
 		for range 10 {
 			go func() {
-				if err := g.enter(t.Context(), "x"); err != nil {
+				if err := l.Acquire(t.Context(), "x"); err != nil {
 					t.Error(err)
 					return
 				}
@@ -34,14 +34,14 @@ func TestGate(t *testing.T) {
 				time.Sleep(time.Second)
 				in.Add(-1)
 				served.Add(1)
-				g.leave()
+				l.Release()
 			}()
 		}
 		time.Sleep(1500 * time.Millisecond)
 		if most.Load() != 2 || served.Load() != 2 {
 			t.Errorf("%d at once, %d served; want 2 and 2", most.Load(), served.Load())
 		}
-		g.resize(4)
+		l.Resize(4)
 		time.Sleep(time.Second) // the two that were in, and two that came with the new limit
 		if most.Load() != 4 {
 			t.Errorf("%d at once after the limit grew to 4", most.Load())
@@ -50,50 +50,50 @@ func TestGate(t *testing.T) {
 		if served.Load() != 10 {
 			t.Errorf("%d served", served.Load())
 		}
-		g.mustBeEmpty(t)
+		l.mustBeEmpty(t)
 	})
 }
 
-func TestGateIsLeftInOrderAndByWhoGivesUp(t *testing.T) {
+func TestQueueIsInOrderAndLeftByWhoGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
-		g.resize(1)
-		if err := g.enter(t.Context(), "x"); err != nil {
+		var l Limiter
+		l.Resize(1)
+		if err := l.Acquire(t.Context(), "x"); err != nil {
 			t.Fatal(err)
 		}
 		reason := errors.New("no patience")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, reason)
 		defer cancel()
-		if err := g.enter(ctx, "x"); !errors.Is(err, reason) {
+		if err := l.Acquire(ctx, "x"); !errors.Is(err, reason) {
 			t.Errorf("got %v", err)
 		}
 		order := make(chan int, 3)
 		for i := range 3 {
 			go func() {
-				if err := g.enter(t.Context(), "x"); err != nil {
+				if err := l.Acquire(t.Context(), "x"); err != nil {
 					t.Error(err)
 				}
 				order <- i
-				g.leave()
+				l.Release()
 			}()
 			synctest.Wait()
 		}
-		g.leave()
+		l.Release()
 		for want := range 3 {
 			if got := <-order; got != want {
 				t.Errorf("%d came in as number %d", got, want)
 			}
 		}
 		synctest.Wait()
-		g.mustBeEmpty(t)
+		l.mustBeEmpty(t)
 	})
 }
 
-func TestGateIsFair(t *testing.T) {
+func TestKeysTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
-		g.resize(1)
-		if err := g.enter(t.Context(), "a"); err != nil {
+		var l Limiter
+		l.Resize(1)
+		if err := l.Acquire(t.Context(), "a"); err != nil {
 			t.Fatal(err)
 		}
 		var order []string
@@ -103,47 +103,47 @@ func TestGateIsFair(t *testing.T) {
 					t.Error(err)
 				}
 				order = append(order, what)
-				g.leave()
+				l.Release()
 			}()
 			synctest.Wait()
 		}
-		come("background", func() error { return g.enterLast(t.Context()) })
+		come("background", func() error { return l.AcquireIdle(t.Context()) })
 		for _, what := range []string{"a", "a", "a", "b", "c", "b"} {
-			come(what, func() error { return g.enter(t.Context(), what) })
+			come(what, func() error { return l.Acquire(t.Context(), what) })
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		gone := make(chan error)
-		go func() { gone <- g.enter(ctx, "d") }()
+		go func() { gone <- l.Acquire(ctx, "d") }()
 		synctest.Wait()
 		cancel()
 		if err := <-gone; !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
-		g.leave()
+		l.Release()
 		synctest.Wait()
 		if got := strings.Join(order, " "); got != "a b c a b a background" {
 			t.Errorf("they came in as %s", got)
 		}
-		g.mustBeEmpty(t)
+		l.mustBeEmpty(t)
 	})
 }
 
-func TestGateTurnsAwayWhenTheLineIsFull(t *testing.T) {
+func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
+		var l Limiter
 		ctx, cancel := context.WithCancel(t.Context())
-		for range maxLine {
-			go func() { _ = g.enter(ctx, "x") }()
+		for range maxQueue {
+			go func() { _ = l.Acquire(ctx, "x") }()
 		}
 		synctest.Wait()
-		if err := g.enter(ctx, "y"); !errors.Is(err, errBusy) {
+		if err := l.Acquire(ctx, "y"); !errors.Is(err, ErrBusy) {
 			t.Errorf("got %v", err)
 		}
 		cancel()
 		synctest.Wait()
-		g.resize(1)
-		if err := g.enter(t.Context(), "y"); err != nil || g.waiting != 0 {
-			t.Errorf("%v, %d in line", err, g.waiting)
+		l.Resize(1)
+		if err := l.Acquire(t.Context(), "y"); err != nil || l.queued != 0 {
+			t.Errorf("%v, %d in line", err, l.queued)
 		}
 	})
 }

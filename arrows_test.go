@@ -1,0 +1,96 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// arrows are the packages below internal/, each with those of them that it may import.
+// package main may import all of them, and none of them imports it.
+var arrows = map[string]string{
+	"backoff":      "",
+	"coalesce":     "",
+	"durable":      "",
+	"keylock":      "",
+	"limiter":      "",
+	"spool":        "",
+	"units":        "",
+	"git":          "durable",
+	"errtext":      "git",
+	"conn":         "limiter",
+	"refs":         "git",
+	"origin":       "git errtext",
+	"access":       "origin",
+	"storage":      "git durable errtext",
+	"smarthttp":    "conn limiter storage errtext git",
+	"protocol":     "git refs origin storage errtext units",
+	"mirror":       "git refs origin storage coalesce limiter keylock backoff durable errtext units",
+	"archive":      "mirror storage spool limiter git units",
+	"housekeeping": "mirror storage backoff git",
+	"cluster":      "mirror protocol access refs origin storage backoff errtext git units",
+}
+
+// outside are packages of others that one place alone may import.
+var outside = map[string]string{
+	"github.com/BurntSushi/toml":          "config.go statustoml.go",
+	"github.com/docopt/docopt-go":         "main.go",
+	"github.com/reconquest/hierr-go":      "errors.go internal/errtext/",
+	"os/exec":                             "internal/git/",
+	"github.com/prometheus/client_golang": "metrics.go",
+}
+
+// TestArrows keeps the rooms of the house apart: who may import what.
+func TestArrows(t *testing.T) {
+	const internal = "github.com/reconquest/sould/internal/"
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() && (path == "tests" || path == "bench") {
+			if err == nil {
+				err = fs.SkipDir
+			}
+			return err
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			for pkg, places := range outside {
+				allowed := slices.ContainsFunc(strings.Fields(places), func(place string) bool { return strings.HasPrefix(path, place) })
+				if (imported == pkg || strings.HasPrefix(imported, pkg+"/")) && !allowed {
+					t.Errorf("%s imports %s, which is for %s alone", path, imported, places)
+				}
+			}
+			to, ours := strings.CutPrefix(imported, internal)
+			if room := filepath.Dir(path); ours && room != "." {
+				checkArrow(t, path, filepath.Base(room), to)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkArrow(t *testing.T, path, from, to string) {
+	allowed, known := arrows[from]
+	if !known {
+		t.Errorf("%s: the package %s has no row in the table of arrows", path, from)
+	}
+	if !slices.Contains(strings.Fields(allowed), to) {
+		t.Errorf("%s: the package %s may not import %s", path, from, to)
+	}
+}
