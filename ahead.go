@@ -63,7 +63,7 @@ func (a *ahead) run(ctx context.Context) {
 		}
 		for job, ok := a.next(); ok && ctx.Err() == nil; job, ok = a.next() {
 			if err := a.make(ctx, job); err != nil && ctx.Err() == nil {
-				a.log.Warn("can't make an archive ahead", "mirror", job.m.Name, errTree(err))
+				a.log.Warn("can't make an archive ahead", "mirror", job.m.Name, "err", err)
 			}
 		}
 	}

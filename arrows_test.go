@@ -40,7 +40,7 @@ var arrows = map[string]string{
 var outside = map[string]string{
 	"github.com/BurntSushi/toml":          "config.go statustoml.go",
 	"github.com/docopt/docopt-go":         "main.go",
-	"github.com/reconquest/hierr-go":      "errors.go internal/errtext/",
+	"github.com/reconquest/hierr-go":      "internal/errtext/",
 	"os/exec":                             "internal/git/",
 	"github.com/prometheus/client_golang": "metrics.go",
 }

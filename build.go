@@ -54,7 +54,7 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	}
 	defer func() { // it is still there if something went wrong, or if a mirror was replaced
 		if err := os.RemoveAll(staging); err != nil {
-			j.ms.log.Error("can't remove an unfinished mirror, or an old one", "directory", staging, errTree(err))
+			j.ms.log.Error("can't remove an unfinished mirror, or an old one", "directory", staging, "err", err)
 		}
 	}()
 	idLength := 0

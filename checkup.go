@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/units"
 )
@@ -120,7 +121,7 @@ func (c *checker) list(set *settings) {
 		c.all = append(c.all, checked{name, at})
 	})
 	if err != nil {
-		c.log.Error("can't look for all mirrors", errTree(err))
+		c.log.Error("can't look for all mirrors", "err", err)
 	}
 }
 
@@ -143,9 +144,9 @@ func (c *checker) one(ctx context.Context) {
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errUnknownMirror), errors.Is(err, errReplaced):
 	case err != nil:
-		log.Error("can't check", errTree(err))
+		log.Error("can't check", "err", err)
 	case damage != nil:
-		log.Error("checked; it is damaged", errTree(damage))
+		log.Error("checked; it is damaged", "err", damage)
 		c.mirrors.checkSoon(set, due.name)
 	default:
 		log.Info("checked")
@@ -213,7 +214,7 @@ func (ms *Mirrors) dropBroken(ctx context.Context, set *settings, m *Mirror) {
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		log.Error("can't look for broken files that git can do without", errTree(err))
+		log.Error("can't look for broken files that git can do without", "err", err)
 	}
 }
 
@@ -252,6 +253,6 @@ func (m *Mirror) noteCheck(damage error, now time.Time) error {
 func (s *stateFile) noteCheck(damage error, now time.Time) {
 	s.Checked, s.CheckError = now.Truncate(time.Second), ""
 	if damage != nil {
-		s.CheckError = clip(clean(strings.TrimSpace(damage.Error())), maxDamage)
+		s.CheckError = errtext.Clip(errtext.Clean(strings.TrimSpace(damage.Error())), maxDamage)
 	}
 }

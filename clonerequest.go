@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 )
@@ -168,7 +169,7 @@ func isListing(b *requestBody) bool {
 // has said what it wants.
 func (c *clones) read(w http.ResponseWriter, r *http.Request) (*requestBody, error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != gitRequest {
-		return nil, fail(kindMediaType, "the body must be %s, not %q", gitRequest, clip(r.Header.Get("Content-Type"), 100))
+		return nil, fail(kindMediaType, "the body must be %s, not %q", gitRequest, errtext.Clip(r.Header.Get("Content-Type"), 100))
 	}
 	control := http.NewResponseController(w)
 	var body io.Reader = http.MaxBytesReader(w, r.Body, maxCloneBody)

@@ -36,7 +36,7 @@ func (ms *Mirrors) Deletable(set *settings, name Name) bool {
 func (ms *Mirrors) deletedAt(name Name) (time.Time, bool) {
 	t, err := ms.storage.Tombstone(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		ms.log.Error("can't read a tombstone", "mirror", name, errTree(err))
+		ms.log.Error("can't read a tombstone", "mirror", name, "err", err)
 	}
 	if err != nil {
 		return time.Time{}, false

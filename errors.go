@@ -3,13 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
 	"net/http"
-	"os"
-	"strings"
-
-	"github.com/reconquest/hierr-go"
 
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
@@ -86,87 +80,4 @@ func status(err error) int {
 	default:
 		return statuses[kindBroken]
 	}
-}
-
-// tree renders an error for people: what was tried above why it failed.
-//
-//	can't fetch
-//	└─ fatal: unable to access 'https://git.in.local/x.git/': …
-func tree(err error) string { return hierr.String(hierarchy(err)) }
-
-// hierarchy takes an error chain apart. A wrapping error is what stands before
-// the text of the error that it wraps.
-func hierarchy(err error) error {
-	var inner []error
-	switch e := err.(type) {
-	case *several:
-		return branches(e.what, trees(e.reasons)...)
-	case *net.OpError, *fs.PathError, *os.LinkError, *os.SyscallError:
-		// They are one sentence.
-	case interface{ Unwrap() []error }:
-		inner = e.Unwrap()
-	case interface{ Unwrap() error }:
-		if e.Unwrap() != nil {
-			inner = []error{e.Unwrap()}
-		}
-	}
-	text := err.Error()
-	switch {
-	case len(inner) == 0:
-		return hierr.Errorf(nil, "%s", clean(text))
-	case text == inner[0].Error(): // it adds nothing
-		return hierarchy(inner[0])
-	}
-	last := inner[len(inner)-1]
-	if head, ok := strings.CutSuffix(text, ": "+last.Error()); ok {
-		return hierr.Errorf(hierr.String(hierarchy(last)), "%s", clean(head))
-	}
-	if len(inner) > 1 { // errors.Join
-		return branches(tree(inner[0]), trees(inner[1:])...)
-	}
-	return hierr.Errorf(nil, "%s", clean(text))
-}
-
-// several is an error with several reasons, none of which stands above the others.
-type several struct {
-	what    string
-	reasons []error
-}
-
-func (s *several) Error() string   { return s.what + ": " + errors.Join(s.reasons...).Error() }
-func (s *several) Unwrap() []error { return s.reasons }
-
-func trees(errs []error) []string {
-	var all []string
-	for _, err := range errs {
-		all = append(all, tree(err))
-	}
-	return all
-}
-
-// branches puts rendered trees below a line. hierr draws an empty line between
-// children that have children; as text they have none.
-func branches(top string, below ...string) error {
-	children := make([]hierr.NestedError, len(below))
-	for i, b := range below {
-		children[i] = b
-	}
-	return hierr.Push(top, children...)
-}
-
-// clean makes foreign text fit to be shown: without control characters but line
-// ends, and without credentials.
-func clean(text string) string {
-	return git.Redact(strings.TrimSpace(git.Printable(text)))
-}
-
-// clip shortens a text to at most limit bytes, between characters.
-func clip(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	for limit > 0 && text[limit]&0xc0 == 0x80 {
-		limit--
-	}
-	return text[:limit] + "…"
 }

@@ -160,7 +160,7 @@ func (s *Server) servePack(w *steadyWriter, r *http.Request, set *settings, m *M
 	err = set.git.Repo(m.Dir).UploadPack(ctx, version, body.Reader(), pack)
 	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)
 	if id := git.Unknown(err); id != "" && m.Snapshot().names(id) { // it was shown to the client
-		log.Error("can't make a pack", errTree(err))
+		log.Error("can't make a pack", "err", err)
 		s.mirrors.Suspect(set, m, fmt.Errorf("%w: %w", git.ErrDamaged, err))
 	}
 	switch {
@@ -174,14 +174,14 @@ func (s *Server) servePack(w *steadyWriter, r *http.Request, set *settings, m *M
 	case !w.begun:
 		return fmt.Errorf("can't make a pack: %w", err)
 	case pack.refusal: // the client knows, and here is why
-		log.Error("can't make a pack", errTree(err))
+		log.Error("can't make a pack", "err", err)
 		return nil
 	}
 	switch {
 	case errors.Is(w.err, os.ErrDeadlineExceeded):
 		log.Info("the client took in nothing for too long")
 	case w.err == nil && ctx.Err() == nil:
-		log.Error("clone broken off", errTree(err))
+		log.Error("clone broken off", "err", err)
 	}
 	panic(http.ErrAbortHandler)
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/units"
 )
@@ -80,7 +81,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 func readForm(w http.ResponseWriter, r *http.Request, coming *atomic.Int64) (url.Values, error) {
 	if kind := r.Header.Get("Content-Type"); kind != "" {
 		if media, _, err := mime.ParseMediaType(kind); err != nil || media != formType {
-			return nil, fail(kindMediaType, "the body must be %s, not %q", formType, clip(kind, 100))
+			return nil, fail(kindMediaType, "the body must be %s, not %q", formType, errtext.Clip(kind, 100))
 		}
 	}
 	control := http.NewResponseController(w)

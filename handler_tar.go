@@ -297,7 +297,7 @@ func (s *Server) breakOff(r *http.Request, m *Mirror, a archive, err error, w *s
 	case errors.Is(w.err, os.ErrDeadlineExceeded):
 		log.Info("the client took in nothing for too long")
 	case w.err == nil && r.Context().Err() == nil:
-		log.Error("archive broken off", errTree(err))
+		log.Error("archive broken off", "err", err)
 	}
 	panic(http.ErrAbortHandler)
 }

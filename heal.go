@@ -80,7 +80,7 @@ func (j *pullJob) heal(ctx context.Context, m *Mirror, src source, pulled Pulled
 		if damage == nil {
 			return pulled, pullErr
 		}
-		j.ms.log.Error("a mirror is damaged", "mirror", m.Name, errTree(damage))
+		j.ms.log.Error("a mirror is damaged", "mirror", m.Name, "err", damage)
 	}
 	if down := (*unreachable)(nil); errors.As(pullErr, &down) && !down.listed {
 		return Pulled{}, errors.Join(pullErr, fmt.Errorf("the mirror is damaged: %w", damage))
@@ -145,7 +145,7 @@ func (j *pullJob) replace(ctx context.Context, src source, readErr error) (Pulle
 	if err != nil {
 		return Pulled{}, errors.Join(readErr, err)
 	}
-	j.ms.log.Error("a mirror cannot be read", "mirror", j.req.Name, errTree(readErr))
+	j.ms.log.Error("a mirror cannot be read", "mirror", j.req.Name, "err", readErr)
 	listing, err := j.list(ctx, src, origin)
 	if err != nil {
 		return Pulled{}, errors.Join(err, readErr)
@@ -197,7 +197,7 @@ func (j *pullJob) salvage(ctx context.Context, repo git.Repo, old *remains, p pl
 	saved, err := repo.Salvage(ctx, j.set.git.Repo(old.dir), refs, ours)
 	if err != nil {
 		j.ms.log.Error("refs of a damaged mirror cannot be read", "mirror", j.req.Name,
-			"refs", len(refs)-len(saved), errTree(err))
+			"refs", len(refs)-len(saved), "err", err)
 	}
 	return saved, err == nil && !old.unsure
 }

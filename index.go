@@ -37,7 +37,7 @@ func (ms *Mirrors) Watch(current func() *settings) {
 			text = err.Error()
 		}
 		if err != nil && text != logged {
-			ms.log.Error("can't look through the storage", errTree(err))
+			ms.log.Error("can't look through the storage", "err", err)
 		}
 		logged = text
 		pause := time.NewTimer(max(lookInterval, lookShare*time.Since(began)))
@@ -113,7 +113,7 @@ func (ms *Mirrors) read(set *settings, name Name) {
 		}
 	}
 	if err != nil && !errors.Is(err, errUnknownMirror) && ms.life.Err() == nil {
-		ms.log.Error("can't read a mirror", "mirror", name, errTree(err))
+		ms.log.Error("can't read a mirror", "mirror", name, "err", err)
 	}
 }
 

@@ -263,7 +263,7 @@ func (ms *Mirrors) LetGo(ctx context.Context, set *settings) {
 			continue
 		}
 		if err := ms.letGo(ctx, set, m); err != nil && ctx.Err() == nil {
-			ms.log.Error("can't let go of refs that were kept for long enough", "mirror", m.Name, errTree(err))
+			ms.log.Error("can't let go of refs that were kept for long enough", "mirror", m.Name, "err", err)
 		}
 	}
 }

@@ -10,10 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/reconquest/sould/internal/errtext"
 )
 
-// treeKey is the attribute that is written below its record's line, one line
-// after the other, instead of behind it.
+// treeKey is the attribute whose value is written below its record's line, one line after
+// the other, instead of behind it. So are errors, as trees of reasons.
 const treeKey = "tree"
 
 // newLog returns a log for people and journals: a line a record, then the tree of
@@ -106,15 +108,19 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	if h.withTime {
 		b.WriteString(r.Time.UTC().Format(time.RFC3339) + " ")
 	}
-	message, below, _ := strings.Cut(clean(r.Message), "\n")
+	message, below, _ := strings.Cut(errtext.Clean(r.Message), "\n")
 	b.WriteString(r.Level.String() + " " + message)
 	write := func(a slog.Attr) bool {
 		value := a.Value.Resolve().String()
-		if a.Key == treeKey {
+		err, isError := a.Value.Any().(error)
+		if isError {
+			value = errtext.Tree(err)
+		}
+		if isError || a.Key == treeKey {
 			below = strings.TrimPrefix(below+"\n"+value, "\n")
 			return true
 		}
-		b.WriteString(" " + a.Key + "=" + quoteLog(clip(value, maxLogRecord)))
+		b.WriteString(" " + a.Key + "=" + quoteLog(errtext.Clip(value, maxLogRecord)))
 		return true
 	}
 	for _, a := range h.attrs {
@@ -125,10 +131,10 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	if lost > 0 {
 		write(slog.Int64("records_lost_before", lost))
 	}
-	for line := range strings.Lines(clip(below, maxLogRecord)) {
+	for line := range strings.Lines(errtext.Clip(below, maxLogRecord)) {
 		b.WriteString("\n    " + strings.TrimSuffix(line, "\n"))
 	}
-	if !h.out.write(clip(b.String(), maxLogRecord-len("…\n")) + "\n") {
+	if !h.out.write(errtext.Clip(b.String(), maxLogRecord-len("…\n")) + "\n") {
 		h.out.lost.Add(lost + 1)
 	}
 	return nil
@@ -141,6 +147,3 @@ func quoteLog(s string) string {
 	}
 	return s
 }
-
-// errTree is an error as an attribute of a log record: a tree below its line.
-func errTree(err error) slog.Attr { return slog.String(treeKey, tree(err)) }

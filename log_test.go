@@ -24,12 +24,12 @@ func TestLogRecord(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{logged("can't pull", "mirror", "dev/x", "n", 1), "ERROR can't pull mirror=dev/x n=1\n"},
 		{logged("x", "a", "", "b", `"`, "c", "a b", "d", "ü"), `ERROR x a="" b="\"" c="a b" d=ü` + "\n"},
-		{logged("x", errTree(errors.New("a: b"))), "ERROR x\n    a: b\n"},
-		{logged("x", errTree(fmt.Errorf("a: %w", errors.New("b")))), "ERROR x\n    a\n    └─ b\n"},
+		{logged("x", "err", errors.New("a: b")), "ERROR x\n    a: b\n"},
+		{logged("x", "err", fmt.Errorf("a: %w", errors.New("b"))), "ERROR x\n    a\n    └─ b\n"},
 		// What would be another line, or more than text.
 		{logged("x", "a", "b\nERROR y\r\x1b[2J\u2028\u202e"), `ERROR x a="b\nERROR y\r\x1b[2J\u2028\u202e"` + "\n"},
 		{logged("x", "a", "b\x9b"), `ERROR x a="b\x9b"` + "\n"},
-		{logged("x", errTree(errors.New("a\r\x1b[2J\u2028b\x9b\nERROR y"))), "ERROR x\n    a[2Jb\ufffd\n    ERROR y\n"},
+		{logged("x", "err", errors.New("a\r\x1b[2J\u2028b\x9b\nERROR y")), "ERROR x\n    a[2Jb\ufffd\n    ERROR y\n"},
 		{logged("http: panic\n\ngoroutine\r 1", "a", 1), "ERROR http: panic a=1\n    \n    goroutine 1\n"},
 	} {
 		if c.got != c.want {
@@ -83,8 +83,8 @@ func TestLogRecordIsBounded(t *testing.T) {
 		"a value":     logged("x", "a", much, "b", 1),
 		"quoted":      logged("x", "a", strings.Repeat("\x00", maxLogRecord)),
 		"many values": logged("x", "a", much[:maxLogRecord/2], "b", much[:maxLogRecord/2], "c", much[:maxLogRecord/2]),
-		"a tree":      logged("x", errTree(errors.New(much))),
-		"many lines":  logged("x", errTree(errors.New(strings.Repeat("y\n", maxLogRecord)))),
+		"a tree":      logged("x", "err", errors.New(much)),
+		"many lines":  logged("x", "err", errors.New(strings.Repeat("y\n", maxLogRecord))),
 	} {
 		if len(got) > maxLogRecord || len(got) < maxLogRecord-10 || !strings.HasSuffix(got, "…\n") || !utf8.ValidString(got) {
 			t.Errorf("%s becomes %d bytes: %.40q…%q", what, len(got), got, got[len(got)-10:])

@@ -166,7 +166,7 @@ func (w *maintainer) tell(ctx context.Context, list *chores, name Name, r repack
 		list.pause(name, now, interrupted)
 		return true
 	case err != nil:
-		log.Error("can't repack", errTree(err))
+		log.Error("can't repack", "err", err)
 		list.pause(name, now, choreRetry)
 		return true
 	case r.did == choreNone:

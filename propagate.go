@@ -12,11 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 )
-
-// maxWords is how much of a slave's own words is passed on, in bytes.
-const maxWords = 4 << 10
 
 // viaHeader names the servers that a request has come through, so that one that
 // comes round in a circle is recognised.
@@ -93,7 +91,7 @@ func readAnswer(answer *http.Response, text []byte, secrets []string) (outcome, 
 		o = outcome{HierarchicalError: string(text)}
 	}
 	o = o.passOn(secrets)
-	says := passOn(answer.Status, secrets)
+	says := errtext.Sanitize(answer.Status, secrets)
 	switch {
 	case answer.StatusCode == http.StatusOK:
 		o.State, o.Error, o.HierarchicalError = stateSuccess, "", ""
@@ -103,7 +101,7 @@ func readAnswer(answer *http.Response, text []byte, secrets []string) (outcome, 
 	case answer.StatusCode/100 == 3:
 		return outcome{}, fmt.Errorf("it answered with a redirect (%s), which is not followed", says)
 	case !isReport || o.HierarchicalError == "":
-		o.HierarchicalError = strings.TrimRight(branches(says, o.HierarchicalError).Error(), "\n └─")
+		o.HierarchicalError = strings.TrimRight(errtext.Branches(says, o.HierarchicalError), "\n └─")
 	}
 	if o.Error == "" {
 		o.Error = says
@@ -119,30 +117,10 @@ func stillDoing(progress string) string {
 	return progress
 }
 
-// hidden is an error that may repeat what another server has said, without the secrets
-// that were sent to it.
-func hidden(err error, secrets []string) error {
-	if text := err.Error(); passOn(text, secrets) != text {
-		return errors.New(passOn(text, secrets))
-	}
-	return err
-}
-
-// passOn makes a slave's words fit to be shown as one's own.
-func passOn(text string, secrets []string) string {
-	text = clean(text) // first: a secret with a control character in it is one without it
-	for _, secret := range secrets {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "***")
-		}
-	}
-	return clip(text, maxWords-len("…"))
-}
-
 // passOn makes a slave's outcome, and those of its own slaves, fit to be shown.
 func (o outcome) passOn(secrets []string) outcome {
 	for _, field := range []*string{&o.Address, &o.Branch, &o.Revision, &o.Progress, &o.From, &o.Error, &o.HierarchicalError, (*string)(&o.State)} {
-		*field = passOn(*field, secrets)
+		*field = errtext.Sanitize(*field, secrets)
 	}
 	for _, field := range []*string{&o.Address, &o.Branch, &o.Progress, &o.From, &o.Error} {
 		*field = strings.Join(strings.Fields(*field), " ") // one line

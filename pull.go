@@ -84,7 +84,7 @@ func (ms *Mirrors) pull(set *settings, req pullRequest) (Pulled, error) {
 	case errors.Is(err, errClosing):
 		log.Info("pull ended by the shutdown")
 	case err != nil:
-		log.Error("can't pull", errTree(err))
+		log.Error("can't pull", "err", err)
 	default:
 		if from := pulled.Snapshot.From; from != "" {
 			log = log.With("from", from)

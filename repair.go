@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/backoff"
+	"github.com/reconquest/sould/internal/errtext"
 )
 
 // repairs keep a cluster whole without anybody's help. There is a watch for each other
@@ -155,9 +156,9 @@ func (w *watch) tell(ctx context.Context, err error) {
 	case ctx.Err() != nil || said == w.failing || errors.Is(err, errLoading):
 		return
 	case errors.As(err, &unmended):
-		log.Warn("can't mend all that differs on another server, or from it", errTree(err))
+		log.Warn("can't mend all that differs on another server, or from it", "err", err)
 	case err != nil:
-		log.Warn("can't compare with another server", errTree(err))
+		log.Warn("can't compare with another server", "err", err)
 	case w.unasked:
 		log.Info("comparing with another server again")
 	case !w.settled:
@@ -332,7 +333,7 @@ func (w *watch) remove(ctx context.Context, set *settings, d difference, via []s
 	o, err := askDelete(ctx, set, w.address, d.name, via, d.removed)
 	switch {
 	case err != nil:
-		return hidden(err, set.secrets())
+		return errtext.RedactError(err, set.secrets())
 	case o.State != stateSuccess:
 		return errors.New(o.Error)
 	}

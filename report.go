@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/units"
 )
@@ -60,7 +61,7 @@ func succeeded(p Pulled) outcome {
 func failed(err error) outcome {
 	return outcome{
 		State: stateFailed,
-		Error: clean(strings.Join(strings.Fields(err.Error()), " ")), HierarchicalError: tree(err),
+		Error: errtext.Clean(strings.Join(strings.Fields(err.Error()), " ")), HierarchicalError: errtext.Tree(err),
 	}
 }
 
@@ -125,7 +126,7 @@ func (r *report) String() string {
 				fine = append(fine, strings.TrimPrefix(label, "slave "))
 				continue
 			}
-			below = append(below, branches(label, o.reasons()).Error())
+			below = append(below, errtext.Branches(label, o.reasons()))
 		}
 		if len(fine) > 0 {
 			below = append(below, done+": "+strings.Join(fine, ", "))
@@ -135,7 +136,7 @@ func (r *report) String() string {
 		name := strings.ReplaceAll(r.Name, "+", "%2B") // which is a space in a query
 		below = append(below, "/x/status?name="+name+" tells when it is done")
 	}
-	return branches(top, below...).Error() + "\n"
+	return errtext.Branches(top, below...) + "\n"
 }
 
 // reasons is why an outcome is no success, as a tree.

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -83,27 +80,6 @@ func TestReportForPeople(t *testing.T) {
 	}
 }
 
-func TestTree(t *testing.T) {
-	inner := errors.New("fatal: one\nfatal: two")
-	for _, c := range []struct {
-		err  error
-		want string
-	}{
-		{errors.New("alone"), "alone"},
-		{fmt.Errorf("a: %w", fmt.Errorf("b: %w", inner)), "a\n└─ b\n   └─ fatal: one\n      fatal: two"},
-		{fail(kindConflict, "a: %w", errors.New("b")), "a\n└─ b"},
-		{fmt.Errorf("can't: %w", fmt.Errorf("%w: %w", git.ErrMoved, inner)), "can't\n└─ the origin changed while it was read\n   └─ fatal: one\n      fatal: two"},
-		{errors.Join(fmt.Errorf("a: %w", errors.New("b")), nil), "a\n└─ b"},
-		{errors.Join(errors.New("a"), errors.New("b")), "a\n└─ b"},
-		{fmt.Errorf("no text of %w in the end, but words", errors.New("b")), "no text of b in the end, but words"},
-		{errors.New("bell\a \x1b[31mred\x1b[0m \u202ereversed https://u:pw@h/"), "bell [31mred[0m reversed https://***@h/"},
-	} {
-		if got := tree(c.err); got != c.want {
-			t.Errorf("got\n%s\nwant\n%s", got, c.want)
-		}
-	}
-}
-
 func TestStatusOfErrors(t *testing.T) {
 	for _, c := range []struct {
 		err  error
@@ -125,49 +101,5 @@ func TestStatusOfErrors(t *testing.T) {
 		if statuses[k] < 400 {
 			t.Errorf("kind %d has no status", k)
 		}
-	}
-}
-
-func TestClip(t *testing.T) {
-	if got := clip("abcdé", 5); got != "abcd…" {
-		t.Errorf("got %q", got)
-	}
-	if got := clip("abc", 3); got != "abc" {
-		t.Errorf("got %q", got)
-	}
-	if got := clip(strings.Repeat("é", 10), 5); got != "éé…" {
-		t.Errorf("got %q", got)
-	}
-}
-
-// TestAnswersOfSlavesShowNoCredentials: a slave may repeat what it was sent, as it stood in
-// the request or as it was read there.
-func TestAnswersOfSlavesShowNoCredentials(t *testing.T) {
-	set := &settings{Config: defaultConfig()}
-	for _, words := range [][2]string{{"t0ken-us3r", "s3cr3t-p4ss"}, {"t0ken us3r", "s3cr3t/@:p4ss w&rd+%"}, {"t0ken-us3r", ""}, {"git", "s3cr3t p4ss"}} {
-		u := url.URL{Scheme: "https", Host: "h", Path: "/r.git", User: url.UserPassword(words[0], words[1])}
-		o, err := ParseOrigin(u.String(), false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req := pullRequest{Origin: o}
-		form := req.form(0)
-		for what, said := range map[string]string{
-			"the form": form.Encode(), "the origin": form.Get("origin"), "the user information": u.User.String(),
-			"the words": "user " + words[0] + " password " + words[1],
-			"a query":   "user=" + url.QueryEscape(words[0]) + "&password=" + url.QueryEscape(words[1]),
-			"a path":    "/" + url.PathEscape(words[0]) + "/" + url.PathEscape(words[1]),
-			"a header":  base64.StdEncoding.EncodeToString([]byte(words[0] + ":" + words[1])),
-		} {
-			shown := passOn(said, req.secrets(set))
-			for _, part := range []string{"t0ken", "us3r", "s3cr3t", "p4ss", "dDBrZW4", "Z2l0"} {
-				if strings.Contains(shown, part) {
-					t.Errorf("%s: %s shows %s", what, shown, part)
-				}
-			}
-		}
-	}
-	if said := "git is not x"; passOn(said, pullRequest{Origin: Origin{user: "git", password: "x"}}.secrets(set)) != said {
-		t.Error("a short word is hidden")
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/reconquest/sould/internal/errtext"
 )
 
 // wantsJSON reports whether the client asks for JSON.
@@ -49,12 +51,12 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // the client has gone, and that is why it failed
 	}
 	rep := &report{Status: status(err), outcome: failed(err)}
-	log := s.log.With("client", r.RemoteAddr, "method", clip(r.Method, 40), "path", clip(r.URL.Path, 200), "status", rep.Status)
+	log := s.log.With("client", r.RemoteAddr, "method", errtext.Clip(r.Method, 40), "path", errtext.Clip(r.URL.Path, 200), "status", rep.Status)
 	switch {
 	case rep.Status >= 500:
-		log.Error("can't answer", errTree(err))
+		log.Error("can't answer", "err", err)
 	case r.Method == http.MethodPost, r.Method == http.MethodDelete: // somebody's push was not mirrored
-		log.Warn("refused", errTree(err))
+		log.Warn("refused", "err", err)
 	}
 	for _, name := range []string{"Etag", "Accept-Ranges", "Content-Disposition"} { // of the content that it was to be
 		w.Header().Del(name)

@@ -3,6 +3,8 @@ package main
 import (
 	"net/http"
 	"strings"
+
+	"github.com/reconquest/sould/internal/errtext"
 )
 
 // handler answers a request. An error that it returns is written by the caller;
@@ -50,5 +52,5 @@ func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) 
 }
 
 func (s *Server) handleUnknown(_ http.ResponseWriter, r *http.Request) error {
-	return fail(kindNotFound, "there is nothing at %s", clip(r.URL.Path, 200))
+	return fail(kindNotFound, "there is nothing at %s", errtext.Clip(r.URL.Path, 200))
 }

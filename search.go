@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/reconquest/sould/internal/errtext"
 )
 
 // search is a pull's search for a peer that can stand in for the origin.
@@ -55,7 +57,7 @@ func (j *pullJob) fromPeers(ctx context.Context, reason error) (Pulled, error) {
 	if len(s.failed) == 0 {
 		return Pulled{}, reason
 	}
-	return Pulled{}, &several{"neither the origin nor a peer could help", append([]error{reason}, s.failed...)}
+	return Pulled{}, errtext.Several("neither the origin nor a peer could help", append([]error{reason}, s.failed...)...)
 }
 
 // fromFresh has peers pull from the origin, and pulls from the first one that could. The
@@ -272,7 +274,7 @@ func (s *search) askToPull(ctx context.Context, o *offer) error {
 			continue
 		}
 		if err != nil {
-			return hidden(err, req.secrets(s.set))
+			return errtext.RedactError(err, req.secrets(s.set))
 		}
 		if answer.State != stateSuccess {
 			return errors.New(strings.Join(strings.Fields(answer.Error), " "))

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 )
 
@@ -89,7 +90,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 		return nil, errors.Join(err, s.storage.Close())
 	}
 	if err := s.storage.Clean(); err != nil {
-		log.Error("can't remove what an interrupted daemon has left", errTree(err))
+		log.Error("can't remove what an interrupted daemon has left", "err", err)
 	}
 	s.id = s.storage.ID
 	s.epoch = rand.Text()
@@ -330,7 +331,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		what = needNothing
 		w.Header().Set("Allow", allow)
 		answer = func(http.ResponseWriter, *http.Request) error {
-			return fail(kindMethod, "%s is not for %s; allowed: %s", clip(r.Method, 40), clip(r.URL.Path, 200), allow)
+			return fail(kindMethod, "%s is not for %s; allowed: %s", errtext.Clip(r.Method, 40), errtext.Clip(r.URL.Path, 200), allow)
 		}
 	}
 	if body != nil && r.Method != http.MethodPost {

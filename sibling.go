@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/reconquest/sould/internal/errtext"
 )
 
 // sibling is another server of the cluster, and what it last told of itself. As long as
@@ -140,7 +142,7 @@ func (b *sibling) send(ctx context.Context, via []string, name Name, etag string
 	b.set.authorize(r)
 	answer, err := b.set.client.Do(r)
 	if err != nil {
-		return nil, hidden(transportError(ctx, err), b.set.secrets())
+		return nil, errtext.RedactError(transportError(ctx, err), b.set.secrets())
 	}
 	return answer, nil
 }
@@ -166,12 +168,12 @@ func readStatusAnswer(ctx context.Context, answer *http.Response, secrets []stri
 		}
 		return doc, err
 	case answer.StatusCode/100 == 3:
-		return nil, fmt.Errorf("it answered with a redirect (%s), which is not followed", foreignLine(answer.Status, secrets))
+		return nil, fmt.Errorf("it answered with a redirect (%s), which is not followed", errtext.SanitizeLine(answer.Status, secrets))
 	}
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxWords)) // whatever it says, it is no status
-	words := foreignLine(string(text), secrets)
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, errtext.MaxWords)) // whatever it says, it is no status
+	words := errtext.SanitizeLine(string(text), secrets)
 	if kind == "text/html" || words == "" {
-		return nil, fmt.Errorf("it answered %s", foreignLine(answer.Status, secrets))
+		return nil, fmt.Errorf("it answered %s", errtext.SanitizeLine(answer.Status, secrets))
 	}
-	return nil, fmt.Errorf("it answered %s: %w", foreignLine(answer.Status, secrets), errors.New(words))
+	return nil, fmt.Errorf("it answered %s: %w", errtext.SanitizeLine(answer.Status, secrets), errors.New(words))
 }

@@ -32,7 +32,7 @@ func (s *Server) Run(signals <-chan os.Signal) error {
 			}
 			s.notify(reloadingState())
 			if err := s.Reload(); err != nil {
-				s.log.Error("not reloaded; the old configuration stays", errTree(err))
+				s.log.Error("not reloaded; the old configuration stays", "err", err)
 			}
 			s.notify("READY=1")
 		}
@@ -58,7 +58,7 @@ func second(signals <-chan os.Signal) <-chan struct{} {
 // know (sd_notify(3)).
 func (s *Server) notify(state string) {
 	if err := notify(os.Getenv("NOTIFY_SOCKET"), state); err != nil {
-		s.log.Warn("can't notify the service manager", errTree(err))
+		s.log.Warn("can't notify the service manager", "err", err)
 	}
 }
 

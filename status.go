@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 )
 
@@ -96,16 +97,16 @@ func statusOf(name Name, s *Snapshot, processing bool, unreadable string) mirror
 			}
 		}
 		if s.Outcome == OutcomeFailed {
-			m.Error = oneLine(s.LastError)
+			m.Error = errtext.Line(s.LastError)
 		}
 		if !s.Checked.IsZero() {
-			m.Checked, m.CheckError = s.Checked.Unix(), oneLine(s.CheckError)
+			m.Checked, m.CheckError = s.Checked.Unix(), errtext.Line(s.CheckError)
 		}
 		if !s.Mended.IsZero() {
 			m.Mended = s.Mended.Unix()
 		}
 	case unreadable != "":
-		m.State, m.Error = stateFailed, oneLine(unreadable)
+		m.State, m.Error = stateFailed, errtext.Line(unreadable)
 	}
 	if processing {
 		m.State = stateProcessing
@@ -137,14 +138,9 @@ func (m *mirrorStatus) pulled() time.Time {
 	return time.Unix(m.ModifyDate, m.Nanoseconds)
 }
 
-// oneLine makes a text fit for a field that is one line.
-func oneLine(text string) string {
-	return clip(clean(strings.Join(strings.Fields(text), " ")), maxWords-len("…"))
-}
-
 // failedStatus is what is told of a server that could not be asked.
 func failedStatus(address Address, err error) statusDocument {
-	return statusDocument{Address: address.String(), Error: oneLine(err.Error()), HierarchicalError: tree(err)}
+	return statusDocument{Address: address.String(), Error: errtext.Line(err.Error()), HierarchicalError: errtext.Tree(err)}
 }
 
 // newUpstream counts what became of slaves.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 )
 
@@ -34,7 +35,7 @@ func readStatus(from io.Reader, secrets []string) (*statusDocument, error) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, errors.New("its status breaks off in the middle")
 	case err != nil:
-		return nil, fmt.Errorf("its status is none: %w", hidden(err, secrets))
+		return nil, fmt.Errorf("its status is none: %w", errtext.RedactError(err, secrets))
 	case doc.Role != "master" && doc.Role != "slave":
 		return nil, errors.New("its status is none: it names no role")
 	}
@@ -156,16 +157,16 @@ func (r *statusReader) document(depth int) (*statusDocument, error) {
 		return nil, fmt.Errorf("it says that there are %d mirrors", d.Total)
 	}
 	for _, field := range []*string{&d.Address, &d.Role, &d.ID, &d.Version, &d.Error} {
-		*field = foreignLine(*field, r.secrets)
+		*field = errtext.SanitizeLine(*field, r.secrets)
 	}
 	for i := range d.Patterns {
-		d.Patterns[i] = foreignLine(d.Patterns[i], r.secrets)
+		d.Patterns[i] = errtext.SanitizeLine(d.Patterns[i], r.secrets)
 	}
-	d.HierarchicalError = passOn(d.HierarchicalError, r.secrets)
+	d.HierarchicalError = errtext.Sanitize(d.HierarchicalError, r.secrets)
 	if refused != nil {
 		refused = fmt.Errorf("%d of the mirrors that it lists are none: %w", listed-len(d.Mirrors), refused)
 		d.Total = len(d.Mirrors) // or the next one who reads this would not believe it
-		d.Error, d.HierarchicalError = oneLine(refused.Error()), tree(refused)
+		d.Error, d.HierarchicalError = errtext.Line(refused.Error()), errtext.Tree(refused)
 	}
 	return d, nil
 }
@@ -184,7 +185,7 @@ func (r *statusReader) mirror(d *statusDocument) (refused, err error) {
 		err = errors.New("a name must not be a token")
 	}
 	if err != nil {
-		return hidden(err, r.secrets), nil
+		return errtext.RedactError(err, r.secrets), nil
 	}
 	d.Mirrors = append(d.Mirrors, m.passOn(name, r.secrets))
 	return nil, nil
@@ -217,7 +218,7 @@ func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
 		m.State = stateUnknown
 	}
 	for _, field := range []*string{&m.Origin, &m.Branch, &m.From, &m.Error, &m.CheckError} {
-		*field = foreignLine(*field, secrets)
+		*field = errtext.SanitizeLine(*field, secrets)
 	}
 	if !git.IsID(m.Revision) {
 		m.Revision = ""
@@ -234,7 +235,7 @@ func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
 		if !git.IsID(k.Commit) {
 			k.Commit = ""
 		}
-		m.Kept[i] = keptStatus{foreignLine(k.Ref, secrets), k.Commit, max(k.Date, 0)}
+		m.Kept[i] = keptStatus{errtext.SanitizeLine(k.Ref, secrets), k.Commit, max(k.Date, 0)}
 	}
 	m.Nanoseconds = min(max(m.Nanoseconds, 0), 1e9-1)
 	return m
@@ -242,13 +243,3 @@ func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
 
 // isFingerprint reports whether a text can be a Fingerprint.
 func isFingerprint(s string) bool { return len(s) == 64 && git.IsID(s) }
-
-// foreignLine makes another server's words fit for a field that is one line. Most are:
-// among ten thousand mirrors that is worth a look.
-func foreignLine(text string, secrets []string) string {
-	plain := !slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(text, s) }) && len(text) <= 256 && !strings.ContainsFunc(text, func(c rune) bool { return c < '!' || c > '~' || c == '@' })
-	if plain {
-		return text
-	}
-	return strings.Join(strings.Fields(passOn(text, secrets)), " ")
-}

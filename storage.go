@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/durable"
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 )
 
@@ -292,7 +293,7 @@ func (s *Storage) standing(name Name) (dirs []string, err error) {
 			if inside, err := filepath.Rel(s.Dir, path); err == nil {
 				path = inside
 			}
-			return &conflict{fmt.Sprintf("there is something else in its place: %s", clean(path))}
+			return &conflict{fmt.Sprintf("there is something else in its place: %s", errtext.Clean(path))}
 		}
 		dirs = append(dirs, path)
 		return nil

@@ -57,7 +57,7 @@ func (u *upkeep) run(ctx context.Context) {
 		case <-next.C:
 		case <-scan.C:
 			if err := u.packs.scan(set); err != nil {
-				u.log.Error("can't look at the packs of all mirrors", errTree(err))
+				u.log.Error("can't look at the packs of all mirrors", "err", err)
 			}
 		}
 		next.Stop()
@@ -67,7 +67,7 @@ func (u *upkeep) run(ctx context.Context) {
 // letGo lets go of what has been kept for long enough.
 func (u *upkeep) letGo(ctx context.Context, set *settings) {
 	if err := u.mirrors.storage.Forget(time.Now(), set.Keep); err != nil {
-		u.log.Error("can't remove what was kept for long enough", errTree(err))
+		u.log.Error("can't remove what was kept for long enough", "err", err)
 	}
 	u.mirrors.LetGo(ctx, set)
 }

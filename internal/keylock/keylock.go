@@ -43,7 +43,7 @@ type Background struct {
 }
 
 // ErrPreempted is why background work ends: somebody else has to write.
-var ErrPreempted = errors.New("somebody else has to write to the mirror")
+var ErrPreempted = errors.New("somebody else needs the lock")
 
 // Lock waits until nobody holds the key's lock. The error is the cause of ctx's end.
 func (l *Locks[K]) Lock(ctx context.Context, key K) (*Lock[K], error) {
