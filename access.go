@@ -164,7 +164,7 @@ func ParseHost(raw string) (Host, error) {
 
 func (h Host) String() string { return h.name }
 
-func (h Host) same(other Host) bool { return h == other }
+func (h Host) Same(other Host) bool { return h == other }
 
 // hostOf is the host of a Host header, without its port, in the one spelling that
 // hosts are compared in.

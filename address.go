@@ -38,6 +38,6 @@ func ParseAddress(raw string) (Address, error) {
 	return Address{name: raw, url: u.Scheme + "://" + host}, nil
 }
 
-func (a Address) same(b Address) bool { return a.url == b.url }
+func (a Address) Same(b Address) bool { return a.url == b.url }
 
 func (a Address) String() string { return a.name }

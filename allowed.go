@@ -63,7 +63,7 @@ func parseOriginPattern(raw string) (OriginPattern, error) {
 
 func (p OriginPattern) String() string { return p.raw }
 
-func (p OriginPattern) same(other OriginPattern) bool {
+func (p OriginPattern) Same(other OriginPattern) bool {
 	return p.whole == other.whole && p.place == other.place
 }
 

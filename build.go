@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // create builds a mirror that does not exist yet.
@@ -67,29 +68,29 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	}
 	p, err := j.bring(ctx, repo, git.Listing{}, src, origin, listing)
 	if err == nil {
-		err = p.peel(ctx, repo)
+		err = peel(ctx, repo, &p)
 	}
 	if err != nil {
 		return Pulled{}, err
 	}
-	change, err := old.plan(p.after, j.set.Refs, j.req.Accept) // the source may have changed meanwhile
+	change, err := old.plan(p.After, j.set.Refs, j.req.Accept) // the source may have changed meanwhile
 	if err != nil {
 		return Pulled{}, err
 	}
-	refs, spare := p.after.Refs, false
+	all, spare := p.After.Refs, false
 	if old != nil {
 		saved, whole := j.salvage(ctx, repo, old, change)
 		if _, err := repo.Peel(ctx, saved); err != nil {
 			return Pulled{}, err
 		}
-		refs, spare = joined(refs, saved), !whole
+		all, spare = refs.Join(all, saved), !whole
 	}
 	j.progress.say("writing refs")
-	if err := repo.WriteRefs(refs); err != nil {
+	if err := repo.WriteRefs(all); err != nil {
 		return Pulled{}, err
 	}
-	if p.head != nil {
-		if err := repo.WriteHead(*p.head); err != nil {
+	if p.Head != nil {
+		if err := repo.WriteHead(*p.Head); err != nil {
 			return Pulled{}, err
 		}
 	}
@@ -114,11 +115,11 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	if err := m.state.write(staging); err != nil {
 		return Pulled{}, err
 	}
-	m.publish(j.set, git.Listing{Refs: refs, Head: p.after.Head}, repo.Stamp())
+	m.publish(j.set, git.Listing{Refs: all, Head: p.After.Head}, repo.Stamp())
 	if m, err = j.ms.install(j.req.Name, staging, m, spare); err != nil {
 		return Pulled{}, err
 	}
-	return Pulled{m.Snapshot(), change.changed()}, nil
+	return Pulled{m.Snapshot(), change.Changed()}, nil
 }
 
 // otherFormat reports whether the source's object ids are of another kind than

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // holding is what a server has of a mirror, as far as comparing needs it.
@@ -14,7 +16,7 @@ type holding struct {
 	wanted      time.Time // when somebody last asked for it; zero for never
 	accepted    time.Time // when deletions were last accepted
 	removed     time.Time // when the mirror was that had the name before; zero for none
-	fingerprint Fingerprint
+	fingerprint refs.Fingerprint
 	revision    string    // of the default branch
 	pulled      time.Time // of the latest successful pull; zero for never
 	healthy     bool      // the latest pull has succeeded
@@ -26,11 +28,11 @@ type difference struct {
 	name         Name
 	origin       Origin
 	former       Origin // which the other server has still, or may have
-	ours, theirs Fingerprint
-	accept       acceptance // of deletions that were accepted here since the other server pulled
-	wanted       time.Time  // when somebody last asked for it, if that is for the other server to know
-	removed      time.Time  // when the mirror that the other server has was removed here; zero if it was not
-	refused      error      // why nothing can be done about it
+	ours, theirs refs.Fingerprint
+	accept       refs.Acceptance // of deletions that were accepted here since the other server pulled
+	wanted       time.Time       // when somebody last asked for it, if that is for the other server to know
+	removed      time.Time       // when the mirror that the other server has was removed here; zero if it was not
+	refused      error           // why nothing can be done about it
 }
 
 // holdings are what this server has and can read.
@@ -64,7 +66,7 @@ func holdingsOf(doc *statusDocument) map[Name]holding {
 		origin, _ := ParseOrigin(m.Origin, true) // if it is none, nothing can be said of it
 		all[name] = holding{
 			origin: origin, wanted: m.wanted(),
-			fingerprint: Fingerprint(m.Fingerprint), revision: m.Revision, pulled: m.pulled(),
+			fingerprint: refs.Fingerprint(m.Fingerprint), revision: m.Revision, pulled: m.pulled(),
 			healthy: m.State == stateSuccess, busy: m.State == stateProcessing,
 		}
 	}
@@ -75,7 +77,7 @@ func holdingsOf(doc *statusDocument) map[Name]holding {
 // refs have other fingerprints for ever.
 func byRevision(all map[Name]holding) {
 	for name, h := range all {
-		h.fingerprint = Fingerprint(h.revision)
+		h.fingerprint = refs.Fingerprint(h.revision)
 		all[name] = h
 	}
 }
@@ -119,7 +121,7 @@ func compare(master, slave map[Name]holding) (behind, ahead []difference) {
 			continue
 		}
 		if ours.accepted.After(theirs.pulled) {
-			d.accept = acceptance(ours.fingerprint)
+			d.accept = refs.Acceptance(ours.fingerprint)
 		}
 		behind = append(behind, d)
 	}
@@ -142,7 +144,7 @@ func lacking(
 		if at, gone := removed(name); gone && !m.wanted().After(at) {
 			continue
 		}
-		d := difference{name: name, theirs: Fingerprint(m.Fingerprint), wanted: m.wanted()}
+		d := difference{name: name, theirs: refs.Fingerprint(m.Fingerprint), wanted: m.wanted()}
 		if m.Origin == "" {
 			d.refused = errors.New("the peer does not know its origin")
 		} else {

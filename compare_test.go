@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reconquest/sould/internal/refs"
 )
 
 func name(t *testing.T, raw string) Name {
@@ -33,7 +35,7 @@ func TestCompare(t *testing.T) {
 		ours, theirs  holding
 		behind, ahead bool
 		former        Origin
-		accept        acceptance
+		accept        refs.Acceptance
 		removed       time.Time
 	}{
 		{"the same", ours, holding{fingerprint: "b", pulled: time.Unix(1, 0)}, false, false, Origin{}, "", time.Time{}},
@@ -113,7 +115,7 @@ func TestOutlivedAndLacking(t *testing.T) {
 
 func TestNewer(t *testing.T) {
 	now := &Snapshot{Pulled: time.Unix(100, 0), Fingerprint: "m"}
-	at := func(seconds int64, f Fingerprint) offer {
+	at := func(seconds int64, f refs.Fingerprint) offer {
 		return offer{has: true, pulled: time.Unix(seconds, 0), fingerprint: f}
 	}
 	for _, c := range []struct {

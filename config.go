@@ -17,6 +17,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // Config is what the configuration file says, complete with defaults. It is
@@ -35,7 +36,7 @@ type Config struct {
 	Patience       time.Duration
 	Retry          time.Duration
 	MaxFetches     int
-	Refs           []RefPattern
+	Refs           []refs.Pattern
 	CacheSize      int64 // bytes
 	MaxArchives    int
 	ArchiveLimit   int64 // bytes
@@ -77,7 +78,7 @@ func defaultConfig() Config {
 		Patience:       5 * time.Second,
 		Retry:          5 * time.Second,
 		MaxFetches:     2 * runtime.NumCPU(),
-		Refs:           []RefPattern{{"refs/heads/*"}, {"refs/tags/*"}},
+		Refs:           refs.Usual(),
 		CacheSize:      4 << 30,
 		MaxArchives:    runtime.NumCPU(),
 		ArchiveLimit:   16 << 30,

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/units"
 )
 
@@ -34,7 +35,7 @@ var configKeys = []configKey{
 	durationKey("patience", func(c *Config) *time.Duration { return &c.Patience }, 0),
 	durationKey("retry", func(c *Config) *time.Duration { return &c.Retry }, 0),
 	intKey("max_fetches", func(c *Config) *int { return &c.MaxFetches }, 1, 1000),
-	listKey("refs", func(c *Config) *[]RefPattern { return &c.Refs }, ParseRefPattern, checkRefs),
+	listKey("refs", func(c *Config) *[]refs.Pattern { return &c.Refs }, refs.ParsePattern, checkRefs),
 	sizeKey("cache_size", func(c *Config) *int64 { return &c.CacheSize }),
 	intKey("max_archives", func(c *Config) *int { return &c.MaxArchives }, 1, 1000),
 	sizeKey("archive_limit", func(c *Config) *int64 { return &c.ArchiveLimit }),
@@ -160,7 +161,7 @@ func sizeKey(name string, field func(*Config) *int64) configKey {
 // it means the same.
 type item[T any] interface {
 	fmt.Stringer
-	same(T) bool
+	Same(T) bool
 }
 
 func listKey[T item[T]](name string, field func(*Config) *[]T, parse func(string) (T, error), check func([]T) error) configKey {
@@ -182,7 +183,7 @@ func listKey[T item[T]](name string, field func(*Config) *[]T, parse func(string
 				switch {
 				case err != nil:
 					wrong = append(wrong, err)
-				case slices.ContainsFunc(list, v.same):
+				case slices.ContainsFunc(list, v.Same):
 					wrong = append(wrong, fmt.Errorf("%q stands there twice", s))
 				default:
 					list = append(list, v)
@@ -257,7 +258,7 @@ func anyString(string) error { return nil }
 
 func anyList[T any]([]T) error { return nil }
 
-func checkRefs(patterns []RefPattern) error {
+func checkRefs(patterns []refs.Pattern) error {
 	if len(patterns) == 0 {
 		return errors.New("must not be empty: mirrors would be")
 	}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/reconquest/sould/internal/git/gittest"
 )
 
 // someTar is a tar with all that git puts into one.
@@ -34,7 +36,7 @@ func someTar(t *testing.T) []byte {
 		header tar.Header
 		body   []byte
 	}{
-		{tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": id("c")}}, nil},
+		{tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": gittest.ID("c")}}, nil},
 		{tar.Header{Typeflag: tar.TypeDir, Name: "dir/", Mode: 0o775, ModTime: when}, nil},
 		{tar.Header{Typeflag: tar.TypeReg, Name: "dir/text ü", Mode: 0o664, ModTime: when, Size: int64(len(text))}, text},
 		{tar.Header{Typeflag: tar.TypeReg, Name: "run.sh", Mode: 0o775, ModTime: when, Size: 2}, []byte("x\n")},
@@ -145,7 +147,7 @@ func TestFormatsHoldTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if z.Comment != id("c") {
+	if z.Comment != gittest.ID("c") {
 		t.Errorf("the comment is %q", z.Comment)
 	}
 	var got []string

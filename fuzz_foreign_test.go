@@ -14,6 +14,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // FuzzReadStatus: what another server tells is either refused, or fit to be shown.
@@ -70,7 +71,7 @@ func checkDocument(t *testing.T, doc *statusDocument) {
 		if name, err := ParseName(m.Name); err != nil || name.String() != m.Name {
 			t.Errorf("there is a mirror %q: %v", m.Name, err)
 		}
-		if m.Revision != "" && !git.IsID(m.Revision) || m.Fingerprint != "" && !isFingerprint(string(m.Fingerprint)) || m.Refs < 0 || m.ModifyDate < 0 {
+		if m.Revision != "" && !git.IsID(m.Revision) || m.Fingerprint != "" && !refs.IsFingerprint(string(m.Fingerprint)) || m.Refs < 0 || m.ModifyDate < 0 {
 			t.Errorf("there is a mirror %+v", m)
 		}
 		for _, line := range []string{m.Origin, m.Branch, m.From, m.Error, string(m.State)} {
@@ -137,83 +138,6 @@ func FuzzCloneRequest(f *testing.F) {
 		_, ok := git.ParseLsRefs(body.Reader(), 40)
 		if ok && !isListing(body) {
 			t.Errorf("%q asks for refs, and is not taken for it", raw)
-		}
-	})
-}
-
-// FuzzKept: refs of the mirror's own, whoever has written them, and those that are lost
-// now. Nothing that is lost is not kept, nothing stands twice, and there are not too many.
-func FuzzKept(f *testing.F) {
-	const now = 1_800_000_000
-	for _, s := range [][2]string{
-		{"1799999999/heads/x", "heads/x"}, {"1/heads/x\n1800000000/heads/y\n1800000000-1/heads/y", "heads/x\nheads/x/y"}, {"\n/\n-/x\n99999999999999999999/x", "tags/" + strings.Repeat("x", 250)},
-		{"1800000000/heads/x", "heads/x"}, {"1800000000", "heads/x"}, {"-5/heads/x\n+7/heads/y", "a/b\na/b"}, {"9223372036854775807/heads/x\n-9223372036854775808/heads/x", "x"},
-	} {
-		f.Add(s[0], s[1], int64(720*time.Hour), byte(0))
-		f.Add(s[0], s[1], int64(720*time.Hour), byte(0x11))
-	}
-	f.Add("1799999999/sould/HEAD\n1799999999/HEAD", " HEAD\nHEAD", int64(720*time.Hour), byte(0x22))
-	f.Add("1799999997/tags/t\n1799999998/tags/t\n1799999999/tags/t\n1799999999/tags/u", "tags/t\ntags/u", int64(720*time.Hour), byte(0x22))
-	id := func(i int) string { return strings.Repeat(fmt.Sprintf("%02x", i%256), 20) }
-	f.Fuzz(func(t *testing.T, mine, gone string, span int64, bounds byte) {
-		refs := func(prefix, text string, from int) (all []git.Ref) {
-			for i, name := range strings.Split(text, "\n") {
-				if name = prefix + name; name == "refs/ HEAD" {
-					name = "HEAD" // that was detached
-				}
-				if git.IsRefName(name) || name == "HEAD" {
-					all = append(all, git.Ref{Name: name, ID: id(from + i), Peeled: id(from + i)})
-				}
-			}
-			slices.SortStableFunc(all, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
-			return slices.CompactFunc(all, func(a, b git.Ref) bool { return a.Name == b.Name })
-		}
-		own, lost := refs(keptPrefix, mine, 0), refs("refs/", gone, len(mine))
-		lost = slices.DeleteFunc(lost, func(ref git.Ref) bool { return strings.HasPrefix(ref.Name, keptRefs) }) // not an origin's
-		if compatible(git.Listing{Refs: own}) != nil || compatible(git.Listing{Refs: lost}) != nil {
-			return // no repository is like that
-		}
-		at, keeping := time.Unix(now, 0), time.Duration(span)
-		most := keepLimits{keeping, int(bounds>>4) + 1, int(bounds&15) + 1}
-		after, early := keep(own, lost, at, most)
-		has := make(map[string]bool)
-		for i, ref := range after {
-			has[ref.ID] = true
-			if i > 0 && after[i-1].Name >= ref.Name || !git.IsRefName(ref.Name) || !strings.HasPrefix(ref.Name, keptPrefix) {
-				t.Errorf("%q and %q are kept as %v", mine, gone, after)
-			}
-		}
-		if err := compatible(git.Listing{Refs: after}); err != nil {
-			t.Errorf("%q and %q are kept as %v: %v", mine, gone, after, err)
-		}
-		for _, ref := range lost {
-			if keeping > 0 && !has[ref.ID] {
-				t.Errorf("%s is lost", ref.Name)
-			}
-		}
-		values, pulls := make(map[string]int), make(map[string]int)
-		for _, k := range keptAmong(after) {
-			values[k.Ref]++
-			pulls[k.dir]++
-			if k.Ref == "" || !git.IsID(k.ID) || values[k.Ref] > most.values {
-				t.Errorf("kept is %+v among %v", k, after)
-			}
-		}
-		total, largest := 0, 0
-		for _, n := range pulls {
-			total, largest = total+n, max(largest, n)
-		}
-		if total-largest >= most.refs {
-			t.Errorf("%d are kept, not %d: %v", total, most.refs, after)
-		}
-		if unbounded, _ := keep(own, lost, at, keepLimits{keeping, len(own) + len(lost) + 1, len(own) + len(lost) + 1}); len(unbounded) != len(after)+early {
-			t.Errorf("%d went early, and %d of %d stay", early, len(after), len(unbounded))
-		}
-		if keeping > 0 { // the same pull again keeps nothing twice
-			most.time = max(keeping, time.Hour)
-			if again, _ := keep(after, lost, at.Add(time.Second), most); len(again) > len(after) {
-				t.Errorf("%v became %v", after, again)
-			}
 		}
 	})
 }

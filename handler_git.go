@@ -13,6 +13,7 @@ import (
 
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // What git clients ask for, behind a mirror's name (gitprotocol-http(5)).
@@ -159,7 +160,7 @@ func (s *Server) servePack(w *steadyWriter, r *http.Request, set *settings, m *M
 	pack := &packWriter{steadyWriter: w}
 	err = set.git.Repo(m.Dir).UploadPack(ctx, version, body.Reader(), pack)
 	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)
-	if id := git.Unknown(err); id != "" && m.Snapshot().names(id) { // it was shown to the client
+	if id := git.Unknown(err); id != "" && refs.Names(m.Snapshot().Listing, id) { // it was shown to the client
 		log.Error("can't make a pack", "err", err)
 		s.mirrors.Suspect(set, m, fmt.Errorf("%w: %w", git.ErrDamaged, err))
 	}

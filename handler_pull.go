@@ -11,6 +11,7 @@ import (
 
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/units"
 )
 
@@ -143,9 +144,9 @@ func parsePull(form url.Values, allowLocal bool) (req pullRequest, wait time.Dur
 		}
 		req.Move.user, req.Move.password = "", ""
 	}
-	req.Accept = acceptance(accept)
-	if accept != "" && req.Accept != acceptAll && !isFingerprint(accept) {
-		return req, 0, fail(kindBadRequest, "accept=%.40q is unknown; accept=%s is known", accept, acceptAll)
+	req.Accept = refs.Acceptance(accept)
+	if accept != "" && req.Accept != refs.AcceptAll && !refs.IsFingerprint(accept) {
+		return req, 0, fail(kindBadRequest, "accept=%.40q is unknown; accept=%s is known", accept, refs.AcceptAll)
 	}
 	wait = noWait
 	if waitFor != "" {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/reconquest/sould/internal/backoff"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // recheck is how long a mirror that was found whole is not checked again, whatever git
@@ -152,8 +153,8 @@ func (j *pullJob) replace(ctx context.Context, src source, readErr error) (Pulle
 	}
 	state.noteCheck(readErr, time.Now())
 	old := &remains{dir: repo.Dir, state: state, damaged: true}
-	refs, whole := repo.Remains()
-	old.content.Refs, old.own = separate(refs)
+	survivors, whole := repo.Remains()
+	old.content.Refs, old.own = refs.Separate(survivors)
 	old.unsure = !whole
 	return j.build(ctx, src, origin, listing, old)
 }
@@ -171,54 +172,47 @@ type remains struct {
 	whole   time.Time       // when a check found nothing
 }
 
-// plan is what changes when the new mirror holds these refs. What would be refused if
-// nothing were damaged is refused, and so is to become empty if nobody knows what there
-// was.
-func (r *remains) plan(listing git.Listing, patterns []RefPattern, accept acceptance) (plan, error) {
+// plan is what changes when the new mirror holds these refs.
+func (r *remains) plan(listing git.Listing, patterns []refs.Pattern, accept refs.Acceptance) (refs.Plan, error) {
 	if r == nil {
-		return makePlan(git.Listing{}, listing, patterns, accept)
+		return refs.Make(git.Listing{}, listing, patterns, accept)
 	}
-	p, err := makePlan(r.content, listing, patterns, accept)
-	content, _ := split(p.after.Refs, patterns)
-	if err == nil && r.unsure && len(content) == 0 && !accept.covers(p.after, patterns) {
-		return plan{}, &refusal{empty: true}
-	}
-	return p, err
+	return refs.Rebuild(r.content, !r.unsure, listing, patterns, accept)
 }
 
 // salvage brings refs of an old mirror into one that takes its place and already has what
 // the source has: those that no source has, and those that the plan takes away, which are
 // kept. What cannot be read any more is not among them, and the log says so; whole reports
 // whether there is no such thing.
-func (j *pullJob) salvage(ctx context.Context, repo git.Repo, old *remains, p plan) (saved []git.Ref, whole bool) {
-	ours, refs := split(p.after.Refs, j.set.Refs)
-	kept, _ := keep(old.own, old.losses(ctx, repo, p), time.Now(), keepFor(j.set.Keep))
-	refs = joined(refs, kept)
-	saved, err := repo.Salvage(ctx, j.set.git.Repo(old.dir), refs, ours)
+func (j *pullJob) salvage(ctx context.Context, repo git.Repo, old *remains, p refs.Plan) (saved []git.Ref, whole bool) {
+	ours, others := refs.Split(p.After.Refs, j.set.Refs)
+	kept, _ := refs.Retain(old.own, old.losses(ctx, repo, p), time.Now(), refs.LimitsFor(j.set.Keep))
+	others = refs.Join(others, kept)
+	saved, err := repo.Salvage(ctx, j.set.git.Repo(old.dir), others, ours)
 	if err != nil {
 		j.ms.log.Error("refs of a damaged mirror cannot be read", "mirror", j.req.Name,
-			"refs", len(refs)-len(saved), "err", err)
+			"refs", len(others)-len(saved), "err", err)
 	}
 	return saved, err == nil && !old.unsure
 }
 
 // losses are the refs that a plan takes away. A branch that was moved is lost if the new
 // mirror has not got the old commit, or not in the history of what has moved.
-func (r *remains) losses(ctx context.Context, repo git.Repo, p plan) []git.Ref {
-	lost, asks := losses(r.content, p)
+func (r *remains) losses(ctx context.Context, repo git.Repo, p refs.Plan) []git.Ref {
+	lost, asks := refs.Losses(r.content, p)
 	if len(asks) == 0 {
 		return lost
 	}
 	olds := make([]git.Ref, len(asks))
 	for i, ask := range asks {
-		olds[i] = git.Ref{ID: ask.from.ID}
+		olds[i] = git.Ref{ID: ask.From.ID}
 	}
 	missing, err := repo.Peel(ctx, olds)
 	replaced, historyErr := replacedRefs(ctx, repo, asks)
 	inDoubt := err != nil || historyErr != nil
 	for i, ask := range asks {
-		if inDoubt || slices.Contains(missing, i) || slices.Contains(replaced, ask.from) {
-			lost = append(lost, ask.from)
+		if inDoubt || slices.Contains(missing, i) || slices.Contains(replaced, ask.From) {
+			lost = append(lost, ask.From)
 		}
 	}
 	return lost

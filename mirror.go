@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,6 +17,7 @@ import (
 	"github.com/reconquest/sould/internal/backoff"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // Mirror is one mirrored repository. What is known of it is its snapshot; what
@@ -42,10 +42,10 @@ type Mirror struct {
 
 	// Owned by load, and then by the pull that is running.
 	state    stateFile
-	stamp    string       // of the refs that the snapshot shows
-	own      []git.Ref    // refs that are not for clients
-	settled  bool         // refs are where they can be changed in one step
-	digested []RefPattern // what the snapshot's fingerprint selects
+	stamp    string         // of the refs that the snapshot shows
+	own      []git.Ref      // refs that are not for clients
+	settled  bool           // refs are where they can be changed in one step
+	digested []refs.Pattern // what the snapshot's fingerprint selects
 
 	mu      sync.Mutex           // guards all below
 	damage  error                // what a check has found; nil for nothing, or if there was none
@@ -202,11 +202,11 @@ func (m *Mirror) settle(ctx context.Context, set *settings, repo git.Repo) error
 // apply makes the mirror what a plan says, on disk and for readers, with these refs of its
 // own, and notes that it was pulled. The mirror must be settled. A crash at any moment, and an error,
 // leave either all of the old refs or all of the new ones.
-func (m *Mirror) apply(ctx context.Context, set *settings, repo git.Repo, p plan, own []git.Ref, state stateFile) error {
+func (m *Mirror) apply(ctx context.Context, set *settings, repo git.Repo, p refs.Plan, own []git.Ref, state stateFile) error {
 	if err := m.same(); err != nil {
 		return err
 	}
-	if !p.nothing() {
+	if !p.Empty() {
 		if err := m.change(repo, p, own); err != nil {
 			return errors.Join(err, m.reread(ctx, set, repo))
 		}
@@ -215,40 +215,33 @@ func (m *Mirror) apply(ctx context.Context, set *settings, repo git.Repo, p plan
 		return errors.Join(err, m.reread(ctx, set, repo))
 	}
 	m.state = state
-	if p.nothing() {
+	if p.Empty() {
 		m.publish(set, git.Listing{}, m.stamp)
 	} else {
-		m.publish(set, git.Listing{Refs: joined(p.after.Refs, own), Head: p.after.Head}, repo.Stamp())
+		m.publish(set, git.Listing{Refs: refs.Join(p.After.Refs, own), Head: p.After.Head}, repo.Stamp())
 	}
 	return nil
 }
 
-// joined is all refs of a mirror, sorted.
-func joined(content, own []git.Ref) []git.Ref {
-	all := append(slices.Clip(content), own...)
-	slices.SortFunc(all, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
-	return all
-}
-
 // change writes refs, the mirror's own included, and HEAD.
-func (m *Mirror) change(repo git.Repo, p plan, own []git.Ref) error {
-	all := joined(p.after.Refs, own)
-	if p.head != nil {
+func (m *Mirror) change(repo git.Repo, p refs.Plan, own []git.Ref) error {
+	all := refs.Join(p.After.Refs, own)
+	if p.Head != nil {
 		state := m.state
-		state.Pending = &pendingHead{*p.head, digest(all)}
+		state.Pending = &pendingHead{*p.Head, digest(all)}
 		if err := state.write(m.Dir); err != nil {
 			return err
 		}
 	}
 	m.refs.Lock()
 	defer m.refs.Unlock()
-	if p.changed() > 0 || !slices.Equal(own, m.own) {
+	if p.Changed() > 0 || !slices.Equal(own, m.own) {
 		if err := repo.WriteRefs(all); err != nil {
 			return err
 		}
 	}
-	if p.head != nil {
-		return repo.WriteHead(*p.head)
+	if p.Head != nil {
+		return repo.WriteHead(*p.Head)
 	}
 	return nil
 }
@@ -292,13 +285,13 @@ func (m *Mirror) publish(set *settings, l git.Listing, stamp string) {
 		s.Listing, s.Kept = old.Listing, old.Kept
 	} else {
 		s.Head = l.Head
-		s.Refs, m.own = separate(l.Refs)
-		s.Kept = keptAmong(m.own)
+		s.Refs, m.own = refs.Separate(l.Refs)
+		s.Kept = refs.RetainedAmong(m.own)
 	}
 	if same && slices.Equal(m.digested, set.Refs) {
 		s.Fingerprint = old.Fingerprint
 	} else {
-		s.Fingerprint = fingerprint(s.Listing, set.Refs)
+		s.Fingerprint = refs.FingerprintOf(s.Listing, set.Refs)
 	}
 	s.stamp, m.stamp, m.digested = stamp, stamp, set.Refs
 	s.dress()

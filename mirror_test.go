@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/git/gittest"
 )
 
 func TestWantsPull(t *testing.T) {
@@ -50,40 +51,40 @@ func TestWantsPull(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
-	full := &Snapshot{Listing: listing("heads/main=a", "heads/both=b", "tags/both=c", "tags/v1=d", "heads/heads/x=e", "pull/1=f", "HEAD=main")}
+	full := &Snapshot{Listing: gittest.Listing("heads/main=a", "heads/both=b", "tags/both=c", "tags/v1=d", "heads/heads/x=e", "pull/1=f", "HEAD=main")}
 	full.Refs = append(full.Refs[:0:0], full.Refs...)
-	full.Refs[len(full.Refs)-1].Peeled = id("9") // tags/v1, annotated
-	hex := listing("heads/"+id("7")+"=a", "HEAD=gone")
+	full.Refs[len(full.Refs)-1].Peeled = gittest.ID("9") // tags/v1, annotated
+	hex := gittest.Listing("heads/"+gittest.ID("7")+"=a", "HEAD=gone")
 	for _, c := range []struct {
 		snap          *Snapshot
 		ref           string
 		want, instead string
 		err           error
 	}{
-		{full, "", id("a"), "", nil},
-		{full, "main", id("a"), "", nil},
-		{full, "both", id("b"), "", nil},
-		{full, "refs/tags/both", id("c"), "", nil},
-		{full, "v1", id("9"), "", nil},
-		{full, "refs/pull/1", id("f"), "", nil},
-		{full, "refs/heads/heads/x", id("e"), "", nil},
-		{full, "heads/x", id("e"), "", nil},
-		{full, id("8"), id("8"), "", nil},
+		{full, "", gittest.ID("a"), "", nil},
+		{full, "main", gittest.ID("a"), "", nil},
+		{full, "both", gittest.ID("b"), "", nil},
+		{full, "refs/tags/both", gittest.ID("c"), "", nil},
+		{full, "v1", gittest.ID("9"), "", nil},
+		{full, "refs/pull/1", gittest.ID("f"), "", nil},
+		{full, "refs/heads/heads/x", gittest.ID("e"), "", nil},
+		{full, "heads/x", gittest.ID("e"), "", nil},
+		{full, gittest.ID("8"), gittest.ID("8"), "", nil},
 		{full, "tags/v1", "", "", errUnknownRef},
 		{full, "HEAD", "", "", errUnknownRef},
-		{full, id("8")[:12], "", "", errUnknownRef},
-		{&Snapshot{Listing: hex}, id("7"), id("7"), id("a"), nil},
+		{full, gittest.ID("8")[:12], "", "", errUnknownRef},
+		{&Snapshot{Listing: hex}, gittest.ID("7"), gittest.ID("7"), gittest.ID("a"), nil},
 		{&Snapshot{Listing: hex}, "", "", "", errNoDefault},
 		{&Snapshot{}, "", "", "", errEmptyMirror},
 		{&Snapshot{}, "main", "", "", errEmptyMirror},
-		{&Snapshot{}, id("8"), id("8"), "", nil}, // it may have been lost, and be kept
-		{&Snapshot{Listing: git.Listing{Head: git.Head{ID: id("d")}}}, "", id("d"), "", nil},
+		{&Snapshot{}, gittest.ID("8"), gittest.ID("8"), "", nil}, // it may have been lost, and be kept
+		{&Snapshot{Listing: git.Listing{Head: git.Head{ID: gittest.ID("d")}}}, "", gittest.ID("d"), "", nil},
 	} {
 		got, instead, branch, err := c.snap.Resolve(c.ref)
 		if got != c.want || instead != c.instead || err != c.err {
 			t.Errorf("Resolve(%q) = %.8q, %.8q, %v", c.ref, got, instead, err)
 		}
-		isBranch := err == nil && !slices.Contains([]string{"refs/tags/both", "v1", "refs/pull/1", id("8"), id("7")}, c.ref)
+		isBranch := err == nil && !slices.Contains([]string{"refs/tags/both", "v1", "refs/pull/1", gittest.ID("8"), gittest.ID("7")}, c.ref)
 		if branch != isBranch {
 			t.Errorf("Resolve(%q): branch = %v", c.ref, branch)
 		}

@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"time"
+
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // offer is what a peer has of a mirror, by its own words.
@@ -11,7 +13,7 @@ type offer struct {
 	has         bool
 	pulled      time.Time // when it was last pulled successfully; zero for never
 	revision    string
-	fingerprint Fingerprint
+	fingerprint refs.Fingerprint
 	fresh       bool      // it has reached the origin, since it was asked
 	asked       time.Time // when it was asked to pull
 }
@@ -22,7 +24,7 @@ func (s *settings) peers() []Address {
 	peers := slices.Clone(s.Peers)
 	if s.Master {
 		for _, slave := range s.Slaves {
-			if !slices.ContainsFunc(peers, slave.same) {
+			if !slices.ContainsFunc(peers, slave.Same) {
 				peers = append(peers, slave)
 			}
 		}

@@ -10,26 +10,27 @@ import (
 	"github.com/reconquest/sould/internal/coalesce"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/units"
 )
 
 // pullRequest asks that a mirror be made what its origin is.
 type pullRequest struct {
 	Name       Name
-	Origin     Origin     // not Known: the mirror's own, and no new mirror
-	Move       Origin     // the origin that the mirror may have instead; not Known for none
-	Accept     acceptance // also if the origin has lost most of its refs
-	OriginOnly bool       // another server asks: peers are not asked in turn
-	Wanted     time.Time  // when somebody asked for it; zero if nobody has
-	Stale      bool       // the origin is known to be down: what peers have will do
-	Check      bool       // the mirror may be damaged: look first, and build it anew if it is
+	Origin     Origin          // not Known: the mirror's own, and no new mirror
+	Move       Origin          // the origin that the mirror may have instead; not Known for none
+	Accept     refs.Acceptance // also if the origin has lost most of its refs
+	OriginOnly bool            // another server asks: peers are not asked in turn
+	Wanted     time.Time       // when somebody asked for it; zero if nobody has
+	Stale      bool            // the origin is known to be down: what peers have will do
+	Check      bool            // the mirror may be damaged: look first, and build it anew if it is
 }
 
 // pullVariant is what must be equal in two requests that share a pull.
 type pullVariant struct {
 	set          *settings // a reload changes what a pull does
 	origin, move Origin
-	accept       acceptance
+	accept       refs.Acceptance
 	stale, check bool
 }
 
@@ -220,7 +221,7 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 			return Pulled{}, errors.Join(err, repo.Sweep())
 		}
 	}
-	if !p.nothing() {
+	if !p.Empty() {
 		j.ms.turns.clear(j.req.Name)
 	}
 	state := m.state
@@ -229,10 +230,10 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 	if err := m.apply(ctx, j.set, repo, p, own, state); err != nil {
 		return Pulled{}, err
 	}
-	if !p.nothing() {
+	if !p.Empty() {
 		j.ms.changed(j.set, m, now, m.Snapshot())
 	}
-	return Pulled{m.Snapshot(), p.changed()}, nil
+	return Pulled{m.Snapshot(), p.Changed()}, nil
 }
 
 // origin is where the mirror is to be pulled from, by what is stored and what the
@@ -262,23 +263,23 @@ const attempts = 3
 // what then is to be done. What its refs lead to is still to be looked up (peel).
 func (j *pullJob) bring(
 	ctx context.Context, repo git.Repo, now git.Listing, src source, origin Origin, listing git.Listing,
-) (plan, error) {
+) (refs.Plan, error) {
 	for attempt := 1; ; attempt++ {
-		p, err := makePlan(now, listing, j.set.Refs, j.req.Accept)
+		p, err := refs.Make(now, listing, j.set.Refs, j.req.Accept)
 		if err != nil {
 			return p, err
 		}
-		if len(p.fetch) > 0 {
-			err = j.fetch(ctx, repo, src, origin, p.fetch)
+		if len(p.Fetch) > 0 {
+			err = j.fetch(ctx, repo, src, origin, p.Fetch)
 		}
 		if err == nil {
 			return p, nil
 		}
 		if !errors.Is(err, git.ErrMoved) || attempt == attempts {
-			return plan{}, err
+			return refs.Plan{}, err
 		}
 		if listing, err = j.list(ctx, src, origin); err != nil {
-			return plan{}, err
+			return refs.Plan{}, err
 		}
 	}
 }
@@ -286,31 +287,31 @@ func (j *pullJob) bring(
 // weigh looks up what is to be kept of the refs that a plan takes away, and what those lead
 // to that it writes. Of one branch that has moved forward, as after a usual push, the first
 // tells both, unless it names an annotated tag: a push waits for each process.
-func (m *Mirror) weigh(ctx context.Context, set *settings, repo git.Repo, p *plan) (own []git.Ref, err error) {
-	if p.nothing() {
+func (m *Mirror) weigh(ctx context.Context, set *settings, repo git.Repo, p *refs.Plan) (own []git.Ref, err error) {
+	if p.Empty() {
 		return m.own, nil
 	}
 	own, forward, err := m.kept(ctx, set, repo, *p)
 	if err != nil {
 		return nil, err
 	}
-	for i := range p.after.Refs {
-		if ref := &p.after.Refs[i]; ref.Name == forward && ref.IsCommit() && !slices.Contains(p.tags, forward) {
+	for i := range p.After.Refs {
+		if ref := &p.After.Refs[i]; ref.Name == forward && ref.IsCommit() && !slices.Contains(p.Tags, forward) {
 			ref.Peeled = ref.ID
 		}
 	}
-	return own, p.peel(ctx, repo)
+	return own, peel(ctx, repo, p)
 }
 
 // peel looks up what the refs lead to that the plan writes. Branches and a detached HEAD
 // must be commits: git takes a repository where they are not for broken.
-func (p *plan) peel(ctx context.Context, repo git.Repo) error {
-	refs := p.after.Refs
-	if p.head != nil && p.head.Detached() {
-		refs = append(slices.Clip(refs), git.Ref{Name: git.HeadName, ID: p.head.ID})
+func peel(ctx context.Context, repo git.Repo, p *refs.Plan) error {
+	refs := p.After.Refs
+	if p.Head != nil && p.Head.Detached() {
+		refs = append(slices.Clip(refs), git.Ref{Name: git.HeadName, ID: p.Head.ID})
 	}
 	missing, err := repo.Peel(ctx, refs)
-	p.after.Refs = refs[:len(p.after.Refs)]
+	p.After.Refs = refs[:len(p.After.Refs)]
 	switch {
 	case err != nil || len(missing) == 0:
 		return err

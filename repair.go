@@ -13,6 +13,7 @@ import (
 
 	"github.com/reconquest/sould/internal/backoff"
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // repairs keep a cluster whole without anybody's help. There is a watch for each other
@@ -49,7 +50,7 @@ type watch struct {
 
 // try is what was done about a mirror that differs, and when it may be done again.
 type try struct {
-	ours, theirs Fingerprint
+	ours, theirs refs.Fingerprint
 	backoff.Backoff
 }
 
@@ -201,7 +202,7 @@ func (w *watch) round(ctx context.Context, set *settings) error {
 	w.former, w.tries = w.tries, make(map[Name]*try)
 	ours, theirs := w.mirrors.holdings(), holdingsOf(doc)
 	var errs []error
-	others := w.slave && !samePatterns(doc.Patterns, set.Refs)
+	others := w.slave && !refs.SamePatterns(doc.Patterns, set.Refs)
 	if others && !w.others {
 		w.log.Warn("a slave's mirrors contain other refs than those of this server: only default branches are compared",
 			"slave", w.address, "refs", strings.Join(doc.Patterns, ", "))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/git/gittest"
 )
 
 func TestVerdict(t *testing.T) {
@@ -34,7 +35,7 @@ func TestVerdict(t *testing.T) {
 }
 
 func TestReportForPeople(t *testing.T) {
-	ok := outcome{State: stateSuccess, Branch: "refs/heads/main", Revision: id("8"), Changed: 2, Seconds: 0.123}
+	ok := outcome{State: stateSuccess, Branch: "refs/heads/main", Revision: gittest.ID("8"), Changed: 2, Seconds: 0.123}
 	bad := failed(fmt.Errorf("can't fetch: %w", &git.Error{Stderr: "fatal: unable to access 'https://git/x.git/': no route"}))
 	slave := func(address string, o outcome) outcome { o.Address = address; return o }
 	late := failed(errors.New("no answer within 20s"))
@@ -47,7 +48,7 @@ func TestReportForPeople(t *testing.T) {
 		"master       888888888888  2 refs changed  0.12s\n" +
 			"slave1       888888888888  1 ref changed   0.12s\n" +
 			"slave2:8080  pulled        unchanged       0.20s\n": make(ok,
-			slave("slave1", outcome{State: stateSuccess, Branch: "b", Revision: id("8"), Changed: 1, Seconds: 0.123}),
+			slave("slave1", outcome{State: stateSuccess, Branch: "b", Revision: gittest.ID("8"), Changed: 1, Seconds: 0.123}),
 			slave("slave2:8080", outcome{State: stateSuccess, Seconds: 0.2})),
 		"dev/x  empty  unchanged  0.00s\n": make(outcome{State: stateSuccess}),
 		`dev/x (https://git/x.git)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // search is a pull's search for a peer that can stand in for the origin.
@@ -134,7 +135,7 @@ func (j *pullJob) damaged() bool {
 // blame notes why a peer was of no help. A master's slaves were sent the same request
 // and answer for themselves.
 func (s *search) blame(peer Address, err error) {
-	if !s.set.Master || !slices.ContainsFunc(s.set.Slaves, peer.same) {
+	if !s.set.Master || !slices.ContainsFunc(s.set.Slaves, peer.Same) {
 		s.failed = append(s.failed, fmt.Errorf("peer %s: %w", peer, err))
 	}
 }
@@ -191,7 +192,7 @@ func (s *search) offer(ctx context.Context, address Address) (offer, error) {
 	if doc.ID == s.ms.storage.ID {
 		return o, errItself
 	}
-	if !coverAll(doc.Patterns, s.set.Refs) {
+	if !refs.CoverAll(doc.Patterns, s.set.Refs) {
 		return o, fmt.Errorf("its mirrors contain other refs (%s) than those of this server", strings.Join(doc.Patterns, ", "))
 	}
 	i := slices.IndexFunc(doc.Mirrors, func(m mirrorStatus) bool { return m.Name == s.req.Name.String() })
@@ -211,7 +212,7 @@ func (s *search) offer(ctx context.Context, address Address) (offer, error) {
 	if now := time.Now(); o.pulled.After(now) { // a clock that is fast must not make it the latest for long
 		o.pulled = now
 	}
-	o.revision, o.fingerprint = theirs.Revision, Fingerprint(theirs.Fingerprint)
+	o.revision, o.fingerprint = theirs.Revision, refs.Fingerprint(theirs.Fingerprint)
 	return o, nil
 }
 

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // Outcome is how the latest pull of a mirror ended.
@@ -26,23 +23,23 @@ const (
 // never changed; a pull replaces it. Whoever reads loads it once, and so sees
 // all refs of one pull.
 type Snapshot struct {
-	git.Listing             // the refs on disk, all but refs/sould/ and refs/replace/
-	Fingerprint Fingerprint // of the refs that the configuration selects
-	Outcome     Outcome     // of the latest pull
-	Pulled      time.Time   // when the latest successful pull asked for refs; zero for none
-	Changed     time.Time   // when refs last changed on disk, for a mirror never pulled
-	LastError   string      // of the latest pull, if it failed
-	From        string      // where the latest successful pull brought it from: a peer's address; empty for the origin
-	Origin      Origin      // where it is pulled from; not Known for a copied-in mirror without one
-	Formers     []Origin    // where it was pulled from before it was moved, the latest first
-	Wanted      time.Time   // when somebody last asked for it, on any server; zero for never
-	Accepted    time.Time   // when the origin was last asked for somebody who accepted deletions
-	Removed     time.Time   // when the mirror was that had the name before, on purpose; zero for none
-	Checked     time.Time   // when all objects were last checked; zero for never
-	CheckError  string      // what was found to be damaged then
-	Mended      time.Time   // when it was last built anew because it was damaged; zero for never
-	Kept        []keptRef   // what the origin has replaced or deleted of late
-	stamp       string      // of the refs on disk (git.Repo.Stamp)
+	git.Listing                  // the refs on disk, all but refs/sould/ and refs/replace/
+	Fingerprint refs.Fingerprint // of the refs that the configuration selects
+	Outcome     Outcome          // of the latest pull
+	Pulled      time.Time        // when the latest successful pull asked for refs; zero for none
+	Changed     time.Time        // when refs last changed on disk, for a mirror never pulled
+	LastError   string           // of the latest pull, if it failed
+	From        string           // where the latest successful pull brought it from: a peer's address; empty for the origin
+	Origin      Origin           // where it is pulled from; not Known for a copied-in mirror without one
+	Formers     []Origin         // where it was pulled from before it was moved, the latest first
+	Wanted      time.Time        // when somebody last asked for it, on any server; zero for never
+	Accepted    time.Time        // when the origin was last asked for somebody who accepted deletions
+	Removed     time.Time        // when the mirror was that had the name before, on purpose; zero for none
+	Checked     time.Time        // when all objects were last checked; zero for never
+	CheckError  string           // what was found to be damaged then
+	Mended      time.Time        // when it was last built anew because it was damaged; zero for never
+	Kept        []refs.Retained  // what the origin has replaced or deleted of late
+	stamp       string           // of the refs on disk (git.Repo.Stamp)
 
 	// X-State and X-Date, as they stand in an answer, which shares them.
 	stateHeader, dateHeader []string
@@ -75,11 +72,6 @@ func (s *Snapshot) dress() {
 	s.dateHeader = []string{s.Date().UTC().Format(http.TimeFormat)}
 }
 
-// names reports whether a ref or HEAD names the object of that id.
-func (s *Snapshot) names(id string) bool {
-	return s.Head.ID == id || slices.ContainsFunc(s.Refs, func(r git.Ref) bool { return r.ID == id || r.Peeled == id })
-}
-
 // Resolve finds what a client calls ref: the default branch if it is empty, else
 // a full object id, a full ref name, a branch or a tag, in this order. It returns
 // the object's id, and whether it is that of a branch and so for certain that of a
@@ -110,36 +102,4 @@ func (s *Snapshot) Resolve(ref string) (id, fallback string, branch bool, err er
 	default:
 		return fallback, "", branch, nil
 	}
-}
-
-// Fingerprint is a digest of a mirror's refs and default branch, in hex. Two
-// servers with the same patterns have equal fingerprints exactly if they have
-// the same content.
-type Fingerprint string
-
-// fingerprint digests the refs that the patterns select, and HEAD.
-func fingerprint(l git.Listing, patterns []RefPattern) Fingerprint {
-	h := sha256.New()
-	if l.Head.ID != "" { // else which branch it is that does not exist is no content
-		io.WriteString(h, "HEAD "+l.Head.Ref+" "+l.Head.ID+"\n")
-	}
-	for _, ref := range l.Refs {
-		if selected(patterns, ref.Name) {
-			io.WriteString(h, ref.ID+" "+ref.Name+"\n")
-		}
-	}
-	return Fingerprint(hex.EncodeToString(h.Sum(nil)))
-}
-
-// separate takes apart what is a mirror's content and the refs that are not for
-// clients: the server's own, and those that would change what an id means.
-func separate(refs []git.Ref) (content, own []git.Ref) {
-	for _, ref := range refs {
-		if strings.HasPrefix(ref.Name, keptRefs) || strings.HasPrefix(ref.Name, replaceRefs) {
-			own = append(own, ref)
-		} else {
-			content = append(content, ref)
-		}
-	}
-	return content, own
 }

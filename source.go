@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // source is where a pull reads from. The zero value is the origin.
@@ -77,8 +78,8 @@ func (s source) note(f *stateFile, origin Origin, asked time.Time) {
 var errAnnounced = fmt.Errorf("it shows other refs than it has announced")
 
 // keepsItsWord checks that a peer shows what it has announced.
-func (s source) keepsItsWord(l git.Listing, patterns []RefPattern) error {
-	if s.peer == nil || l.Head.ID == s.peer.revision || fingerprint(l, patterns) == s.peer.fingerprint {
+func (s source) keepsItsWord(l git.Listing, patterns []refs.Pattern) error {
+	if s.peer == nil || l.Head.ID == s.peer.revision || refs.FingerprintOf(l, patterns) == s.peer.fingerprint {
 		return nil
 	}
 	return errAnnounced

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/git/gittest"
 )
 
 func TestStatusOf(t *testing.T) {
@@ -20,14 +21,14 @@ func TestStatusOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listing := git.Listing{Head: git.Head{Ref: "refs/heads/main", ID: id("8")}, Refs: make([]git.Ref, 3)}
+	listing := git.Listing{Head: git.Head{Ref: "refs/heads/main", ID: gittest.ID("8")}, Refs: make([]git.Ref, 3)}
 	pulled := time.Unix(1447000000, 0)
 	fine := &Snapshot{Listing: listing, Fingerprint: "f", Outcome: OutcomeSuccess, Pulled: pulled, Origin: origin}
 	broken := &Snapshot{Listing: listing, Fingerprint: "f", Outcome: OutcomeFailed, Pulled: pulled, Origin: origin, From: "slave1:80",
 		LastError: "can't fetch:\n fatal: unable to access 'https://jack:secret@git.in.local/x.git/'\a"}
 	known := mirrorStatus{
 		Name: "pool/x", State: "success", ModifyDate: 1447000000, Origin: "https://git.in.local/x.git",
-		Branch: "refs/heads/main", Revision: id("8"), Fingerprint: "f", Refs: 3, From: "origin",
+		Branch: "refs/heads/main", Revision: gittest.ID("8"), Fingerprint: "f", Refs: 3, From: "origin",
 	}
 	for _, c := range []struct {
 		s          *Snapshot
@@ -316,7 +317,7 @@ func BenchmarkStatus(b *testing.B) {
 	for i := range d.Total {
 		d.Mirrors = append(d.Mirrors, mirrorStatus{
 			Name: fmt.Sprintf("pool/mirror-%05d", i), State: stateSuccess, ModifyDate: 1447000000, Origin: "https://git.in.local/pool/mirror.git",
-			Branch: "refs/heads/main", Revision: id("8"), Fingerprint: strings.Repeat("f", 64), Refs: 10, From: fromOrigin,
+			Branch: "refs/heads/main", Revision: gittest.ID("8"), Fingerprint: strings.Repeat("f", 64), Refs: 10, From: fromOrigin,
 		})
 	}
 	for _, format := range []string{"json", "toml", "hierarchical"} {

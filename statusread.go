@@ -10,6 +10,7 @@ import (
 
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // Bounds of what another server may tell.
@@ -223,7 +224,7 @@ func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
 	if !git.IsID(m.Revision) {
 		m.Revision = ""
 	}
-	if !isFingerprint(m.Fingerprint) {
+	if !refs.IsFingerprint(m.Fingerprint) {
 		m.Fingerprint = ""
 	}
 	m.ModifyDate, m.Refs = max(m.ModifyDate, 0), max(m.Refs, 0)
@@ -240,6 +241,3 @@ func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
 	m.Nanoseconds = min(max(m.Nanoseconds, 0), 1e9-1)
 	return m
 }
-
-// isFingerprint reports whether a text can be a Fingerprint.
-func isFingerprint(s string) bool { return len(s) == 64 && git.IsID(s) }

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/reconquest/sould/internal/git/gittest"
 )
 
 func TestParseTar(t *testing.T) {
@@ -16,9 +18,9 @@ func TestParseTar(t *testing.T) {
 		"/a?path=*.txt":                  "a tar *.txt",
 		"/a?path=:!x":                    "a tar :!x",
 		"/a?path=..x/y..":                "a tar ..x/y..",
-		"/a?contains=" + id("a"):         "a tar " + id("a"),
-		"/a?contains=" + id("A"):         "a tar " + id("a"),
-		"/a?ref=" + id("A"):              "a " + id("a") + " tar",
+		"/a?contains=" + gittest.ID("a"): "a tar " + gittest.ID("a"),
+		"/a?contains=" + gittest.ID("A"): "a tar " + gittest.ID("a"),
+		"/a?ref=" + gittest.ID("A"):      "a " + gittest.ID("a") + " tar",
 		"/a?format=tar.gz":               "a tar.gz",
 		"/a?format=tar.zst":              "a tar.zst",
 		"/a?ref=refs/heads/-x":           "a refs/heads/-x tar",
@@ -74,10 +76,10 @@ func TestPrecondition(t *testing.T) {
 func TestETag(t *testing.T) {
 	tags := make(map[string]archive)
 	for _, a := range []archive{
-		{commit: id("a"), format: findFormat("tar")}, {commit: id("b"), format: findFormat("tar")},
-		{commit: id("a"), format: findFormat("zip")}, {commit: id("a"), format: findFormat("tar"), path: "x"},
-		{commit: id("a"), format: findFormat("tar"), prefix: "x/"}, {commit: id("a"), format: findFormat("tar"), subst: "f"},
-		{commit: id("a"), format: findFormat("tar"), path: "x\x00", prefix: ""},
+		{commit: gittest.ID("a"), format: findFormat("tar")}, {commit: gittest.ID("b"), format: findFormat("tar")},
+		{commit: gittest.ID("a"), format: findFormat("zip")}, {commit: gittest.ID("a"), format: findFormat("tar"), path: "x"},
+		{commit: gittest.ID("a"), format: findFormat("tar"), prefix: "x/"}, {commit: gittest.ID("a"), format: findFormat("tar"), subst: "f"},
+		{commit: gittest.ID("a"), format: findFormat("tar"), path: "x\x00", prefix: ""},
 	} {
 		tag := a.etag()
 		if other, ok := tags[tag]; ok {

@@ -15,15 +15,16 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/durable"
+	"github.com/reconquest/sould/internal/refs"
 )
 
 // tombstone tells that a mirror was removed on purpose, so that no copy on another
 // server brings it back.
 type tombstone struct {
-	Name        string      `json:"name"`
-	At          time.Time   `json:"date"`
-	Origin      string      `json:"origin,omitempty"` // without credentials
-	Fingerprint Fingerprint `json:"fingerprint,omitempty"`
+	Name        string           `json:"name"`
+	At          time.Time        `json:"date"`
+	Origin      string           `json:"origin,omitempty"` // without credentials
+	Fingerprint refs.Fingerprint `json:"fingerprint,omitempty"`
 }
 
 // shortKeep is how long a tombstone stands where nothing is kept: other servers must

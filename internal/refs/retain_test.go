@@ -1,18 +1,17 @@
-package main
+package refs
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
-	"github.com/reconquest/sould/tests/origin"
+	"github.com/reconquest/sould/internal/git/gittest"
 )
 
 // ownListing makes refs of words such as "sould/kept/100/heads/main=a".
-func ownListing(words string) []git.Ref { return listing(strings.Fields(words)...).Refs }
+func ownListing(words string) []git.Ref { return gittest.Listing(strings.Fields(words)...).Refs }
 
 func TestKeep(t *testing.T) {
 	for _, c := range []struct {
@@ -37,7 +36,7 @@ func TestKeep(t *testing.T) {
 		{"the same again in one second: its directory is free", "sould/kept/100/heads/x=a", "heads/x=a", 100, 10, "sould/kept/100/heads/x=a"},
 		{"as many seconds", "sould/kept/100-1/heads/x=a", "", 110, 10, ""},
 	} {
-		got, early := keep(ownListing(c.own), ownListing(c.lost), time.Unix(c.now, 0), keepFor(time.Duration(c.keep)*time.Second))
+		got, early := Retain(ownListing(c.own), ownListing(c.lost), time.Unix(c.now, 0), LimitsFor(time.Duration(c.keep)*time.Second))
 		if want := ownListing(c.want); !slices.Equal(got, want) || early != 0 {
 			t.Errorf("%s: %v, want %v; %d went early", c.what, got, want, early)
 		}
@@ -74,42 +73,9 @@ func TestKeepIsBounded(t *testing.T) {
 			"replace/x=a replace/y=b sould/kept/100/heads/x=d sould/other=c", 0},
 		{"nothing new", "sould/kept/80/heads/x=a sould/kept/90/heads/y=b sould/kept/91/heads/z=c", "", 1, 9, "sould/kept/91/heads/z=c", 2},
 	} {
-		got, early := keep(ownListing(c.own), ownListing(c.lost), time.Unix(100, 0), keepLimits{time.Hour, c.refs, c.values})
+		got, early := Retain(ownListing(c.own), ownListing(c.lost), time.Unix(100, 0), Limits{time.Hour, c.refs, c.values})
 		if want := ownListing(c.want); !slices.Equal(got, want) || early != c.early {
 			t.Errorf("%s: %v and %d went early, want %v and %d", c.what, got, early, want, c.early)
-		}
-	}
-}
-
-// TestInDoubtItIsKept asks git whether anything is lost when a branch moves.
-func TestInDoubtItIsKept(t *testing.T) {
-	r := origin.New(t, filepath.Join(t.TempDir(), "r"))
-	first := r.Commit("main", map[string]string{"f": "1"})
-	second := r.Commit("main", map[string]string{"f": "2"})
-	other := r.Commit("other", map[string]string{"f": "3"})
-	none := filepath.Join(t.TempDir(), "none")
-	for _, c := range []struct {
-		what, dir, from, to string
-		limit               time.Duration
-		want                bool
-	}{
-		{"it has moved on", r.Dir, first, second, time.Minute, false},
-		{"it was set back", r.Dir, second, first, time.Minute, true},
-		{"it was replaced", r.Dir, second, other, time.Minute, true},
-		{"git fails", none, first, second, time.Minute, true},
-		{"there is no time to find out", r.Dir, first, second, time.Nanosecond, true},
-	} {
-		branch := func(id string) []git.Ref { return []git.Ref{{Name: "refs/heads/main", ID: id, Peeled: id}} }
-		set := &settings{Config: Config{Keep: time.Hour, FetchTimeout: c.limit}, git: git.New(git.Options{})}
-		m := &Mirror{}
-		m.show(&Snapshot{Listing: git.Listing{Refs: branch(c.from)}})
-		own, _, err := m.kept(t.Context(), set, set.git.Repo(c.dir), plan{write: branch(c.to)})
-		if err != nil {
-			t.Errorf("%s: %v", c.what, err)
-		}
-		kept := keptAmong(own)
-		if got := len(kept) == 1 && kept[0].Ref == "refs/heads/main" && kept[0].ID == c.from; got != c.want || len(kept) > 1 {
-			t.Errorf("%s: kept are %v", c.what, kept)
 		}
 	}
 }
@@ -119,34 +85,34 @@ func TestKeepOfALongName(t *testing.T) {
 	if !git.IsRefName(long) {
 		t.Fatal("that is no name to begin with")
 	}
-	got, _ := keep(nil, []git.Ref{{Name: long, ID: id("a"), Peeled: id("a")}}, time.Unix(100, 0), keepFor(time.Hour))
-	if len(got) != 1 || !git.IsRefName(got[0].Name) || got[0].ID != id("a") {
+	got, _ := Retain(nil, []git.Ref{{Name: long, ID: gittest.ID("a"), Peeled: gittest.ID("a")}}, time.Unix(100, 0), LimitsFor(time.Hour))
+	if len(got) != 1 || !git.IsRefName(got[0].Name) || got[0].ID != gittest.ID("a") {
 		t.Errorf("%v", got)
 	}
 }
 
 func TestKeptAmong(t *testing.T) {
 	own := ownListing("sould/kept/200/tags/v1=a sould/kept/100-3/heads/x/y=b sould/kept/nonsense/x=c sould/kept/100=d replace/z=e")
-	own[slices.IndexFunc(own, func(r git.Ref) bool { return r.ID == id("a") })].Peeled = id("9")
-	want := []keptRef{
-		{"refs/heads/x/y", id("b"), time.Unix(100, 0).UTC(), "100-3"},
-		{"refs/tags/v1", id("9"), time.Unix(200, 0).UTC(), "200"},
+	own[slices.IndexFunc(own, func(r git.Ref) bool { return r.ID == gittest.ID("a") })].Peeled = gittest.ID("9")
+	want := []Retained{
+		{"refs/heads/x/y", gittest.ID("b"), time.Unix(100, 0).UTC(), "100-3"},
+		{"refs/tags/v1", gittest.ID("9"), time.Unix(200, 0).UTC(), "200"},
 	}
-	if got := keptAmong(own); !slices.Equal(got, want) {
+	if got := RetainedAmong(own); !slices.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
 }
 
 func TestLosses(t *testing.T) {
-	now := listing("heads/gone=a", "heads/moved=b", "heads/same=c", "tags/moved=d", "pull/1=e", "pull/annotated=f", "HEAD=same")
-	now.Refs[slices.IndexFunc(now.Refs, func(r git.Ref) bool { return r.ID == id("f") })].Peeled = id("9")
-	patterns := []RefPattern{{"refs/*"}}
-	origin := listing("heads/new=7", "heads/moved=1", "heads/same=c", "tags/moved=2", "pull/1=3", "pull/annotated=4", "HEAD=same")
-	p, err := makePlan(now, origin, patterns, "")
+	now := gittest.Listing("heads/gone=a", "heads/moved=b", "heads/same=c", "tags/moved=d", "pull/1=e", "pull/annotated=f", "HEAD=same")
+	now.Refs[slices.IndexFunc(now.Refs, func(r git.Ref) bool { return r.ID == gittest.ID("f") })].Peeled = gittest.ID("9")
+	patterns := []Pattern{{"refs/*"}}
+	origin := gittest.Listing("heads/new=7", "heads/moved=1", "heads/same=c", "tags/moved=2", "pull/1=3", "pull/annotated=4", "HEAD=same")
+	p, err := Make(now, origin, patterns, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost, asks := losses(now, p)
+	lost, asks := Losses(now, p)
 	want := []string{"refs/heads/gone", "refs/pull/annotated", "refs/tags/moved", "? refs/heads/moved 1", "? refs/pull/1 3"}
 	if got := lossNames(lost, asks); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
@@ -155,13 +121,13 @@ func TestLosses(t *testing.T) {
 
 // lossNames are lost refs and, with a question mark, those of which a history tells, with
 // the first digits of whose.
-func lossNames(lost []git.Ref, asks []moved) (names []string) {
+func lossNames(lost []git.Ref, asks []Moved) (names []string) {
 	for _, ref := range lost {
 		names = append(names, ref.Name)
 	}
 	for _, ask := range asks {
-		name := "? " + ask.from.Name + " "
-		for _, to := range ask.to {
+		name := "? " + ask.From.Name + " "
+		for _, to := range ask.To {
 			name += to[:1]
 		}
 		names = append(names, name)
@@ -171,7 +137,7 @@ func lossNames(lost []git.Ref, asks []moved) (names []string) {
 
 func TestLossOfADetachedHead(t *testing.T) {
 	detached := func(l git.Listing, digit string) git.Listing {
-		l.Head = git.Head{ID: id(digit)}
+		l.Head = git.Head{ID: gittest.ID(digit)}
 		return l
 	}
 	for _, c := range []struct {
@@ -179,21 +145,21 @@ func TestLossOfADetachedHead(t *testing.T) {
 		now, origin git.Listing
 		want        []string
 	}{
-		{"as before", detached(listing("heads/main=a"), "b"), detached(listing("heads/main=a"), "b"), nil},
-		{"moved", detached(listing("heads/main=a"), "b"), detached(listing("heads/main=a"), "c"), []string{"? HEAD ca"}},
-		{"moved with a branch", detached(listing("heads/main=a"), "b"), detached(listing("heads/main=d"), "c"), []string{"? refs/heads/main d", "? HEAD cd"}},
-		{"attached", detached(listing("heads/main=a"), "b"), listing("heads/main=a", "HEAD=main"), []string{"? HEAD a"}},
-		{"attached to nothing", detached(listing("heads/x=a", "heads/y=c"), "b"), listing("heads/x=a", "heads/y=c"), []string{"? HEAD ac"}},
-		{"attached where it was", detached(listing("heads/main=a"), "a"), listing("heads/main=a", "HEAD=main"), nil},
-		{"on a branch", detached(listing("heads/main=a", "heads/x=b"), "b"), detached(listing("heads/main=a", "heads/x=b"), "c"), nil},
-		{"to a branch that comes", detached(listing("heads/main=a"), "b"), listing("heads/main=a", "heads/x=b", "HEAD=main"), nil},
-		{"detached now", listing("heads/main=a", "HEAD=main"), detached(listing("heads/main=a"), "b"), nil},
+		{"as before", detached(gittest.Listing("heads/main=a"), "b"), detached(gittest.Listing("heads/main=a"), "b"), nil},
+		{"moved", detached(gittest.Listing("heads/main=a"), "b"), detached(gittest.Listing("heads/main=a"), "c"), []string{"? HEAD ca"}},
+		{"moved with a branch", detached(gittest.Listing("heads/main=a"), "b"), detached(gittest.Listing("heads/main=d"), "c"), []string{"? refs/heads/main d", "? HEAD cd"}},
+		{"attached", detached(gittest.Listing("heads/main=a"), "b"), gittest.Listing("heads/main=a", "HEAD=main"), []string{"? HEAD a"}},
+		{"attached to nothing", detached(gittest.Listing("heads/x=a", "heads/y=c"), "b"), gittest.Listing("heads/x=a", "heads/y=c"), []string{"? HEAD ac"}},
+		{"attached where it was", detached(gittest.Listing("heads/main=a"), "a"), gittest.Listing("heads/main=a", "HEAD=main"), nil},
+		{"on a branch", detached(gittest.Listing("heads/main=a", "heads/x=b"), "b"), detached(gittest.Listing("heads/main=a", "heads/x=b"), "c"), nil},
+		{"to a branch that comes", detached(gittest.Listing("heads/main=a"), "b"), gittest.Listing("heads/main=a", "heads/x=b", "HEAD=main"), nil},
+		{"detached now", gittest.Listing("heads/main=a", "HEAD=main"), detached(gittest.Listing("heads/main=a"), "b"), nil},
 	} {
-		p, err := makePlan(c.now, c.origin, []RefPattern{{"refs/heads/*"}}, "")
+		p, err := Make(c.now, c.origin, []Pattern{{"refs/heads/*"}}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		lost, asks := losses(c.now, p)
+		lost, asks := Losses(c.now, p)
 		if got := lossNames(lost, asks); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.what, got, c.want)
 		}
@@ -201,46 +167,20 @@ func TestLossOfADetachedHead(t *testing.T) {
 }
 
 func TestKeptHead(t *testing.T) {
-	head := git.Ref{Name: "HEAD", ID: id("a"), Peeled: id("a")}
+	head := git.Ref{Name: "HEAD", ID: gittest.ID("a"), Peeled: gittest.ID("a")}
 	// A ref of that name can be lost with it, or a directory.
 	for _, other := range []string{"refs/HEAD", "refs/HEAD/x"} {
-		lost := []git.Ref{{Name: other, ID: id("b"), Peeled: id("b")}, head}
-		own, _ := keep(nil, lost, time.Unix(100, 0), keepFor(time.Hour))
-		if err := compatible(git.Listing{Refs: own}); err != nil {
+		lost := []git.Ref{{Name: other, ID: gittest.ID("b"), Peeled: gittest.ID("b")}, head}
+		own, _ := Retain(nil, lost, time.Unix(100, 0), LimitsFor(time.Hour))
+		if err := checkCompatible(git.Listing{Refs: own}); err != nil {
 			t.Error(err)
 		}
-		want := []keptRef{{other, id("b"), time.Unix(100, 0).UTC(), "100"}, {"HEAD", id("a"), time.Unix(100, 0).UTC(), "100"}}
-		if got := keptAmong(own); !slices.Equal(got, want) {
+		want := []Retained{{other, gittest.ID("b"), time.Unix(100, 0).UTC(), "100"}, {"HEAD", gittest.ID("a"), time.Unix(100, 0).UTC(), "100"}}
+		if got := RetainedAmong(own); !slices.Equal(got, want) {
 			t.Errorf("%v, want %v", got, want)
 		}
-		if again, _ := keep(own, lost, time.Unix(101, 0), keepFor(time.Hour)); len(again) != 2 {
+		if again, _ := Retain(own, lost, time.Unix(101, 0), LimitsFor(time.Hour)); len(again) != 2 {
 			t.Errorf("the second time are kept %v", again)
-		}
-	}
-}
-
-func TestKeepsTooLong(t *testing.T) {
-	at := func(all ...int64) *Snapshot {
-		s := &Snapshot{}
-		for _, seconds := range all {
-			s.Kept = append(s.Kept, keptRef{At: time.Unix(seconds, 0)})
-		}
-		return s
-	}
-	for _, c := range []struct {
-		snap *Snapshot
-		keep time.Duration
-		want bool
-	}{
-		{nil, time.Hour, false},
-		{at(), time.Hour, false},
-		{at(), 0, false},
-		{at(91, 92), 10 * time.Second, false},
-		{at(90, 92), 10 * time.Second, true},
-		{at(99), 0, true},
-	} {
-		if got := c.snap.keepsTooLong(c.keep, time.Unix(100, 0)); got != c.want {
-			t.Errorf("%+v for %s: %v", c.snap, c.keep, got)
 		}
 	}
 }

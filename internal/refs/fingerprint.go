@@ -1,0 +1,31 @@
+package refs
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// Fingerprint is a digest of a mirror's refs and default branch, in hex. Two
+// servers with the same patterns have equal fingerprints exactly if they have
+// the same content.
+type Fingerprint string
+
+// FingerprintOf digests the refs that the patterns select, and HEAD.
+func FingerprintOf(l git.Listing, patterns []Pattern) Fingerprint {
+	h := sha256.New()
+	if l.Head.ID != "" { // else which branch it is that does not exist is no content
+		io.WriteString(h, "HEAD "+l.Head.Ref+" "+l.Head.ID+"\n")
+	}
+	for _, ref := range l.Refs {
+		if Selected(patterns, ref.Name) {
+			io.WriteString(h, ref.ID+" "+ref.Name+"\n")
+		}
+	}
+	return Fingerprint(hex.EncodeToString(h.Sum(nil)))
+}
+
+// IsFingerprint reports whether a text can be a Fingerprint.
+func IsFingerprint(s string) bool { return len(s) == 64 && git.IsID(s) }

@@ -1,0 +1,106 @@
+// Package refs decides what the refs of a mirror become: which of an origin's it takes, what a
+// pull has to change, when it refuses to, and what is retained of what an origin has replaced
+// or deleted. All of it is pure: nothing is read or written here.
+package refs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// Pattern selects refs: a full name, or one with a single "*" that stands for
+// anything, slashes included, as in git's refspecs.
+type Pattern struct{ s string }
+
+// ParsePattern checks a pattern.
+func ParsePattern(s string) (Pattern, error) {
+	if strings.Count(s, "*") > 1 || !strings.HasPrefix(s, "refs/") ||
+		!git.IsRefName(strings.Replace(s, "*", "x", 1)) {
+		return Pattern{}, fmt.Errorf("%q is no pattern of refs; write a full name with at most one *, such as \"refs/heads/*\"", s)
+	}
+	if strings.HasPrefix(s, Own) {
+		return Pattern{}, fmt.Errorf("%q: refs/sould/ is the server's own", s)
+	}
+	return Pattern{s}, nil
+}
+
+// Usual are the patterns of branches and tags.
+func Usual() []Pattern { return []Pattern{{"refs/heads/*"}, {"refs/tags/*"}} }
+
+// Match reports whether the pattern selects the ref of that full name.
+func (p Pattern) Match(ref string) bool {
+	before, after, star := strings.Cut(p.s, "*")
+	if !star {
+		return ref == p.s
+	}
+	return len(ref) > len(before)+len(after) && strings.HasPrefix(ref, before) && strings.HasSuffix(ref, after)
+}
+
+// covers reports whether the pattern selects whatever another one does.
+func (p Pattern) covers(q Pattern) bool {
+	before, after, star := strings.Cut(p.s, "*")
+	otherBefore, otherAfter, otherStar := strings.Cut(q.s, "*")
+	switch {
+	case !otherStar:
+		return p.Match(q.s)
+	case !star:
+		return false
+	default:
+		return strings.HasPrefix(otherBefore, before) && strings.HasSuffix(otherAfter, after)
+	}
+}
+
+// CoverAll reports whether a server with the patterns theirs has all that one with ours
+// has. A server from before it told of them says nothing.
+func CoverAll(theirs []string, ours []Pattern) bool {
+	if len(theirs) == 0 {
+		return true
+	}
+	for _, q := range ours {
+		if !slices.ContainsFunc(theirs, func(s string) bool {
+			p, err := ParsePattern(s)
+			return err == nil && p.covers(q)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// SamePatterns reports whether a server with the patterns theirs takes the same refs, as
+// far as it tells.
+func SamePatterns(theirs []string, ours []Pattern) bool {
+	var names []string
+	for _, p := range ours {
+		names = append(names, p.s)
+	}
+	slices.Sort(names)
+	return len(theirs) == 0 || slices.Equal(slices.Compact(names), slices.Compact(slices.Sorted(slices.Values(theirs))))
+}
+
+func (p Pattern) Same(q Pattern) bool { return p == q }
+
+func (p Pattern) String() string { return p.s }
+
+// Own and Replace are prefixes of refs that are never taken from an origin: the first are
+// this server's own, the second would change what a commit id means.
+const (
+	Own     = "refs/sould/"
+	Replace = "refs/replace/"
+)
+
+// Selected reports whether a mirror with these patterns takes a ref.
+func Selected(patterns []Pattern, ref string) bool {
+	if strings.HasPrefix(ref, Own) || strings.HasPrefix(ref, Replace) || !git.IsRefName(ref) {
+		return false
+	}
+	for _, p := range patterns {
+		if p.Match(ref) {
+			return true
+		}
+	}
+	return false
+}
