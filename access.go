@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/reconquest/sould/internal/origin"
 )
 
 // secret is a word that no output may show, however it gets there.
@@ -156,7 +158,7 @@ type Host struct{ name string }
 func ParseHost(raw string) (Host, error) {
 	h := Host{hostOf(raw)}
 	bare := strings.TrimSuffix(strings.TrimPrefix(raw, "["), "]")
-	if _, err := netip.ParseAddr(bare); err != nil && (strings.Contains(raw, ":") || !legalHost(h.name)) {
+	if _, err := netip.ParseAddr(bare); err != nil && (strings.Contains(raw, ":") || !origin.IsHost(h.name)) {
 		return Host{}, fmt.Errorf("%q is no host; write a name or an address, without a port", raw)
 	}
 	return h, nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/origin"
 )
 
 // Address is another sould server, as the configuration names it.
@@ -23,8 +24,8 @@ func ParseAddress(raw string) (Address, error) {
 	}
 	u, err := url.Parse(s)
 	switch {
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", !legalHost(strings.ToLower(u.Hostname())),
-		!legalPort(u.Port()), strings.HasSuffix(u.Host, ":"):
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", !origin.IsHost(strings.ToLower(u.Hostname())),
+		!origin.IsPort(u.Port()), strings.HasSuffix(u.Host, ":"):
 		return Address{}, fmt.Errorf("%q is no server; write host, host:port or http(s)://host[:port]", git.Redact(raw))
 	case u.User != nil:
 		return Address{}, errors.New("a server's address takes no user and password")
@@ -32,7 +33,7 @@ func ParseAddress(raw string) (Address, error) {
 		return Address{}, fmt.Errorf("%q has a path; a sould server is the root of its address", raw)
 	}
 	host := strings.ToLower(u.Host)
-	if port := u.Port(); port == defaultPorts[u.Scheme] {
+	if port := u.Port(); port == map[string]string{"http": "80", "https": "443"}[u.Scheme] {
 		host = strings.TrimSuffix(host, ":"+port)
 	}
 	return Address{name: raw, url: u.Scheme + "://" + host}, nil

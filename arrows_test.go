@@ -22,6 +22,7 @@ var arrows = map[string]string{
 	"spool":        "",
 	"units":        "",
 	"git":          "durable",
+	"gittest":      "git",
 	"errtext":      "git",
 	"conn":         "limiter",
 	"refs":         "git",

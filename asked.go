@@ -21,7 +21,7 @@ func wantsPull(s *Snapshot, set *settings, insists, pulled, ready bool) bool {
 	case !s.Origin.Known():
 		return false
 	case insists, s.Outcome != OutcomeSuccess, !pulled:
-		return ready && set.allowsOrigin(s.Origin) == nil
+		return ready && set.originPolicy().Check(s.Origin) == nil
 	default:
 		return false
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 )
 
@@ -15,14 +16,14 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 	if err := j.ms.vacant(j.req.Name); err != nil {
 		return Pulled{}, err
 	}
-	origin, err := j.origin(Origin{})
+	from, err := j.origin(origin.URL{})
 	if err != nil {
 		return Pulled{}, err
 	}
 	if err := j.ms.stillWanted(j.req.Name, j.ms.wanted(j.req.Name)); err != nil {
 		return Pulled{}, err
 	}
-	listing, err := j.list(ctx, src, origin)
+	listing, err := j.list(ctx, src, from)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -32,7 +33,7 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 	if t, err := j.ms.storage.Tombstone(j.req.Name); err == nil {
 		j.buried = t
 	}
-	pulled, err := j.build(ctx, src, origin, listing, nil)
+	pulled, err := j.build(ctx, src, from, listing, nil)
 	if err != nil {
 		return pulled, err
 	}
@@ -41,7 +42,7 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 
 // build makes a mirror aside and moves it into place when it is complete. What the old
 // one has that the source has not, if there is an old one, is kept.
-func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing git.Listing, old *remains) (Pulled, error) {
+func (j *pullJob) build(ctx context.Context, src source, from origin.URL, listing git.Listing, old *remains) (Pulled, error) {
 	if _, err := old.plan(listing, j.set.Refs, j.req.Accept); err != nil {
 		return Pulled{}, err
 	}
@@ -63,10 +64,10 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 		idLength = len(listing.Refs[0].ID)
 	}
 	repo := j.set.git.Repo(staging)
-	if err := repo.Init(ctx, idLength, origin.url); err != nil {
+	if err := repo.Init(ctx, idLength, from.String()); err != nil {
 		return Pulled{}, err
 	}
-	p, err := j.bring(ctx, repo, git.Listing{}, src, origin, listing)
+	p, err := j.bring(ctx, repo, git.Listing{}, src, from, listing)
 	if err == nil {
 		err = peel(ctx, repo, &p)
 	}
@@ -106,11 +107,11 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 		m.mending, m.whole = old.mending, old.whole
 	} else {
 		m.state.Removed = j.buried.At
-		if t := j.buried; t.Origin != "" && t.Origin != origin.url {
+		if t := j.buried; t.Origin != "" && t.Origin != from.String() {
 			m.state.addFormer(t.Origin)
 		}
 	}
-	src.note(&m.state, origin, j.asked)
+	src.note(&m.state, from, j.asked)
 	j.noteWishes(&m.state)
 	if err := m.state.write(staging); err != nil {
 		return Pulled{}, err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/reconquest/sould/internal/origin"
 )
 
 // conflict is the reason for which a mirror cannot be created or updated as
@@ -17,7 +19,7 @@ func (c *conflict) Error() string { return c.reason }
 // that want something else are refused before anything is begun for them, here or on
 // a slave.
 type claim struct {
-	origin Origin
+	origin origin.URL
 	by     int       // so many requests
 	wanted time.Time // when the last one of them was asked for
 }
@@ -73,14 +75,14 @@ func (ms *Mirrors) claim(req pullRequest) (release func(), err error) {
 // origin, if it comes without: slaves may not have them.
 func (ms *Mirrors) withCredentials(set *settings, req pullRequest) pullRequest {
 	if m, err := ms.Get(set, req.Name); err == nil {
-		req.Origin = req.Origin.orCredentialsOf(m.Snapshot().Origin)
+		req.Origin = req.Origin.OrCredentialsOf(m.Snapshot().Origin)
 	}
 	return req
 }
 
 // sameOrigin checks that a request means the mirror that is there, or names its
 // old origin in order to give it a new one.
-func sameOrigin(stored Origin, req pullRequest) error {
+func sameOrigin(stored origin.URL, req pullRequest) error {
 	switch {
 	case !stored.Known(), !req.Origin.Known(), stored.Same(req.Origin):
 		return nil

@@ -6,16 +6,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 )
 
 // holding is what a server has of a mirror, as far as comparing needs it.
 type holding struct {
-	origin      Origin
-	formers     []Origin  // before it was moved, the latest first
-	wanted      time.Time // when somebody last asked for it; zero for never
-	accepted    time.Time // when deletions were last accepted
-	removed     time.Time // when the mirror was that had the name before; zero for none
+	origin      origin.URL
+	formers     []origin.URL // before it was moved, the latest first
+	wanted      time.Time    // when somebody last asked for it; zero for never
+	accepted    time.Time    // when deletions were last accepted
+	removed     time.Time    // when the mirror was that had the name before; zero for none
 	fingerprint refs.Fingerprint
 	revision    string    // of the default branch
 	pulled      time.Time // of the latest successful pull; zero for never
@@ -26,8 +27,8 @@ type holding struct {
 // difference is a mirror that two servers do not have in common.
 type difference struct {
 	name         Name
-	origin       Origin
-	former       Origin // which the other server has still, or may have
+	origin       origin.URL
+	former       origin.URL // which the other server has still, or may have
 	ours, theirs refs.Fingerprint
 	accept       refs.Acceptance // of deletions that were accepted here since the other server pulled
 	wanted       time.Time       // when somebody last asked for it, if that is for the other server to know
@@ -63,9 +64,9 @@ func holdingsOf(doc *statusDocument) map[Name]holding {
 		if err != nil {
 			continue
 		}
-		origin, _ := ParseOrigin(m.Origin, true) // if it is none, nothing can be said of it
+		from, _ := origin.Parse(m.Origin, true) // if it is none, nothing can be said of it
 		all[name] = holding{
-			origin: origin, wanted: m.wanted(),
+			origin: from, wanted: m.wanted(),
 			fingerprint: refs.Fingerprint(m.Fingerprint), revision: m.Revision, pulled: m.pulled(),
 			healthy: m.State == stateSuccess, busy: m.State == stateProcessing,
 		}
@@ -148,7 +149,7 @@ func lacking(
 		if m.Origin == "" {
 			d.refused = errors.New("the peer does not know its origin")
 		} else {
-			d.origin, d.refused = ParseOrigin(m.Origin, unsecure)
+			d.origin, d.refused = origin.Parse(m.Origin, unsecure)
 		}
 		missing = append(missing, d)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 )
 
@@ -20,49 +21,49 @@ func name(t *testing.T, raw string) Name {
 }
 
 func TestCompare(t *testing.T) {
-	origin, err := ParseOrigin("https://git.in.local/x.git", false)
+	from, err := origin.Parse("https://git.in.local/x.git", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := holding{origin: origin, fingerprint: "b", pulled: time.Unix(100, 0), healthy: true}
+	ours := holding{origin: from, fingerprint: "b", pulled: time.Unix(100, 0), healthy: true}
 	with := func(h holding, change func(*holding)) holding { change(&h); return h }
 	old, older, other := mustParse(t, "https://old.in.local/x.git"), mustParse(t, "https://older.in.local/x.git"), mustParse(t, "https://other.in.local/x.git")
-	moved := with(ours, func(h *holding) { h.formers = []Origin{old, older} })
+	moved := with(ours, func(h *holding) { h.formers = []origin.URL{old, older} })
 	anew := with(ours, func(h *holding) { h.removed = time.Unix(80, 0); h.wanted = time.Unix(81, 0) })
 	accepted := with(ours, func(h *holding) { h.accepted = time.Unix(95, 0) })
 	for _, c := range []struct {
 		what          string
 		ours, theirs  holding
 		behind, ahead bool
-		former        Origin
+		former        origin.URL
 		accept        refs.Acceptance
 		removed       time.Time
 	}{
-		{"the same", ours, holding{fingerprint: "b", pulled: time.Unix(1, 0)}, false, false, Origin{}, "", time.Time{}},
-		{"the same, and it has failed since", ours, holding{fingerprint: "b", pulled: time.Unix(90, 0)}, false, false, Origin{}, "", time.Time{}},
-		{"it has none", ours, holding{}, true, false, Origin{}, "", time.Time{}},
-		{"older", ours, holding{fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false, Origin{}, "", time.Time{}},
-		{"as old", ours, holding{fingerprint: "a", pulled: time.Unix(100, 0), healthy: true}, true, false, Origin{}, "", time.Time{}},
-		{"later", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0), healthy: true}, false, true, Origin{}, "", time.Time{}},
-		{"later, but it says itself that it is not current", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0)}, true, false, Origin{}, "", time.Time{}},
-		{"it pulls", ours, holding{fingerprint: "a", busy: true}, false, false, Origin{}, "", time.Time{}},
-		{"we pull", with(ours, func(h *holding) { h.busy = true }), holding{fingerprint: "a"}, false, false, Origin{}, "", time.Time{}},
-		{"we do not know where from", with(ours, func(h *holding) { h.origin = Origin{} }), holding{}, false, false, Origin{}, "", time.Time{}},
-		{"we never pulled", with(ours, func(h *holding) { h.pulled = time.Time{} }), holding{}, false, false, Origin{}, "", time.Time{}},
+		{"the same", ours, holding{fingerprint: "b", pulled: time.Unix(1, 0)}, false, false, origin.URL{}, "", time.Time{}},
+		{"the same, and it has failed since", ours, holding{fingerprint: "b", pulled: time.Unix(90, 0)}, false, false, origin.URL{}, "", time.Time{}},
+		{"it has none", ours, holding{}, true, false, origin.URL{}, "", time.Time{}},
+		{"older", ours, holding{fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false, origin.URL{}, "", time.Time{}},
+		{"as old", ours, holding{fingerprint: "a", pulled: time.Unix(100, 0), healthy: true}, true, false, origin.URL{}, "", time.Time{}},
+		{"later", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0), healthy: true}, false, true, origin.URL{}, "", time.Time{}},
+		{"later, but it says itself that it is not current", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0)}, true, false, origin.URL{}, "", time.Time{}},
+		{"it pulls", ours, holding{fingerprint: "a", busy: true}, false, false, origin.URL{}, "", time.Time{}},
+		{"we pull", with(ours, func(h *holding) { h.busy = true }), holding{fingerprint: "a"}, false, false, origin.URL{}, "", time.Time{}},
+		{"we do not know where from", with(ours, func(h *holding) { h.origin = origin.URL{} }), holding{}, false, false, origin.URL{}, "", time.Time{}},
+		{"we never pulled", with(ours, func(h *holding) { h.pulled = time.Time{} }), holding{}, false, false, origin.URL{}, "", time.Time{}},
 		{"it has missed a move", moved, holding{origin: old, fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false, old, "", time.Time{}},
 		{"it has missed two moves", moved, holding{origin: older, fingerprint: "a"}, true, false, older, "", time.Time{}},
 		{"it has missed a move to the same content", moved, holding{origin: old, fingerprint: "b", pulled: time.Unix(90, 0)}, true, false, old, "", time.Time{}},
 		{"it goes on following the old origin", moved, holding{origin: old, fingerprint: "c", pulled: time.Unix(110, 0), healthy: true}, true, false, old, "", time.Time{}},
-		{"it follows another origin", moved, holding{origin: other, fingerprint: "b", pulled: time.Unix(90, 0)}, false, false, Origin{}, "", time.Time{}},
-		{"it follows another origin, which has other content", moved, holding{origin: other, fingerprint: "a"}, true, false, Origin{}, "", time.Time{}},
+		{"it follows another origin", moved, holding{origin: other, fingerprint: "b", pulled: time.Unix(90, 0)}, false, false, origin.URL{}, "", time.Time{}},
+		{"it follows another origin, which has other content", moved, holding{origin: other, fingerprint: "a"}, true, false, origin.URL{}, "", time.Time{}},
 		{"nobody knows what it follows", moved, holding{fingerprint: "a"}, true, false, old, "", time.Time{}},
-		{"deletions were accepted since", accepted, holding{fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false, Origin{}, "b", time.Time{}},
-		{"deletions were accepted before", accepted, holding{fingerprint: "a", pulled: time.Unix(97, 0), healthy: true}, true, false, Origin{}, "", time.Time{}},
-		{"we are not current ourselves", with(ours, func(h *holding) { h.healthy = false }), holding{fingerprint: "a", pulled: time.Unix(90, 0)}, true, false, Origin{}, "", time.Time{}},
-		{"it has what was removed before", anew, holding{origin: old, fingerprint: "a", pulled: time.Unix(90, 0), wanted: time.Unix(70, 0), healthy: true}, true, false, Origin{}, "", time.Unix(80, 0)},
-		{"it has what was removed before, and has pulled it since", anew, holding{origin: origin, fingerprint: "a", pulled: time.Unix(110, 0), wanted: time.Unix(70, 0), healthy: true}, true, false, Origin{}, "", time.Unix(80, 0)},
-		{"it has what was made anew", anew, holding{origin: origin, fingerprint: "a", pulled: time.Unix(90, 0), wanted: time.Unix(81, 0), healthy: true}, true, false, Origin{}, "", time.Time{}},
-		{"what was removed cannot be read, or is not there", anew, holding{}, true, false, Origin{}, "", time.Time{}},
+		{"deletions were accepted since", accepted, holding{fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false, origin.URL{}, "b", time.Time{}},
+		{"deletions were accepted before", accepted, holding{fingerprint: "a", pulled: time.Unix(97, 0), healthy: true}, true, false, origin.URL{}, "", time.Time{}},
+		{"we are not current ourselves", with(ours, func(h *holding) { h.healthy = false }), holding{fingerprint: "a", pulled: time.Unix(90, 0)}, true, false, origin.URL{}, "", time.Time{}},
+		{"it has what was removed before", anew, holding{origin: old, fingerprint: "a", pulled: time.Unix(90, 0), wanted: time.Unix(70, 0), healthy: true}, true, false, origin.URL{}, "", time.Unix(80, 0)},
+		{"it has what was removed before, and has pulled it since", anew, holding{origin: from, fingerprint: "a", pulled: time.Unix(110, 0), wanted: time.Unix(70, 0), healthy: true}, true, false, origin.URL{}, "", time.Unix(80, 0)},
+		{"it has what was made anew", anew, holding{origin: from, fingerprint: "a", pulled: time.Unix(90, 0), wanted: time.Unix(81, 0), healthy: true}, true, false, origin.URL{}, "", time.Time{}},
+		{"what was removed cannot be read, or is not there", anew, holding{}, true, false, origin.URL{}, "", time.Time{}},
 	} {
 		m := name(t, "m")
 		slave := map[Name]holding{m: c.theirs}
@@ -141,9 +142,9 @@ func TestNewer(t *testing.T) {
 	}
 }
 
-func mustParse(t *testing.T, url string) Origin {
+func mustParse(t *testing.T, url string) origin.URL {
 	t.Helper()
-	o, err := ParseOrigin(url, true)
+	o, err := origin.Parse(url, true)
 	if err != nil {
 		t.Fatal(err)
 	}

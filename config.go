@@ -17,6 +17,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 )
 
@@ -52,8 +53,8 @@ type Config struct {
 	// Who may do what.
 	Token, ReadToken         secret // from their files, if these are named
 	TokenFile, ReadTokenFile string
-	Origins                  []OriginPattern // none for any
-	AllowHosts               []Host          // none for any
+	Origins                  []origin.Pattern // none for any
+	AllowHosts               []Host           // none for any
 	TLSCert, TLSKey, TLSCA   string
 	certificate              *tls.Certificate // of TLSCert and TLSKey; nil for plain HTTP
 	authorities              *x509.CertPool   // of TLSCA; nil for the system's

@@ -9,7 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/units"
 )
@@ -48,7 +50,7 @@ var configKeys = []configKey{
 	stringKey("token_file", func(c *Config) *string { return &c.TokenFile }, anyString),
 	secretKey("read_token", func(c *Config) *secret { return &c.ReadToken }, func(c *Config) *string { return &c.ReadTokenFile }),
 	stringKey("read_token_file", func(c *Config) *string { return &c.ReadTokenFile }, anyString),
-	listKey("origins", func(c *Config) *[]OriginPattern { return &c.Origins }, ParseOriginPattern, anyList),
+	listKey("origins", func(c *Config) *[]origin.Pattern { return &c.Origins }, origin.ParsePattern, anyList),
 	listKey("allow_hosts", func(c *Config) *[]Host { return &c.AllowHosts }, ParseHost, anyList),
 	stringKey("tls_cert", func(c *Config) *string { return &c.TLSCert }, anyString),
 	stringKey("tls_key", func(c *Config) *string { return &c.TLSKey }, anyString),
@@ -237,7 +239,7 @@ func quoteTOML(s string) string {
 		case r == '"' || r == '\\':
 			b.WriteByte('\\')
 			b.WriteRune(r)
-		case isControl(r):
+		case unicode.IsControl(r):
 			fmt.Fprintf(&b, `\u%04X`, r)
 		default:
 			b.WriteRune(r)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/origin"
 )
 
 // TestAnswersOfSlavesShowNoCredentials: a slave may repeat what it was sent, as it stood in
@@ -15,7 +16,7 @@ func TestAnswersOfSlavesShowNoCredentials(t *testing.T) {
 	set := &settings{Config: defaultConfig()}
 	for _, words := range [][2]string{{"t0ken-us3r", "s3cr3t-p4ss"}, {"t0ken us3r", "s3cr3t/@:p4ss w&rd+%"}, {"t0ken-us3r", ""}, {"git", "s3cr3t p4ss"}} {
 		u := url.URL{Scheme: "https", Host: "h", Path: "/r.git", User: url.UserPassword(words[0], words[1])}
-		o, err := ParseOrigin(u.String(), false)
+		o, err := origin.Parse(u.String(), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +37,7 @@ func TestAnswersOfSlavesShowNoCredentials(t *testing.T) {
 			}
 		}
 	}
-	if said := "git is not x"; errtext.Sanitize(said, pullRequest{Origin: Origin{user: "git", password: "x"}}.secrets(set)) != said {
+	if said := "git is not x"; errtext.Sanitize(said, pullRequest{Origin: origin.URL{}.As("git", "x")}.secrets(set)) != said {
 		t.Error("a short word is hidden")
 	}
 }

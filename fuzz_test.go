@@ -31,7 +31,7 @@ func FuzzParsePull(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !req.Origin.Known() || req.Origin.local && !allowLocal || strings.HasPrefix(req.Origin.url, "-") || wait < noWait {
+		if !req.Origin.Known() || req.Origin.IsLocal() && !allowLocal || strings.HasPrefix(req.Origin.String(), "-") || wait < noWait {
 			t.Errorf("%q became %+v, wait %s", body, req, wait)
 		}
 		again, wait, err := parsePull(req.form(time.Minute), allowLocal)
@@ -93,8 +93,8 @@ func FuzzStateFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if o := s.origin(); strings.HasPrefix(o.url, "-") || strings.Contains(o.url, "::") && !o.local && !strings.Contains(o.url, "[") {
-			t.Errorf("%q names the origin %q", text, o.url)
+		if o := s.origin(); strings.HasPrefix(o.String(), "-") || strings.Contains(o.String(), "::") && !o.IsLocal() && !strings.Contains(o.String(), "[") {
+			t.Errorf("%q names the origin %q", text, o.String())
 		}
 		if err := s.write(dir); err != nil {
 			t.Fatalf("%q cannot be written again: %v", text, err)

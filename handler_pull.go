@@ -11,6 +11,7 @@ import (
 
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/units"
 )
@@ -40,7 +41,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	if err := set.allowsOrigin(req.Origin); err != nil {
+	if err := set.originPolicy().Check(req.Origin); err != nil {
 		return &fault{kindForbidden, err}
 	}
 	via, err := parseVia(r.Header.Get(viaHeader))
@@ -127,7 +128,7 @@ func parsePull(form url.Values, allowLocal bool) (req pullRequest, wait time.Dur
 		}
 		return values[0]
 	}
-	name, origin, move := field("name"), field("origin"), field("move")
+	name, from, move := field("name"), field("origin"), field("move")
 	accept, waitFor := field("accept"), field("wait")
 	if err != nil {
 		return req, 0, err
@@ -135,14 +136,14 @@ func parsePull(form url.Values, allowLocal bool) (req pullRequest, wait time.Dur
 	if req.Name, err = ParseName(name); err != nil {
 		return req, 0, err
 	}
-	if req.Origin, err = ParseOrigin(origin, allowLocal); err != nil {
+	if req.Origin, err = origin.Parse(from, allowLocal); err != nil {
 		return req, 0, err
 	}
 	if move != "" {
-		if req.Move, err = ParseOrigin(move, true); err != nil {
+		if req.Move, err = origin.Parse(move, true); err != nil {
 			return req, 0, fail(kindBadRequest, "move: %w", err)
 		}
-		req.Move.user, req.Move.password = "", ""
+		req.Move = req.Move.As("", "")
 	}
 	req.Accept = refs.Acceptance(accept)
 	if accept != "" && req.Accept != refs.AcceptAll && !refs.IsFingerprint(accept) {

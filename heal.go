@@ -9,6 +9,7 @@ import (
 
 	"github.com/reconquest/sould/internal/backoff"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 )
 
@@ -115,17 +116,17 @@ func (ms *Mirrors) checkSuspect(ctx context.Context, set *settings, m *Mirror) (
 
 // rebuild builds a mirror anew that can still be read in part.
 func (j *pullJob) rebuild(ctx context.Context, m *Mirror, src source) (Pulled, error) {
-	origin, err := j.origin(m.Snapshot().Origin)
+	from, err := j.origin(m.Snapshot().Origin)
 	if err != nil {
 		return Pulled{}, err
 	}
-	listing, err := j.list(ctx, src, origin)
+	listing, err := j.list(ctx, src, from)
 	if err != nil {
 		return Pulled{}, err
 	}
 	old := &remains{dir: m.Dir, content: m.Snapshot().Listing, own: m.own, state: m.state, damaged: true}
 	old.mending, old.whole = m.lately()
-	return j.build(ctx, src, origin, listing, old)
+	return j.build(ctx, src, from, listing, old)
 }
 
 // replace builds a mirror anew that cannot even be read, if damage is the reason.
@@ -137,17 +138,17 @@ func (j *pullJob) replace(ctx context.Context, src source, readErr error) (Pulle
 	state, err := readState(repo.Dir)
 	if err != nil || state.Origin == "" {
 		url, _ := repo.Origin(ctx) // better than nothing
-		if o, err := ParseOrigin(url, true); err == nil {
+		if o, err := origin.Parse(url, true); err == nil {
 			state = stateFile{}
 			state.setOrigin(o)
 		}
 	}
-	origin, err := j.origin(state.origin())
+	from, err := j.origin(state.origin())
 	if err != nil {
 		return Pulled{}, errors.Join(readErr, err)
 	}
 	j.ms.log.Error("a mirror cannot be read", "mirror", j.req.Name, "err", readErr)
-	listing, err := j.list(ctx, src, origin)
+	listing, err := j.list(ctx, src, from)
 	if err != nil {
 		return Pulled{}, errors.Join(err, readErr)
 	}
@@ -156,7 +157,7 @@ func (j *pullJob) replace(ctx context.Context, src source, readErr error) (Pulle
 	survivors, whole := repo.Remains()
 	old.content.Refs, old.own = refs.Separate(survivors)
 	old.unsure = !whole
-	return j.build(ctx, src, origin, listing, old)
+	return j.build(ctx, src, from, listing, old)
 }
 
 // remains is what is known of a mirror that another one takes the place of. That of a

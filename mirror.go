@@ -17,6 +17,7 @@ import (
 	"github.com/reconquest/sould/internal/backoff"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 )
 
@@ -117,8 +118,8 @@ func (m *Mirror) load(life context.Context, set *settings) (err error) {
 		if err != nil {
 			return err
 		}
-		if origin, err := ParseOrigin(url, true); err == nil {
-			m.state.setOrigin(origin)
+		if from, err := origin.Parse(url, true); err == nil {
+			m.state.setOrigin(from)
 		}
 	}
 	stamp := repo.Stamp()

@@ -6,25 +6,33 @@ import (
 
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/git/gittest"
+	"github.com/reconquest/sould/internal/origin"
 )
 
 func TestWantsPull(t *testing.T) {
-	remote, err := ParseOrigin("https://h/x", false)
+	remote, err := origin.Parse("https://h/x", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	local, err := ParseOrigin("/x", true)
+	local, err := origin.Parse("/x", true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	elsewhere, err := ParseOrigin("https://elsewhere/x", false)
+	elsewhere, err := origin.Parse("https://elsewhere/x", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := Config{Origins: patterns(t, "h", "/x")}
+	var allowed []origin.Pattern
+	for _, raw := range []string{"h", "/x"} {
+		p, err := origin.ParsePattern(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		allowed = append(allowed, p)
+	}
 	const insists, pulled, ready = 1, 2, 4
 	for _, c := range []struct {
-		origin   Origin
+		origin   origin.URL
 		unsecure bool
 		outcome  Outcome
 		flags    int
@@ -37,13 +45,13 @@ func TestWantsPull(t *testing.T) {
 		{remote, false, OutcomeSuccess, insists | pulled | ready, true},
 		{remote, false, OutcomeFailed, pulled, false},
 		{remote, false, OutcomeFailed, insists | pulled, false},
-		{Origin{}, true, OutcomeUnknown, insists | ready, false},
+		{origin.URL{}, true, OutcomeUnknown, insists | ready, false},
 		{local, false, OutcomeFailed, insists | ready, false},
 		{local, true, OutcomeFailed, ready, true},
 		{elsewhere, true, OutcomeFailed, insists | ready, false},
 	} {
 		s := &Snapshot{Origin: c.origin, Outcome: c.outcome}
-		got := wantsPull(s, &settings{Config: allowed, unsecure: c.unsecure}, c.flags&insists != 0, c.flags&pulled != 0, c.flags&ready != 0)
+		got := wantsPull(s, &settings{Config: Config{Origins: allowed}, unsecure: c.unsecure}, c.flags&insists != 0, c.flags&pulled != 0, c.flags&ready != 0)
 		if got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}

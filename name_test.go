@@ -86,3 +86,14 @@ func FuzzParseName(f *testing.F) {
 		}
 	})
 }
+
+// TestAnOriginIsNoName, and the error does not show its password.
+func TestAnOriginIsNoName(t *testing.T) {
+	for _, raw := range []string{
+		"https://jack:hunter2secret@h/x", "https://jack:hunter2secret@-h/x", "ftp://jack:hunter2secret@h/x", "https://jack:hunter2secret/x@y",
+	} {
+		if _, err := ParseName(raw); err == nil || strings.Contains(err.Error(), "hunter2secret") {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}

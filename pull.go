@@ -10,6 +10,7 @@ import (
 	"github.com/reconquest/sould/internal/coalesce"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/units"
 )
@@ -17,8 +18,8 @@ import (
 // pullRequest asks that a mirror be made what its origin is.
 type pullRequest struct {
 	Name       Name
-	Origin     Origin          // not Known: the mirror's own, and no new mirror
-	Move       Origin          // the origin that the mirror may have instead; not Known for none
+	Origin     origin.URL      // not Known: the mirror's own, and no new mirror
+	Move       origin.URL      // the origin that the mirror may have instead; not Known for none
 	Accept     refs.Acceptance // also if the origin has lost most of its refs
 	OriginOnly bool            // another server asks: peers are not asked in turn
 	Wanted     time.Time       // when somebody asked for it; zero if nobody has
@@ -29,7 +30,7 @@ type pullRequest struct {
 // pullVariant is what must be equal in two requests that share a pull.
 type pullVariant struct {
 	set          *settings // a reload changes what a pull does
-	origin, move Origin
+	origin, move origin.URL
 	accept       refs.Acceptance
 	stale, check bool
 }
@@ -194,20 +195,20 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 		return Pulled{}, err
 	}
 	now := m.Snapshot()
-	origin, err := j.origin(now.Origin)
+	from, err := j.origin(now.Origin)
 	if err != nil {
 		return Pulled{}, err
 	}
-	listing, err := j.list(ctx, src, origin)
+	listing, err := j.list(ctx, src, from)
 	if err != nil {
 		return Pulled{}, err
 	}
 	if rebuild, err := j.otherFormat(ctx, repo, now, listing); err != nil {
 		return Pulled{}, err
 	} else if rebuild {
-		return j.build(ctx, src, origin, listing, &remains{dir: m.Dir, state: m.state})
+		return j.build(ctx, src, from, listing, &remains{dir: m.Dir, state: m.state})
 	}
-	p, err := j.bring(ctx, repo, now.Listing, src, origin, listing)
+	p, err := j.bring(ctx, repo, now.Listing, src, from, listing)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -216,8 +217,8 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 		return Pulled{}, err
 	}
 	j.progress.say("writing refs")
-	if now.Origin.url != origin.url {
-		if err := repo.SetOrigin(ctx, origin.url); err != nil {
+	if now.Origin.String() != from.String() {
+		if err := repo.SetOrigin(ctx, from.String()); err != nil {
 			return Pulled{}, errors.Join(err, repo.Sweep())
 		}
 	}
@@ -225,7 +226,7 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 		j.ms.turns.clear(j.req.Name)
 	}
 	state := m.state
-	src.note(&state, origin, j.asked)
+	src.note(&state, from, j.asked)
 	j.noteWishes(&state)
 	if err := m.apply(ctx, j.set, repo, p, own, state); err != nil {
 		return Pulled{}, err
@@ -238,21 +239,21 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 
 // origin is where the mirror is to be pulled from, by what is stored and what the
 // request says.
-func (j *pullJob) origin(stored Origin) (Origin, error) {
+func (j *pullJob) origin(stored origin.URL) (origin.URL, error) {
 	if err := sameOrigin(stored, j.req); err != nil {
-		return Origin{}, err
+		return origin.URL{}, err
 	}
-	origin := stored
+	from := stored
 	if j.req.Origin.Known() {
-		origin = j.req.Origin.orCredentialsOf(stored)
+		from = j.req.Origin.OrCredentialsOf(stored)
 	}
-	if !origin.Known() {
-		return origin, errors.New("the mirror has no origin; the first POST sets it")
+	if !from.Known() {
+		return from, errors.New("the mirror has no origin; the first POST sets it")
 	}
-	if err := j.set.allowsOrigin(origin); err != nil {
-		return origin, fmt.Errorf("the mirror is served, but not updated: %w", err)
+	if err := j.set.originPolicy().Check(from); err != nil {
+		return from, fmt.Errorf("the mirror is served, but not updated: %w", err)
 	}
-	return origin, nil
+	return from, nil
 }
 
 // attempts is how often a pull looks at an origin that is pushed to while it is
@@ -262,7 +263,7 @@ const attempts = 3
 // bring fetches what a mirror needs to become what its origin is, and returns
 // what then is to be done. What its refs lead to is still to be looked up (peel).
 func (j *pullJob) bring(
-	ctx context.Context, repo git.Repo, now git.Listing, src source, origin Origin, listing git.Listing,
+	ctx context.Context, repo git.Repo, now git.Listing, src source, from origin.URL, listing git.Listing,
 ) (refs.Plan, error) {
 	for attempt := 1; ; attempt++ {
 		p, err := refs.Make(now, listing, j.set.Refs, j.req.Accept)
@@ -270,7 +271,7 @@ func (j *pullJob) bring(
 			return p, err
 		}
 		if len(p.Fetch) > 0 {
-			err = j.fetch(ctx, repo, src, origin, p.Fetch)
+			err = j.fetch(ctx, repo, src, from, p.Fetch)
 		}
 		if err == nil {
 			return p, nil
@@ -278,7 +279,7 @@ func (j *pullJob) bring(
 		if !errors.Is(err, git.ErrMoved) || attempt == attempts {
 			return refs.Plan{}, err
 		}
-		if listing, err = j.list(ctx, src, origin); err != nil {
+		if listing, err = j.list(ctx, src, from); err != nil {
 			return refs.Plan{}, err
 		}
 	}
@@ -323,7 +324,7 @@ func peel(ctx context.Context, repo git.Repo, p *refs.Plan) error {
 }
 
 // list asks a source for its refs.
-func (j *pullJob) list(ctx context.Context, src source, origin Origin) (git.Listing, error) {
+func (j *pullJob) list(ctx context.Context, src source, from origin.URL) (git.Listing, error) {
 	if err := j.ms.lists.Acquire(ctx, j.req.Name.String()); err != nil {
 		return git.Listing{}, err
 	}
@@ -333,7 +334,7 @@ func (j *pullJob) list(ctx context.Context, src source, origin Origin) (git.List
 	reason := fmt.Errorf("%s did not answer within %s", src, min(j.set.ListTimeout, j.left))
 	var listing git.Listing
 	err := j.spend(ctx, j.set.ListTimeout, reason, func(ctx context.Context) (err error) {
-		listing, err = j.set.git.List(ctx, src.remote(j, origin))
+		listing, err = j.set.git.List(ctx, src.remote(j, from))
 		return err
 	})
 	if err != nil {
@@ -344,7 +345,7 @@ func (j *pullJob) list(ctx context.Context, src source, origin Origin) (git.List
 
 // fetch transfers objects, when there is a place for it. A failed transfer
 // leaves nothing behind.
-func (j *pullJob) fetch(ctx context.Context, repo git.Repo, src source, origin Origin, ids []string) error {
+func (j *pullJob) fetch(ctx context.Context, repo git.Repo, src source, from origin.URL, ids []string) error {
 	j.progress.say("waiting for other transfers")
 	if err := j.ms.places.Acquire(ctx, j.req.Name.String()); err != nil {
 		return err
@@ -354,7 +355,7 @@ func (j *pullJob) fetch(ctx context.Context, repo git.Repo, src source, origin O
 	j.progress.say("fetching" + src.of())
 	reason := fmt.Errorf("the transfer was not over within %s", j.set.FetchTimeout)
 	err := j.spend(ctx, j.left, reason, func(ctx context.Context) error {
-		return repo.Fetch(ctx, src.remote(j, origin), ids, j.progress.say)
+		return repo.Fetch(ctx, src.remote(j, from), ids, j.progress.say)
 	})
 	if err != nil {
 		err = &unreachable{fmt.Errorf("can't fetch%s: %w", src.of(), err), true}

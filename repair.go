@@ -356,7 +356,7 @@ func (w *watch) build(ctx context.Context, set *settings, missing []difference) 
 	var mu sync.Mutex // guards down
 	down := make(map[string]bool)
 	return each(ctx, w.due(set, missing), func(d difference) error {
-		host := d.origin.host()
+		host := d.origin.Host()
 		mu.Lock()
 		req := pullRequest{Name: d.name, Origin: d.origin, Wanted: d.wanted, Stale: down[host]}
 		mu.Unlock()

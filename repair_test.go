@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/origin"
 )
 
 // TestBuildingWhatSomebodyAsksFor is left to him: what he wants of it next, such as a move,
@@ -17,15 +18,15 @@ func TestBuildingWhatSomebodyAsksFor(t *testing.T) {
 	}
 	defer storage.Close()
 	name, set := Name{"m"}, &settings{git: git.New(git.Options{AllowLocal: true})}
-	origin, err := ParseOrigin(filepath.Join(t.TempDir(), "none.git"), true)
+	from, err := origin.Parse(filepath.Join(t.TempDir(), "none.git"), true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
 	ms := NewMirrors(t.Context(), storage, nil, log)
 	w := &watch{repairs: &repairs{mirrors: ms, log: log}, tries: make(map[Name]*try)}
-	build := func() error { return w.build(t.Context(), set, []difference{{name: name, origin: origin}}) }
-	release, err := ms.claim(pullRequest{Name: name, Origin: origin})
+	build := func() error { return w.build(t.Context(), set, []difference{{name: name, origin: from}}) }
+	release, err := ms.claim(pullRequest{Name: name, Origin: from})
 	if err != nil {
 		t.Fatal(err)
 	}

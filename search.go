@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 )
 
 // search is a pull's search for a peer that can stand in for the origin.
 type search struct {
 	*pullJob
-	origin Origin
+	origin origin.URL
 	offers []offer
 	failed []error // why peers were of no help
 }
@@ -41,11 +42,11 @@ func (j *pullJob) fromPeers(ctx context.Context, reason error) (Pulled, error) {
 	if j.lost = time.Now(); now != nil {
 		j.had = now.Pulled
 	}
-	origin, err := j.origin(stored)
+	from, err := j.origin(stored)
 	if err != nil {
 		return Pulled{}, errors.Join(reason, err)
 	}
-	s := &search{pullJob: j, origin: origin}
+	s := &search{pullJob: j, origin: from}
 	s.ask(ctx, peers)
 	if !j.req.Stale {
 		if pulled, err := s.fromFresh(ctx); !errors.Is(err, errNoHelp) {
@@ -118,10 +119,10 @@ func (j *pullJob) overtaken(now *Snapshot) bool {
 
 // stored is what is known of the mirror now. The snapshot is nil if there is none, or if
 // it cannot be read.
-func (j *pullJob) stored() (Origin, *Snapshot) {
+func (j *pullJob) stored() (origin.URL, *Snapshot) {
 	m, err := j.ms.Get(j.set, j.req.Name)
 	if err != nil {
-		return Origin{}, nil
+		return origin.URL{}, nil
 	}
 	return m.Snapshot().Origin, m.Snapshot()
 }
@@ -200,7 +201,7 @@ func (s *search) offer(ctx context.Context, address Address) (offer, error) {
 		return o, nil
 	}
 	theirs := doc.Mirrors[i]
-	its, err := ParseOrigin(theirs.Origin, true)
+	its, err := origin.Parse(theirs.Origin, true)
 	if err != nil {
 		return o, nil // nobody knows what its mirror is of; it may be able to get ours
 	}

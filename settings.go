@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/origin"
 )
 
 // settings are a configuration and what was made of it. They are never changed;
@@ -40,4 +41,9 @@ func (s *settings) role() string {
 		return "master"
 	}
 	return "slave"
+}
+
+// originPolicy says which origins this server reads.
+func (s *settings) originPolicy() origin.Policy {
+	return origin.Policy{Local: s.unsecure, Patterns: s.Origins}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 )
 
@@ -30,8 +31,8 @@ type Snapshot struct {
 	Changed     time.Time        // when refs last changed on disk, for a mirror never pulled
 	LastError   string           // of the latest pull, if it failed
 	From        string           // where the latest successful pull brought it from: a peer's address; empty for the origin
-	Origin      Origin           // where it is pulled from; not Known for a copied-in mirror without one
-	Formers     []Origin         // where it was pulled from before it was moved, the latest first
+	Origin      origin.URL       // where it is pulled from; not Known for a copied-in mirror without one
+	Formers     []origin.URL     // where it was pulled from before it was moved, the latest first
 	Wanted      time.Time        // when somebody last asked for it, on any server; zero for never
 	Accepted    time.Time        // when the origin was last asked for somebody who accepted deletions
 	Removed     time.Time        // when the mirror was that had the name before, on purpose; zero for none

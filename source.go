@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 )
 
@@ -38,9 +39,9 @@ func (s source) of() string {
 }
 
 // remote is the source in git's terms.
-func (s source) remote(j *pullJob, origin Origin) git.Remote {
+func (s source) remote(j *pullJob, from origin.URL) git.Remote {
 	if s.peer == nil {
-		return origin.Remote()
+		return from.Remote()
 	}
 	remote := git.Remote{
 		URL:     s.peer.address.url + "/" + j.req.Name.String(),
@@ -58,8 +59,8 @@ func (s source) remote(j *pullJob, origin Origin) git.Remote {
 // asked for its refs at that time: what came later may not be in it, however long the
 // transfer took. A peer that has not reached the origin itself can only say how old what
 // it has is.
-func (s source) note(f *stateFile, origin Origin, asked time.Time) {
-	f.setOrigin(origin)
+func (s source) note(f *stateFile, from origin.URL, asked time.Time) {
+	f.setOrigin(from)
 	f.Outcome, f.Pulled, f.LastError, f.From = OutcomeSuccess, asked, "", ""
 	if s.peer == nil {
 		return

@@ -15,6 +15,7 @@ import (
 
 	"github.com/reconquest/sould/internal/durable"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/origin"
 )
 
 // stateName is sould's own file in a mirror.
@@ -102,19 +103,18 @@ func (s *stateFile) write(dir string) error {
 
 // origin is the origin that the file names. One that sould would not pass to git
 // counts as none.
-func (s *stateFile) origin() Origin {
-	o, err := ParseOrigin(s.Origin, true)
+func (s *stateFile) origin() origin.URL {
+	o, err := origin.Parse(s.Origin, true)
 	if err != nil {
-		return Origin{}
+		return origin.URL{}
 	}
-	o.user, o.password = s.User, s.Password
-	return o
+	return o.As(s.User, s.Password)
 }
 
 // formers are the origins that the mirror had before, the latest first.
-func (s *stateFile) formers() (all []Origin) {
+func (s *stateFile) formers() (all []origin.URL) {
 	for _, url := range s.Formers {
-		if o, err := ParseOrigin(url, true); err == nil {
+		if o, err := origin.Parse(url, true); err == nil {
 			all = append(all, o)
 		}
 	}
@@ -125,11 +125,12 @@ func (s *stateFile) formers() (all []Origin) {
 // several moves.
 const maxFormers = 8
 
-func (s *stateFile) setOrigin(o Origin) {
+func (s *stateFile) setOrigin(o origin.URL) {
 	if before := s.origin(); before.Known() && !before.Same(o) {
-		s.addFormer(before.url)
+		s.addFormer(before.String())
 	}
-	s.Origin, s.User, s.Password = o.url, o.user, o.password
+	s.Origin = o.String()
+	s.User, s.Password = o.Credentials()
 }
 
 func (s *stateFile) addFormer(url string) {

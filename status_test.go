@@ -13,18 +13,19 @@ import (
 
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/git/gittest"
+	"github.com/reconquest/sould/internal/origin"
 )
 
 func TestStatusOf(t *testing.T) {
 	name := Name{"pool/x"}
-	origin, err := ParseOrigin("https://jack:secret@git.in.local/x.git", false)
+	from, err := origin.Parse("https://jack:secret@git.in.local/x.git", false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	listing := git.Listing{Head: git.Head{Ref: "refs/heads/main", ID: gittest.ID("8")}, Refs: make([]git.Ref, 3)}
 	pulled := time.Unix(1447000000, 0)
-	fine := &Snapshot{Listing: listing, Fingerprint: "f", Outcome: OutcomeSuccess, Pulled: pulled, Origin: origin}
-	broken := &Snapshot{Listing: listing, Fingerprint: "f", Outcome: OutcomeFailed, Pulled: pulled, Origin: origin, From: "slave1:80",
+	fine := &Snapshot{Listing: listing, Fingerprint: "f", Outcome: OutcomeSuccess, Pulled: pulled, Origin: from}
+	broken := &Snapshot{Listing: listing, Fingerprint: "f", Outcome: OutcomeFailed, Pulled: pulled, Origin: from, From: "slave1:80",
 		LastError: "can't fetch:\n fatal: unable to access 'https://jack:secret@git.in.local/x.git/'\a"}
 	known := mirrorStatus{
 		Name: "pool/x", State: "success", ModifyDate: 1447000000, Origin: "https://git.in.local/x.git",

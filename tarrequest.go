@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/reconquest/sould/internal/git"
 )
@@ -101,7 +102,7 @@ func cleanPath(path string) (string, error) {
 		return "", errors.New("it is absolute")
 	case path[0] == '-':
 		return "", errors.New("it begins with a dash")
-	case strings.ContainsFunc(path, isControl):
+	case strings.ContainsFunc(path, unicode.IsControl):
 		return "", errors.New("it contains a control character")
 	}
 	for c := range strings.SplitSeq(path, "/") {

@@ -1,4 +1,4 @@
-package main
+package origin
 
 import (
 	"net/url"
@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-func patterns(t testing.TB, raw ...string) (all []OriginPattern) {
+func patterns(t testing.TB, raw ...string) (all []Pattern) {
 	t.Helper()
 	for _, s := range raw {
-		p, err := ParseOriginPattern(s)
+		p, err := ParsePattern(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,17 +55,17 @@ func TestAllowsOrigin(t *testing.T) {
 		{"/srv/git", "/srv/git/x file:///srv/git/x /srv/git /srv/./git/x", "/srv/gitx /srv /srv/git/../x file:///srv/git/%2e%2e/x https://srv/git/x"},
 		{"file:///srv/git/", "/srv/git/x", "/srv/x"},
 	} {
-		set := &settings{Config: Config{Origins: patterns(t, "https://other.host/", c.pattern)}, unsecure: true}
+		set := Policy{Local: true, Patterns: patterns(t, "https://other.host/", c.pattern)}
 		for i, list := range []string{c.allowed, c.denied} {
 			for raw := range strings.FieldsSeq(list) {
-				o, err := ParseOrigin(raw, true)
+				o, err := Parse(raw, true)
 				if err != nil {
 					if i == 0 {
 						t.Errorf("%s is no origin: %v", raw, err)
 					}
 					continue // it gets no further either
 				}
-				if err := set.allowsOrigin(o); (err == nil) != (i == 0) {
+				if err := set.Check(o); (err == nil) != (i == 0) {
 					t.Errorf("%s allows %s: %v", c.pattern, raw, err)
 				} else if err != nil && (strings.Contains(err.Error(), ":p@") || !strings.Contains(err.Error(), "origin")) {
 					t.Errorf("%s: %v", raw, err)
@@ -74,12 +74,12 @@ func TestAllowsOrigin(t *testing.T) {
 		}
 	}
 
-	local, err := ParseOrigin("/srv/git/x", true)
+	local, err := Parse("/srv/git/x", true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, set := range []*settings{{}, {Config: Config{Origins: patterns(t, "/srv/git")}}} {
-		if err := set.allowsOrigin(local); err == nil || !strings.Contains(err.Error(), "--unsecure") {
+	for _, set := range []Policy{{}, {Patterns: patterns(t, "/srv/git")}} {
+		if err := set.Check(local); err == nil || !strings.Contains(err.Error(), "--unsecure") {
 			t.Errorf("a local path without --unsecure: %v", err)
 		}
 	}
@@ -91,7 +91,7 @@ func TestParseOriginPattern(t *testing.T) {
 		"https://user:s3cret@h/", "https://s3cret@h/", "ssh://git:s3cret@h/", "user:s3cret@h", "ext::sh", "https://h/a/../b", "https://h/a%2fb", "file://h/x", "git@h", "@h:x",
 		"https://h:0/", "https://h:99999/x", "https://*.h/", "[::1", "https://h/a\nb",
 	} {
-		p, err := ParseOriginPattern(raw)
+		p, err := ParsePattern(raw)
 		if raw == "/..//../x/%" {
 			if err != nil || p.path != "/x/%" {
 				t.Errorf("%q: %+v, %v", raw, p, err)
@@ -112,10 +112,10 @@ func FuzzAllowsOrigin(f *testing.F) {
 	for _, s := range []string{"https://h/team/x", "https://h/team/%2e%2e/x", "https://h.evil/team/x", "https://h@evil/team/", "git@h:team", "https://h/team/..;/"} {
 		f.Add(s)
 	}
-	set := &settings{Config: Config{Origins: patterns(f, "https://h/team/")}, unsecure: true}
+	set := Policy{Local: true, Patterns: patterns(f, "https://h/team/")}
 	f.Fuzz(func(t *testing.T, raw string) {
-		o, err := ParseOrigin(raw, true)
-		if err != nil || set.allowsOrigin(o) != nil {
+		o, err := Parse(raw, true)
+		if err != nil || set.Check(o) != nil {
 			return
 		}
 		u, err := url.Parse(o.url)

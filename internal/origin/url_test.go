@@ -1,4 +1,4 @@
-package main
+package origin
 
 import (
 	"net/url"
@@ -29,11 +29,11 @@ func TestParseOrigin(t *testing.T) {
 		{"file:///srv/a%20b", "/srv/a b", "", ""},
 		{"FILE:///srv/x", "/srv/x", "", ""},
 	} {
-		o, err := ParseOrigin(c.raw, true)
+		o, err := Parse(c.raw, true)
 		if err != nil || o.String() != c.url || o.user != c.user || o.password != c.password {
 			t.Errorf("ParseOrigin(%q) = %+v, %v", c.raw, o, err)
 		}
-		again, err := ParseOrigin(o.WithCredentials(), true)
+		again, err := Parse(o.WithCredentials(), true)
 		if err != nil || again != o {
 			t.Errorf("%q passed on is %+v, %v", c.raw, again, err)
 		}
@@ -50,12 +50,12 @@ func TestParseOriginRefuses(t *testing.T) {
 		"git@-h:x", "-git@h:x", "git@h:-x", "git@h:", "git@h:/", "git@h", "@h:x", "git@:x", "git@h%x:y", "git@[::1]x",
 		"https://u%00:p@h/x", "https://u:p%0a@h/x", strings.Repeat("https://h/", 1000),
 	} {
-		if o, err := ParseOrigin(raw, true); err == nil {
+		if o, err := Parse(raw, true); err == nil {
 			t.Errorf("ParseOrigin(%.60q) = %+v", raw, o)
 		}
 	}
 	for _, raw := range []string{"/srv/x", "file:///srv/x", "FILE:///x"} {
-		if _, err := ParseOrigin(raw, false); err == nil || !strings.Contains(err.Error(), "--unsecure") {
+		if _, err := Parse(raw, false); err == nil || !strings.Contains(err.Error(), "--unsecure") {
 			t.Errorf("%q without --unsecure: %v", raw, err)
 		}
 	}
@@ -63,18 +63,15 @@ func TestParseOriginRefuses(t *testing.T) {
 		"https://jack:hunter2secret@h/x?", "https://jack:12/hunter2secret@h/x", "jack@hunter2secret@h:y", "https://jack:hunter2secret@:1/x",
 		"https://jack:hunter2secret@-h/x", "ftp://jack:hunter2secret@h/x", "https://jack:hunter2secret/x@y", "hunter2secret@h",
 	} {
-		if _, err := ParseOrigin(raw, true); err == nil || strings.Contains(err.Error(), "hunter2secret") {
+		if _, err := Parse(raw, true); err == nil || strings.Contains(err.Error(), "hunter2secret") {
 			t.Errorf("%s: the error shows the password: %v", raw, err)
-		}
-		if _, err := ParseName(raw); strings.Contains(raw, ":") && (err == nil || strings.Contains(err.Error(), "hunter2secret")) {
-			t.Errorf("%s as a name: the error shows the password: %v", raw, err)
 		}
 	}
 }
 
 func TestSameOrigin(t *testing.T) {
-	parse := func(raw string) Origin {
-		o, err := ParseOrigin(raw, true)
+	parse := func(raw string) URL {
+		o, err := Parse(raw, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,14 +108,14 @@ func FuzzParseOrigin(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		o, err := ParseOrigin(raw, true)
+		o, err := Parse(raw, true)
 		if err != nil {
 			return
 		}
 		if o.url[0] == '-' || helper.MatchString(o.url) {
 			t.Errorf("%q reaches git as %q", raw, o.url)
 		}
-		again, err := ParseOrigin(o.WithCredentials(), true)
+		again, err := Parse(o.WithCredentials(), true)
 		if err != nil || !again.Same(o) || again.user != o.user || again.password != o.password {
 			t.Errorf("%q passed on is %+v, %v", raw, again, err)
 		}
@@ -129,7 +126,7 @@ func FuzzParseOrigin(f *testing.F) {
 func TestOriginsThatHideSomething(t *testing.T) {
 	for _, hidden := range []string{"\x1b[2J", "\u009b2J", "\u202e", "\u200b", "\ufeff", "\u2028"} {
 		for _, raw := range []string{"git@h:x" + hidden + "y", "https://h/x" + hidden + "y", "/srv/x" + hidden + "y", "file:///srv/x" + url.PathEscape(hidden)} {
-			if o, err := ParseOrigin(raw, true); err == nil {
+			if o, err := Parse(raw, true); err == nil {
 				t.Errorf("%q is taken as %q", raw, o)
 			}
 		}

@@ -1,4 +1,6 @@
-package main
+// Package origin knows where mirrors come from: clone URLs that are safe to pass to git, the
+// credentials that came with them, and which of them a server may read.
+package origin
 
 import (
 	"errors"
@@ -12,9 +14,9 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Origin is where a mirror is fetched from: a clone URL that is safe to pass to
-// git, and the credentials that came with it. It can only be made by ParseOrigin.
-type Origin struct {
+// URL is where a mirror is fetched from: a clone URL that is safe to pass to
+// git, and the credentials that came with it. It can only be made by Parse.
+type URL struct {
 	url            string // canonical, in git's form; the user of an ssh URL is part of it
 	key            string // what two spellings of one origin have in common
 	local          bool   // a path or a file URL
@@ -31,33 +33,33 @@ var (
 // maxOrigin is the longest origin, in bytes.
 const maxOrigin = 4096
 
-// ParseOrigin reads a clone URL. Local paths and file URLs are refused unless
+// Parse reads a clone URL. Local paths and file URLs are refused unless
 // allowLocal is set. The error never repeats the URL: it may hold a password.
-func ParseOrigin(raw string, allowLocal bool) (Origin, error) {
+func Parse(raw string, allowLocal bool) (URL, error) {
 	if raw == "" {
-		return Origin{}, errors.New("the origin is empty")
+		return URL{}, errors.New("the origin is empty")
 	}
 	if len(raw) > maxOrigin {
-		return Origin{}, fmt.Errorf("the origin has %d bytes; %d at most", len(raw), maxOrigin)
+		return URL{}, fmt.Errorf("the origin has %d bytes; %d at most", len(raw), maxOrigin)
 	}
 	if strings.ContainsFunc(raw, func(r rune) bool { return git.Unprintable(r) || r == '\\' || r == utf8.RuneError }) {
-		return Origin{}, errors.New("the origin contains a backslash, or a character that cannot be shown")
+		return URL{}, errors.New("the origin contains a backslash, or a character that cannot be shown")
 	}
 	scheme, _, isURL := strings.Cut(raw, "://")
 	local := filepath.IsAbs(raw) || isURL && strings.EqualFold(scheme, "file")
 	switch {
 	case !local && strings.Contains(raw, " "):
-		return Origin{}, errors.New("the origin contains a space")
+		return URL{}, errors.New("the origin contains a space")
 	case local:
 		o, err := parseLocal(raw)
 		if err == nil && !allowLocal {
-			return Origin{}, errors.New("the origin is a local path, which only sould --unsecure takes")
+			return URL{}, errors.New("the origin is a local path, which only sould --unsecure takes")
 		}
 		return o, err
 	case isURL && schemes[strings.ToLower(scheme)] != "":
 		return parseURL(raw)
 	case isURL:
-		return Origin{}, fmt.Errorf("the origin's scheme %.20q is none of https, http, ssh, git+ssh, ssh+git, git", scheme)
+		return URL{}, fmt.Errorf("the origin's scheme %.20q is none of https, http, ssh, git+ssh, ssh+git, git", scheme)
 	default:
 		return parseSCP(raw)
 	}
@@ -66,43 +68,43 @@ func ParseOrigin(raw string, allowLocal bool) (Origin, error) {
 // Errors do not repeat what a password may be part of.
 var errBadHost = errors.New("the origin's host is not a legal one")
 
-func parseLocal(raw string) (Origin, error) {
+func parseLocal(raw string) (URL, error) {
 	path := raw
 	if !filepath.IsAbs(raw) {
 		var err error
 		if path, err = url.PathUnescape(raw[len("file://"):]); err != nil || strings.ContainsFunc(path, git.Unprintable) {
-			return Origin{}, errors.New("the origin is no well-formed URL")
+			return URL{}, errors.New("the origin is no well-formed URL")
 		}
 		if !filepath.IsAbs(path) {
-			return Origin{}, errors.New("the origin is a file URL of another host; file:///path is allowed")
+			return URL{}, errors.New("the origin is a file URL of another host; file:///path is allowed")
 		}
 	}
 	path = filepath.Clean(path)
-	return Origin{url: path, key: "file://" + path, local: true}, nil
+	return URL{url: path, key: "file://" + path, local: true}, nil
 }
 
-func parseURL(raw string) (Origin, error) {
+func parseURL(raw string) (URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return Origin{}, errors.New("the origin is no well-formed URL")
+		return URL{}, errors.New("the origin is no well-formed URL")
 	}
 	scheme := schemes[strings.ToLower(u.Scheme)]
 	host, port, path := strings.ToLower(u.Hostname()), u.Port(), u.EscapedPath()
 	switch {
-	case !legalHost(host):
-		return Origin{}, errBadHost
+	case !IsHost(host):
+		return URL{}, errBadHost
 	case u.User == nil && strings.Contains(path, "@"):
-		return Origin{}, errors.New("the origin has an @ in its path: in a user name or a password a slash is written %2F, and elsewhere an @ is %40")
-	case !legalPort(port):
-		return Origin{}, errors.New("the origin's port is not between 1 and 65535")
+		return URL{}, errors.New("the origin has an @ in its path: in a user name or a password a slash is written %2F, and elsewhere an @ is %40")
+	case !IsPort(port):
+		return URL{}, errors.New("the origin's port is not between 1 and 65535")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return Origin{}, errors.New("the origin has a query or a fragment, which no clone URL needs")
+		return URL{}, errors.New("the origin has a query or a fragment, which no clone URL needs")
 	case path == "" || path == "/":
-		return Origin{}, errors.New("the origin names a host, but no repository on it")
+		return URL{}, errors.New("the origin names a host, but no repository on it")
 	case strings.HasPrefix(path, "/-"):
-		return Origin{}, errors.New("the origin's path begins with a dash")
+		return URL{}, errors.New("the origin's path begins with a dash")
 	}
-	o := Origin{}
+	o := URL{}
 	place := host
 	if strings.Contains(host, ":") {
 		place = "[" + host + "]"
@@ -122,15 +124,15 @@ func parseURL(raw string) (Origin, error) {
 	switch scheme {
 	case "http", "https":
 		if strings.ContainsAny(user, ":") {
-			return Origin{}, errors.New("the origin's user name contains a colon")
+			return URL{}, errors.New("the origin's user name contains a colon")
 		}
 		if strings.ContainsFunc(user+password, isControl) {
-			return Origin{}, errors.New("the origin's credentials contain a control character")
+			return URL{}, errors.New("the origin's credentials contain a control character")
 		}
 		o.user, o.password = user, password
 	case "ssh": // ssh takes no password from a URL
 		if !legalUser(user) {
-			return Origin{}, errors.New("the origin's user name is not a legal one")
+			return URL{}, errors.New("the origin's user name is not a legal one")
 		}
 		o.url = scheme + "://" + user + "@" + place + path
 	}
@@ -138,28 +140,28 @@ func parseURL(raw string) (Origin, error) {
 }
 
 // parseSCP reads ssh's short form user@host:path.
-func parseSCP(raw string) (Origin, error) {
+func parseSCP(raw string) (URL, error) {
 	user, rest, ok := strings.Cut(raw, "@")
 	host, path, ok2 := strings.Cut(rest, ":")
 	if strings.HasPrefix(rest, "[") { // an IPv6 address
 		end := strings.Index(rest, "]:")
 		if end < 0 {
-			return Origin{}, errors.New("the origin is none of https://, http://, ssh://, git:// and user@host:path")
+			return URL{}, errors.New("the origin is none of https://, http://, ssh://, git:// and user@host:path")
 		}
 		host, path = rest[1:end], rest[end+2:]
 	}
 	host = strings.ToLower(host)
 	switch {
 	case !ok || !ok2 || strings.HasPrefix(path, ":"): // "ext::…", "--upload-pack=…"
-		return Origin{}, errors.New("the origin is none of https://, http://, ssh://, git:// and user@host:path")
+		return URL{}, errors.New("the origin is none of https://, http://, ssh://, git:// and user@host:path")
 	case !legalUser(user):
-		return Origin{}, errors.New("the origin's user name is not a legal one")
-	case !legalHost(host):
-		return Origin{}, errBadHost
+		return URL{}, errors.New("the origin's user name is not a legal one")
+	case !IsHost(host):
+		return URL{}, errBadHost
 	case strings.Trim(path, "/") == "":
-		return Origin{}, errors.New("the origin names a host, but no repository on it")
+		return URL{}, errors.New("the origin names a host, but no repository on it")
 	case strings.HasPrefix(path, "-"):
-		return Origin{}, errors.New("the origin's path begins with a dash")
+		return URL{}, errors.New("the origin's path begins with a dash")
 	}
 	place := host
 	if strings.Contains(host, ":") {
@@ -169,12 +171,12 @@ func parseSCP(raw string) (Origin, error) {
 	if strings.HasPrefix(path, "/") { // the same as ssh://host/path
 		key = "ssh://" + place + strings.TrimRight(path, "/")
 	}
-	return Origin{url: user + "@" + place + ":" + path, key: key}, nil
+	return URL{url: user + "@" + place + ":" + path, key: key}, nil
 }
 
-// legalHost reports whether host is a name or an address and nothing else: no
+// IsHost reports whether host is a name or an address and nothing else: no
 // option of ssh, no escape, no zone.
-func legalHost(host string) bool {
+func IsHost(host string) bool {
 	if host == "" || len(host) > 255 || host[0] == '-' || host[0] == '.' {
 		return false
 	}
@@ -186,7 +188,7 @@ func legalHost(host string) bool {
 	return true
 }
 
-func legalPort(port string) bool {
+func IsPort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return port == "" || err == nil && n > 0
 }
@@ -196,27 +198,35 @@ func legalUser(user string) bool {
 		return false
 	}
 	for _, r := range user {
-		if !nameRune(r) {
+		if !userRune(r) {
 			return false
 		}
 	}
 	return true
 }
 
+// userRune reports whether a user's name may have a character in it.
+func userRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-+~@", r)
+}
+
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // String is the origin without credentials, for people and for git.
-func (o Origin) String() string { return o.url }
+func (o URL) String() string { return o.url }
 
 // Same reports whether two origins are one: they may differ in user and
 // password, in a default port and in slashes at the end.
-func (o Origin) Same(other Origin) bool { return o.key == other.key }
+func (o URL) Same(other URL) bool { return o.key == other.key }
+
+// IsLocal reports whether it is a path, or a file URL.
+func (o URL) IsLocal() bool { return o.local }
 
 // Known reports whether there is an origin at all.
-func (o Origin) Known() bool { return o.url != "" }
+func (o URL) Known() bool { return o.url != "" }
 
-// host is what two origins have in common that can be reached together or not at all.
-func (o Origin) host() string {
+// Host is what two origins have in common that can be reached together or not at all.
+func (o URL) Host() string {
 	scheme, rest, isURL := strings.Cut(o.key, "://")
 	if !isURL {
 		scheme, rest = "ssh", strings.Replace(o.key, ":", "/", 1)
@@ -226,7 +236,7 @@ func (o Origin) host() string {
 }
 
 // WithCredentials is the origin as a client would have to write it.
-func (o Origin) WithCredentials() string {
+func (o URL) WithCredentials() string {
 	if o.user == "" && o.password == "" {
 		return o.url
 	}
@@ -234,9 +244,18 @@ func (o Origin) WithCredentials() string {
 	return scheme + "://" + url.UserPassword(o.user, o.password).String() + "@" + rest
 }
 
-// orCredentialsOf is the origin with the credentials that are known for it, if it
+// Credentials are those that came with the origin.
+func (o URL) Credentials() (user, password string) { return o.user, o.password }
+
+// As is the origin with other credentials.
+func (o URL) As(user, password string) URL {
+	o.user, o.password = user, password
+	return o
+}
+
+// OrCredentialsOf is the origin with the credentials that are known for it, if it
 // comes without.
-func (o Origin) orCredentialsOf(other Origin) Origin {
+func (o URL) OrCredentialsOf(other URL) URL {
 	if o.user == "" && o.password == "" && o.Same(other) {
 		o.user, o.password = other.user, other.password
 	}
@@ -244,6 +263,6 @@ func (o Origin) orCredentialsOf(other Origin) Origin {
 }
 
 // Remote is the origin in git's terms.
-func (o Origin) Remote() git.Remote {
+func (o URL) Remote() git.Remote {
 	return git.Remote{URL: o.url, User: o.user, Password: o.password}
 }

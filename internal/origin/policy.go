@@ -1,4 +1,4 @@
-package main
+package origin
 
 import (
 	"cmp"
@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// OriginPattern says which origins may be mirrored: all of a host, or all below a URL.
-type OriginPattern struct {
+// Pattern says which origins may be mirrored: all of a host, or all below a URL.
+type Pattern struct {
 	raw   string // as the configuration says it
 	whole bool   // the host counts, and the port if there is one, and nothing else
 	place
@@ -32,9 +32,9 @@ var (
 	errCrooked = errors.New("its path has a step up or an encoded slash in it, and may lead anywhere")
 )
 
-// ParseOriginPattern reads an element of origins. The error does not repeat what may
+// ParsePattern reads an element of origins. The error does not repeat what may
 // hold a password.
-func ParseOriginPattern(raw string) (OriginPattern, error) {
+func ParsePattern(raw string) (Pattern, error) {
 	p, err := parseOriginPattern(raw)
 	if err != nil && strings.Contains(raw, "@") {
 		return p, fmt.Errorf("the element with an @ %w", err)
@@ -44,26 +44,26 @@ func ParseOriginPattern(raw string) (OriginPattern, error) {
 	return p, nil
 }
 
-func parseOriginPattern(raw string) (OriginPattern, error) {
+func parseOriginPattern(raw string) (Pattern, error) {
 	if strings.ContainsAny(raw, "/@") {
 		where, err := parsePlace(raw)
-		return OriginPattern{raw: raw, place: where}, err
+		return Pattern{raw: raw, place: where}, err
 	}
 	host := raw
 	if strings.Count(raw, ":") > 1 && raw[0] != '[' { // an IPv6 address
 		host = "[" + raw + "]"
 	}
 	u, err := url.Parse("http://" + host)
-	if err != nil || !legalHost(strings.ToLower(u.Hostname())) || !legalPort(u.Port()) || strings.HasSuffix(u.Host, ":") ||
+	if err != nil || !IsHost(strings.ToLower(u.Hostname())) || !IsPort(u.Port()) || strings.HasSuffix(u.Host, ":") ||
 		u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return OriginPattern{}, errNoPlace
+		return Pattern{}, errNoPlace
 	}
-	return OriginPattern{raw: raw, whole: true, place: place{host: strings.ToLower(u.Hostname()), port: u.Port()}}, nil
+	return Pattern{raw: raw, whole: true, place: place{host: strings.ToLower(u.Hostname()), port: u.Port()}}, nil
 }
 
-func (p OriginPattern) String() string { return p.raw }
+func (p Pattern) String() string { return p.raw }
 
-func (p OriginPattern) Same(other OriginPattern) bool {
+func (p Pattern) Same(other Pattern) bool {
 	return p.whole == other.whole && p.place == other.place
 }
 
@@ -89,7 +89,7 @@ func parseURLPlace(raw string) (place, error) {
 		return place{scheme: "file", path: filepath.Clean(u.Path)}, nil
 	}
 	scheme, host := schemes[u.Scheme], strings.ToLower(u.Hostname())
-	if scheme == "" || !legalHost(host) || !legalPort(u.Port()) {
+	if scheme == "" || !IsHost(host) || !IsPort(u.Port()) {
 		return place{}, errNoPlace
 	}
 	if _, password := u.User.Password(); password || u.User != nil && scheme != "ssh" {
@@ -106,7 +106,7 @@ func parseSCPPlace(raw string) (place, error) {
 		host, path, ok = strings.Cut(rest[1:], "]:")
 	}
 	host = strings.ToLower(host)
-	if !ok || !legalUser(user) || !legalHost(host) {
+	if !ok || !legalUser(user) || !IsHost(host) {
 		return place{}, errNoPlace
 	}
 	path, err := straight(path)
@@ -142,7 +142,7 @@ func straight(path string) (decoded string, err error) {
 }
 
 // allows reports whether the pattern covers an origin.
-func (p OriginPattern) allows(o place) bool {
+func (p Pattern) allows(o place) bool {
 	if p.whole {
 		return p.host == o.host && (p.port == "" || p.port == o.port)
 	}
@@ -156,20 +156,26 @@ func below(path, top string) bool {
 	return top == "" || path == top || strings.HasPrefix(path, top+"/")
 }
 
-// allowsOrigin checks whether this server may read an origin.
-func (set *settings) allowsOrigin(o Origin) error {
-	if o.local && !set.unsecure {
+// Policy says which origins a server reads.
+type Policy struct {
+	Local    bool      // also those that are local paths
+	Patterns []Pattern // one of them must allow it; none for any
+}
+
+// Check returns why an origin may not be read, or nil.
+func (p Policy) Check(o URL) error {
+	if o.local && !p.Local {
 		return fmt.Errorf("the origin %s is a local path, which only sould --unsecure reads", o)
 	}
-	if len(set.Origins) == 0 {
+	if len(p.Patterns) == 0 {
 		return nil
 	}
 	where, err := parsePlace(o.url)
 	if err != nil {
 		return fmt.Errorf("the origin %s is not for this server: %w", o, err)
 	}
-	for _, p := range set.Origins {
-		if p.allows(where) {
+	for _, pattern := range p.Patterns {
+		if pattern.allows(where) {
 			return nil
 		}
 	}
