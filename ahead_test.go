@@ -8,20 +8,21 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // TestAheadGivesWay has a client ask for an archive at the moment at which it is made
 // ahead, with one place for both: neither waits for the other.
 func TestAheadGivesWay(t *testing.T) {
-	storage := &Storage{Dir: t.TempDir()}
-	as, err := NewArchives(storage, 1<<20)
+	dir := &storage.Dir{Path: t.TempDir()}
+	as, err := NewArchives(dir, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer as.Close()
 	set := &settings{Config: Config{MaxArchives: 1, ArchiveTimeout: time.Minute, ArchiveLimit: 1 << 20}, git: git.New(git.Options{})}
 	as.places.Resize(1)
-	m := &Mirror{Name: Name{"m"}, Dir: t.TempDir()} // without any commit: all fail, and soon
+	m := &Mirror{Name: named("m"), Dir: t.TempDir()} // without any commit: all fail, and soon
 	for i := range 100 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		a := archive{commit: strconv.Itoa(i), format: &formats[0]}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/spool"
+	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
 )
 
@@ -72,14 +72,14 @@ type failure struct {
 const maxFailed = 1024
 
 // NewArchives opens the cache of a storage.
-func NewArchives(storage *Storage, cacheSize int64) (*Archives, error) {
-	cache, err := spool.Open(storage.own("cache"), cacheSize)
+func NewArchives(dir *storage.Dir, cacheSize int64) (*Archives, error) {
+	cache, err := spool.Open(dir.Own("cache"), cacheSize)
 	if err != nil {
 		return nil, err
 	}
 	return &Archives{
 		suspect: func(*settings, *Mirror, error) {},
-		neutral: storage.Neutral, cache: cache, failed: make(map[string]failure),
+		neutral: dir.Neutral, cache: cache, failed: make(map[string]failure),
 	}, nil
 }
 
@@ -95,9 +95,7 @@ func (as *Archives) Close() error { return as.cache.Close() }
 // key tells a mirror's archives from those of others: what one mirror has, another
 // of the same name that took its place may not have.
 func (as *Archives) key(m *Mirror, a archive) string {
-	return strings.Join([]string{
-		m.Name.String(), strconv.FormatUint(m.identity.inode, 36), strconv.FormatInt(m.identity.born, 36), a.words(),
-	}, "\x00")
+	return strings.Join([]string{m.Name.String(), m.identity.String(), a.words()}, "\x00")
 }
 
 // Find returns an archive that is finished, or nil. It must be closed.

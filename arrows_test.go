@@ -28,7 +28,7 @@ var arrows = map[string]string{
 	"refs":         "git",
 	"origin":       "git errtext",
 	"access":       "origin",
-	"storage":      "git durable errtext",
+	"storage":      "git refs durable errtext",
 	"smarthttp":    "conn limiter storage errtext git",
 	"protocol":     "git refs origin storage errtext units",
 	"mirror":       "git refs origin storage coalesce limiter keylock backoff durable errtext units",

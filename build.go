@@ -27,7 +27,7 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 	if err != nil {
 		return Pulled{}, err
 	}
-	if err := j.ms.storage.Clear(j.req.Name); err != nil {
+	if err := j.ms.storage.ClearPlace(j.req.Name); err != nil {
 		return Pulled{}, err
 	}
 	if t, err := j.ms.storage.Tombstone(j.req.Name); err == nil {
@@ -37,7 +37,7 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 	if err != nil {
 		return pulled, err
 	}
-	return pulled, j.ms.storage.Revive(j.req.Name) // beside a mirror the tombstone says nothing
+	return pulled, j.ms.storage.RemoveTombstone(j.req.Name) // beside a mirror the tombstone says nothing
 }
 
 // build makes a mirror aside and moves it into place when it is complete. What the old

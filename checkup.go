@@ -10,6 +10,7 @@ import (
 
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
 )
 
@@ -18,7 +19,7 @@ import (
 
 // checked is when a mirror was last checked.
 type checked struct {
-	name Name
+	name storage.Name
 	at   time.Time // zero for never
 }
 
@@ -36,7 +37,7 @@ func nextCheck(all []checked, period time.Duration, now time.Time) (index int, w
 		if c.at.After(latest) {
 			latest = c.at
 		}
-		if i == 0 || c.at.Before(oldest) || c.at.Equal(oldest) && c.name.s < all[index].name.s {
+		if i == 0 || c.at.Before(oldest) || c.at.Equal(oldest) && c.name.Compare(all[index].name) < 0 {
 			index, oldest = i, c.at
 		}
 	}
@@ -103,12 +104,12 @@ func (c *checker) list(set *settings) {
 	if time.Since(c.listed) < lookAgain(set.Check) {
 		return
 	}
-	tried := make(map[Name]time.Time) // also if nothing came of it
+	tried := make(map[storage.Name]time.Time) // also if nothing came of it
 	for _, known := range c.all {
 		tried[known.name] = known.at
 	}
 	c.all, c.listed = nil, time.Now()
-	err := c.mirrors.storage.Names(func(name Name) {
+	err := c.mirrors.storage.Names(func(name storage.Name) {
 		at := tried[name]
 		if state, err := readState(c.mirrors.storage.MirrorDir(name)); err == nil {
 			if noted := past(state.Checked, c.listed); noted.After(at) {
@@ -153,7 +154,7 @@ func (c *checker) one(ctx context.Context) {
 	}
 }
 
-func (ms *Mirrors) setChecking(name Name) {
+func (ms *Mirrors) setChecking(name storage.Name) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	ms.checking = name
@@ -161,7 +162,7 @@ func (ms *Mirrors) setChecking(name Name) {
 
 // isChecking reports whether a mirror is being read as a whole. Who has its turn can rely on
 // the answer until its end.
-func (ms *Mirrors) isChecking(name Name) bool {
+func (ms *Mirrors) isChecking(name storage.Name) bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	return ms.checking == name
@@ -169,7 +170,7 @@ func (ms *Mirrors) isChecking(name Name) bool {
 
 // check reads all of a mirror, and notes and returns what is damaged. Pulls may go on
 // meanwhile, but its packs stay.
-func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) (damage, err error) {
+func (ms *Mirrors) check(ctx context.Context, set *settings, name storage.Name) (damage, err error) {
 	m, err := ms.Get(set, name)
 	if err != nil {
 		return nil, err
@@ -180,7 +181,7 @@ func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) (damage,
 	}
 	ms.turns.clear(name)
 	ms.setChecking(name)
-	defer ms.setChecking(Name{})
+	defer ms.setChecking(storage.Name{})
 	ms.dropBroken(ctx, set, m)
 	end()
 

@@ -36,7 +36,7 @@ func TestNextCheck(t *testing.T) {
 			if ago == never {
 				at = time.Time{}
 			}
-			all = append(all, checked{Name{string(rune('a' + i))}, at})
+			all = append(all, checked{named(string(rune('a' + i))), at})
 		}
 		if index, wait := nextCheck(all, time.Hour, now); index != c.index || wait != c.wait {
 			t.Errorf("%s: %d in %s, want %d in %s", c.what, index, wait, c.index, c.wait)

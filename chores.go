@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/backoff"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // chores is a list of mirrors that may have something to be done about them, and the
@@ -14,8 +15,8 @@ type chores struct {
 	more chan struct{} // has an element when jobs have changed
 
 	mu     sync.Mutex // guards all below
-	jobs   map[Name]choreJob
-	pauses map[Name]*backoff.Backoff
+	jobs   map[storage.Name]choreJob
+	pauses map[storage.Name]*backoff.Backoff
 }
 
 // choreJob is a mirror that may have a chore.
@@ -28,12 +29,12 @@ type choreJob struct {
 const maxChores = 1000
 
 func newChores() *chores {
-	return &chores{more: make(chan struct{}, 1), jobs: make(map[Name]choreJob), pauses: make(map[Name]*backoff.Backoff)}
+	return &chores{more: make(chan struct{}, 1), jobs: make(map[storage.Name]choreJob), pauses: make(map[storage.Name]*backoff.Backoff)}
 }
 
 // note puts a mirror on the list, or changes when its turn is. In a pause it is not before
 // the pause is over.
-func (c *chores) note(name Name, job choreJob) {
+func (c *chores) note(name storage.Name, job choreJob) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old, known := c.jobs[name]
@@ -52,7 +53,7 @@ func (c *chores) note(name Name, job choreJob) {
 }
 
 // postpone changes when the turn is of a mirror that is on the list.
-func (c *chores) postpone(name Name, at time.Time) {
+func (c *chores) postpone(name storage.Name, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if job, known := c.jobs[name]; known {
@@ -63,7 +64,7 @@ func (c *chores) postpone(name Name, at time.Time) {
 
 // pause has a mirror left alone for a time, which grows from base with each pause that
 // follows another one.
-func (c *chores) pause(name Name, now time.Time, base time.Duration) {
+func (c *chores) pause(name storage.Name, now time.Time, base time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.pauses) >= maxChores {
@@ -76,7 +77,7 @@ func (c *chores) pause(name Name, now time.Time, base time.Duration) {
 }
 
 // done forgets a mirror's pauses.
-func (c *chores) done(name Name) {
+func (c *chores) done(name storage.Name) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.pauses, name)
@@ -84,7 +85,7 @@ func (c *chores) done(name Name) {
 
 // next takes the job off the list whose time has come first, or returns how long it is
 // until one does.
-func (c *chores) next(now time.Time) (name Name, job choreJob, wait time.Duration) {
+func (c *chores) next(now time.Time) (name storage.Name, job choreJob, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait = time.Hour
@@ -100,7 +101,7 @@ func (c *chores) next(now time.Time) (name Name, job choreJob, wait time.Duratio
 }
 
 // run works on the list until ctx ends.
-func (c *chores) run(ctx context.Context, work func(context.Context, Name, choreJob)) {
+func (c *chores) run(ctx context.Context, work func(context.Context, storage.Name, choreJob)) {
 	for ctx.Err() == nil {
 		name, job, wait := c.next(time.Now())
 		if wait <= 0 {

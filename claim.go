@@ -3,17 +3,11 @@ package main
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/storage"
 )
-
-// conflict is the reason for which a mirror cannot be created or updated as
-// asked: what is there already stands against it.
-type conflict struct{ reason string }
-
-func (c *conflict) Error() string { return c.reason }
 
 // claim is what requests that are being carried out want a mirror to be. Requests
 // that want something else are refused before anything is begun for them, here or on
@@ -25,7 +19,7 @@ type claim struct {
 }
 
 // Admit checks whether a request to pull can be carried out, and claims the name for
-// it until release is called. The error is a *conflict.
+// it until release is called. The error is a *Conflict.
 func (ms *Mirrors) Admit(set *settings, req pullRequest) (release func(), err error) {
 	release, claimErr := ms.claim(req)
 	m, err := ms.Get(set, req.Name)
@@ -58,7 +52,7 @@ func (ms *Mirrors) claim(req pullRequest) (release func(), err error) {
 		ms.claims[req.Name] = c
 	}
 	if !c.origin.Same(req.Origin) {
-		return nil, &conflict{fmt.Sprintf("another request is just giving the mirror the origin %s", c.origin)}
+		return nil, storage.Conflictf("another request is just giving the mirror the origin %s", c.origin)
 	}
 	c.by++
 	c.wanted = later(c.wanted, req.Wanted)
@@ -89,38 +83,38 @@ func sameOrigin(stored origin.URL, req pullRequest) error {
 	case req.Move.Known() && stored.Same(req.Move):
 		return nil
 	case req.Move.Known():
-		return &conflict{fmt.Sprintf("the mirror's origin is %s, not %s as move= says", stored, req.Move)}
+		return storage.Conflictf("the mirror's origin is %s, not %s as move= says", stored, req.Move)
 	default:
-		return &conflict{fmt.Sprintf(
+		return storage.Conflictf(
 			"the mirror exists with the origin %s. If it is to follow %s from now on, POST again with move=%s",
-			stored, req.Origin, stored)}
+			stored, req.Origin, stored)
 	}
 }
 
 // vacant checks that a mirror of that name could be created: that the name lies
 // neither inside another mirror nor above one. Names that others claim count.
-func (ms *Mirrors) vacant(name Name) error {
+func (ms *Mirrors) vacant(name storage.Name) error {
 	for _, above := range name.Above() {
 		if ms.storage.IsLink(above) {
-			return &conflict{fmt.Sprintf("%s is a symbolic link, which no name leads through", above)}
+			return storage.Conflictf("%s is a symbolic link, which no name leads through", above)
 		}
 		if mirror, err := ms.storage.IsMirror(above); err != nil {
-			return &conflict{err.Error()}
+			return storage.Conflictf("%s", err)
 		} else if mirror || ms.isClaimed(above) {
-			return &conflict{fmt.Sprintf("the name lies inside the mirror %s", above)}
+			return storage.Conflictf("the name lies inside the mirror %s", above)
 		}
 	}
 	if inside, ok := ms.inside(name); ok {
-		return &conflict{fmt.Sprintf("the name lies above the mirror %s", inside)}
+		return storage.Conflictf("the name lies above the mirror %s", inside)
 	}
-	if _, err := ms.storage.standing(name); errors.As(err, new(*conflict)) {
+	if err := ms.storage.CheckPlace(name); errors.As(err, new(*storage.Conflict)) {
 		return err
 	}
 	return nil // that it cannot be read, the pull will say
 }
 
 // inside returns a mirror below that name, if there is one.
-func (ms *Mirrors) inside(name Name) (found Name, ok bool) {
+func (ms *Mirrors) inside(name storage.Name) (found storage.Name, ok bool) {
 	ms.mu.Lock()
 	for other := range ms.claims {
 		if other.Inside(name) {
@@ -129,12 +123,12 @@ func (ms *Mirrors) inside(name Name) (found Name, ok bool) {
 	}
 	ms.mu.Unlock()
 	if !ok {
-		_ = ms.storage.NamesBelow(name, func(other Name) { found, ok = other, true })
+		_ = ms.storage.NamesBelow(name, func(other storage.Name) { found, ok = other, true })
 	}
 	return found, ok
 }
 
-func (ms *Mirrors) isClaimed(name Name) bool {
+func (ms *Mirrors) isClaimed(name storage.Name) bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	return ms.claims[name] != nil

@@ -10,21 +10,22 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // TestAMirrorIsLookedAtAfterTheClockWasSetBack, and not first when the time has come again
 // at which it was last looked at.
 func TestAMirrorIsLookedAtAfterTheClockWasSetBack(t *testing.T) {
-	storage, err := OpenStorage(t.Context(), t.TempDir())
+	dir, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer storage.Close()
-	name, set := Name{"m"}, &settings{git: git.New(git.Options{})}
-	if err := set.git.Repo(storage.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
+	defer dir.Close()
+	name, set := named("m"), &settings{git: git.New(git.Options{})}
+	if err := set.git.Repo(dir.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	ms := NewMirrors(t.Context(), storage, nil, slog.New(slog.DiscardHandler))
+	ms := NewMirrors(t.Context(), dir, nil, slog.New(slog.DiscardHandler))
 	m, err := ms.find(set, name)
 	if err != nil {
 		t.Fatal(err)

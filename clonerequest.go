@@ -20,6 +20,7 @@ import (
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // Limits of what a client says when it clones or fetches: a line of about 50 bytes for
@@ -76,26 +77,26 @@ func (c *clones) remember(key greetingKey, g git.Greeting) {
 
 // cloneNames are the names that a client may mean, the likeliest first: "x.git" is the
 // mirror x.git or, if there is none, x.
-func cloneNames(raw string) ([]Name, error) {
-	exact, err := ParseName(raw)
+func cloneNames(raw string) ([]storage.Name, error) {
+	exact, err := storage.ParseName(raw)
 	short, isSuffixed := strings.CutSuffix(raw, ".git")
 	if !isSuffixed {
 		if err != nil {
 			return nil, err
 		}
-		return []Name{exact}, nil
+		return []storage.Name{exact}, nil
 	}
-	without, shortErr := ParseName(short)
+	without, shortErr := storage.ParseName(short)
 	if strings.HasSuffix(short, "/") {
 		shortErr = err
 	}
 	switch {
 	case err == nil && shortErr == nil:
-		return []Name{exact, without}, nil
+		return []storage.Name{exact, without}, nil
 	case err == nil:
-		return []Name{exact}, nil
+		return []storage.Name{exact}, nil
 	case shortErr == nil: // too long with it
-		return []Name{without}, nil
+		return []storage.Name{without}, nil
 	default:
 		return nil, err
 	}

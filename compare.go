@@ -3,11 +3,11 @@ package main
 import (
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // holding is what a server has of a mirror, as far as comparing needs it.
@@ -26,7 +26,7 @@ type holding struct {
 
 // difference is a mirror that two servers do not have in common.
 type difference struct {
-	name         Name
+	name         storage.Name
 	origin       origin.URL
 	former       origin.URL // which the other server has still, or may have
 	ours, theirs refs.Fingerprint
@@ -37,8 +37,8 @@ type difference struct {
 }
 
 // holdings are what this server has and can read.
-func (ms *Mirrors) holdings() map[Name]holding {
-	all := make(map[Name]holding)
+func (ms *Mirrors) holdings() map[storage.Name]holding {
+	all := make(map[storage.Name]holding)
 	for _, m := range ms.All() {
 		if m.Snapshot() == nil && m.unreadable.Load() != nil {
 			continue // as good as none: who knows its origin may have it built anew
@@ -57,10 +57,10 @@ func (ms *Mirrors) holdings() map[Name]holding {
 }
 
 // holdingsOf are what another server says that it has.
-func holdingsOf(doc *statusDocument) map[Name]holding {
-	all := make(map[Name]holding, len(doc.Mirrors))
+func holdingsOf(doc *statusDocument) map[storage.Name]holding {
+	all := make(map[storage.Name]holding, len(doc.Mirrors))
 	for _, m := range doc.Mirrors {
-		name, err := ParseName(m.Name)
+		name, err := storage.ParseName(m.Name)
 		if err != nil {
 			continue
 		}
@@ -76,7 +76,7 @@ func holdingsOf(doc *statusDocument) map[Name]holding {
 
 // byRevision has mirrors compared by their default branches, where servers that take other
 // refs have other fingerprints for ever.
-func byRevision(all map[Name]holding) {
+func byRevision(all map[storage.Name]holding) {
 	for name, h := range all {
 		h.fingerprint = refs.Fingerprint(h.revision)
 		all[name] = h
@@ -86,7 +86,7 @@ func byRevision(all map[Name]holding) {
 // outlived finds the mirrors that a slave still has and that were removed here, unless
 // somebody has asked for them since. That it may have pulled them says nothing: the first
 // reader after its start does that.
-func outlived(slave map[Name]holding, removed func(Name) (time.Time, bool), master map[Name]holding) (all []difference) {
+func outlived(slave map[storage.Name]holding, removed func(storage.Name) (time.Time, bool), master map[storage.Name]holding) (all []difference) {
 	for name, theirs := range slave {
 		if _, here := master[name]; here || theirs.busy {
 			continue
@@ -102,7 +102,7 @@ func outlived(slave map[Name]holding, removed func(Name) (time.Time, bool), mast
 // compare finds what a slave has missed, a move or a removal included, and what it has
 // pulled later than its master and has other refs of. What is being pulled at the moment is
 // left alone.
-func compare(master, slave map[Name]holding) (behind, ahead []difference) {
+func compare(master, slave map[storage.Name]holding) (behind, ahead []difference) {
 	for name, ours := range master {
 		theirs := slave[name]
 		moved := theirs.origin.Known() && slices.ContainsFunc(ours.formers, theirs.origin.Same)
@@ -135,10 +135,10 @@ func compare(master, slave map[Name]holding) (behind, ahead []difference) {
 // since somebody last asked for them.
 // Their origins are checked as those of a POST would be.
 func lacking(
-	ours map[Name]holding, theirs []mirrorStatus, removed func(Name) (time.Time, bool), unsecure bool,
+	ours map[storage.Name]holding, theirs []mirrorStatus, removed func(storage.Name) (time.Time, bool), unsecure bool,
 ) (missing []difference) {
 	for _, m := range theirs {
-		name, err := ParseName(m.Name)
+		name, err := storage.ParseName(m.Name)
 		if _, here := ours[name]; err != nil || here || m.Fingerprint == "" {
 			continue
 		}
@@ -158,5 +158,5 @@ func lacking(
 }
 
 func sortDifferences(all []difference) {
-	slices.SortFunc(all, func(a, b difference) int { return strings.Compare(a.name.s, b.name.s) })
+	slices.SortFunc(all, func(a, b difference) int { return a.name.Compare(b.name) })
 }

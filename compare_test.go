@@ -9,16 +9,8 @@ import (
 
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
 )
-
-func name(t *testing.T, raw string) Name {
-	t.Helper()
-	n, err := ParseName(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
 
 func TestCompare(t *testing.T) {
 	from, err := origin.Parse("https://git.in.local/x.git", false)
@@ -65,9 +57,9 @@ func TestCompare(t *testing.T) {
 		{"it has what was made anew", anew, holding{origin: from, fingerprint: "a", pulled: time.Unix(90, 0), wanted: time.Unix(81, 0), healthy: true}, true, false, origin.URL{}, "", time.Time{}},
 		{"what was removed cannot be read, or is not there", anew, holding{}, true, false, origin.URL{}, "", time.Time{}},
 	} {
-		m := name(t, "m")
-		slave := map[Name]holding{m: c.theirs}
-		behind, ahead := compare(map[Name]holding{m: c.ours}, slave)
+		m := named("m")
+		slave := map[storage.Name]holding{m: c.theirs}
+		behind, ahead := compare(map[storage.Name]holding{m: c.ours}, slave)
 		if (len(behind) == 1) != c.behind || (len(ahead) == 1) != c.ahead {
 			t.Errorf("%s: behind %v, ahead %v", c.what, behind, ahead)
 		} else if c.behind && (!behind[0].former.Same(c.former) || behind[0].accept != c.accept || !behind[0].removed.Equal(c.removed)) {
@@ -77,11 +69,11 @@ func TestCompare(t *testing.T) {
 }
 
 func TestOutlivedAndLacking(t *testing.T) {
-	removed := func(n Name) (time.Time, bool) { return time.Unix(100, 0), strings.HasPrefix(n.s, "removed") }
-	ours := map[Name]holding{name(t, "both"): {}, name(t, "removed/and/back"): {}}
-	theirs := map[Name]holding{
-		name(t, "both"): {pulled: time.Unix(50, 0)}, name(t, "removed/and/back"): {pulled: time.Unix(50, 0)}, name(t, "removed/here"): {pulled: time.Unix(50, 0)},
-		name(t, "removed/and/pulled/since"): {pulled: time.Unix(150, 0)}, name(t, "removed/busy"): {busy: true}, name(t, "removed/and/wanted/since"): {wanted: time.Unix(150, 0)}, name(t, "removed/and/wanted/before"): {wanted: time.Unix(50, 0)}, name(t, "only/there"): {},
+	removed := func(n storage.Name) (time.Time, bool) { return time.Unix(100, 0), strings.HasPrefix(n.String(), "removed") }
+	ours := map[storage.Name]holding{named("both"): {}, named("removed/and/back"): {}}
+	theirs := map[storage.Name]holding{
+		named("both"): {pulled: time.Unix(50, 0)}, named("removed/and/back"): {pulled: time.Unix(50, 0)}, named("removed/here"): {pulled: time.Unix(50, 0)},
+		named("removed/and/pulled/since"): {pulled: time.Unix(150, 0)}, named("removed/busy"): {busy: true}, named("removed/and/wanted/since"): {wanted: time.Unix(150, 0)}, named("removed/and/wanted/before"): {wanted: time.Unix(50, 0)}, named("only/there"): {},
 	}
 	names := func(all []difference) (got []string) {
 		for _, d := range all {

@@ -8,6 +8,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/spool"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // kind is what a failed request means to its client.
@@ -63,7 +64,7 @@ func fail(k kind, format string, args ...any) error {
 // status is the HTTP status of an error.
 func status(err error) int {
 	var f *fault
-	var c *conflict
+	var c *storage.Conflict
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &f):
@@ -75,7 +76,7 @@ func status(err error) int {
 	case errors.Is(err, errUnknownMirror), errors.Is(err, errUnknownRef), errors.Is(err, errNoDefault),
 		errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
 		return statuses[kindNotFound]
-	case errors.Is(err, errClosing), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed), errors.Is(err, limiter.ErrBusy):
+	case errors.Is(err, errClosing), errors.Is(err, storage.ErrTooManyTombstones), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed), errors.Is(err, limiter.ErrBusy):
 		return statuses[kindUnavailable]
 	default:
 		return statuses[kindBroken]

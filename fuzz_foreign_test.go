@@ -2,19 +2,17 @@ package main
 
 import (
 	"bytes"
-	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 
 	"github.com/BurntSushi/toml"
 
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // FuzzReadStatus: what another server tells is either refused, or fit to be shown.
@@ -68,7 +66,7 @@ func FuzzReadStatus(f *testing.F) {
 
 func checkDocument(t *testing.T, doc *statusDocument) {
 	for _, m := range doc.Mirrors {
-		if name, err := ParseName(m.Name); err != nil || name.String() != m.Name {
+		if name, err := storage.ParseName(m.Name); err != nil || name.String() != m.Name {
 			t.Errorf("there is a mirror %q: %v", m.Name, err)
 		}
 		if m.Revision != "" && !git.IsID(m.Revision) || m.Fingerprint != "" && !refs.IsFingerprint(string(m.Fingerprint)) || m.Refs < 0 || m.ModifyDate < 0 {
@@ -120,12 +118,12 @@ func FuzzCloneRequest(f *testing.F) {
 			t.Errorf("%q names %v, %v", raw, names, err)
 		}
 		for _, name := range names {
-			again, err := ParseName(name.String())
-			if err != nil || again != name || !filepath.IsLocal(name.Path()) || strings.HasPrefix(name.String(), ownDir) {
+			again, err := storage.ParseName(name.String())
+			if err != nil || again != name || !filepath.IsLocal(name.Path()) || strings.HasPrefix(name.String(), ".sould") {
 				t.Errorf("%q names %q, %v", raw, name, err)
 			}
 		}
-		if exact, err := ParseName(raw); err == nil && !slices.Contains(names, exact) {
+		if exact, err := storage.ParseName(raw); err == nil && !slices.Contains(names, exact) {
 			t.Errorf("%q does not name %q", raw, exact)
 		}
 		if service, err := parseService(query); err == nil && service != "git-upload-pack" && service != "git-receive-pack" {
@@ -138,58 +136,6 @@ func FuzzCloneRequest(f *testing.F) {
 		_, ok := git.ParseLsRefs(body.Reader(), 40)
 		if ok && !isListing(body) {
 			t.Errorf("%q asks for refs, and is not taken for it", raw)
-		}
-	})
-}
-
-// FuzzTombstone: a file that somebody may have written, and where names lead.
-func FuzzTombstone(f *testing.F) {
-	for _, s := range [][3]string{
-		{`{"name":"a/b","date":"2026-01-02T03:04:05Z","origin":"https://h/x"}`, "a/b", "a%2Fb"}, {`{"name":"../x"}`, strings.Repeat("x/", 300) + "x", strings.Repeat("x/", 300) + "y"},
-		{`null`, "a~b", "a+b"}, {``, "m", "M"}, {`{"date":"9999-99-99"}`, strings.Repeat("~", 150), strings.Repeat("~", 151)}, {"\x00", "a", "a@"},
-	} {
-		f.Add([]byte(s[0]), s[1], s[2])
-	}
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, text []byte, one, two string) {
-		a, errA := ParseName(one)
-		b, errB := ParseName(two)
-		if errA == nil {
-			file := escapeName(a)
-			if filepath.Base(file) != file || len(file) > 255-len("9223372036854775807.999-") || strings.HasPrefix(file, ".") {
-				t.Errorf("%q has the tombstone %q", a, file)
-			}
-			if at, ok := discarded(fmt.Sprintf("%d.1-%s", 1_800_000_000, file)); !ok || at.Unix() != 1_800_000_000 {
-				t.Errorf("%q in the trash is not found", file)
-			}
-			if errB == nil && a != b && escapeName(b) == file {
-				t.Errorf("%q and %q have one tombstone", a, b)
-			}
-		}
-		dir, err := os.MkdirTemp(dir, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		s := &Storage{Dir: dir}
-		for _, sub := range []string{"tombstones", "trash"} {
-			if err := os.MkdirAll(s.own(sub), 0o700); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := os.WriteFile(filepath.Join(s.own("tombstones"), "x"), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if errA == nil { // what somebody has written does not stand in the way of the others
-			if err := s.Entomb(a, tombstone{Name: a.String(), At: time.Unix(1, 0)}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		_ = s.Forget(time.Unix(1_800_000_000, 0), time.Hour)
-		if errA == nil {
-			if _, err := s.Tombstone(a); err == nil && a.String() != "x" {
-				t.Errorf("the tombstone of %q stands for ever", a)
-			}
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // FuzzParsePull: what is taken in is fit for git, and a slave that is passed the
@@ -86,7 +87,7 @@ func FuzzStateFile(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		if err := os.WriteFile(filepath.Join(dir, stateName), text, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, storage.StateFile), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s, err := readState(dir)

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // handleDelete is DELETE /<name>: a mirror is to go, here and on all slaves.
@@ -17,7 +19,7 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	if set.Token == "" {
 		return fail(kindForbidden, "nobody may remove a mirror as long as the configuration has no token")
 	}
-	name, err := ParseName(r.URL.Path)
+	name, err := storage.ParseName(r.URL.Path)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
@@ -48,7 +50,7 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 }
 
 // startDeletion has this server and its slaves remove a mirror.
-func (s *Server) startDeletion(set *settings, name Name, via []string, asked time.Time) (*posting, error) {
+func (s *Server) startDeletion(set *settings, name storage.Name, via []string, asked time.Time) (*posting, error) {
 	return s.start(set, pullRequest{Name: name}, via, func() (func() outcome, error) {
 		return func() outcome {
 			if err := s.mirrors.Delete(s.life, set, name, asked); err != nil {
@@ -63,7 +65,7 @@ func (s *Server) startDeletion(set *settings, name Name, via []string, asked tim
 
 // propagateDelete has a slave remove its mirror, and returns what became of it there.
 func propagateDelete(
-	ctx context.Context, set *settings, slave Address, name Name, via []string, asked time.Time,
+	ctx context.Context, set *settings, slave Address, name storage.Name, via []string, asked time.Time,
 ) outcome {
 	began := time.Now()
 	o, err := askDelete(ctx, set, slave, name, via, asked)
@@ -76,7 +78,7 @@ func propagateDelete(
 
 // askDelete has a slave remove its mirror.
 func askDelete(
-	ctx context.Context, set *settings, slave Address, name Name, via []string, asked time.Time,
+	ctx context.Context, set *settings, slave Address, name storage.Name, via []string, asked time.Time,
 ) (outcome, error) {
 	path := (&url.URL{Path: "/" + name.String()}).EscapedPath()
 	r, err := http.NewRequest(http.MethodDelete, slave.url+path, nil)

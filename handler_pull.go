@@ -13,6 +13,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
 )
 
@@ -133,7 +134,7 @@ func parsePull(form url.Values, allowLocal bool) (req pullRequest, wait time.Dur
 	if err != nil {
 		return req, 0, err
 	}
-	if req.Name, err = ParseName(name); err != nil {
+	if req.Name, err = storage.ParseName(name); err != nil {
 		return req, 0, err
 	}
 	if req.Origin, err = origin.Parse(from, allowLocal); err != nil {

@@ -15,13 +15,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
 )
 
 // statusQuery is what a client wants to know.
 type statusQuery struct {
 	format   string
-	name     Name          // of the only mirror that it is about; empty for all
+	name     storage.Name  // of the only mirror that it is about; empty for all
 	kept     bool          // refs that are kept of it too
 	upstream bool          // of slaves too
 	wait     time.Duration // the longest to wait for them
@@ -56,7 +57,7 @@ func parseStatus(raw string, wantsJSON bool, timeout time.Duration) (statusQuery
 			}
 			q.format = value
 		case "name":
-			if q.name, err = ParseName(value); err != nil {
+			if q.name, err = storage.ParseName(value); err != nil {
 				return q, err
 			}
 		case "upstream":
@@ -93,7 +94,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	q.kept = !peer && len(via) == 0      // to a server it is nothing, and could be more than it reads
 	generation := s.mirrors.Generation() // before anything is read
 	var own *statusDocument
-	if q.name != (Name{}) { // an unknown one needs no slaves
+	if q.name != (storage.Name{}) { // an unknown one needs no slaves
 		if own, err = s.ownStatus(set, q); err != nil {
 			return err
 		}
@@ -271,7 +272,7 @@ func (s *Server) askSlave(ctx context.Context, address Address, q statusQuery, v
 	b, serial := s.siblings.at(address, true), uint64(0)
 	var doc *statusDocument
 	var err error
-	if q.name != (Name{}) {
+	if q.name != (storage.Name{}) {
 		doc, err = b.Mirror(ctx, via, q.name)
 	} else {
 		doc, serial, _, err = b.ask(ctx, via)

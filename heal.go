@@ -11,6 +11,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // recheck is how long a mirror that was found whole is not checked again, whatever git
@@ -28,7 +29,7 @@ func (ms *Mirrors) Suspect(set *settings, m *Mirror, err error) {
 
 // MendAgain has a mirror built anew in which damage was found earlier, unless that was tried
 // a moment ago. Nobody waits for it.
-func (ms *Mirrors) MendAgain(set *settings, name Name) {
+func (ms *Mirrors) MendAgain(set *settings, name storage.Name) {
 	m, err := ms.Get(set, name)
 	if err == nil && m.knownDamage() != nil && m.tryToMend(time.Now(), set.Retry) { // why it cannot be read, Look tells
 		ms.checkSoon(set, name)
@@ -37,7 +38,7 @@ func (ms *Mirrors) MendAgain(set *settings, name Name) {
 
 // checkSoon has a mirror pulled that may be damaged, and built anew if it is. Nobody waits
 // for it.
-func (ms *Mirrors) checkSoon(set *settings, name Name) {
+func (ms *Mirrors) checkSoon(set *settings, name storage.Name) {
 	req := pullRequest{Name: name, Check: true}
 	ms.pulls.Ask(name, req.variant(set), func() (Pulled, error) { return ms.pull(set, req) })
 }

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // lookInterval is the time between two looks through the storage: so long may it take
@@ -66,7 +66,7 @@ func (ms *Mirrors) Wake() {
 func (ms *Mirrors) Look(set *settings) error {
 	ms.looking.Lock()
 	defer ms.looking.Unlock()
-	names := make(chan Name)
+	names := make(chan storage.Name)
 	var readers sync.WaitGroup
 	for range 2 * runtime.NumCPU() {
 		readers.Go(func() {
@@ -75,9 +75,9 @@ func (ms *Mirrors) Look(set *settings) error {
 			}
 		})
 	}
-	seen := make(map[Name]bool)
-	err := ms.storage.Furnish()
-	err = errors.Join(err, ms.storage.Names(func(name Name) {
+	seen := make(map[storage.Name]bool)
+	err := ms.storage.EnsureDirs()
+	err = errors.Join(err, ms.storage.Names(func(name storage.Name) {
 		if ms.life.Err() == nil {
 			seen[name] = true
 			names <- name
@@ -99,13 +99,13 @@ func (ms *Mirrors) Look(set *settings) error {
 
 // read makes a mirror known as it is on disk, and tells the log, once, if it cannot be
 // read.
-func (ms *Mirrors) read(set *settings, name Name) {
+func (ms *Mirrors) read(set *settings, name storage.Name) {
 	m, err := ms.find(set, name)
 	if err == nil {
 		before := m.unreadable.Load()
 		if err = m.load(ms.life, set); err == nil {
 			err = ms.notice(set, m)
-		} else if isFile(m.Dir, "HEAD") || isFile(m.Dir, stateName) { // else somebody may just be copying it in
+		} else if storage.IsFile(m.Dir, "HEAD") || storage.IsFile(m.Dir, storage.StateFile) { // else somebody may just be copying it in
 			ms.Suspect(set, m, err)
 		}
 		if err != nil && before != nil && *before == err.Error() {
@@ -157,7 +157,7 @@ func (ms *Mirrors) All() []*Mirror {
 		for _, m := range ms.byName {
 			ms.sorted = append(ms.sorted, m)
 		}
-		slices.SortFunc(ms.sorted, func(a, b *Mirror) int { return strings.Compare(a.Name.s, b.Name.s) })
+		slices.SortFunc(ms.sorted, func(a, b *Mirror) int { return a.Name.Compare(b.Name) })
 	}
 	return ms.sorted
 }

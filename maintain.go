@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
 )
 
@@ -122,7 +123,7 @@ func (w *maintainer) run(ctx context.Context) {
 
 // workQuickly does a mirror's quick chore, if it still has one. The rest is left for when
 // there is time.
-func (w *maintainer) workQuickly(ctx context.Context, name Name, _ choreJob) {
+func (w *maintainer) workQuickly(ctx context.Context, name storage.Name, _ choreJob) {
 	set := w.settings()
 	if !set.Maintenance {
 		return
@@ -138,7 +139,7 @@ func (w *maintainer) workQuickly(ctx context.Context, name Name, _ choreJob) {
 }
 
 // work does a mirror's chore, if it still has one.
-func (w *maintainer) work(ctx context.Context, name Name, job choreJob) {
+func (w *maintainer) work(ctx context.Context, name storage.Name, job choreJob) {
 	set := w.settings()
 	if !set.Maintenance {
 		return
@@ -156,7 +157,7 @@ func (w *maintainer) work(ctx context.Context, name Name, job choreJob) {
 
 // tell tells the log how a chore ended, and the list when the next one may begin. It
 // reports whether it is to be done again.
-func (w *maintainer) tell(ctx context.Context, list *chores, name Name, r repacked, began time.Time, err error) (again bool) {
+func (w *maintainer) tell(ctx context.Context, list *chores, name storage.Name, r repacked, began time.Time, err error) (again bool) {
 	now := time.Now()
 	log := w.log.With("mirror", name, "repack", r.did, "seconds", units.FormatSeconds(now.Sub(began)))
 	switch {
@@ -187,7 +188,7 @@ func (w *maintainer) scan(set *settings) error {
 		return nil
 	}
 	now := time.Now()
-	return w.mirrors.storage.Names(func(name Name) {
+	return w.mirrors.storage.Names(func(name storage.Name) {
 		dir := w.mirrors.storage.MirrorDir(name)
 		p, err := set.git.Repo(dir).Packs()
 		if err != nil {
@@ -217,7 +218,7 @@ var errQuick = errors.New("it has too many packs")
 
 // maintain does what is to be done about a mirror's packs, beside the pulls that have
 // nothing to write, and packs its refs.
-func (ms *Mirrors) maintain(ctx context.Context, set *settings, name Name, owed bool) (r repacked, err error) {
+func (ms *Mirrors) maintain(ctx context.Context, set *settings, name storage.Name, owed bool) (r repacked, err error) {
 	m, end, err := ms.toTend(ctx, set, name)
 	if err != nil {
 		return r, err
@@ -256,7 +257,7 @@ func (ms *Mirrors) maintain(ctx context.Context, set *settings, name Name, owed 
 
 // repackQuickly has a mirror that has got too many packs wait, and its pulls, until it has
 // fewer.
-func (ms *Mirrors) repackQuickly(ctx context.Context, set *settings, name Name) (r repacked, err error) {
+func (ms *Mirrors) repackQuickly(ctx context.Context, set *settings, name storage.Name) (r repacked, err error) {
 	m, end, err := ms.toTend(ctx, set, name)
 	if err != nil {
 		return r, err
@@ -271,7 +272,7 @@ func (ms *Mirrors) repackQuickly(ctx context.Context, set *settings, name Name) 
 
 // toTend takes the turn of a mirror whose packs are to be written. It does not wait for
 // long: others have chores as well. The caller must call tended, and then end.
-func (ms *Mirrors) toTend(ctx context.Context, set *settings, name Name) (m *Mirror, end func(), err error) {
+func (ms *Mirrors) toTend(ctx context.Context, set *settings, name storage.Name) (m *Mirror, end func(), err error) {
 	if m, err = ms.Get(set, name); err != nil {
 		return nil, nil, err
 	}
@@ -333,7 +334,7 @@ func (ms *Mirrors) tend(set *settings, m *Mirror) error {
 	return nil
 }
 
-func (ms *Mirrors) tended(name Name) {
+func (ms *Mirrors) tended(name storage.Name) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	delete(ms.tending, name)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 func TestChooseChore(t *testing.T) {
@@ -52,8 +53,8 @@ func TestChooseChore(t *testing.T) {
 
 func TestWorkBesideTurns(t *testing.T) {
 	var all turns
-	m, n := Name{"m"}, Name{"n"}
-	take := func(name Name) func() {
+	m, n := named("m"), named("n")
+	take := func(name storage.Name) func() {
 		t.Helper()
 		end, err := all.take(t.Context(), name)
 		if err != nil {
@@ -72,7 +73,7 @@ func TestWorkBesideTurns(t *testing.T) {
 	end()
 
 	// Turns go on, of this mirror and of others, until one has something to write.
-	for _, name := range []Name{m, n, m} {
+	for _, name := range []storage.Name{m, n, m} {
 		take(name)()
 	}
 	other := take(n)
@@ -103,7 +104,7 @@ func TestWorkBesideTurns(t *testing.T) {
 
 func TestTurnsAreTried(t *testing.T) {
 	var all turns
-	name := Name{"m"}
+	name := named("m")
 	end, free := all.try(name)
 	if !free {
 		t.Fatal("nobody has the turn, and it is not free")
@@ -138,7 +139,7 @@ func TestTurnsAreTried(t *testing.T) {
 func TestChoresInLine(t *testing.T) {
 	c := newChores()
 	now := time.Now()
-	a, b := Name{"a"}, Name{"b"}
+	a, b := named("a"), named("b")
 	c.note(a, choreJob{at: now.Add(2 * time.Second), owed: true})
 	c.note(b, choreJob{at: now.Add(time.Second)})
 	if _, _, wait := c.next(now); wait != time.Second {
@@ -147,7 +148,7 @@ func TestChoresInLine(t *testing.T) {
 	c.note(a, choreJob{at: now})
 	c.postpone(b, now.Add(3*time.Second))
 	c.postpone(b, now) // not to an earlier time
-	c.postpone(Name{"none"}, now)
+	c.postpone(named("none"), now)
 	if name, job, wait := c.next(now); name != a || !job.owed || wait > 0 {
 		t.Errorf("%v %+v %s", name, job, wait)
 	}
@@ -167,8 +168,8 @@ func TestChoresInLine(t *testing.T) {
 		t.Errorf("%v %s", name, wait)
 	}
 	for i := range maxChores + 10 {
-		c.note(Name{fmt.Sprint(i)}, choreJob{at: now})
-		c.pause(Name{fmt.Sprint(i)}, now, time.Minute)
+		c.note(named(fmt.Sprint(i)), choreJob{at: now})
+		c.pause(named(fmt.Sprint(i)), now, time.Minute)
 	}
 	if len(c.jobs) != maxChores || len(c.pauses) > maxChores {
 		t.Errorf("%d jobs, %d pauses", len(c.jobs), len(c.pauses))
@@ -178,20 +179,20 @@ func TestChoresInLine(t *testing.T) {
 // TestTooManyPacksWithoutAPull: a mirror that was copied in, and that nobody pushes to, is
 // found by a look at all mirrors; what is for the quick worker is handed on to it.
 func TestTooManyPacksWithoutAPull(t *testing.T) {
-	storage, err := OpenStorage(t.Context(), t.TempDir())
+	dir, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer storage.Close()
+	defer dir.Close()
 	log := slog.New(slog.DiscardHandler)
 	set := &settings{Config: Config{Maintenance: true}, git: git.New(git.Options{})}
-	ms := NewMirrors(t.Context(), storage, nil, log)
+	ms := NewMirrors(t.Context(), dir, nil, log)
 	defer ms.Wait() // for the check that the failure below asks for
-	name := Name{"m"}
-	if err := set.git.Repo(storage.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
+	name := named("m")
+	if err := set.git.Repo(dir.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	packs := filepath.Join(storage.MirrorDir(name), "objects", "pack")
+	packs := filepath.Join(dir.MirrorDir(name), "objects", "pack")
 	for i := range tooManyPacks + 1 {
 		for _, ext := range []string{".pack", ".idx"} {
 			if err := os.WriteFile(filepath.Join(packs, fmt.Sprintf("pack-%d%s", i, ext)), nil, 0o444); err != nil {

@@ -19,16 +19,17 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // Mirror is one mirrored repository. What is known of it is its snapshot; what
 // changes it is a pull, of which there is one at a time for each name.
 type Mirror struct {
-	Name Name
+	Name storage.Name
 	Dir  string
 
-	identity identity     // of the directory that was loaded
-	seen     atomic.Int64 // when the directory was last looked at, in nanoseconds
+	identity storage.Identity // of the directory that was loaded
+	seen     atomic.Int64     // when the directory was last looked at, in nanoseconds
 	snapshot atomic.Pointer[Snapshot]
 	// unreadable is why the mirror has no snapshot, if that was tried.
 	unreadable atomic.Pointer[string]
@@ -61,18 +62,12 @@ type Mirror struct {
 	wanted  map[wanted]time.Time // what clients ask for, and when they last did
 }
 
-// identity tells one directory from another that has taken its place.
-type identity struct {
-	device, inode uint64
-	born          int64 // nanoseconds; 0 if the file system does not tell
-}
-
 // errReplaced is why a pull ends whose mirror is not there any more.
 var errReplaced = errors.New("the mirror's directory was removed or replaced by hand while it was pulled")
 
 // same checks that the mirror's directory is still the one that was loaded.
 func (m *Mirror) same() error {
-	id, err := identify(m.Dir)
+	id, err := storage.Identify(m.Dir)
 	if err == nil && id != m.identity {
 		err = errReplaced
 	}
@@ -163,7 +158,7 @@ func (m *Mirror) recover(ctx context.Context, repo git.Repo) (err error) {
 	if m.state, err = readState(m.Dir); err != nil {
 		return err
 	}
-	if err := errors.Join(repo.Sweep(), os.RemoveAll(filepath.Join(m.Dir, stateName+".new"))); err != nil {
+	if err := errors.Join(repo.Sweep(), os.RemoveAll(filepath.Join(m.Dir, storage.StateFile+".new"))); err != nil {
 		return err
 	}
 	if p := m.state.Pending; p != nil {

@@ -12,24 +12,25 @@ import (
 
 	"github.com/reconquest/sould/internal/coalesce"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // Mirrors is the set of all mirrors in a storage. A mirror is found on disk when
 // somebody asks for it, so that one can be copied in or removed by hand while
 // the server runs.
 type Mirrors struct {
-	storage *Storage
+	storage *storage.Dir
 	log     *slog.Logger
 	life    context.Context                                         // ends when the server shuts down
 	changed func(set *settings, m *Mirror, before, after *Snapshot) // called after a pull that changed a mirror
 
 	siblings *siblings
 
-	pulls    coalesce.Group[Name, pullVariant, Pulled]
-	forPeers coalesce.Group[Name, pullVariant, Pulled] // pulls that other servers ask for
-	turns    turns                                     // to write to a mirror
-	places   limiter.Limiter                           // for transfers of objects
-	lists    limiter.Limiter                           // for asking an origin or a peer for its refs
+	pulls    coalesce.Group[storage.Name, pullVariant, Pulled]
+	forPeers coalesce.Group[storage.Name, pullVariant, Pulled] // pulls that other servers ask for
+	turns    turns                                             // to write to a mirror
+	places   limiter.Limiter                                   // for transfers of objects
+	lists    limiter.Limiter                                   // for asking an origin or a peer for its refs
 
 	questions limiter.Limiter // for asking git what a client's words mean
 
@@ -41,26 +42,26 @@ type Mirrors struct {
 	looking    sync.Mutex    // held while the storage is looked through
 
 	mu     sync.Mutex // guards all below
-	byName map[Name]*Mirror
-	sorted []*Mirror            // of byName; nil if that has changed
-	going  map[Name][]*progress // of pulls that are running, the latest last
-	claims map[Name]*claim      // of names that requests to pull are about
+	byName map[storage.Name]*Mirror
+	sorted []*Mirror                    // of byName; nil if that has changed
+	going  map[storage.Name][]*progress // of pulls that are running, the latest last
+	claims map[storage.Name]*claim      // of names that requests to pull are about
 
-	checking Name          // the mirror whose packs are being read as a whole, if one is
-	tending  map[Name]bool // mirrors that are being written to, but by no pull
+	checking storage.Name          // the mirror whose packs are being read as a whole, if one is
+	tending  map[storage.Name]bool // mirrors that are being written to, but by no pull
 }
 
 // NewMirrors returns the mirrors of a storage. Pulls end when life does.
-func NewMirrors(life context.Context, storage *Storage, siblings *siblings, log *slog.Logger) *Mirrors {
+func NewMirrors(life context.Context, dir *storage.Dir, siblings *siblings, log *slog.Logger) *Mirrors {
 	ms := &Mirrors{
-		storage: storage, log: log, life: life, siblings: siblings,
+		storage: dir, log: log, life: life, siblings: siblings,
 		changed: func(*settings, *Mirror, *Snapshot, *Snapshot) {},
 		wake:    make(chan struct{}, 1),
 		looked:  make(chan struct{}),
-		byName:  make(map[Name]*Mirror),
-		going:   make(map[Name][]*progress),
-		claims:  make(map[Name]*claim),
-		tending: make(map[Name]bool),
+		byName:  make(map[storage.Name]*Mirror),
+		going:   make(map[storage.Name][]*progress),
+		claims:  make(map[storage.Name]*claim),
+		tending: make(map[storage.Name]bool),
 	}
 	ms.lists.Resize(listBound(descriptorLimit()))
 	ms.questions.Resize(maxQuestions)
@@ -72,7 +73,7 @@ var errUnknownMirror = errors.New("there is no such mirror")
 
 // Get returns the mirror of that name, loaded. The error is errUnknownMirror, or
 // says why the mirror cannot be read.
-func (ms *Mirrors) Get(set *settings, name Name) (*Mirror, error) {
+func (ms *Mirrors) Get(set *settings, name storage.Name) (*Mirror, error) {
 	m, err := ms.find(set, name)
 	if err == nil {
 		err = m.load(ms.life, set)
@@ -84,7 +85,7 @@ func (ms *Mirrors) Get(set *settings, name Name) (*Mirror, error) {
 }
 
 // find returns the mirror of that name as it is on disk now, or was a moment ago.
-func (ms *Mirrors) find(set *settings, name Name) (*Mirror, error) {
+func (ms *Mirrors) find(set *settings, name storage.Name) (*Mirror, error) {
 	for {
 		now := time.Now()
 		ms.mu.Lock()
@@ -93,7 +94,7 @@ func (ms *Mirrors) find(set *settings, name Name) (*Mirror, error) {
 		if known != nil && justNow(known.seen.Load(), now, moment) {
 			return known, nil
 		}
-		id, err := identify(ms.storage.MirrorDir(name))
+		id, err := storage.Identify(ms.storage.MirrorDir(name))
 		if err != nil {
 			return nil, err
 		}
@@ -113,7 +114,7 @@ func (ms *Mirrors) find(set *settings, name Name) (*Mirror, error) {
 			delete(ms.byName, name)
 			ms.remade()
 		}
-		if id == (identity{}) {
+		if id == (storage.Identity{}) {
 			return nil, errUnknownMirror
 		}
 		if ok, err := ms.storage.IsMirror(name); !ok {
@@ -136,7 +137,7 @@ func justNow(then int64, now time.Time, span time.Duration) bool {
 }
 
 // add enters a mirror that is on disk; ms.mu is held.
-func (ms *Mirrors) add(name Name, id identity) *Mirror {
+func (ms *Mirrors) add(name storage.Name, id storage.Identity) *Mirror {
 	m := &Mirror{Name: name, Dir: ms.storage.MirrorDir(name), identity: id, generation: &ms.generation, questions: &ms.questions, log: ms.log}
 	ms.byName[name] = m
 	ms.remade()
@@ -146,15 +147,15 @@ func (ms *Mirrors) add(name Name, id identity) *Mirror {
 // install makes a mirror that was built aside known, on disk and to readers in
 // one step. A mirror that it replaces is in the staging directory then or, if it is to be
 // spared, in the trash.
-func (ms *Mirrors) install(name Name, staging string, built *Mirror, spare bool) (*Mirror, error) {
-	if err := syncTree(staging); err != nil {
+func (ms *Mirrors) install(name storage.Name, staging string, built *Mirror, spare bool) (*Mirror, error) {
+	if err := storage.SyncTree(staging); err != nil {
 		return nil, err
 	}
 	ms.mu.Lock()
 	old, err := ms.storage.Install(staging, name, spare)
-	var id identity
+	var id storage.Identity
 	if err == nil {
-		id, err = identify(ms.storage.MirrorDir(name))
+		id, err = storage.Identify(ms.storage.MirrorDir(name))
 	}
 	if err == nil {
 		built.Dir, built.identity, built.recovered, built.pulled = ms.storage.MirrorDir(name), id, true, true
@@ -169,7 +170,7 @@ func (ms *Mirrors) install(name Name, staging string, built *Mirror, spare bool)
 	if spare && old != "" {
 		ms.log.Warn("the old mirror could not be read in full, and is kept", "mirror", name, "to", old)
 	}
-	return built, ms.storage.Settle(name)
+	return built, ms.storage.SyncPlace(name)
 }
 
 // Refresh pulls before a GET if the contract says so, and waits for it as long

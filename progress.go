@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // progress is how far a pull is.
@@ -26,7 +28,7 @@ func (p *progress) String() string {
 }
 
 // Progress returns how far the latest pull of that name is that is running, or nil.
-func (ms *Mirrors) Progress(name Name) *progress {
+func (ms *Mirrors) Progress(name storage.Name) *progress {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if going := ms.going[name]; len(going) > 0 {
@@ -36,10 +38,10 @@ func (ms *Mirrors) Progress(name Name) *progress {
 }
 
 // Going returns the names of all pulls that are running.
-func (ms *Mirrors) Going() map[Name]bool {
+func (ms *Mirrors) Going() map[storage.Name]bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	names := make(map[Name]bool, len(ms.going))
+	names := make(map[storage.Name]bool, len(ms.going))
 	for name := range ms.going {
 		names[name] = true
 	}
@@ -47,7 +49,7 @@ func (ms *Mirrors) Going() map[Name]bool {
 }
 
 // begin notes that a pull is running, until end is called.
-func (ms *Mirrors) begin(name Name) (p *progress, end func()) {
+func (ms *Mirrors) begin(name storage.Name) (p *progress, end func()) {
 	p = &progress{began: time.Now(), text: "waiting to begin"}
 	ms.mu.Lock()
 	defer ms.mu.Unlock()

@@ -12,12 +12,13 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
 )
 
 // pullRequest asks that a mirror be made what its origin is.
 type pullRequest struct {
-	Name       Name
+	Name       storage.Name
 	Origin     origin.URL      // not Known: the mirror's own, and no new mirror
 	Move       origin.URL      // the origin that the mirror may have instead; not Known for none
 	Accept     refs.Acceptance // also if the origin has lost most of its refs
@@ -108,7 +109,7 @@ type pullJob struct {
 	lost     time.Time // when peers began to be asked
 	had      time.Time // when the mirror was last pulled before that
 	progress *progress
-	buried   tombstone // of the mirror that had the name before; zero for none
+	buried   storage.Tombstone // of the mirror that had the name before; zero for none
 }
 
 // run pulls from the origin or, if that cannot be reached, from a peer, and notes how
@@ -122,7 +123,7 @@ func (j *pullJob) run(ctx context.Context) (pulled Pulled, err error) {
 	if down := (*unreachable)(nil); errors.As(err, &down) && !j.req.OriginOnly {
 		pulled, err = j.fromPeers(ctx, err)
 	}
-	if c := (*conflict)(nil); errors.Is(err, errClosing) || errors.As(err, &c) {
+	if c := (*storage.Conflict)(nil); errors.Is(err, errClosing) || errors.As(err, &c) {
 		return Pulled{}, err // says nothing about the origin
 	}
 	return pulled, j.note(ctx, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/reconquest/sould/internal/backoff"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // repairs keep a cluster whole without anybody's help. There is a watch for each other
@@ -44,8 +45,8 @@ type watch struct {
 	failing  string // what the log was last told that goes wrong; empty for nothing
 	others   bool   // the other one takes other refs
 	unasked  bool   // the other one could not be asked then
-	tries    map[Name]*try
-	former   map[Name]*try // of the comparison before
+	tries    map[storage.Name]*try
+	former   map[storage.Name]*try // of the comparison before
 }
 
 // try is what was done about a mirror that differs, and when it may be done again.
@@ -84,7 +85,7 @@ func (rs *repairs) use(set *settings) {
 			continue
 		}
 		ctx, stop := context.WithCancel(rs.life)
-		w.stop, w.kick, w.tries = stop, make(chan struct{}, 1), make(map[Name]*try)
+		w.stop, w.kick, w.tries = stop, make(chan struct{}, 1), make(map[storage.Name]*try)
 		rs.watches[key] = w
 		rs.work.Go(func() { w.run(ctx) })
 	}
@@ -199,7 +200,7 @@ func (w *watch) round(ctx context.Context, set *settings) error {
 		return nil
 	}
 	w.settled, w.compared = true, generation
-	w.former, w.tries = w.tries, make(map[Name]*try)
+	w.former, w.tries = w.tries, make(map[storage.Name]*try)
 	ours, theirs := w.mirrors.holdings(), holdingsOf(doc)
 	var errs []error
 	others := w.slave && !refs.SamePatterns(doc.Patterns, set.Refs)

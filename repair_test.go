@@ -7,24 +7,25 @@ import (
 
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // TestBuildingWhatSomebodyAsksFor is left to him: what he wants of it next, such as a move,
 // must not be refused because of what a peer said before.
 func TestBuildingWhatSomebodyAsksFor(t *testing.T) {
-	storage, err := OpenStorage(t.Context(), t.TempDir())
+	dir, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer storage.Close()
-	name, set := Name{"m"}, &settings{git: git.New(git.Options{AllowLocal: true})}
+	defer dir.Close()
+	name, set := named("m"), &settings{git: git.New(git.Options{AllowLocal: true})}
 	from, err := origin.Parse(filepath.Join(t.TempDir(), "none.git"), true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	ms := NewMirrors(t.Context(), storage, nil, log)
-	w := &watch{repairs: &repairs{mirrors: ms, log: log}, tries: make(map[Name]*try)}
+	ms := NewMirrors(t.Context(), dir, nil, log)
+	w := &watch{repairs: &repairs{mirrors: ms, log: log}, tries: make(map[storage.Name]*try)}
 	build := func() error { return w.build(t.Context(), set, []difference{{name: name, origin: from}}) }
 	release, err := ms.claim(pullRequest{Name: name, Origin: from})
 	if err != nil {
@@ -37,7 +38,7 @@ func TestBuildingWhatSomebodyAsksFor(t *testing.T) {
 	if err := build(); err == nil {
 		t.Error("what nobody asks for was not begun")
 	}
-	if err := set.git.Repo(storage.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
+	if err := set.git.Repo(dir.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := build(); err != nil {

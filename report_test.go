@@ -9,6 +9,7 @@ import (
 
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/git/gittest"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 func TestVerdict(t *testing.T) {
@@ -88,7 +89,7 @@ func TestStatusOfErrors(t *testing.T) {
 	}{
 		{errors.New("x"), http.StatusInternalServerError},
 		{fmt.Errorf("y: %w", fail(kindUnsatisfied, "x")), http.StatusPreconditionFailed},
-		{fmt.Errorf("y: %w", &conflict{"x"}), http.StatusConflict},
+		{fmt.Errorf("y: %w", storage.Conflictf("x")), http.StatusConflict},
 		{errEmptyMirror, http.StatusConflict},
 		{fmt.Errorf("y: %w", errUnknownMirror), http.StatusNotFound},
 		{fmt.Errorf("y: %w", git.ErrNotFound), http.StatusNotFound},

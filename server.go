@@ -15,6 +15,7 @@ import (
 
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // Server is the whole of sould: one storage, one listening address, and the
@@ -26,7 +27,7 @@ type Server struct {
 
 	current  atomic.Pointer[settings]
 	id       string // tells this server from others
-	storage  *Storage
+	storage  *storage.Dir
 	mirrors  *Mirrors
 	archives *Archives
 	repairs  *repairs
@@ -83,20 +84,20 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 		version: version(), broken: make(chan error, 1),
 	}
 	s.life, s.end = context.WithCancelCause(context.Background())
-	if s.storage, err = OpenStorage(ctx, config.Storage); err != nil {
+	if s.storage, err = storage.Open(ctx, config.Storage); err != nil {
 		return nil, err
 	}
 	if s.listener, err = listen(config.Listen); err != nil {
 		return nil, errors.Join(err, s.storage.Close())
 	}
-	if err := s.storage.Clean(); err != nil {
+	if err := s.storage.RemoveLeftovers(); err != nil {
 		log.Error("can't remove what an interrupted daemon has left", "err", err)
 	}
 	s.id = s.storage.ID
 	s.epoch = rand.Text()
 	s.siblings = newSiblings()
-	s.health.file = s.storage.own("health")
-	s.clones.dir = s.storage.own("incoming")
+	s.health.file = s.storage.Own("health")
+	s.clones.dir = s.storage.Own("incoming")
 	s.mirrors = NewMirrors(s.life, s.storage, s.siblings, log)
 	if s.archives, err = NewArchives(s.storage, config.CacheSize); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.storage.Close())
@@ -129,7 +130,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.work.Go(func() { s.upkeep.packs.run(s.life) })
 	s.work.Go(func() { s.upkeep.checks.run(s.life) })
 	s.serve(s.listener)
-	log.Info("started", "listen", s.Addr(), "role", s.settings().role(), "storage", s.storage.Dir,
+	log.Info("started", "listen", s.Addr(), "role", s.settings().role(), "storage", s.storage.Path,
 		"config", source, "git", gitVersion)
 	s.warn(nil)
 	return s, nil

@@ -96,7 +96,7 @@ func TestLogIsForPeople(t *testing.T) {
 	t.Setenv("JOURNAL_STREAM", "1:2")
 	var b bytes.Buffer
 	log := newLog(&b)
-	log.With("mirror", Name{"a/b"}).Error("can't pull", "seconds", "0.10s", "odd", "a \"b\"\n", slog.String(treeKey, "x\n└─ y"))
+	log.With("mirror", named("a/b")).Error("can't pull", "seconds", "0.10s", "odd", "a \"b\"\n", slog.String(treeKey, "x\n└─ y"))
 	log.Debug("nobody wants to know")
 	want := "ERROR can't pull mirror=a/b seconds=0.10s odd=\"a \\\"b\\\"\\n\"\n    x\n    └─ y\n"
 	if b.String() != want {

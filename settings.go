@@ -6,6 +6,7 @@ import (
 
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // settings are a configuration and what was made of it. They are never changed;
@@ -20,7 +21,7 @@ type settings struct {
 	doubts   []string     // what the log is told once
 }
 
-func newSettings(c Config, source string, unsecure bool, storage *Storage) *settings {
+func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *settings {
 	return &settings{
 		Config: c, source: source, unsecure: unsecure,
 		client: newClient(clientTLS(&c), othersBound(descriptorLimit(), len(c.Slaves)+len(c.Peers))), tls: serverTLS(&c), doubts: c.Doubts(source),
@@ -28,8 +29,8 @@ func newSettings(c Config, source string, unsecure bool, storage *Storage) *sett
 			SSHCommand: c.SSHCommand,
 			CAFile:     c.CAFile,
 			AllowLocal: unsecure,
-			Leash:      storage.Leash,
-			Scratch:    storage.own("incoming"),
+			Leash:      dir.Leash,
+			Scratch:    dir.Own("incoming"),
 			Stay:       len(c.Origins) > 0,
 		}),
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // sibling is another server of the cluster, and what it last told of itself. As long as
@@ -84,7 +85,7 @@ func (b *sibling) ask(ctx context.Context, via []string) (doc *statusDocument, s
 	b.mu.Lock()
 	etag, before := b.etag, b.told
 	b.mu.Unlock()
-	answer, err := b.send(ctx, via, Name{}, etag)
+	answer, err := b.send(ctx, via, storage.Name{}, etag)
 	if err != nil {
 		return nil, 0, false, err
 	}
@@ -105,7 +106,7 @@ func (b *sibling) ask(ctx context.Context, via []string) (doc *statusDocument, s
 
 // Mirror asks the sibling about one mirror alone. The error is errUnknownMirror if it has
 // none of that name.
-func (b *sibling) Mirror(ctx context.Context, via []string, name Name) (*statusDocument, error) {
+func (b *sibling) Mirror(ctx context.Context, via []string, name storage.Name) (*statusDocument, error) {
 	answer, err := b.send(ctx, via, name, "")
 	if err != nil {
 		return nil, err
@@ -119,7 +120,7 @@ func (b *sibling) Mirror(ctx context.Context, via []string, name Name) (*statusD
 
 // send sends the request. It asks for an answer a little before ctx ends, so that one
 // that waits for slaves of its own can say so.
-func (b *sibling) send(ctx context.Context, via []string, name Name, etag string) (*http.Response, error) {
+func (b *sibling) send(ctx context.Context, via []string, name storage.Name, etag string) (*http.Response, error) {
 	query := url.Values{"format": {"json"}}
 	if !b.whole {
 		query.Set("upstream", "0")
@@ -127,7 +128,7 @@ func (b *sibling) send(ctx context.Context, via []string, name Name, etag string
 		wait := max(time.Until(deadline)*9/10, 0)
 		query.Set("wait", strconv.FormatInt(wait.Milliseconds(), 10))
 	}
-	if name != (Name{}) {
+	if name != (storage.Name{}) {
 		query.Set("name", name.String())
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.address.url+"/x/status?"+query.Encode(), nil)

@@ -16,10 +16,8 @@ import (
 	"github.com/reconquest/sould/internal/durable"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/storage"
 )
-
-// stateName is sould's own file in a mirror.
-const stateName = "sould.json"
 
 // stateFile is what a mirror's own file holds: all that must survive a restart
 // and that git has no place for. Its mode is 0600, since it holds credentials.
@@ -72,7 +70,7 @@ func digest(refs []git.Ref) string {
 // readState reads a mirror's file. Without one, the zero value is returned.
 func readState(dir string) (stateFile, error) {
 	var s stateFile
-	text, err := os.ReadFile(filepath.Join(dir, stateName))
+	text, err := os.ReadFile(filepath.Join(dir, storage.StateFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}
@@ -80,7 +78,7 @@ func readState(dir string) (stateFile, error) {
 		return s, err
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
-		return s, fmt.Errorf("%w: %s: %w", git.ErrDamaged, filepath.Join(dir, stateName), err)
+		return s, fmt.Errorf("%w: %s: %w", git.ErrDamaged, filepath.Join(dir, storage.StateFile), err)
 	}
 	return s, nil
 }
@@ -92,7 +90,7 @@ func (s *stateFile) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, stateName)
+	path := filepath.Join(dir, storage.StateFile)
 	if info, err := os.Lstat(path); err == nil && info.IsDir() { // no one's, and in the way
 		if err := os.RemoveAll(path); err != nil {
 			return err

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/reconquest/sould/internal/storage"
 )
 
 func TestDamageInTheStateFile(t *testing.T) {
@@ -40,13 +42,13 @@ func TestStateFileIsSecret(t *testing.T) {
 		"a directory":               func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o755) },
 	} {
 		dir := t.TempDir()
-		if err := errors.Join(os.WriteFile(outside, []byte("theirs"), 0o644), prepare(filepath.Join(dir, stateName+".new"))); err != nil {
+		if err := errors.Join(os.WriteFile(outside, []byte("theirs"), 0o644), prepare(filepath.Join(dir, storage.StateFile+".new"))); err != nil {
 			t.Fatal(err)
 		}
 		if err := (&stateFile{Password: "secret"}).write(dir); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
-		info, err := os.Lstat(filepath.Join(dir, stateName))
+		info, err := os.Lstat(filepath.Join(dir, storage.StateFile))
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}

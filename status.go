@@ -9,6 +9,7 @@ import (
 
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // statusDocument is what a server tells of itself, or why it could not be asked.
@@ -80,7 +81,7 @@ const fromOrigin = "origin"
 
 // statusOf is what is to be told of a mirror: by its snapshot, which is nil for one that
 // is not read, whether a pull is running, and why it cannot be read.
-func statusOf(name Name, s *Snapshot, processing bool, unreadable string) mirrorStatus {
+func statusOf(name storage.Name, s *Snapshot, processing bool, unreadable string) mirrorStatus {
 	m := mirrorStatus{Name: name.String(), State: stateUnknown}
 	switch {
 	case s != nil:

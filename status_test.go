@@ -17,7 +17,7 @@ import (
 )
 
 func TestStatusOf(t *testing.T) {
-	name := Name{"pool/x"}
+	name := named("pool/x")
 	from, err := origin.Parse("https://jack:secret@git.in.local/x.git", false)
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestParseStatus(t *testing.T) {
 		{"", true, with(func(q *statusQuery) { q.format = "json" })},
 		{"format=toml", true, with(func(q *statusQuery) { q.format = "toml" })},
 		{"format=hierarchical&upstream=1", false, all},
-		{"name=/a/b/&upstream=0", false, with(func(q *statusQuery) { q.name, q.upstream = Name{"a/b"}, false })},
+		{"name=/a/b/&upstream=0", false, with(func(q *statusQuery) { q.name, q.upstream = named("a/b"), false })},
 		{"wait=500", false, with(func(q *statusQuery) { q.wait = 500 * time.Millisecond })},
 		{"wait=2m", false, all},
 	} {

@@ -11,6 +11,7 @@ import (
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // Bounds of what another server may tell.
@@ -181,7 +182,7 @@ func (r *statusReader) mirror(d *statusDocument) (refused, err error) {
 	if err := r.value(&m); err != nil {
 		return nil, err
 	}
-	name, err := ParseName(m.Name)
+	name, err := storage.ParseName(m.Name)
 	if err == nil && slices.ContainsFunc(r.secrets, func(s string) bool { return strings.Contains(m.Name, s) }) {
 		err = errors.New("a name must not be a token")
 	}
@@ -211,7 +212,7 @@ func (r *statusReader) upstream(depth int) (*upstreamStatus, error) {
 }
 
 // passOn makes what another server tells of a mirror fit to be shown as one's own.
-func (m mirrorStatus) passOn(name Name, secrets []string) mirrorStatus {
+func (m mirrorStatus) passOn(name storage.Name, secrets []string) mirrorStatus {
 	m.Name = name.String()
 	switch m.State {
 	case stateProcessing, stateSuccess, stateFailed:

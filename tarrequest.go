@@ -10,11 +10,12 @@ import (
 	"unicode"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // tarRequest is what a client asks of a mirror's content.
 type tarRequest struct {
-	name     Name
+	name     storage.Name
 	want     wanted
 	contains string // a full commit id, or empty
 	came     time.Time
@@ -33,7 +34,7 @@ const maxPath = 4096
 
 // parseTar reads the path and the query of a GET.
 func parseTar(u *url.URL) (req tarRequest, err error) {
-	if req.name, err = ParseName(u.Path); err != nil {
+	if req.name, err = storage.ParseName(u.Path); err != nil {
 		return req, err
 	}
 	req.want.format = &formats[0]

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // turns let one worker at a time write to each mirror: a pull, a repair, or whatever
@@ -13,7 +15,7 @@ import (
 // is ready for use.
 type turns struct {
 	mu   sync.Mutex // guards all below
-	busy map[Name]*turn
+	busy map[storage.Name]*turn
 }
 
 // turn is held for one name.
@@ -35,7 +37,7 @@ var errGiveWay = errors.New("somebody else has to write to the mirror")
 // take waits for the turn to write to the mirror of that name, and returns what ends
 // it. The error is the cause of ctx's end. Objects and refs may only be written after
 // clear.
-func (t *turns) take(ctx context.Context, name Name) (end func(), err error) {
+func (t *turns) take(ctx context.Context, name storage.Name) (end func(), err error) {
 	one := t.line(name)
 	select {
 	case <-one.free:
@@ -48,7 +50,7 @@ func (t *turns) take(ctx context.Context, name Name) (end func(), err error) {
 
 // try is take for work that can wait until another time: it takes the turn if nobody has it
 // or wants it, or works beside it.
-func (t *turns) try(name Name) (end func(), free bool) {
+func (t *turns) try(name storage.Name) (end func(), free bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.busy[name] != nil {
@@ -62,7 +64,7 @@ func (t *turns) try(name Name) (end func(), free bool) {
 // stepAside is for who has the turn, and is about to end it: work goes on beside the turns
 // of others until end is called. Its context ends when somebody calls clear. There is
 // nobody beside yet.
-func (t *turns) stepAside(ctx context.Context, name Name) (work context.Context, end func()) {
+func (t *turns) stepAside(ctx context.Context, name storage.Name) (work context.Context, end func()) {
 	work, cancel := context.WithCancelCause(ctx)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -81,7 +83,7 @@ func (t *turns) stepAside(ctx context.Context, name Name) (work context.Context,
 }
 
 // clear ends the work beside the turn that the caller has, and waits until it is over.
-func (t *turns) clear(name Name) {
+func (t *turns) clear(name storage.Name) {
 	t.mu.Lock()
 	b := t.busy[name].beside
 	t.mu.Unlock()
@@ -92,16 +94,16 @@ func (t *turns) clear(name Name) {
 }
 
 // line returns the turn of a name for one more who wants it.
-func (t *turns) line(name Name) *turn {
+func (t *turns) line(name storage.Name) *turn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.enter(name)
 }
 
 // enter is line for who holds t.mu.
-func (t *turns) enter(name Name) *turn {
+func (t *turns) enter(name storage.Name) *turn {
 	if t.busy == nil {
-		t.busy = make(map[Name]*turn)
+		t.busy = make(map[storage.Name]*turn)
 	}
 	one := t.busy[name]
 	if one == nil {
@@ -114,11 +116,11 @@ func (t *turns) enter(name Name) *turn {
 }
 
 // back returns what gives a turn back.
-func (t *turns) back(name Name, one *turn) func() {
+func (t *turns) back(name storage.Name, one *turn) func() {
 	return func() { one.free <- struct{}{}; t.leave(name, one) }
 }
 
-func (t *turns) leave(name Name, one *turn) {
+func (t *turns) leave(name storage.Name, one *turn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if one.by--; one.by == 0 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // upkeep is what goes on by itself, without a request: it looks around from time to
@@ -66,7 +68,7 @@ func (u *upkeep) run(ctx context.Context) {
 
 // letGo lets go of what has been kept for long enough.
 func (u *upkeep) letGo(ctx context.Context, set *settings) {
-	if err := u.mirrors.storage.Forget(time.Now(), set.Keep); err != nil {
+	if err := u.mirrors.storage.Expire(time.Now(), set.Keep); err != nil {
 		u.log.Error("can't remove what was kept for long enough", "err", err)
 	}
 	u.mirrors.LetGo(ctx, set)
@@ -76,7 +78,7 @@ func (u *upkeep) letGo(ctx context.Context, set *settings) {
 // enough for what is kept shortly, and not for nothing.
 func lookAgain(keep time.Duration) time.Duration {
 	if keep == 0 {
-		keep = shortKeep
+		keep = storage.ShortKeep
 	}
 	return min(max(keep/16, time.Second), time.Hour)
 }

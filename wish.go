@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"net/http"
 	"time"
+
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // People ask for a mirror by a POST, and for it to be gone by a DELETE. Whichever was the
@@ -57,7 +59,7 @@ func later(a, b time.Time) time.Time {
 
 // wanted is when somebody last asked for a mirror, among those whose requests are being
 // carried out.
-func (ms *Mirrors) wanted(name Name) time.Time {
+func (ms *Mirrors) wanted(name storage.Name) time.Time {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if c := ms.claims[name]; c != nil {
@@ -67,9 +69,9 @@ func (ms *Mirrors) wanted(name Name) time.Time {
 }
 
 // stillWanted checks that a mirror for which somebody asked then was not removed since.
-func (ms *Mirrors) stillWanted(name Name, wanted time.Time) error {
+func (ms *Mirrors) stillWanted(name storage.Name, wanted time.Time) error {
 	if at, removed := ms.deletedAt(name); removed && !wanted.After(at) {
-		return &conflict{fmt.Sprintf("the mirror was removed here on %s; a POST creates it anew", httpDate(at))}
+		return storage.Conflictf("the mirror was removed here on %s; a POST creates it anew", httpDate(at))
 	}
 	return nil
 }
@@ -90,12 +92,12 @@ func (ms *Mirrors) reclaim(set *settings, m *Mirror, now time.Time) error {
 	s := *m.Snapshot()
 	s.Wanted = state.Wanted
 	m.show(&s)
-	return ms.storage.Revive(m.Name)
+	return ms.storage.RemoveTombstone(m.Name)
 }
 
 // restored reports whether somebody has put a mirror back by hand that had been removed,
 // which has not been noticed yet.
-func (ms *Mirrors) restored(name Name) bool {
+func (ms *Mirrors) restored(name storage.Name) bool {
 	_, err := ms.storage.Tombstone(name)
 	return err == nil
 }

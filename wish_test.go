@@ -38,7 +38,7 @@ func TestTimesOfOtherServers(t *testing.T) {
 		}
 	}
 	for told, want := range map[int64]int64{0: 0, 1: 1, -1: 0, lastWish.UnixNano() - 1: lastWish.UnixNano() - 1, 1<<63 - 1: 0} {
-		if got := (mirrorStatus{Wanted: told}).passOn(Name{"m"}, nil).Wanted; got != want {
+		if got := (mirrorStatus{Wanted: told}).passOn(named("m"), nil).Wanted; got != want {
 			t.Errorf("a server that tells %d is believed %d", told, got)
 		}
 	}

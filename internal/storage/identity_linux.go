@@ -1,4 +1,4 @@
-package main
+package storage
 
 import (
 	"errors"
@@ -6,15 +6,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// identify returns the identity of a directory, or the zero value if there is
+// Identify returns the identity of a directory, or the zero value if there is
 // none. An inode number alone will not do: it is given out again.
-func identify(dir string) (identity, error) {
+func Identify(dir string) (Identity, error) {
 	var stat unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_INO|unix.STATX_BTIME|unix.STATX_TYPE, &stat)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || err == nil && stat.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return identity{}, nil
+		return Identity{}, nil
 	}
-	return identity{
+	return Identity{
 		device: unix.Mkdev(stat.Dev_major, stat.Dev_minor),
 		inode:  stat.Ino,
 		born:   stat.Btime.Sec*1e9 + int64(stat.Btime.Nsec),

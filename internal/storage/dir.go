@@ -1,4 +1,6 @@
-package main
+// Package storage keeps the directory of the mirrors: their names, who owns it, where mirrors are
+// built and how they take their place in one step, what was removed, and what tells of that.
+package storage
 
 import (
 	"context"
@@ -17,7 +19,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Storage is the directory of the mirrors. One daemon owns it at a time. What is
+// Dir is the directory of the mirrors. One daemon owns it at a time. What is
 // sould's own lies in its subdirectory .sould:
 //
 //	id         tells this server from others
@@ -30,8 +32,8 @@ import (
 //	tombstones/ what tells that mirrors were removed on purpose
 //	neutral/   empty repositories through which archives are made
 //	cache/     finished archives
-type Storage struct {
-	Dir     string // absolute, without symbolic links
+type Dir struct {
+	Path    string // absolute, without symbolic links
 	ID      string // of this server, as long as the storage exists
 	Leash   *git.Leash
 	Neutral git.Neutral
@@ -46,9 +48,9 @@ const ownDir = ".sould"
 // that was killed, after it has told them to end.
 const orphanWait = 30 * time.Second
 
-// OpenStorage takes possession of a directory, which is created if need be. What an
+// Open takes possession of a directory, which is created if need be. What an
 // interrupted daemon left there is cleared away by Clean.
-func OpenStorage(ctx context.Context, dir string) (*Storage, error) {
+func Open(ctx context.Context, dir string) (*Dir, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -56,11 +58,11 @@ func OpenStorage(ctx context.Context, dir string) (*Storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Storage{Dir: dir}
-	if err := os.MkdirAll(s.own(""), 0o700); err != nil {
+	s := &Dir{Path: dir}
+	if err := os.MkdirAll(s.Own(""), 0o700); err != nil {
 		return nil, err
 	}
-	if s.lock, err = lockFile(s.own("lock")); err != nil {
+	if s.lock, err = lockFile(s.Own("lock")); err != nil {
 		return nil, err
 	}
 	if err := s.prepare(ctx); err != nil {
@@ -85,17 +87,17 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-func (s *Storage) prepare(ctx context.Context) error {
+func (s *Dir) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, orphanWait, fmt.Errorf("still there after %s", orphanWait))
 	defer cancel()
 	var err error
-	if s.Leash, err = git.NewLeash(ctx, s.own("children")); err != nil {
+	if s.Leash, err = git.NewLeash(ctx, s.Own("children")); err != nil {
 		return err
 	}
-	if s.Neutral, err = git.NewNeutral(s.own("neutral")); err != nil {
+	if s.Neutral, err = git.NewNeutral(s.Own("neutral")); err != nil {
 		return err
 	}
-	if err := s.Furnish(); err != nil {
+	if err := s.EnsureDirs(); err != nil {
 		return err
 	}
 	if err := s.restore(); err != nil {
@@ -105,24 +107,24 @@ func (s *Storage) prepare(ctx context.Context) error {
 	return err
 }
 
-// Furnish makes the directories of sould's own that are not there. Somebody may have
+// EnsureDirs makes the directories of sould's own that are not there. Somebody may have
 // removed one while the server runs, to make room.
-func (s *Storage) Furnish() error {
+func (s *Dir) EnsureDirs() error {
 	for _, sub := range []string{"incoming", "trash", "tombstones", "cache"} {
-		if err := os.MkdirAll(s.own(sub), 0o700); err != nil {
+		if err := os.MkdirAll(s.Own(sub), 0o700); err != nil {
 			return err
 		}
 	}
-	if isDir(s.own(""), "neutral") {
+	if isDir(s.Own(""), "neutral") {
 		return nil
 	}
-	_, err := git.NewNeutral(s.own("neutral"))
+	_, err := git.NewNeutral(s.Own("neutral"))
 	return err
 }
 
 // readID reads the server's id, or makes one.
-func (s *Storage) readID() (string, error) {
-	text, err := os.ReadFile(s.own("id"))
+func (s *Dir) readID() (string, error) {
+	text, err := os.ReadFile(s.Own("id"))
 	if id := strings.TrimSpace(string(text)); err == nil && id != "" {
 		return id, nil
 	}
@@ -130,11 +132,11 @@ func (s *Storage) readID() (string, error) {
 		return "", err
 	}
 	id := strings.ToLower(rand.Text())
-	return id, durable.WriteFile(s.own("id"), s.own("id.new"), []byte(id+"\n"), 0o600)
+	return id, durable.WriteFile(s.Own("id"), s.Own("id.new"), []byte(id+"\n"), 0o600)
 }
 
 // Close lets go of the directory. Every child must have ended.
-func (s *Storage) Close() error {
+func (s *Dir) Close() error {
 	var err error
 	if s.Leash != nil {
 		err = s.Leash.Close()
@@ -142,15 +144,15 @@ func (s *Storage) Close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-func (s *Storage) own(sub string) string { return filepath.Join(s.Dir, ownDir, sub) }
+func (s *Dir) Own(sub string) string { return filepath.Join(s.Path, ownDir, sub) }
 
 // MirrorDir is where the mirror of that name lies, if there is one.
-func (s *Storage) MirrorDir(name Name) string { return filepath.Join(s.Dir, name.Path()) }
+func (s *Dir) MirrorDir(name Name) string { return filepath.Join(s.Path, name.Path()) }
 
 // Staging makes a new directory in which a mirror can be built. It is on the
 // storage's file system, so that Install can move it into place.
-func (s *Storage) Staging() (string, error) {
-	dir, err := os.MkdirTemp(s.own("incoming"), "")
+func (s *Dir) Staging() (string, error) {
+	dir, err := os.MkdirTemp(s.Own("incoming"), "")
 	if err != nil {
 		return "", err
 	}
@@ -160,7 +162,7 @@ func (s *Storage) Staging() (string, error) {
 // Install moves a complete mirror from its staging directory to its place. A mirror that
 // is there already is in the staging directory then or, if it is to be spared, kept in the
 // trash; old says where. Settle makes all this durable.
-func (s *Storage) Install(staging string, name Name, spare bool) (old string, err error) {
+func (s *Dir) Install(staging string, name Name, spare bool) (old string, err error) {
 	dir := s.MirrorDir(name)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", err
@@ -173,14 +175,14 @@ func (s *Storage) Install(staging string, name Name, spare bool) (old string, er
 		old, err = staging, s.exchange(staging, name)
 	}
 	if errors.Is(err, syscall.EXDEV) {
-		err = fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", filepath.Dir(dir), s.own(""))
+		err = fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", filepath.Dir(dir), s.Own(""))
 	}
 	return old, err
 }
 
 // replace puts a mirror in the place of another one, which changes places with it in the
 // trash: there is no moment in which a start would remove it.
-func (s *Storage) replace(staging string, name Name) (old string, err error) {
+func (s *Dir) replace(staging string, name Name) (old string, err error) {
 	trash, err := s.trashFor(name, time.Now())
 	if err != nil {
 		return "", err
@@ -192,11 +194,11 @@ func (s *Storage) replace(staging string, name Name) (old string, err error) {
 	if err != nil { // the new one is there, or nothing
 		return "", errors.Join(err, os.RemoveAll(trash))
 	}
-	return old, errors.Join(durable.Sync(trash), durable.Sync(s.own("trash")))
+	return old, errors.Join(durable.Sync(trash), durable.Sync(s.Own("trash")))
 }
 
 // exchange makes the mirror of that name and a directory of the storage change places.
-func (s *Storage) exchange(other string, name Name) error {
+func (s *Dir) exchange(other string, name Name) error {
 	err := exchange(other, s.MirrorDir(name))
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
 		err = s.exchangeSlowly(other, name)
@@ -212,8 +214,8 @@ func isTaken(err error) bool {
 
 // exchangeSlowly is exchange for file systems that cannot do it in one step. Between the
 // steps the mirror is where a start finds it.
-func (s *Storage) exchangeSlowly(other string, name Name) error {
-	dir, aside := s.MirrorDir(name), filepath.Join(s.own("replaced"), name.Path())
+func (s *Dir) exchangeSlowly(other string, name Name) error {
+	dir, aside := s.MirrorDir(name), filepath.Join(s.Own("replaced"), name.Path())
 	if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
 		return err
 	}
@@ -227,8 +229,8 @@ func (s *Storage) exchangeSlowly(other string, name Name) error {
 }
 
 // restore puts mirrors back that an interrupted daemon was about to replace.
-func (s *Storage) restore() error {
-	replaced := &Storage{Dir: s.own("replaced")}
+func (s *Dir) restore() error {
+	replaced := &Dir{Path: s.Own("replaced")}
 	var failed error
 	err := replaced.Names(func(name Name) {
 		err := os.MkdirAll(filepath.Dir(s.MirrorDir(name)), 0o755)
@@ -245,21 +247,21 @@ func (s *Storage) restore() error {
 	if err = errors.Join(err, failed); err != nil {
 		return fmt.Errorf("put back mirrors that were being replaced: %w", err)
 	}
-	return os.RemoveAll(replaced.Dir)
+	return os.RemoveAll(replaced.Path)
 }
 
-// Settle makes a mirror's place in the storage durable.
-func (s *Storage) Settle(name Name) error {
+// SyncPlace makes a mirror's place in the storage durable.
+func (s *Dir) SyncPlace(name Name) error {
 	for dir := filepath.Dir(s.MirrorDir(name)); ; dir = filepath.Dir(dir) {
-		if err := durable.Sync(dir); err != nil || dir == s.Dir {
+		if err := durable.Sync(dir); err != nil || dir == s.Path {
 			return err
 		}
 	}
 }
 
-// syncTree makes a mirror durable that was just built, but for its packs, which
+// SyncTree makes a mirror durable that was just built, but for its packs, which
 // git has synced.
-func syncTree(dir string) error {
+func SyncTree(dir string) error {
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || strings.HasPrefix(entry.Name(), "pack-") {
 			return err
@@ -268,8 +270,8 @@ func syncTree(dir string) error {
 	})
 }
 
-// Clear removes the empty directories that stand where a mirror is to be created.
-func (s *Storage) Clear(name Name) error {
+// ClearPlace removes the empty directories that stand where a mirror is to be created.
+func (s *Dir) ClearPlace(name Name) error {
 	dirs, err := s.standing(name)
 	for i := len(dirs) - 1; err == nil && i >= 0; i-- {
 		err = os.Remove(dirs[i])
@@ -277,12 +279,19 @@ func (s *Storage) Clear(name Name) error {
 	return err
 }
 
+// CheckPlace returns a *Conflict if something stands where a mirror is to be created, other
+// than empty directories.
+func (s *Dir) CheckPlace(name Name) error {
+	_, err := s.standing(name)
+	return err
+}
+
 // standing lists the directories that stand where a mirror is to be created, the outer
-// ones first. The error is a *conflict if there is anything in them or in their place.
-func (s *Storage) standing(name Name) (dirs []string, err error) {
+// ones first. The error is a *Conflict if there is anything in them or in their place.
+func (s *Dir) standing(name Name) (dirs []string, err error) {
 	for _, above := range name.Above() {
 		if info, err := os.Stat(s.MirrorDir(above)); err == nil && !info.IsDir() {
-			return nil, &conflict{fmt.Sprintf("%s is no directory", above)}
+			return nil, Conflictf("%s is no directory", above)
 		}
 	}
 	err = filepath.WalkDir(s.MirrorDir(name), func(path string, entry fs.DirEntry, err error) error {
@@ -290,10 +299,10 @@ func (s *Storage) standing(name Name) (dirs []string, err error) {
 			return err
 		}
 		if !entry.IsDir() {
-			if inside, err := filepath.Rel(s.Dir, path); err == nil {
+			if inside, err := filepath.Rel(s.Path, path); err == nil {
 				path = inside
 			}
-			return &conflict{fmt.Sprintf("there is something else in its place: %s", errtext.Clean(path))}
+			return Conflictf("there is something else in its place: %s", errtext.Clean(path))
 		}
 		dirs = append(dirs, path)
 		return nil
@@ -307,7 +316,7 @@ func (s *Storage) standing(name Name) (dirs []string, err error) {
 // IsMirror reports whether there is a mirror of that name. What looks like a
 // repository inside a mirror is none: branches of an origin can look like that. The
 // error says why that cannot be told.
-func (s *Storage) IsMirror(name Name) (bool, error) {
+func (s *Dir) IsMirror(name Name) (bool, error) {
 	for _, above := range name.Above() {
 		if s.IsLink(above) {
 			return false, nil
@@ -325,7 +334,7 @@ func looksLikeMirror(dir string) (bool, error) {
 	if ok, err := git.IsRepo(dir); ok || err != nil {
 		return ok, err
 	}
-	return isFile(dir, stateName) || isRemains(dir), nil
+	return IsFile(dir, StateFile) || isRemains(dir), nil
 }
 
 // isRemains reports whether a directory is a bare repository that has lost its HEAD, by
@@ -333,10 +342,10 @@ func looksLikeMirror(dir string) (bool, error) {
 // A working copy has its own below .git.
 func isRemains(dir string) bool {
 	return isDir(dir, "objects/pack") && isDir(dir, "objects/info") &&
-		(isFile(dir, "packed-refs") || isFile(dir, "config")) && !isFile(dir, ".git") && !isDir(dir, ".git")
+		(IsFile(dir, "packed-refs") || IsFile(dir, "config")) && !IsFile(dir, ".git") && !isDir(dir, ".git")
 }
 
-func isFile(dir, name string) bool {
+func IsFile(dir, name string) bool {
 	info, err := os.Lstat(filepath.Join(dir, name))
 	return err == nil && info.Mode().IsRegular()
 }
@@ -349,17 +358,17 @@ func isDir(dir, name string) bool {
 // IsLink reports whether there is a symbolic link of that name. A mirror may be one; no
 // way to a mirror leads through one: it could leave the storage, or lead to a mirror
 // that has another name as well.
-func (s *Storage) IsLink(name Name) bool {
+func (s *Dir) IsLink(name Name) bool {
 	info, err := os.Lstat(s.MirrorDir(name))
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
 // Names walks over the storage and calls found for each mirror. What cannot be read
 // is passed over; the error says what it was.
-func (s *Storage) Names(found func(Name)) error { return s.names("", found) }
+func (s *Dir) Names(found func(Name)) error { return s.names("", found) }
 
 // NamesBelow is Names for the mirrors whose names lie inside that name.
-func (s *Storage) NamesBelow(name Name, found func(Name)) error {
+func (s *Dir) NamesBelow(name Name, found func(Name)) error {
 	err := s.names(name.String()+"/", found)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
@@ -367,8 +376,8 @@ func (s *Storage) NamesBelow(name Name, found func(Name)) error {
 	return err
 }
 
-func (s *Storage) names(prefix string, found func(Name)) error {
-	entries, err := os.ReadDir(filepath.Join(s.Dir, filepath.FromSlash(prefix)))
+func (s *Dir) names(prefix string, found func(Name)) error {
+	entries, err := os.ReadDir(filepath.Join(s.Path, filepath.FromSlash(prefix)))
 	if err != nil {
 		return err
 	}
@@ -391,3 +400,6 @@ func (s *Storage) names(prefix string, found func(Name)) error {
 	}
 	return errors.Join(unreadable...)
 }
+
+// StateFile is sould's own file in a mirror.
+const StateFile = "sould.json"

@@ -1,4 +1,4 @@
-package main
+package storage
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ import (
 	"github.com/reconquest/sould/internal/durable"
 )
 
-// Discard moves a mirror to the trash, and removes the directories above it that are
-// empty then. It returns where the mirror lies now. SettleTrash makes all this durable.
-func (s *Storage) Discard(name Name, now time.Time) (string, error) {
+// MoveToTrash moves a mirror to the trash, and removes the directories above it that are
+// empty then. It returns where the mirror lies now. SyncTrash makes all this durable.
+func (s *Dir) MoveToTrash(name Name, now time.Time) (string, error) {
 	dir := s.MirrorDir(name)
 	trash, err := s.trashFor(name, now)
 	if err != nil {
@@ -25,73 +25,73 @@ func (s *Storage) Discard(name Name, now time.Time) (string, error) {
 	to := filepath.Join(trash, "mirror")
 	if err := os.Rename(dir, to); err != nil {
 		if errors.Is(err, syscall.EXDEV) {
-			err = fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", dir, s.own(""))
+			err = fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", dir, s.Own(""))
 		}
 		return "", errors.Join(err, os.Remove(trash))
 	}
 	above := filepath.Dir(dir)
-	for above != s.Dir && os.Remove(above) == nil { // until one is not empty
+	for above != s.Path && os.Remove(above) == nil { // until one is not empty
 		above = filepath.Dir(above)
 	}
 	return to, nil
 }
 
-// SettleTrash makes it durable that a mirror lies in the trash.
-func (s *Storage) SettleTrash(name Name, to string) error {
+// SyncTrash makes it durable that a mirror lies in the trash.
+func (s *Dir) SyncTrash(name Name, to string) error {
 	above := filepath.Dir(s.MirrorDir(name))
 	err := durable.Sync(above)
-	for errors.Is(err, fs.ErrNotExist) && above != s.Dir { // it was empty
+	for errors.Is(err, fs.ErrNotExist) && above != s.Path { // it was empty
 		above = filepath.Dir(above)
 		err = durable.Sync(above)
 	}
-	return errors.Join(err, durable.Sync(filepath.Dir(to)), durable.Sync(s.own("trash")))
+	return errors.Join(err, durable.Sync(filepath.Dir(to)), durable.Sync(s.Own("trash")))
 }
 
 // trashFor makes a directory in the trash for a mirror that was removed.
-func (s *Storage) trashFor(name Name, now time.Time) (string, error) {
+func (s *Dir) trashFor(name Name, now time.Time) (string, error) {
 	for i := 0; ; i++ {
 		time := strconv.FormatInt(now.Unix(), 10)
 		if i > 0 { // twice in one second
 			time += "." + strconv.Itoa(i)
 		}
-		dir := s.own(filepath.Join("trash", time+"-"+escapeName(name)))
+		dir := s.Own(filepath.Join("trash", time+"-"+escapeName(name)))
 		if err := os.Mkdir(dir, 0o700); !errors.Is(err, fs.ErrExist) {
 			return dir, err
 		}
 	}
 }
 
-// discarded tells when a directory in the trash was put there by Discard. The others are
+// discardedAt tells when a directory in the trash was put there by Discard. The others are
 // of no worth.
-func discarded(trash string) (at time.Time, ok bool) {
+func discardedAt(trash string) (at time.Time, ok bool) {
 	text, name, ok := strings.Cut(trash, "-")
 	text, _, _ = strings.Cut(text, ".")
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	return time.Unix(seconds, 0), ok && err == nil && name != ""
 }
 
-// Clean removes what an interrupted daemon had not finished: mirrors, tombstones, and what
+// RemoveLeftovers removes what an interrupted daemon had not finished: mirrors, tombstones, and what
 // lies in the trash but for mirrors that were removed on purpose. It goes on where it can;
 // what the error names is in nobody's way.
-func (s *Storage) Clean() error {
+func (s *Dir) RemoveLeftovers() error {
 	err := s.empty("incoming", func(string) bool { return true })
-	err = errors.Join(err, s.empty("trash", func(name string) bool { _, ok := discarded(name); return !ok }))
-	entries, readErr := os.ReadDir(s.own("tombstones"))
+	err = errors.Join(err, s.empty("trash", func(name string) bool { _, ok := discardedAt(name); return !ok }))
+	entries, readErr := os.ReadDir(s.Own("tombstones"))
 	err = errors.Join(err, readErr)
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), ".new-") {
-			err = errors.Join(err, os.Remove(s.own(filepath.Join("tombstones", entry.Name()))))
+			err = errors.Join(err, os.Remove(s.Own(filepath.Join("tombstones", entry.Name()))))
 		}
 	}
 	return err
 }
 
 // empty removes from a directory of sould's own what goes.
-func (s *Storage) empty(sub string, goes func(name string) bool) error {
-	entries, err := os.ReadDir(s.own(sub))
+func (s *Dir) empty(sub string, goes func(name string) bool) error {
+	entries, err := os.ReadDir(s.Own(sub))
 	for _, entry := range entries {
 		if goes(entry.Name()) {
-			err = errors.Join(err, os.RemoveAll(s.own(filepath.Join(sub, entry.Name()))))
+			err = errors.Join(err, os.RemoveAll(s.Own(filepath.Join(sub, entry.Name()))))
 		}
 	}
 	return err

@@ -1,4 +1,4 @@
-package main
+package storage
 
 import (
 	"errors"
@@ -72,6 +72,9 @@ func nameRune(r rune) bool {
 }
 
 func (n Name) String() string { return n.s }
+
+// Compare orders names as their texts.
+func (n Name) Compare(other Name) int { return strings.Compare(n.s, other.s) }
 
 // Path is the name as a relative path of the file system.
 func (n Name) Path() string { return filepath.FromSlash(n.s) }

@@ -1,4 +1,4 @@
-package main
+package storage
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 // TestTrash checks what a restart and what the end of the time leave.
 func TestTrash(t *testing.T) {
 	dir := t.TempDir()
-	open := func() *Storage {
-		s, err := OpenStorage(context.Background(), dir)
+	open := func() *Dir {
+		s, err := Open(context.Background(), dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,25 +29,25 @@ func TestTrash(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(s.MirrorDir(name), "objects"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		to, err := s.Discard(name, now)
+		to, err := s.MoveToTrash(name, now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.SettleTrash(name, to); err != nil {
+		if err := s.SyncTrash(name, to); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(s.Dir, "a")); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(s.Path, "a")); !os.IsNotExist(err) {
 		t.Errorf("the empty directories above are still there: %v", err)
 	}
-	if err := s.Entomb(name, tombstone{Name: name.String(), At: now}); err != nil {
+	if err := s.WriteTombstone(name, Tombstone{Name: name.String(), At: now}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.MkdirTemp(s.own("trash"), ""); err != nil { // which nobody keeps
+	if _, err := os.MkdirTemp(s.Own("trash"), ""); err != nil { // which nobody keeps
 		t.Fatal(err)
 	}
 	left := func(sub string) (names []string) {
-		entries, err := os.ReadDir(s.own(sub))
+		entries, err := os.ReadDir(s.Own(sub))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestTrash(t *testing.T) {
 	}
 	s = open()
 	defer s.Close()
-	if err := s.Clean(); err != nil {
+	if err := s.RemoveLeftovers(); err != nil {
 		t.Fatal(err)
 	}
 	if got := left("trash"); !slices.Equal(got, []string{"1000-a%2Fb%2Fc", "1000.1-a%2Fb%2Fc"}) {
@@ -71,9 +71,9 @@ func TestTrash(t *testing.T) {
 		after, keep time.Duration
 		trash, tomb int
 	}{
-		{time.Hour - 1, time.Hour, 2, 1}, {shortKeep - 1, 0, 0, 1}, {shortKeep, time.Hour, 0, 0},
+		{time.Hour - 1, time.Hour, 2, 1}, {ShortKeep - 1, 0, 0, 1}, {ShortKeep, time.Hour, 0, 0},
 	} {
-		if err := s.Forget(now.Add(c.after), c.keep); err != nil {
+		if err := s.Expire(now.Add(c.after), c.keep); err != nil {
 			t.Fatal(err)
 		}
 		if trash, tomb := left("trash"), left("tombstones"); len(trash) != c.trash || len(tomb) != c.tomb {
@@ -83,23 +83,23 @@ func TestTrash(t *testing.T) {
 }
 
 func TestClean(t *testing.T) {
-	s := &Storage{Dir: t.TempDir()}
+	s := &Dir{Path: t.TempDir()}
 	for path, stays := range map[string]bool{
 		"tombstones/.new-123": false, "tombstones/m": true, "trash/1800000000-m": true, "trash/1800000000.1-m": true, "trash/123456": false, "incoming/123456": false,
 	} {
-		if err := os.MkdirAll(filepath.Dir(s.own(path)), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Dir(s.Own(path)), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(s.own(path), nil, 0o600); err != nil {
+		if err := os.WriteFile(s.Own(path), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		defer func() {
-			if _, err := os.Stat(s.own(path)); (err == nil) != stays {
+			if _, err := os.Stat(s.Own(path)); (err == nil) != stays {
 				t.Errorf("%s: %v", path, err)
 			}
 		}()
 	}
-	if err := s.Clean(); err != nil {
+	if err := s.RemoveLeftovers(); err != nil {
 		t.Fatal(err)
 	}
 }

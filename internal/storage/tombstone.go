@@ -1,4 +1,4 @@
-package main
+package storage
 
 import (
 	"crypto/sha256"
@@ -18,18 +18,18 @@ import (
 	"github.com/reconquest/sould/internal/refs"
 )
 
-// tombstone tells that a mirror was removed on purpose, so that no copy on another
+// Tombstone tells that a mirror was removed on purpose, so that no copy on another
 // server brings it back.
-type tombstone struct {
+type Tombstone struct {
 	Name        string           `json:"name"`
 	At          time.Time        `json:"date"`
 	Origin      string           `json:"origin,omitempty"` // without credentials
 	Fingerprint refs.Fingerprint `json:"fingerprint,omitempty"`
 }
 
-// shortKeep is how long a tombstone stands where nothing is kept: other servers must
+// ShortKeep is how long a tombstone stands where nothing is kept: other servers must
 // have had the time to notice.
-const shortKeep = time.Hour
+const ShortKeep = time.Hour
 
 // escapeName makes a name one component of a path. One that is too long for that is
 // told from others by its digest; no other name is written with a small %.
@@ -42,12 +42,12 @@ func escapeName(name Name) string {
 	return escaped[:maxComponent-40] + "%" + hex.EncodeToString(digest[:16])
 }
 
-func (s *Storage) tombstonePath(name Name) string {
-	return s.own(filepath.Join("tombstones", escapeName(name)))
+func (s *Dir) tombstonePath(name Name) string {
+	return s.Own(filepath.Join("tombstones", escapeName(name)))
 }
 
-// Entomb writes a mirror's tombstone. When it returns without an error, it is on disk.
-func (s *Storage) Entomb(name Name, t tombstone) error {
+// WriteTombstone writes a mirror's tombstone. When it returns without an error, it is on disk.
+func (s *Dir) WriteTombstone(name Name, t Tombstone) error {
 	text, err := json.Marshal(t)
 	if err != nil {
 		return err
@@ -61,30 +61,33 @@ func (s *Storage) Entomb(name Name, t tombstone) error {
 // Those of mirrors that were here are bounded by their number.
 const maxTombstones = 4096
 
+// ErrTooManyTombstones is why a name that no mirror had here gets none.
+var ErrTooManyTombstones = fmt.Errorf("there was no such mirror, and %d tombstones are kept already", maxTombstones)
+
 // RoomForTombstone refuses one for a name that no mirror had here, if there are too many.
-func (s *Storage) RoomForTombstone() error {
-	entries, err := os.ReadDir(s.own("tombstones"))
+func (s *Dir) RoomForTombstone() error {
+	entries, err := os.ReadDir(s.Own("tombstones"))
 	if err == nil && len(entries) >= maxTombstones {
-		err = fail(kindUnavailable, "there was no such mirror, and %d tombstones are kept already", len(entries))
+		err = ErrTooManyTombstones
 	}
 	return err
 }
 
-// Revive takes the tombstone away, if there is one: somebody wants the mirror again.
-func (s *Storage) Revive(name Name) error {
+// RemoveTombstone takes the tombstone away, if there is one: somebody wants the mirror again.
+func (s *Dir) RemoveTombstone(name Name) error {
 	err := os.Remove(s.tombstonePath(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(err, durable.Sync(s.own("tombstones")))
+	return errors.Join(err, durable.Sync(s.Own("tombstones")))
 }
 
 // Tombstone returns that of a name. The error is fs.ErrNotExist if there is none.
-func (s *Storage) Tombstone(name Name) (tombstone, error) {
+func (s *Dir) Tombstone(name Name) (Tombstone, error) {
 	return readTombstone(s.tombstonePath(name))
 }
 
-func readTombstone(path string) (t tombstone, err error) {
+func readTombstone(path string) (t Tombstone, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return t, err
@@ -96,14 +99,14 @@ func readTombstone(path string) (t tombstone, err error) {
 }
 
 // Tombstones returns all of them, by name. The error tells of those that cannot be read.
-func (s *Storage) Tombstones() ([]tombstone, error) {
-	entries, err := os.ReadDir(s.own("tombstones"))
-	var all []tombstone
+func (s *Dir) Tombstones() ([]Tombstone, error) {
+	entries, err := os.ReadDir(s.Own("tombstones"))
+	var all []Tombstone
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
-		t, readErr := readTombstone(s.own(filepath.Join("tombstones", entry.Name())))
+		t, readErr := readTombstone(s.Own(filepath.Join("tombstones", entry.Name())))
 		switch {
 		case readErr == nil:
 			all = append(all, t)
@@ -111,25 +114,25 @@ func (s *Storage) Tombstones() ([]tombstone, error) {
 			err = errors.Join(err, readErr)
 		}
 	}
-	slices.SortFunc(all, func(a, b tombstone) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b Tombstone) int { return strings.Compare(a.Name, b.Name) })
 	return all, err
 }
 
-// Forget removes mirrors and tombstones that have been kept for long enough.
-func (s *Storage) Forget(now time.Time, keep time.Duration) error {
+// Expire removes mirrors and tombstones that have been kept for long enough.
+func (s *Dir) Expire(now time.Time, keep time.Duration) error {
 	err := s.empty("trash", func(name string) bool {
-		at, ok := discarded(name)
+		at, ok := discardedAt(name)
 		return ok && !at.Add(keep).After(now)
 	})
 	if keep == 0 {
-		keep = shortKeep
+		keep = ShortKeep
 	}
 	all, readErr := s.Tombstones()
 	err = errors.Join(err, readErr)
 	for _, t := range all {
 		name, nameErr := ParseName(t.Name)
 		if nameErr == nil && !t.At.Add(keep).After(now) {
-			err = errors.Join(err, s.Revive(name))
+			err = errors.Join(err, s.RemoveTombstone(name))
 		}
 	}
 	return err

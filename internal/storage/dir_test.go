@@ -1,4 +1,4 @@
-package main
+package storage
 
 import (
 	"context"
@@ -17,28 +17,28 @@ func TestInstall(t *testing.T) {
 	}
 	for _, c := range []struct {
 		what, here string // the mirror that a start finds
-		install    func(s *Storage, staging string) error
+		install    func(s *Dir, staging string) error
 	}{
-		{"in one step", "new", func(s *Storage, staging string) error { _, err := s.Install(staging, name, false); return err }},
-		{"in several", "new", func(s *Storage, staging string) error { return s.exchangeSlowly(staging, name) }},
-		{"after the first", "old", func(s *Storage, staging string) error {
-			aside := filepath.Join(s.own("replaced"), name.Path())
+		{"in one step", "new", func(s *Dir, staging string) error { _, err := s.Install(staging, name, false); return err }},
+		{"in several", "new", func(s *Dir, staging string) error { return s.exchangeSlowly(staging, name) }},
+		{"after the first", "old", func(s *Dir, staging string) error {
+			aside := filepath.Join(s.Own("replaced"), name.Path())
 			if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
 				return err
 			}
 			return os.Rename(s.MirrorDir(name), aside)
 		}},
-		{"after the second", "new", func(s *Storage, staging string) error {
+		{"after the second", "new", func(s *Dir, staging string) error {
 			err := s.exchangeSlowly(staging, name)
 			if err == nil {
-				err = os.MkdirAll(filepath.Dir(filepath.Join(s.own("replaced"), name.Path())), 0o700)
+				err = os.MkdirAll(filepath.Dir(filepath.Join(s.Own("replaced"), name.Path())), 0o700)
 			}
 			if err == nil {
-				err = os.Rename(staging, filepath.Join(s.own("replaced"), name.Path()))
+				err = os.Rename(staging, filepath.Join(s.Own("replaced"), name.Path()))
 			}
 			return err
 		}},
-		{"when the new one is gone", "old", func(s *Storage, staging string) error {
+		{"when the new one is gone", "old", func(s *Dir, staging string) error {
 			if err := os.RemoveAll(staging); err != nil {
 				return err
 			}
@@ -50,17 +50,17 @@ func TestInstall(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			dir := t.TempDir()
-			open := func() *Storage {
-				s, err := OpenStorage(context.Background(), dir)
+			open := func() *Dir {
+				s, err := Open(context.Background(), dir)
 				if err != nil {
 					t.Fatal(err)
 				}
 				return s
 			}
-			build := func(s *Storage, text string) string {
+			build := func(s *Dir, text string) string {
 				staging, err := s.Staging()
 				if err == nil {
-					err = os.WriteFile(filepath.Join(staging, stateName), []byte(text), 0o600)
+					err = os.WriteFile(filepath.Join(staging, StateFile), []byte(text), 0o600)
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -79,15 +79,15 @@ func TestInstall(t *testing.T) {
 			}
 			s = open()
 			defer s.Close()
-			if err := s.Clean(); err != nil {
+			if err := s.RemoveLeftovers(); err != nil {
 				t.Error(err)
 			}
-			text, err := os.ReadFile(filepath.Join(s.MirrorDir(name), stateName))
+			text, err := os.ReadFile(filepath.Join(s.MirrorDir(name), StateFile))
 			if err != nil || string(text) != c.here {
 				t.Errorf("the mirror is %q (%v), not the %s one", text, err, c.here)
 			}
 			for _, sub := range []string{"incoming", "replaced", "trash"} {
-				if left, err := os.ReadDir(s.own(sub)); err != nil && !os.IsNotExist(err) || len(left) > 0 {
+				if left, err := os.ReadDir(s.Own(sub)); err != nil && !os.IsNotExist(err) || len(left) > 0 {
 					t.Errorf("in %s is %v (%v)", sub, left, err)
 				}
 			}
@@ -97,7 +97,7 @@ func TestInstall(t *testing.T) {
 
 // TestInstallSpares the old mirror if it is told to, and leaves nothing behind if it fails.
 func TestInstallSpares(t *testing.T) {
-	s, err := OpenStorage(context.Background(), t.TempDir())
+	s, err := Open(context.Background(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,10 +109,10 @@ func TestInstallSpares(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(s.MirrorDir(name), "old"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Install(s.own("none"), name, true); err == nil {
+	if _, err := s.Install(s.Own("none"), name, true); err == nil {
 		t.Error("put in place what is not there")
 	}
-	if left, err := os.ReadDir(s.own("trash")); err != nil || len(left) != 0 {
+	if left, err := os.ReadDir(s.Own("trash")); err != nil || len(left) != 0 {
 		t.Errorf("in the trash is %v (%v)", left, err)
 	}
 	staging, err := s.Staging()
@@ -126,7 +126,7 @@ func TestInstallSpares(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(old, "old")); err != nil {
 		t.Errorf("the old mirror is not in %q: %v", old, err)
 	}
-	if _, ok := discarded(filepath.Base(filepath.Dir(old))); !ok {
+	if _, ok := discardedAt(filepath.Base(filepath.Dir(old))); !ok {
 		t.Errorf("%q is no place where it is kept", old)
 	}
 }
@@ -152,11 +152,11 @@ func TestWhatIsAMirror(t *testing.T) {
 		{"another one", "m/: config; m/objects/pack/: " + bare, "m/objects/pack"},
 		{"a mirror in what is left of one", "m/: config objects/pack/ objects/info/; m/refs/heads/: " + bare, "m"},
 	} {
-		s := &Storage{Dir: t.TempDir()}
+		s := &Dir{Path: t.TempDir()}
 		for group := range strings.SplitSeq(c.files, "; ") {
 			dir, files, _ := strings.Cut(group, ": ")
 			for name := range strings.FieldsSeq(files) {
-				path := filepath.Join(s.Dir, dir, name)
+				path := filepath.Join(s.Path, dir, name)
 				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 					t.Fatal(err)
 				}

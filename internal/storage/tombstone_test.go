@@ -1,0 +1,45 @@
+package storage
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestEscapeName(t *testing.T) {
+	long := strings.Repeat("a/", 400)
+	for raw, want := range map[string]string{
+		"m":          "m",
+		"dev/m":      "dev%2Fm",
+		"a+b/c~d/@e": "a+b%2Fc~d%2F@e",
+	} {
+		name, err := ParseName(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := escapeName(name); got != want {
+			t.Errorf("%q becomes %q", raw, got)
+		}
+	}
+	a, err := ParseName(long + "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := ParseName(long + "y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, y := escapeName(a), escapeName(b); x == y || len(x) > maxComponent || len(x) < maxComponent-10 {
+		t.Errorf("two long names become %q and %q", x, y)
+	}
+}
+
+func TestDiscarded(t *testing.T) {
+	for name, want := range map[string]int64{
+		"100-m": 100, "100.2-a%2Fb-c": 100, "3141592653": 0, "x-m": 0, "100-": 0, "": 0, "-m": 0,
+	} {
+		at, ok := discardedAt(name)
+		if ok != (want != 0) || ok && at.Unix() != want {
+			t.Errorf("discarded(%q) = %v, %v", name, at, ok)
+		}
+	}
+}
