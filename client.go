@@ -47,7 +47,7 @@ func (set *settings) exchange(ctx context.Context, r *http.Request, timeout time
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
 	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
-	set.authorize(r)
+	set.accessPolicy().Authorize(r)
 	answer, err := set.client.Do(r.WithContext(ctx))
 	if err != nil {
 		return outcome{}, transportError(ctx, err)

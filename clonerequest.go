@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
@@ -217,7 +218,7 @@ func (c *clones) keep(r *http.Request, paced *pacedReader, body io.Reader) (b *r
 	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), bigBodyWait, limiter.ErrBusy)
 	defer cancel()
-	if err := c.bodies.Acquire(ctx, hostOf(r.RemoteAddr)); err != nil {
+	if err := c.bodies.Acquire(ctx, access.HostOf(r.RemoteAddr)); err != nil {
 		return nil, err
 	}
 	paced.restart(bigBodyTime)

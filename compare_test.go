@@ -69,7 +69,9 @@ func TestCompare(t *testing.T) {
 }
 
 func TestOutlivedAndLacking(t *testing.T) {
-	removed := func(n storage.Name) (time.Time, bool) { return time.Unix(100, 0), strings.HasPrefix(n.String(), "removed") }
+	removed := func(n storage.Name) (time.Time, bool) {
+		return time.Unix(100, 0), strings.HasPrefix(n.String(), "removed")
+	}
 	ours := map[storage.Name]holding{named("both"): {}, named("removed/and/back"): {}}
 	theirs := map[storage.Name]holding{
 		named("both"): {pulled: time.Unix(50, 0)}, named("removed/and/back"): {pulled: time.Unix(50, 0)}, named("removed/here"): {pulled: time.Unix(50, 0)},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
@@ -51,10 +52,10 @@ type Config struct {
 	CAFile         string
 
 	// Who may do what.
-	Token, ReadToken         secret // from their files, if these are named
+	Token, ReadToken         access.Secret // from their files, if these are named
 	TokenFile, ReadTokenFile string
 	Origins                  []origin.Pattern // none for any
-	AllowHosts               []Host           // none for any
+	AllowHosts               []access.Host    // none for any
 	TLSCert, TLSKey, TLSCA   string
 	certificate              *tls.Certificate // of TLSCert and TLSKey; nil for plain HTTP
 	authorities              *x509.CertPool   // of TLSCA; nil for the system's

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/units"
 )
 
@@ -22,7 +23,7 @@ const (
 )
 
 // secretKey is a key whose value is not shown.
-func secretKey(name string, field func(*Config) *secret, file func(*Config) *string) configKey {
+func secretKey(name string, field func(*Config) *access.Secret, file func(*Config) *string) configKey {
 	return configKey{
 		name: name,
 		set: func(c *Config, value any) error {
@@ -30,7 +31,7 @@ func secretKey(name string, field func(*Config) *secret, file func(*Config) *str
 			if !ok {
 				return wrongType("a string", value)
 			}
-			*field(c) = secret(s)
+			*field(c) = access.Secret(s)
 			if s == "" { // none
 				return nil
 			}
@@ -84,7 +85,7 @@ func namesToken(words string) bool {
 }
 
 // readToken reads a token from a file of its own.
-func readToken(path string) (secret, error) {
+func readToken(path string) (access.Secret, error) {
 	text, err := readSmallFile(path)
 	if err != nil {
 		return "", err
@@ -96,7 +97,7 @@ func readToken(path string) (secret, error) {
 	if err := checkToken(token); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	return secret(token), nil
+	return access.Secret(token), nil
 }
 
 // readSmallFile reads the configuration, or a file that a key names: a regular one, since
@@ -157,7 +158,7 @@ func readAuthorities(path string) (*x509.CertPool, error) {
 func (c *Config) loadAccess(report func(key string, err error)) {
 	for _, t := range []struct {
 		key, file string
-		token     *secret
+		token     *access.Secret
 	}{{"token", c.TokenFile, &c.Token}, {"read_token", c.ReadTokenFile, &c.ReadToken}} {
 		if t.file == "" {
 			continue

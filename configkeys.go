@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/units"
@@ -46,12 +47,12 @@ var configKeys = []configKey{
 	intKey("max_clones", func(c *Config) *int { return &c.MaxClones }, 1, 1000),
 	stringKey("ssh_command", func(c *Config) *string { return &c.SSHCommand }, checkNotEmpty),
 	stringKey("ca_file", func(c *Config) *string { return &c.CAFile }, checkReadable),
-	secretKey("token", func(c *Config) *secret { return &c.Token }, func(c *Config) *string { return &c.TokenFile }),
+	secretKey("token", func(c *Config) *access.Secret { return &c.Token }, func(c *Config) *string { return &c.TokenFile }),
 	stringKey("token_file", func(c *Config) *string { return &c.TokenFile }, anyString),
-	secretKey("read_token", func(c *Config) *secret { return &c.ReadToken }, func(c *Config) *string { return &c.ReadTokenFile }),
+	secretKey("read_token", func(c *Config) *access.Secret { return &c.ReadToken }, func(c *Config) *string { return &c.ReadTokenFile }),
 	stringKey("read_token_file", func(c *Config) *string { return &c.ReadTokenFile }, anyString),
 	listKey("origins", func(c *Config) *[]origin.Pattern { return &c.Origins }, origin.ParsePattern, anyList),
-	listKey("allow_hosts", func(c *Config) *[]Host { return &c.AllowHosts }, ParseHost, anyList),
+	listKey("allow_hosts", func(c *Config) *[]access.Host { return &c.AllowHosts }, access.ParseHost, anyList),
 	stringKey("tls_cert", func(c *Config) *string { return &c.TLSCert }, anyString),
 	stringKey("tls_key", func(c *Config) *string { return &c.TLSKey }, anyString),
 	stringKey("tls_ca", func(c *Config) *string { return &c.TLSCA }, anyString),

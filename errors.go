@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/spool"
@@ -64,11 +65,16 @@ func fail(k kind, format string, args ...any) error {
 // status is the HTTP status of an error.
 func status(err error) int {
 	var f *fault
+	var refused *access.Refusal
 	var c *storage.Conflict
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &f):
 		return statuses[f.kind]
+	case errors.As(err, &refused) && refused.WrongHost:
+		return statuses[kindMisdirected]
+	case errors.As(err, &refused):
+		return statuses[kindUnauthorized]
 	case errors.As(err, &c), errors.Is(err, errEmptyMirror):
 		return statuses[kindConflict]
 	case errors.As(err, &tooLarge):

@@ -70,7 +70,7 @@ func propagateDelete(
 	began := time.Now()
 	o, err := askDelete(ctx, set, slave, name, via, asked)
 	if err != nil {
-		o = failed(err).passOn(set.secrets())
+		o = failed(err).passOn(set.accessPolicy().Secrets())
 	}
 	o.Address, o.Seconds = slave.String(), time.Since(began).Seconds()
 	return o
@@ -86,7 +86,7 @@ func askDelete(
 		return outcome{}, err
 	}
 	dress(r, header{viaHeader, strings.Join(via, ", ")}, askedAs(asked))
-	o, err := set.exchange(ctx, r, set.Timeout, set.secrets())
+	o, err := set.exchange(ctx, r, set.Timeout, set.accessPolicy().Secrets())
 	o.Removed = o.State == stateSuccess
 	return o, err
 }

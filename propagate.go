@@ -60,7 +60,7 @@ func propagate(
 
 // secrets are the words of a request that its answer must not bring back.
 func (r pullRequest) secrets(set *settings) []string {
-	return append(set.secrets(), r.Origin.Remote().Secrets()...)
+	return append(set.accessPolicy().Secrets(), r.Origin.Remote().Secrets()...)
 }
 
 // errStillAtWork is why a server has not answered yet whether it could pull.

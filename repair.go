@@ -335,7 +335,7 @@ func (w *watch) remove(ctx context.Context, set *settings, d difference, via []s
 	o, err := askDelete(ctx, set, w.address, d.name, via, d.removed)
 	switch {
 	case err != nil:
-		return errtext.RedactError(err, set.secrets())
+		return errtext.RedactError(err, set.accessPolicy().Secrets())
 	case o.State != stateSuccess:
 		return errors.New(o.Error)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/git/gittest"
 	"github.com/reconquest/sould/internal/storage"
@@ -90,6 +91,8 @@ func TestStatusOfErrors(t *testing.T) {
 		{errors.New("x"), http.StatusInternalServerError},
 		{fmt.Errorf("y: %w", fail(kindUnsatisfied, "x")), http.StatusPreconditionFailed},
 		{fmt.Errorf("y: %w", storage.Conflictf("x")), http.StatusConflict},
+		{&access.Refusal{WrongHost: true}, http.StatusMisdirectedRequest},
+		{fmt.Errorf("y: %w", &access.Refusal{}), http.StatusUnauthorized},
 		{errEmptyMirror, http.StatusConflict},
 		{fmt.Errorf("y: %w", errUnknownMirror), http.StatusNotFound},
 		{fmt.Errorf("y: %w", git.ErrNotFound), http.StatusNotFound},

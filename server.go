@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/storage"
@@ -327,9 +328,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer, allow := s.route(r.Method, r.URL.Path)
-	what := needOf(r.Method, r.URL.Path)
+	what := access.NeedOf(r.Method, r.URL.Path)
 	if answer == nil {
-		what = needNothing
+		what = access.Nothing
 		w.Header().Set("Allow", allow)
 		answer = func(http.ResponseWriter, *http.Request) error {
 			return fail(kindMethod, "%s is not for %s; allowed: %s", errtext.Clip(r.Method, 40), errtext.Clip(r.URL.Path, 200), allow)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net/http"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/storage"
@@ -47,4 +48,9 @@ func (s *settings) role() string {
 // originPolicy says which origins this server reads.
 func (s *settings) originPolicy() origin.Policy {
 	return origin.Policy{Local: s.unsecure, Patterns: s.Origins}
+}
+
+// accessPolicy says who may do what here. Other servers of the cluster have the same tokens.
+func (s *settings) accessPolicy() access.Policy {
+	return access.Policy{Hosts: s.AllowHosts, Token: s.Token, ReadToken: s.ReadToken}
 }

@@ -95,7 +95,7 @@ func (b *sibling) ask(ctx context.Context, via []string) (doc *statusDocument, s
 		defer b.mu.Unlock()
 		return b.told, b.serial, false, nil
 	}
-	if doc, err = readStatusAnswer(ctx, answer, b.set.secrets()); err != nil {
+	if doc, err = readStatusAnswer(ctx, answer, b.set.accessPolicy().Secrets()); err != nil {
 		return nil, 0, false, err
 	}
 	b.mu.Lock()
@@ -115,7 +115,7 @@ func (b *sibling) Mirror(ctx context.Context, via []string, name storage.Name) (
 	if answer.StatusCode == http.StatusNotFound {
 		return nil, errUnknownMirror
 	}
-	return readStatusAnswer(ctx, answer, b.set.secrets())
+	return readStatusAnswer(ctx, answer, b.set.accessPolicy().Secrets())
 }
 
 // send sends the request. It asks for an answer a little before ctx ends, so that one
@@ -140,10 +140,10 @@ func (b *sibling) send(ctx context.Context, via []string, name storage.Name, eta
 	if etag != "" {
 		r.Header.Set("If-None-Match", etag)
 	}
-	b.set.authorize(r)
+	b.set.accessPolicy().Authorize(r)
 	answer, err := b.set.client.Do(r)
 	if err != nil {
-		return nil, errtext.RedactError(transportError(ctx, err), b.set.secrets())
+		return nil, errtext.RedactError(transportError(ctx, err), b.set.accessPolicy().Secrets())
 	}
 	return answer, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
@@ -49,7 +50,7 @@ func (s source) remote(j *pullJob, from origin.URL) git.Remote {
 		Direct:  true,
 		CAFile:  j.set.TLSCA,
 	}
-	if token := j.set.tokenFor(needRead); token != "" {
+	if token := j.set.accessPolicy().TokenFor(access.Read); token != "" {
 		remote.Headers = append(remote.Headers, "Authorization: Bearer "+string(token))
 	}
 	return remote

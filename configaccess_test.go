@@ -3,11 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/reconquest/sould/internal/access"
 )
 
 const (
@@ -15,136 +16,10 @@ const (
 	testReadToken = "the-token-for-reading"
 )
 
-func TestNeedOf(t *testing.T) {
-	for _, c := range []struct {
-		method, path string
-		want         need
-	}{
-		{"POST", "/", needCommand}, {"POST", "//", needCommand}, {"POST", "", needCommand}, {"POST", "/a", needCommand},
-		{"DELETE", "/a", needCommand}, {"PUT", "/x/health", needCommand}, {"POST", "/x/health", needCommand}, {"get", "/a", needCommand},
-		{"POST", "/a/git-receive-pack", needCommand}, {"POST", "/a/git-upload-pack/", needCommand},
-		{"POST", "/a/git-upload-pack", needRead}, {"GET", "/a/info/refs", needRead},
-		{"GET", "/a", needRead}, {"HEAD", "/a", needRead}, {"GET", "/", needRead}, {"GET", "/x/status", needRead}, {"GET", "/x/metrics", needRead},
-		{"GET", "/x/health", needNothing}, {"HEAD", "/x/health", needNothing}, {"GET", "/x/health/x", needRead}, {"GET", "/x/healthy", needRead},
-	} {
-		if got := needOf(c.method, c.path); got != c.want {
-			t.Errorf("%s %s needs %d, want %d", c.method, c.path, got, c.want)
-		}
-	}
-}
-
-func TestPermit(t *testing.T) {
-	const open, token, read, both = 0, 1, 2, 3
-	basic := func(password string) string {
-		r, _ := http.NewRequest("GET", "/", nil)
-		r.SetBasicAuth("any", password)
-		return r.Header.Get("Authorization")
-	}
-	for _, c := range []struct {
-		configured    int
-		what          need
-		authorization string
-		want          int // status; 0 for permitted
-	}{
-		{open, needCommand, "", 0}, {open, needRead, "", 0}, {open, needCommand, "Bearer what-ever-this-may-be", 0},
-		{token, needRead, "", 0}, {token, needNothing, "", 0}, {token, needRead, "Bearer wrong-token-wrong-token", 0},
-
-		{token, needCommand, "", 401}, {token, needCommand, "Bearer", 401}, {token, needCommand, "Bearer ", 401},
-		{token, needCommand, "Bearer " + testToken, 0}, {token, needCommand, "bearer  " + testToken + " ", 0},
-		{token, needCommand, "Bearer " + testToken + "x", 401}, {token, needCommand, "Bearer " + testToken[:20], 401},
-		{token, needCommand, "Bearer " + strings.ToUpper(testToken), 401}, {token, needCommand, testToken, 401},
-		{token, needCommand, "Token " + testToken, 401}, {token, needCommand, basic(testToken), 401},
-		{token, needCommand, "Bearer ***", 401}, {both, needCommand, "Bearer " + testReadToken, 401},
-
-		{both, needRead, "", 401}, {both, needRead, "Bearer wrong", 401}, {both, needRead, basic("wrong"), 401}, {both, needRead, "Basic !!!", 401},
-		{both, needRead, "Bearer " + testReadToken, 0}, {both, needRead, basic(testReadToken), 0},
-		{both, needRead, "Bearer " + testToken, 0}, {both, needRead, basic(testToken), 0}, {both, needNothing, "", 0},
-		{both, needRead, "Basic " + testReadToken, 401},
-		{read, needRead, "", 401}, {read, needRead, basic(""), 401}, {read, needRead, "Bearer " + testReadToken, 0}, {read, needCommand, "", 0},
-	} {
-		set := &settings{}
-		if c.configured&token != 0 {
-			set.Token = testToken
-		}
-		if c.configured&read != 0 {
-			set.ReadToken = testReadToken
-		}
-		err := permit(set, c.what, "h", http.Header{"Authorization": {c.authorization}})
-		got := 0
-		if err != nil {
-			got = status(err)
-		}
-		if got != c.want {
-			t.Errorf("%+v: %v", c, err)
-		}
-		if err != nil && (strings.Contains(err.Error(), testToken) || strings.Contains(err.Error(), testReadToken) || len(err.Error()) < 20) {
-			t.Errorf("%+v: %v", c, err)
-		}
-	}
-}
-
-func TestHosts(t *testing.T) {
-	parse := func(raw ...string) (hosts []Host) {
-		for _, s := range raw {
-			h, err := ParseHost(s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			hosts = append(hosts, h)
-		}
-		return hosts
-	}
-	allowed := parse("Sould.local", "::1", "[FE80::1]", "192.0.2.1")
-	for header, want := range map[string]bool{
-		"sould.local": true, "SOULD.LOCAL:8080": true, "sould.local.": true, "sould.local.:80": true, "[::1]": true, "[::1]:80": true,
-		"[0:0:0:0:0:0:0:1]:80": true, "[fe80::1]": true, "192.0.2.1": true, "192.0.2.1:9": true,
-		"": false, ":80": false, "evil.com": false, "sould.local.evil.com": false, "xsould.local": false, "sould.local@evil.com": false,
-		"192.0.2.10": false, "[::2]": false, "sould.local, evil.com": false, "127.0.0.1": false,
-	} {
-		if isAllowedHost(allowed, header) != want {
-			t.Errorf("%q: want %v", header, want)
-		}
-		if !isAllowedHost(nil, header) {
-			t.Errorf("%q is refused though nothing is configured", header)
-		}
-		err := permit(&settings{Config: Config{AllowHosts: allowed}}, needNothing, header, nil)
-		if (err == nil) != want || err != nil && status(err) != http.StatusMisdirectedRequest {
-			t.Errorf("%q: %v", header, err)
-		}
-	}
-	for _, raw := range []string{"", "h:80", "[::1]:80", "http://h", "h/x", "*", "-h", "a b"} {
-		if h, err := ParseHost(raw); err == nil {
-			t.Errorf("%q is taken as %q", raw, h)
-		}
-	}
-}
-
-func TestAuthorize(t *testing.T) {
-	for _, c := range []struct {
-		token, read  secret
-		method, path string
-		want         string
-	}{
-		{"", "", "POST", "/", ""}, {testToken, "", "POST", "/", testToken}, {testToken, testReadToken, "POST", "/", testToken},
-		{"", testReadToken, "POST", "/", ""}, {"", testReadToken, "DELETE", "/m", ""}, {"", testReadToken, "GET", "/x/status", testReadToken},
-		{testToken, testReadToken, "GET", "/x/status", testToken}, {testToken, "", "DELETE", "/m", testToken},
-	} {
-		r, err := http.NewRequest(c.method, "http://h"+c.path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		set := &settings{Config: Config{Token: c.token, ReadToken: c.read}}
-		set.authorize(r)
-		if got := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "); got != c.want {
-			t.Errorf("%+v: sent %q", c, got)
-		}
-	}
-}
-
 func TestSecretsAreNotShown(t *testing.T) {
 	c := defaultConfig()
 	c.Token, c.ReadToken = testToken, testReadToken
-	encoded, err := json.Marshal(map[string]any{"token": c.Token, "config": struct{ Token secret }{c.Token}})
+	encoded, err := json.Marshal(map[string]any{"token": c.Token, "config": struct{ Token access.Secret }{c.Token}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +48,7 @@ func TestConfigOfTokens(t *testing.T) {
 	good := file(testToken + "\n")
 	for _, c := range []struct {
 		text  string
-		token secret
+		token access.Secret
 		wrong string // part of the error
 	}{
 		{`token = "` + testToken + `"`, testToken, ""},

@@ -1,0 +1,56 @@
+package access
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/reconquest/sould/internal/origin"
+)
+
+// Host is a name or an address that this server may be called by.
+type Host struct{ name string }
+
+// ParseHost reads a host name or an address, in brackets or not.
+func ParseHost(raw string) (Host, error) {
+	h := Host{HostOf(raw)}
+	bare := strings.TrimSuffix(strings.TrimPrefix(raw, "["), "]")
+	if _, err := netip.ParseAddr(bare); err != nil && (strings.Contains(raw, ":") || !origin.IsHost(h.name)) {
+		return Host{}, fmt.Errorf("%q is no host; write a name or an address, without a port", raw)
+	}
+	return h, nil
+}
+
+func (h Host) String() string { return h.name }
+
+func (h Host) Same(other Host) bool { return h == other }
+
+// HostOf is the host of a Host header, without its port, in the one spelling that
+// hosts are compared in.
+func HostOf(header string) string {
+	host := header
+	if h, _, err := net.SplitHostPort(header); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.String()
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// isAllowedHost reports whether a Host header names one of these hosts. Without any,
+// every header will do.
+func isAllowedHost(allowed []Host, header string) bool {
+	if len(allowed) == 0 {
+		return true
+	}
+	host := HostOf(header)
+	for _, h := range allowed {
+		if h.name == host {
+			return true
+		}
+	}
+	return false
+}
