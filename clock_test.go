@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"log/slog"
-	"net/http/httptest"
 	"os"
 	"testing"
 	"time"
@@ -36,21 +34,5 @@ func TestAMirrorIsLookedAtAfterTheClockWasSetBack(t *testing.T) {
 	}
 	if _, err := ms.find(set, name); !errors.Is(err, errUnknownMirror) {
 		t.Errorf("a mirror that is gone is still known: %v", err)
-	}
-}
-
-// TestAClientHasTimeAfterTheClockWasSetBack: what bounds an answer is no deadline of an
-// earlier one.
-func TestAClientHasTimeAfterTheClockWasSetBack(t *testing.T) {
-	one := &connection{}
-	ctx := context.WithValue(t.Context(), connKey{}, one)
-	client := &taker{ResponseRecorder: httptest.NewRecorder()}
-	for i, pushed := range []time.Duration{-time.Hour, 0, time.Hour} {
-		one.pushed.Store(time.Now().Add(pushed).UnixNano())
-		client.deadlines = nil
-		takesIn(ctx, client)
-		if given := len(client.deadlines) == 1; given != (i != 1) {
-			t.Errorf("after %s: %v", pushed, client.deadlines)
-		}
 	}
 }

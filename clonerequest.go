@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -14,10 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
@@ -40,7 +39,7 @@ type clones struct {
 	places limiter.Limiter // for git processes that work for clients
 	bodies limiter.Limiter // for large requests
 	asking limiter.Limiter // for the one who asks what git can do
-	coming *atomic.Int64   // bytes of requests that are not whole yet
+	coming *conn.Budget    // of requests that are not whole yet
 
 	mu        sync.Mutex // guards greetings
 	greetings map[greetingKey]git.Greeting
@@ -175,7 +174,7 @@ func (c *clones) read(w http.ResponseWriter, r *http.Request) (*requestBody, err
 	}
 	control := http.NewResponseController(w)
 	var body io.Reader = http.MaxBytesReader(w, r.Body, maxCloneBody)
-	paced := newPacedReader(body, control)
+	paced := conn.NewPacedReader(body, control)
 	body = paced
 	switch coding := strings.ToLower(r.Header.Get("Content-Encoding")); coding {
 	case "", "identity":
@@ -205,10 +204,10 @@ func (c *clones) read(w http.ResponseWriter, r *http.Request) (*requestBody, err
 }
 
 // keep reads to the end of what is sent.
-func (c *clones) keep(r *http.Request, paced *pacedReader, body io.Reader) (b *requestBody, err error) {
+func (c *clones) keep(r *http.Request, paced *conn.PacedReader, body io.Reader) (b *requestBody, err error) {
 	var small bytes.Buffer
-	counted := &comingBody{Reader: body, all: c.coming}
-	defer counted.come()
+	counted := c.coming.Count(body)
+	defer counted.Done()
 	n, err := io.CopyN(&small, counted, smallBody)
 	if err == io.EOF {
 		return &requestBody{small: small.Bytes(), size: n}, nil
@@ -221,7 +220,7 @@ func (c *clones) keep(r *http.Request, paced *pacedReader, body io.Reader) (b *r
 	if err := c.bodies.Acquire(ctx, access.HostOf(r.RemoteAddr)); err != nil {
 		return nil, err
 	}
-	paced.restart(bigBodyTime)
+	paced.Restart(bigBodyTime)
 	b = &requestBody{leave: c.bodies.Release}
 	if b.file, err = os.CreateTemp(c.dir, "request-*"); err != nil {
 		b.leave()
@@ -250,42 +249,4 @@ func cloneBodyError(err error) error {
 	default:
 		return fail(kindBadRequest, "can't read the body: %w", err)
 	}
-}
-
-// pacedReader reads from a client that must send as fast as it would have to take in what
-// is sent to it, and has a little more time in the beginning.
-type pacedReader struct {
-	io.Reader
-	control *http.ResponseController
-	began   time.Time
-	until   time.Time // when all must be there; zero for no limit
-	read    int64     // bytes since it began
-}
-
-func newPacedReader(body io.Reader, control *http.ResponseController) *pacedReader {
-	return &pacedReader{Reader: body, control: control, began: time.Now()}
-}
-
-// restart begins anew, for a client that was made to wait. The rest must be there in time.
-func (p *pacedReader) restart(limit time.Duration) {
-	p.began, p.read = time.Now(), 0
-	p.until = p.began.Add(limit)
-}
-
-// deadline is until when the client must have sent more.
-func (p *pacedReader) deadline() time.Time {
-	next := p.began.Add(bodyTimeout + time.Duration(p.read)*writeTimeout/maxPiece)
-	if !p.until.IsZero() && next.After(p.until) {
-		return p.until
-	}
-	return next
-}
-
-func (p *pacedReader) Read(b []byte) (int, error) {
-	if err := p.control.SetReadDeadline(p.deadline()); err != nil {
-		return 0, fmt.Errorf("set a deadline: %w", err)
-	}
-	n, err := p.Reader.Read(b)
-	p.read += int64(n)
-	return n, err
 }

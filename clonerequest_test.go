@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestProtocolVersion(t *testing.T) {
@@ -50,29 +49,6 @@ func TestInsists(t *testing.T) {
 	} {
 		if got := insists(c.header); got != c.want {
 			t.Errorf("%s: %v", what, got)
-		}
-	}
-}
-
-func TestPace(t *testing.T) {
-	began := time.Now()
-	for _, c := range []struct {
-		read        int64
-		limit, want time.Duration
-	}{
-		{0, 0, bodyTimeout},
-		{1, 0, bodyTimeout + writeTimeout/maxPiece},
-		{maxPiece, 0, bodyTimeout + writeTimeout},
-		{maxCloneBody, 0, bodyTimeout + maxCloneBody/maxPiece*writeTimeout},
-		{0, time.Minute, bodyTimeout},
-		{maxCloneBody, time.Minute, time.Minute},
-	} {
-		p := pacedReader{began: began, read: c.read}
-		if c.limit > 0 {
-			p.until = began.Add(c.limit)
-		}
-		if got := p.deadline().Sub(began); got != c.want {
-			t.Errorf("%d bytes within %s: the next must be there after %s, want %s", c.read, c.limit, got, c.want)
 		}
 	}
 }

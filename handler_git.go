@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/refs"
@@ -76,7 +77,7 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	}
 	snap := dressClone(w.Header(), m, gitAdvert)
 	version := protocolVersion(r.Header["Git-Protocol"])
-	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+	steady := conn.NewDeadlineWriter(w)
 	preface := func() error {
 		if version == 2 {
 			return nil
@@ -134,7 +135,7 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 	}
 	snap := dressClone(w.Header(), m, gitResult)
 	version := protocolVersion(r.Header["Git-Protocol"])
-	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+	steady := conn.NewDeadlineWriter(w)
 	if version == 2 && isListing(body) {
 		if list, ok := git.ParseLsRefs(body.Reader(), snap.IDLength()); ok {
 			return hungUp(list.Write(steady, snap.Listing))
@@ -151,13 +152,13 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 }
 
 // servePack has git answer a request, and passes on what it says as it says it.
-func (s *Server) servePack(w *steadyWriter, r *http.Request, set *settings, m *Mirror, version int, body *requestBody) error {
+func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, set *settings, m *Mirror, version int, body *requestBody) error {
 	ctx, leave, err := s.takePlace(r.Context(), m)
 	if err != nil {
 		return busy(w, err)
 	}
 	defer leave()
-	pack := &packWriter{steadyWriter: w}
+	pack := &packWriter{DeadlineWriter: w}
 	err = set.git.Repo(m.Dir).UploadPack(ctx, version, body.Reader(), pack)
 	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)
 	if id := git.Unknown(err); id != "" && refs.Names(m.Snapshot().Listing, id) { // it was shown to the client
@@ -167,21 +168,21 @@ func (s *Server) servePack(w *steadyWriter, r *http.Request, set *settings, m *M
 	switch {
 	case err == nil, pack.refusal && git.IsRequestError(err):
 		return nil
-	case !w.begun && git.IsRequestError(err):
+	case !w.Begun && git.IsRequestError(err):
 		return &fault{kindBadRequest, err}
 	}
 	s.mirrors.Suspect(set, m, err)
 	switch {
-	case !w.begun:
+	case !w.Begun:
 		return fmt.Errorf("can't make a pack: %w", err)
 	case pack.refusal: // the client knows, and here is why
 		log.Error("can't make a pack", "err", err)
 		return nil
 	}
 	switch {
-	case errors.Is(w.err, os.ErrDeadlineExceeded):
+	case errors.Is(w.Err, os.ErrDeadlineExceeded):
 		log.Info("the client took in nothing for too long")
-	case w.err == nil && ctx.Err() == nil:
+	case w.Err == nil && ctx.Err() == nil:
 		log.Error("clone broken off", "err", err)
 	}
 	panic(http.ErrAbortHandler)
@@ -190,7 +191,7 @@ func (s *Server) servePack(w *steadyWriter, r *http.Request, set *settings, m *M
 // packWriter sends what git says. What comes in trickles is sent at once, since a
 // person may be watching; what comes in bulk is on its way already.
 type packWriter struct {
-	*steadyWriter
+	*conn.DeadlineWriter
 	refusal bool // what was said begins with an error in git's own form
 }
 
@@ -198,13 +199,13 @@ type packWriter struct {
 const trickle = 64 << 10
 
 func (p *packWriter) Write(b []byte) (int, error) {
-	if !p.begun {
+	if !p.Begun {
 		p.refusal = len(b) >= 8 && string(b[4:8]) == "ERR "
 	}
-	n, err := p.steadyWriter.Write(b)
+	n, err := p.DeadlineWriter.Write(b)
 	if err == nil && len(b) < trickle {
-		p.err = p.control.Flush()
-		err = p.err
+		p.Err = p.Control.Flush()
+		err = p.Err
 	}
 	return n, err
 }
@@ -322,7 +323,7 @@ func isShallow(dir string) bool {
 
 // busy tells a client for whom there is no place to come again.
 func busy(w http.ResponseWriter, err error) error {
-	if errors.Is(err, limiter.ErrBusy) {
+	if errors.Is(err, limiter.ErrBusy) || errors.Is(err, conn.ErrSending) {
 		w.Header().Set("Retry-After", "1")
 		return &fault{kindUnavailable, err}
 	}

@@ -6,9 +6,9 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"sync/atomic"
 	"time"
 
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/origin"
@@ -18,9 +18,8 @@ import (
 )
 
 const (
-	formType    = "application/x-www-form-urlencoded"
-	maxForm     = 64 << 10 // bytes of a POST's body
-	bodyTimeout = 30 * time.Second
+	formType = "application/x-www-form-urlencoded"
+	maxForm  = 64 << 10 // bytes of a POST's body
 )
 
 // noWait is the wait of a request that waits for the end of the work.
@@ -34,7 +33,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err := crossOrigin.Check(r); err != nil {
 		return fail(kindForbidden, "a browser sent this from another site: %w", err)
 	}
-	form, err := readForm(w, r, &s.conns.coming)
+	form, err := readForm(w, r, &s.conns.Bodies)
 	if err != nil {
 		return err
 	}
@@ -81,18 +80,18 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 }
 
 // readForm reads the fields of a request's body, and of nothing else.
-func readForm(w http.ResponseWriter, r *http.Request, coming *atomic.Int64) (url.Values, error) {
+func readForm(w http.ResponseWriter, r *http.Request, bodies *conn.Budget) (url.Values, error) {
 	if kind := r.Header.Get("Content-Type"); kind != "" {
 		if media, _, err := mime.ParseMediaType(kind); err != nil || media != formType {
 			return nil, fail(kindMediaType, "the body must be %s, not %q", formType, errtext.Clip(kind, 100))
 		}
 	}
 	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
+	if err := control.SetReadDeadline(time.Now().Add(conn.BodyTimeout)); err != nil {
 		return nil, err
 	}
-	counted := &comingBody{Reader: http.MaxBytesReader(w, r.Body, maxForm), all: coming}
-	defer counted.come()
+	counted := bodies.Count(http.MaxBytesReader(w, r.Body, maxForm))
+	defer counted.Done()
 	body, err := io.ReadAll(counted)
 	if err != nil {
 		return nil, busy(w, readError(err))

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
 )
@@ -139,7 +140,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Length", fmt.Sprint(len(body)))
 	if r.Method != http.MethodHead {
-		steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+		steady := conn.NewDeadlineWriter(w)
 		_, _ = steady.Write(body) // the client may be gone; that is no failure of ours
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/spool"
@@ -182,17 +183,17 @@ func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived 
 	}
 	if info, err := f.Stat(); err != nil {
 		return err
-	} else if info.Size() > quick && r.Method != http.MethodHead {
-		if err := s.conns.send(w); err != nil {
+	} else if info.Size() > conn.Quick && r.Method != http.MethodHead {
+		if err := s.conns.AcquireSend(); err != nil {
 			return err
 		}
-		defer s.conns.sent()
+		defer s.conns.ReleaseSend()
 	}
 	return sendFile(w, r, f, a)
 }
 
 func sendFile(w http.ResponseWriter, r *http.Request, f *os.File, a archive) error {
-	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+	steady := conn.NewDeadlineWriter(w)
 	if a.subst == "" {
 		http.ServeContent(steady, r, "", time.Time{}, f)
 		return nil
@@ -217,10 +218,10 @@ func sendFile(w http.ResponseWriter, r *http.Request, f *os.File, a archive) err
 // when all of it is there.
 func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, set *settings, m *Mirror, a archive) error {
 	ctx := r.Context()
-	if err := s.conns.send(w); err != nil { // who waits for an archive counts as well
-		return err
+	if err := s.conns.AcquireSend(); err != nil { // who waits for an archive counts as well
+		return busy(w, err)
 	}
-	defer s.conns.sent()
+	defer s.conns.ReleaseSend()
 	growing, err := s.archives.Get(set, m, a)
 	if errors.Is(err, spool.ErrNoSpace) {
 		return s.serveDirectly(w, r, set, m, a)
@@ -253,10 +254,10 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, set *setti
 		return sendFile(w, r, f, a)
 	}
 	w.Header().Set("Accept-Ranges", acceptRanges(a))
-	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+	steady := conn.NewDeadlineWriter(w)
 	for err == nil {
-		if _, err = growing.CopyNext(ctx, steady, maxPiece); err == nil {
-			err = steady.control.Flush()
+		if _, err = growing.CopyNext(ctx, steady, conn.MaxPiece); err == nil {
+			err = steady.Control.Flush()
 		}
 	}
 	if err != io.EOF {
@@ -278,9 +279,9 @@ func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, set *sett
 		return fail(kindUnavailable, "there is no room to keep the archive, and without it only HTTP/1.1 can tell a part from the whole")
 	}
 	w.Header().Set("Accept-Ranges", "none")
-	steady := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+	steady := conn.NewDeadlineWriter(w)
 	err := s.archives.Direct(r.Context(), set, m, a, steady)
-	if err != nil && !steady.begun {
+	if err != nil && !steady.Begun {
 		return fmt.Errorf("can't archive %s: %w", a.commit, err)
 	}
 	if err != nil {
@@ -291,62 +292,13 @@ func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, set *sett
 
 // breakOff ends an answer that has begun in the only way in which a failure can
 // still be told: the client sees a broken connection, and not the end of a file.
-func (s *Server) breakOff(r *http.Request, m *Mirror, a archive, err error, w *steadyWriter) {
+func (s *Server) breakOff(r *http.Request, m *Mirror, a archive, err error, w *conn.DeadlineWriter) {
 	log := s.log.With("mirror", m.Name, "revision", a.commit, "format", a.format.name, "client", r.RemoteAddr)
 	switch {
-	case errors.Is(w.err, os.ErrDeadlineExceeded):
+	case errors.Is(w.Err, os.ErrDeadlineExceeded):
 		log.Info("the client took in nothing for too long")
-	case w.err == nil && r.Context().Err() == nil:
+	case w.Err == nil && r.Context().Err() == nil:
 		log.Error("archive broken off", "err", err)
 	}
 	panic(http.ErrAbortHandler)
-}
-
-// maxPiece is how much is sent to a client within one writeTimeout, in bytes: who
-// takes in less in that time is given up.
-const maxPiece = 512 << 10
-
-// steadyWriter sends to a client that must keep taking in what is sent.
-type steadyWriter struct {
-	http.ResponseWriter
-	control *http.ResponseController
-	begun   bool
-	err     error // of the client
-}
-
-func (s *steadyWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
-
-func (s *steadyWriter) Write(p []byte) (n int, err error) {
-	s.begun = true
-	for len(p) > 0 && s.err == nil {
-		s.err = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if s.err == nil {
-			var m int
-			m, s.err = s.ResponseWriter.Write(p[:min(len(p), maxPiece)])
-			n, p = n+m, p[m:]
-		}
-	}
-	return n, s.err
-}
-
-// ReadFrom lets the kernel send files by itself, a piece at a time.
-func (s *steadyWriter) ReadFrom(src io.Reader) (total int64, err error) {
-	s.begun = true
-	file, limit := src, int64(1<<62)
-	if l, ok := src.(*io.LimitedReader); ok {
-		file, limit = l.R, l.N
-	}
-	for total < limit && s.err == nil {
-		if s.err = s.control.SetWriteDeadline(time.Now().Add(writeTimeout)); s.err != nil {
-			break
-		}
-		var n int64
-		piece := min(limit-total, maxPiece)
-		n, s.err = io.Copy(s.ResponseWriter, &io.LimitedReader{R: file, N: piece})
-		total += n
-		if n < piece { // the end of the file
-			break
-		}
-	}
-	return total, s.err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/coalesce"
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/storage"
 )
@@ -63,7 +64,7 @@ func NewMirrors(life context.Context, dir *storage.Dir, siblings *siblings, log 
 		claims:  make(map[storage.Name]*claim),
 		tending: make(map[storage.Name]bool),
 	}
-	ms.lists.Resize(listBound(descriptorLimit()))
+	ms.lists.Resize(conn.ListBound(conn.DescriptorLimit()))
 	ms.questions.Resize(maxQuestions)
 	return ms
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 )
 
@@ -38,7 +39,7 @@ func writeReport(w http.ResponseWriter, r *http.Request, rep *report) error {
 	header.Set("Content-Type", kind)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(conn.WriteTimeout))
 	w.WriteHeader(rep.Status)
 	_, _ = io.WriteString(w, text) // the client may be gone; that is no failure of ours
 	return nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/storage"
@@ -41,7 +42,7 @@ type Server struct {
 	stopping atomic.Bool
 	upkeep   *upkeep
 	http     *http.Server
-	conns    *connections
+	conns    *conn.Limiter
 
 	life context.Context // of everything that goes on when its client is gone
 	end  context.CancelCauseFunc
@@ -53,9 +54,15 @@ type Server struct {
 	closed   bool         // guarded by handling
 
 	reloading sync.Mutex // guards listener and former
-	listener  *listener
-	former    []*listener // that are about to close
-	broken    chan error  // why serving ended by itself
+	listener  *conn.Listener
+	former    []formerListener
+	broken    chan error // why serving ended by itself
+}
+
+// formerListener is a listener that is about to be given up.
+type formerListener struct {
+	*conn.Listener
+	overlap *time.Timer // gives it up
 }
 
 // Limits of connections.
@@ -63,7 +70,6 @@ const (
 	headerTimeout = 10 * time.Second // to send a request's header
 	idleTimeout   = 2 * time.Minute  // between requests
 	leftoverTime  = time.Second      // to send the rest of a body that nobody reads
-	writeTimeout  = time.Minute      // for a client to take in maxPiece bytes
 	maxHeader     = 16 << 10         // bytes
 	drainTime     = 30 * time.Second // for answers in flight at shutdown
 	hangupTime    = 5 * time.Second  // for those answers to be written that shutdown cut short
@@ -88,7 +94,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	if s.storage, err = storage.Open(ctx, config.Storage); err != nil {
 		return nil, err
 	}
-	if s.listener, err = listen(config.Listen); err != nil {
+	if s.listener, err = conn.Listen(config.Listen); err != nil {
 		return nil, errors.Join(err, s.storage.Close())
 	}
 	if err := s.storage.RemoveLeftovers(); err != nil {
@@ -112,12 +118,12 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.archives.suspect = s.mirrors.Suspect
 	s.repairs = newRepairs(s.life, s.mirrors, s.settings, log)
 	s.use(newSettings(config, source, unsecure, s.storage))
-	s.conns = newConnections()
-	s.clones.coming = &s.conns.coming
+	s.conns = conn.NewLimiter(conn.DescriptorLimit())
+	s.clones.coming = &s.conns.Bodies
 	s.http = &http.Server{
 		Handler:           s,
-		ConnState:         s.conns.changed,
-		ConnContext:       s.conns.context,
+		ConnState:         s.conns.ConnState,
+		ConnContext:       s.conns.ConnContext,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
@@ -156,11 +162,10 @@ func (s *Server) use(set *settings) {
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // serve answers what comes to a listener until it is retired.
-func (s *Server) serve(l *listener) {
+func (s *Server) serve(l *conn.Listener) {
 	s.work.Go(func() {
-		err := s.http.Serve(secured{l, func() *tls.Config { return s.settings().tls }})
-		close(l.closed)
-		if !l.isRetiring() && !errors.Is(err, http.ErrServerClosed) {
+		err := l.Serve(func() *tls.Config { return s.settings().tls }, s.http.Serve)
+		if !l.Retired() && !errors.Is(err, http.ErrServerClosed) {
 			s.broken <- fmt.Errorf("serve %s: %w", l.Addr(), err)
 		}
 	})
@@ -210,19 +215,18 @@ func (s *Server) warn(old *settings) {
 // given up, unless they are on one port; then the old one comes back if the new
 // one cannot be had.
 func (s *Server) relisten(to string) error {
-	old := s.listener
-	if l := s.recall(to); l != nil {
-		s.replace(l)
+	if former := s.recall(to); former != nil {
+		s.replace(former)
 		return nil
 	}
-	from := old.Addr().String()
-	early := samePort(from, to)
+	from := s.listener.Addr().String()
+	early := conn.SamePort(from, to)
 	if early {
-		old.retire(0)
+		s.listener.Retire()
 	}
-	l, err := listen(to)
+	l, err := conn.Listen(to)
 	if err != nil && early {
-		back, backErr := listen(from)
+		back, backErr := conn.Listen(from)
 		if backErr != nil {
 			s.broken <- fmt.Errorf("lost the address %s: %w", from, backErr)
 			return errors.Join(err, backErr)
@@ -240,24 +244,26 @@ func (s *Server) relisten(to string) error {
 
 // replace makes another listener the one in force. The former one still answers for a
 // while: somebody may just have looked up its address.
-func (s *Server) replace(l *listener) {
+func (s *Server) replace(l *conn.Listener) {
 	old := s.listener
 	s.listener = l
-	s.former = append(s.former, old)
-	s.work.Go(func() { old.retire(overlap) })
+	if !old.Retired() {
+		s.former = append(s.former, formerListener{old, time.AfterFunc(overlap, old.Retire)})
+	}
 }
 
-// recall returns the former listener for an address, if it is still there, and sees to
-// it that no other one is in the way.
-func (s *Server) recall(address string) (found *listener) {
-	s.former = slices.DeleteFunc(s.former, func(l *listener) bool {
+// recall takes back the former listener of an address, if it is not given up yet, and gives
+// up at once what else would be in the way.
+func (s *Server) recall(address string) (found *conn.Listener) {
+	s.former = slices.DeleteFunc(s.former, func(l formerListener) bool {
 		switch {
-		case found == nil && l.address == address && l.wantAgain():
-			found = l
-		case samePort(l.Addr().String(), address):
-			l.dismiss()
+		case found == nil && l.Address == address && l.overlap.Stop():
+			found = l.Listener
+			return true
+		case conn.SamePort(l.Addr().String(), address):
+			l.Retire()
 		}
-		return l == found || l.gone()
+		return l.Retired()
 	})
 	return found
 }
@@ -271,9 +277,9 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.stopping.Store(true)
 	s.log.Info("stopping")
 	for _, l := range s.former {
-		l.dismiss()
+		l.Retire()
 	}
-	s.listener.retire(0)
+	s.listener.Retire()
 
 	drain, stop := context.WithTimeout(context.Background(), drainTime)
 	defer stop()
@@ -315,13 +321,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.closed {
 		panic(http.ErrAbortHandler)
 	}
-	var body *sentBody // nil for none
+	var body *conn.Body // nil for none
 	if r.ContentLength != 0 {
-		r, body = s.conns.arriving(r)
+		r, body = s.conns.Arriving(r)
 		defer s.giveUp(w, r, body)
 	}
 	if body == nil || r.Method != http.MethodPost { // whose body nobody reads
-		if err := s.conns.busy(r.Context(), isHealth(r.URL.Path)); err != nil {
+		if err := s.conns.Answer(r.Context(), isHealth(r.URL.Path)); err != nil {
 			w.Header().Set("Connection", "close")
 			s.writeError(w, r, busy(w, err))
 			return
@@ -344,21 +350,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = answer(w, r)
 	}
 	if err != nil {
-		if body != nil && !body.whole {
+		if body != nil && !body.Whole {
 			w.Header().Set("Connection", "close")
 		}
 		s.writeError(w, r, err)
 	}
 	// What is still to be sent, such as an answer without a body, is sent when this returns.
-	takesIn(r.Context(), w)
+	conn.ExtendWrite(r.Context(), w)
 }
 
 // giveUp leaves a client whose request has been answered before its body was there a
 // moment to send it: many read the answer only then. Its connection is not kept, and has
 // to go first for a newcomer.
-func (s *Server) giveUp(w http.ResponseWriter, r *http.Request, body *sentBody) {
-	if !body.whole {
-		s.conns.unanswered(r.Context())
+func (s *Server) giveUp(w http.ResponseWriter, r *http.Request, body *conn.Body) {
+	if !body.Whole {
+		s.conns.GiveUp(r.Context())
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(leftoverTime))
 	}
 }

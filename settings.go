@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/storage"
@@ -25,7 +26,7 @@ type settings struct {
 func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *settings {
 	return &settings{
 		Config: c, source: source, unsecure: unsecure,
-		client: newClient(clientTLS(&c), othersBound(descriptorLimit(), len(c.Slaves)+len(c.Peers))), tls: serverTLS(&c), doubts: c.Doubts(source),
+		client: newClient(clientTLS(&c), conn.ServerBound(conn.DescriptorLimit(), len(c.Slaves)+len(c.Peers))), tls: serverTLS(&c), doubts: c.Doubts(source),
 		git: git.New(git.Options{
 			SSHCommand: c.SSHCommand,
 			CAFile:     c.CAFile,

@@ -1,9 +1,9 @@
-package main
+package conn
 
 import (
+	"context"
 	"errors"
 	"io"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -37,9 +37,9 @@ func (c *taker) Write(p []byte) (int, error) {
 func TestWhoTakesInNothingIsGivenUp(t *testing.T) {
 	const size = 3 << 20
 	content := strings.Repeat("x", size)
-	for what, send := range map[string]func(*steadyWriter) error{
-		"written": func(w *steadyWriter) error { _, err := w.Write([]byte(content)); return err },
-		"copied": func(w *steadyWriter) error {
+	for what, send := range map[string]func(*DeadlineWriter) error{
+		"written": func(w *DeadlineWriter) error { _, err := w.Write([]byte(content)); return err },
+		"copied": func(w *DeadlineWriter) error {
 			_, err := io.Copy(w, io.LimitReader(strings.NewReader(content), size))
 			return err
 		},
@@ -47,7 +47,7 @@ func TestWhoTakesInNothingIsGivenUp(t *testing.T) {
 		for _, takes := range []int{0, 3, 1 << 20} {
 			client := &taker{ResponseRecorder: httptest.NewRecorder(), takes: takes}
 			began := time.Now()
-			err := send(&steadyWriter{ResponseWriter: client, control: http.NewResponseController(client)})
+			err := send(NewDeadlineWriter(client))
 			if patient := takes > 3; patient != (err == nil) || !patient && !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%s, to one who takes in %d pieces: %v", what, takes, err)
 			}
@@ -64,6 +64,22 @@ func TestWhoTakesInNothingIsGivenUp(t *testing.T) {
 					t.Errorf("%s: the client has %s", what, wait)
 				}
 			}
+		}
+	}
+}
+
+// TestAClientHasTimeAfterTheClockWasSetBack: what bounds an answer is no deadline of an
+// earlier one.
+func TestAClientHasTimeAfterTheClockWasSetBack(t *testing.T) {
+	one := &state{}
+	ctx := context.WithValue(t.Context(), connKey{}, one)
+	client := &taker{ResponseRecorder: httptest.NewRecorder()}
+	for i, pushed := range []time.Duration{-time.Hour, 0, time.Hour} {
+		one.pushed.Store(time.Now().Add(pushed).UnixNano())
+		client.deadlines = nil
+		ExtendWrite(ctx, client)
+		if given := len(client.deadlines) == 1; given != (i != 1) {
+			t.Errorf("after %s: %v", pushed, client.deadlines)
 		}
 	}
 }

@@ -1,0 +1,110 @@
+package conn
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/reconquest/sould/internal/limiter"
+)
+
+// BodyTimeout is how long a client may take to begin to send a body, in any case.
+const BodyTimeout = 30 * time.Second
+
+// Body is a request's body while it comes. Its client waits until it is whole, like
+// one whose header is not there yet; then the request is being answered.
+type Body struct {
+	io.ReadCloser
+	answer func() error // notes that it is, or refuses it
+	Whole  bool
+}
+
+// Arriving is a request whose body is about to come.
+func (l *Limiter) Arriving(r *http.Request) (*http.Request, *Body) {
+	ctx := r.Context()
+	body := &Body{ReadCloser: r.Body, answer: func() error { return l.Answer(ctx, false) }}
+	r = r.WithContext(ctx) // a copy: net/http looks at the body of its own
+	r.Body = body
+	return r, body
+}
+
+func (b *Body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF && !b.Whole {
+		if busy := b.answer(); busy != nil {
+			return n, busy
+		}
+		b.Whole = true
+	}
+	return n, err
+}
+
+// Budget bounds what is kept in memory of bodies that have not come yet as a whole. There are
+// so many connections that all together it may be only so much.
+type Budget struct{ bytes atomic.Int64 }
+
+// CountedBody is a body that counts against a budget while it comes.
+type CountedBody struct {
+	io.Reader
+	budget     *Budget
+	read, held int64
+}
+
+// Count returns a body that counts. Its reading fails with limiter.ErrBusy when the budget
+// is exceeded.
+func (b *Budget) Count(body io.Reader) *CountedBody { return &CountedBody{Reader: body, budget: b} }
+
+func (c *CountedBody) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += int64(n)
+	if more := c.read - freeBody - c.held; more > 0 {
+		c.held += more
+		if c.budget.bytes.Add(more) > mostComing && err == nil {
+			err = limiter.ErrBusy
+		}
+	}
+	return n, err
+}
+
+// Done says that it need not count any longer.
+func (c *CountedBody) Done() { c.budget.bytes.Add(-c.held) }
+
+// PacedReader reads from a client that must send as fast as it would have to take in what
+// is sent to it, and has a little more time in the beginning.
+type PacedReader struct {
+	io.Reader
+	control *http.ResponseController
+	began   time.Time
+	until   time.Time // when all must be there; zero for no limit
+	read    int64     // bytes since it began
+}
+
+func NewPacedReader(body io.Reader, control *http.ResponseController) *PacedReader {
+	return &PacedReader{Reader: body, control: control, began: time.Now()}
+}
+
+// Restart begins anew, for a client that was made to wait. The rest must be there in time.
+func (p *PacedReader) Restart(limit time.Duration) {
+	p.began, p.read = time.Now(), 0
+	p.until = p.began.Add(limit)
+}
+
+// deadline is until when the client must have sent more.
+func (p *PacedReader) deadline() time.Time {
+	next := p.began.Add(BodyTimeout + time.Duration(p.read)*WriteTimeout/MaxPiece)
+	if !p.until.IsZero() && next.After(p.until) {
+		return p.until
+	}
+	return next
+}
+
+func (p *PacedReader) Read(b []byte) (int, error) {
+	if err := p.control.SetReadDeadline(p.deadline()); err != nil {
+		return 0, fmt.Errorf("set a deadline: %w", err)
+	}
+	n, err := p.Reader.Read(b)
+	p.read += int64(n)
+	return n, err
+}

@@ -1,0 +1,26 @@
+package conn
+
+import "golang.org/x/sys/unix"
+
+// DescriptorLimit is how many descriptors the process may have.
+func DescriptorLimit() uint64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 1 << 20
+	}
+	return uint64(limit.Cur)
+}
+
+// ListBound is how many origins may be asked for their refs at once. Each takes several
+// processes and descriptors.
+func ListBound(descriptors uint64) int { return int(max(min(mostLists, descriptors/32), 2)) }
+
+// ServerBound is how many connections there may be to each of so many other servers.
+func ServerBound(descriptors uint64, servers int) int {
+	return int(max(min(mostToOthers, descriptors/8)/uint64(max(servers, 1)), 4))
+}
+
+// connectionBounds are the bounds for a process that may have so many descriptors.
+func connectionBounds(descriptors uint64) (connections int, sending int64) {
+	return int(max(min(mostConnections, descriptors/8*3), 1)), int64(max(min(mostSending, descriptors/8), 1))
+}

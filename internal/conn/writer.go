@@ -1,0 +1,64 @@
+package conn
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// WriteTimeout is how long a client may take to take in MaxPiece bytes.
+const WriteTimeout = time.Minute
+
+// MaxPiece is how much is sent to a client within one WriteTimeout, in bytes: who
+// takes in less in that time is given up.
+const MaxPiece = 512 << 10
+
+// DeadlineWriter sends to a client that must keep taking in what is sent.
+type DeadlineWriter struct {
+	http.ResponseWriter
+	Control *http.ResponseController
+	Begun   bool  // something was written
+	Err     error // of the client
+}
+
+// NewDeadlineWriter returns a writer of an answer.
+func NewDeadlineWriter(w http.ResponseWriter) *DeadlineWriter {
+	return &DeadlineWriter{ResponseWriter: w, Control: http.NewResponseController(w)}
+}
+
+func (w *DeadlineWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *DeadlineWriter) Write(p []byte) (n int, err error) {
+	w.Begun = true
+	for len(p) > 0 && w.Err == nil {
+		w.Err = w.Control.SetWriteDeadline(time.Now().Add(WriteTimeout))
+		if w.Err == nil {
+			var m int
+			m, w.Err = w.ResponseWriter.Write(p[:min(len(p), MaxPiece)])
+			n, p = n+m, p[m:]
+		}
+	}
+	return n, w.Err
+}
+
+// ReadFrom lets the kernel send files by itself, a piece at a time.
+func (w *DeadlineWriter) ReadFrom(src io.Reader) (total int64, err error) {
+	w.Begun = true
+	file, limit := src, int64(1<<62)
+	if l, ok := src.(*io.LimitedReader); ok {
+		file, limit = l.R, l.N
+	}
+	for total < limit && w.Err == nil {
+		if w.Err = w.Control.SetWriteDeadline(time.Now().Add(WriteTimeout)); w.Err != nil {
+			break
+		}
+		var n int64
+		piece := min(limit-total, MaxPiece)
+		n, w.Err = io.Copy(w.ResponseWriter, &io.LimitedReader{R: file, N: piece})
+		total += n
+		if n < piece { // the end of the file
+			break
+		}
+	}
+	return total, w.Err
+}
