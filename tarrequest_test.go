@@ -16,6 +16,9 @@ func TestParseTar(t *testing.T) {
 		"/a?path=*.txt":                  "a tar *.txt",
 		"/a?path=:!x":                    "a tar :!x",
 		"/a?path=..x/y..":                "a tar ..x/y..",
+		"/a?path=-conf":                  "a tar -conf",
+		"/a?path=a%01b%7f":               "a tar a\x01b\x7f",
+		"/a?path=%ff%fe/%5c":             "a tar \xff\xfe/\\",
 		"/a?contains=" + id("a"):         "a tar " + id("a"),
 		"/a?contains=" + id("A"):         "a tar " + id("a"),
 		"/a?ref=" + id("A"):              "a " + id("a") + " tar",
@@ -40,7 +43,7 @@ func TestParseTar(t *testing.T) {
 	}
 	for _, query := range []string{
 		"fromat=tar", "format=rar", "format=", "format=tar&format=zip", "ref=", "ref=-x", "ref=a..b", "path=", "path=/", "path=/etc",
-		"path=..", "path=a/../b", "path=a//b", "path=./a", "path=-x", "path=a%00b", "path=a%0ab", "path=" + strings.Repeat("a/", 2049),
+		"path=..", "path=a/../b", "path=a//b", "path=./a", "path=a%00b", "path=" + strings.Repeat("a/", 2049),
 		"prefix=../x", "prefix=/x", "prefix=-x", "prefix=", "prefix=" + strings.Repeat("a", 4097), "prefix=a%0a", "contains=abc",
 		"a;b", "%zz",
 	} {
