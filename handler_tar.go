@@ -52,8 +52,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		if rev.branch { // who has it asks for the next one as well
 			m.remember(req.want)
 		}
-		w.WriteHeader(status)
-		return nil
+		return answerCondition(w, status)
 	}
 	header["Content-Type"] = []string{a.format.contentType}
 	header["Content-Disposition"] = []string{`attachment; filename="` + req.name.Base() + "." + a.format.name + `"`}
@@ -314,6 +313,14 @@ type steadyWriter struct {
 }
 
 func (s *steadyWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+// WriteHeader is called by http.ServeContent, also for what turns out to be an error (416).
+func (s *steadyWriter) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		dressError(s.Header())
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
 
 func (s *steadyWriter) Write(p []byte) (n int, err error) {
 	s.begun = true
