@@ -24,6 +24,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		return &fault{kindBadRequest, err}
 	}
 	req.came = time.Now()
+	r = withRange(r)
 	m, err := s.mirrors.Get(set, req.name)
 	if errors.Is(err, errUnknownMirror) && s.mirrors.Progress(req.name) != nil {
 		w.Header().Set("Retry-After", "1")
