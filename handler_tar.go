@@ -50,6 +50,10 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	header["Etag"] = []string{etag}
 	header["Cache-Control"] = cacheControl(req.want.ref == rev.commit, set.ReadToken == "")
 	if status := precondition(r.Header, etag); status != 0 {
+		if err := s.exists(r.Context(), set, m, a); err != nil { // first of all
+			s.mirrors.Suspect(set, m, err)
+			return busy(w, err)
+		}
 		if rev.branch { // who has it asks for the next one as well
 			m.remember(req.want)
 		}
@@ -66,7 +70,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case !errors.Is(err, fs.ErrNotExist):
 	case r.Method == http.MethodHead:
-		err = s.head(r.Context(), set, m, a)
+		err = s.exists(r.Context(), set, m, a) // it is not made for that
 	default:
 		err = s.serveGrowing(w, r, set, m, a)
 	}
@@ -99,9 +103,14 @@ var (
 	revalidated      = []string{"no-cache"}
 )
 
-// head answers a HEAD for an archive that is not there: it is not made for that.
-func (s *Server) head(ctx context.Context, set *settings, m *Mirror, a archive) error {
+// exists checks that there is what an archive is to be made of. If the archive is there,
+// this is known without a process.
+func (s *Server) exists(ctx context.Context, set *settings, m *Mirror, a archive) error {
 	if a.path == "" {
+		return nil
+	}
+	if found := s.archives.Find(m, a); found != nil {
+		found.Close()
 		return nil
 	}
 	ok, err := m.HasPath(ctx, set, a.commit, a.path)
