@@ -85,10 +85,11 @@ func (m *Mirror) noteSought(ctx context.Context, set *settings) {
 	}
 }
 
-// Bounds of what a mirror remembers of commits that clients asked about.
+// Bounds of what a mirror remembers of commits, and of their paths, that clients asked about.
 const (
 	maxWithin  = 4096
 	maxCommits = 4096
+	maxPaths   = 4096
 	maxLacking = 1024
 )
 
@@ -106,13 +107,30 @@ func (m *Mirror) question(ctx context.Context, ask func() error) error {
 	return ask()
 }
 
-// HasPath reports whether a commit has that path.
-func (m *Mirror) HasPath(ctx context.Context, set *settings, commit, path string) (ok bool, err error) {
-	err = m.question(ctx, func() (err error) {
-		ok, err = set.git.Repo(m.Dir).HasPath(ctx, commit, path)
+// HasPath reports whether a commit has that path. The answer is remembered, under a digest,
+// since a path may be long.
+func (m *Mirror) HasPath(ctx context.Context, set *settings, commit, path string) (bool, error) {
+	key := shortDigest(commit + path)
+	m.mu.Lock()
+	answer, known := m.paths[key]
+	m.mu.Unlock()
+	if known {
+		return answer, nil
+	}
+	err := m.question(ctx, func() (err error) {
+		answer, err = set.git.Repo(m.Dir).HasPath(ctx, commit, path)
 		return err
 	})
-	return ok, err
+	if err != nil {
+		return false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.paths == nil || len(m.paths) >= maxPaths {
+		m.paths = make(map[string]bool)
+	}
+	m.paths[key] = answer
+	return answer, nil
 }
 
 // Contains reports whether a revision contains a commit. Both being fixed, the

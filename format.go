@@ -1,14 +1,9 @@
 package main
 
 import (
-	"archive/tar"
-	"archive/zip"
 	"errors"
 	"io"
-	"io/fs"
-	"strings"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
@@ -16,7 +11,7 @@ import (
 // encoding is the version of the bytes that the formats give for a tar. Whoever
 // changes them (a level, a library) changes it too, because ETags and resumed
 // downloads rely on it; TestEncodingIsPinned notices.
-const encoding = "1"
+const encoding = "2"
 
 // format is a way to pack an archive. git makes a tar of every commit; the rest is
 // made here, so that the bytes do not depend on git's version.
@@ -89,50 +84,5 @@ func encodeZip(dst io.Writer, makeTar func(io.Writer) error) error {
 	if madeErr := <-made; err == nil || errors.Is(err, madeErr) {
 		return madeErr
 	}
-	return err
-}
-
-func zipOf(dst io.Writer, src io.Reader) error {
-	out := zip.NewWriter(dst)
-	out.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, gzipLevel) })
-	in := tar.NewReader(src)
-	for {
-		entry, err := in.Next()
-		if err == io.EOF {
-			// What follows the last entry is part of the tar: read it, so that its
-			// maker can finish.
-			if _, err := io.Copy(io.Discard, src); err != nil {
-				return err
-			}
-			return out.Close()
-		}
-		if err != nil {
-			return err
-		}
-		if err := addToZip(out, entry, in); err != nil {
-			return err
-		}
-	}
-}
-
-func addToZip(out *zip.Writer, entry *tar.Header, content io.Reader) error {
-	h := &zip.FileHeader{Name: entry.Name, Modified: entry.ModTime.UTC(), Method: zip.Deflate}
-	mode := fs.FileMode(entry.Mode).Perm()
-	switch entry.Typeflag {
-	case tar.TypeXGlobalHeader: // git writes the commit's id there
-		return out.SetComment(entry.PAXRecords["comment"])
-	case tar.TypeDir:
-		h.Name, h.Method = strings.TrimSuffix(entry.Name, "/")+"/", zip.Store
-		mode |= fs.ModeDir
-	case tar.TypeSymlink:
-		h.Method, content = zip.Store, strings.NewReader(entry.Linkname)
-		mode = 0o777 | fs.ModeSymlink
-	}
-	h.SetMode(mode)
-	w, err := out.CreateHeader(h)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(w, content)
 	return err
 }

@@ -133,8 +133,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Vary", "Accept")
 	if status := precondition(r.Header, etag); status != 0 {
-		w.WriteHeader(status)
-		return nil
+		return answerCondition(w, status)
 	}
 	header.Set("Content-Type", statusTypes[q.format])
 	header.Set("X-Content-Type-Options", "nosniff")

@@ -26,6 +26,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		return &fault{kindBadRequest, err}
 	}
 	req.came = time.Now()
+	r = withRange(r)
 	m, err := s.mirrors.Get(set, req.name)
 	if errors.Is(err, errUnknownMirror) && s.mirrors.Progress(req.name) != nil {
 		w.Header().Set("Retry-After", "1")
@@ -51,11 +52,14 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	header["Etag"] = []string{etag}
 	header["Cache-Control"] = cacheControl(req.want.ref == rev.commit, set.ReadToken == "")
 	if status := precondition(r.Header, etag); status != 0 {
+		if err := s.exists(r.Context(), set, m, a); err != nil { // first of all
+			s.mirrors.Suspect(set, m, err)
+			return busy(w, err)
+		}
 		if rev.branch { // who has it asks for the next one as well
 			m.remember(req.want)
 		}
-		w.WriteHeader(status)
-		return nil
+		return answerCondition(w, status)
 	}
 	header["Content-Type"] = []string{a.format.contentType}
 	header["Content-Disposition"] = []string{`attachment; filename="` + req.name.Base() + "." + a.format.name + `"`}
@@ -68,7 +72,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case !errors.Is(err, fs.ErrNotExist):
 	case r.Method == http.MethodHead:
-		err = s.head(r.Context(), set, m, a)
+		err = s.exists(r.Context(), set, m, a) // it is not made for that
 	default:
 		err = s.serveGrowing(w, r, set, m, a)
 	}
@@ -101,9 +105,14 @@ var (
 	revalidated      = []string{"no-cache"}
 )
 
-// head answers a HEAD for an archive that is not there: it is not made for that.
-func (s *Server) head(ctx context.Context, set *settings, m *Mirror, a archive) error {
+// exists checks that there is what an archive is to be made of. If the archive is there,
+// this is known without a process.
+func (s *Server) exists(ctx context.Context, set *settings, m *Mirror, a archive) error {
 	if a.path == "" {
+		return nil
+	}
+	if found := s.archives.Find(m, a); found != nil {
+		found.Close()
 		return nil
 	}
 	ok, err := m.HasPath(ctx, set, a.commit, a.path)
@@ -195,7 +204,7 @@ func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived 
 func sendFile(w http.ResponseWriter, r *http.Request, f *os.File, a archive) error {
 	steady := conn.NewDeadlineWriter(w)
 	if a.subst == "" {
-		http.ServeContent(steady, r, "", time.Time{}, f)
+		http.ServeContent(contentWriter{steady}, r, "", time.Time{}, f)
 		return nil
 	}
 	// The same part of other bytes is of no use to anybody.
@@ -301,4 +310,15 @@ func (s *Server) breakOff(r *http.Request, m *Mirror, a archive, err error, w *c
 		log.Error("archive broken off", "err", err)
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// contentWriter is a DeadlineWriter for http.ServeContent, to which it may turn out late that
+// the answer is an error (416).
+type contentWriter struct{ *conn.DeadlineWriter }
+
+func (c contentWriter) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		dressError(c.Header())
+	}
+	c.DeadlineWriter.WriteHeader(status)
 }

@@ -58,6 +58,7 @@ type Mirror struct {
 	sought  map[string]bool      // commits that the next pull to end may bring
 	lacking map[string]time.Time // commits that a pull did not bring, until when not to pull for them
 	within  map[[2]string]bool   // memory of Contains
+	paths   map[string]bool      // memory of HasPath
 	commits map[string]string    // memory of Commit
 	wanted  map[wanted]time.Time // what clients ask for, and when they last did
 }

@@ -59,10 +59,27 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Method == http.MethodPost, r.Method == http.MethodDelete: // somebody's push was not mirrored
 		log.Warn("refused", "err", err)
 	}
-	for _, name := range []string{"Etag", "Accept-Ranges", "Content-Disposition"} { // of the content that it was to be
-		w.Header().Del(name)
-	}
+	dressError(w.Header())
 	_ = writeReport(w, r, rep)
+}
+
+// dressError takes from an answer that is an error what was said of the content that it
+// was to be: a cache would keep the error for as long as that.
+func dressError(header http.Header) {
+	header.Set("Cache-Control", "no-store")
+	for _, name := range []string{"Etag", "Accept-Ranges", "Content-Disposition"} {
+		header.Del(name)
+	}
+}
+
+// answerCondition answers a request whose condition decides about it: with 304, or with an
+// error.
+func answerCondition(w http.ResponseWriter, status int) error {
+	if status == http.StatusPreconditionFailed {
+		return fail(kindUnsatisfied, "If-Match names another version than there is now")
+	}
+	w.WriteHeader(status)
+	return nil
 }
 
 // httpDate is a time in the words of X-Date.

@@ -80,7 +80,7 @@ func (req *tarRequest) set(key, value string) (err error) {
 			return fmt.Errorf("path=%.100q: %w", value, err)
 		}
 	case "prefix":
-		if req.want.prefix, err = cleanPath(value); err != nil {
+		if req.want.prefix, err = cleanPrefix(value); err != nil {
 			return fmt.Errorf("prefix=%.100q: %w", value, err)
 		}
 		req.want.prefix += "/"
@@ -90,8 +90,8 @@ func (req *tarRequest) set(key, value string) (err error) {
 	return nil
 }
 
-// cleanPath checks a path inside an archive: relative, without steps that lead
-// elsewhere. A slash at the end is dropped.
+// cleanPath checks a path inside a commit: relative, without steps that lead elsewhere. A
+// name in a tree can have every other byte but NUL. A slash at the end is dropped.
 func cleanPath(path string) (string, error) {
 	path = strings.TrimSuffix(path, "/")
 	switch {
@@ -101,10 +101,8 @@ func cleanPath(path string) (string, error) {
 		return "", fmt.Errorf("it has more than %d bytes", maxPath)
 	case path[0] == '/':
 		return "", errors.New("it is absolute")
-	case path[0] == '-':
-		return "", errors.New("it begins with a dash")
-	case strings.ContainsFunc(path, unicode.IsControl):
-		return "", errors.New("it contains a control character")
+	case strings.Contains(path, "\x00"):
+		return "", errors.New("it contains a NUL")
 	}
 	for c := range strings.SplitSeq(path, "/") {
 		if c == "" || c == "." || c == ".." {
@@ -112,6 +110,18 @@ func cleanPath(path string) (string, error) {
 		}
 	}
 	return path, nil
+}
+
+// cleanPrefix checks what is put before every path: what a client makes up appears in the
+// archive, and on the disk of whoever unpacks it, so it must be harmless as well.
+func cleanPrefix(prefix string) (string, error) {
+	switch {
+	case strings.HasPrefix(prefix, "-"):
+		return "", errors.New("it begins with a dash")
+	case strings.ContainsFunc(prefix, unicode.IsControl):
+		return "", errors.New("it contains a control character")
+	}
+	return cleanPath(prefix)
 }
 
 // legalRef reports whether a client's word may name a branch, a tag or a ref.

@@ -18,6 +18,9 @@ func TestParseTar(t *testing.T) {
 		"/a?path=*.txt":                  "a tar *.txt",
 		"/a?path=:!x":                    "a tar :!x",
 		"/a?path=..x/y..":                "a tar ..x/y..",
+		"/a?path=-conf":                  "a tar -conf",
+		"/a?path=a%01b%7f":               "a tar a\x01b\x7f",
+		"/a?path=%ff%fe/%5c":             "a tar \xff\xfe/\\",
 		"/a?contains=" + gittest.ID("a"): "a tar " + gittest.ID("a"),
 		"/a?contains=" + gittest.ID("A"): "a tar " + gittest.ID("a"),
 		"/a?ref=" + gittest.ID("A"):      "a " + gittest.ID("a") + " tar",
@@ -42,7 +45,7 @@ func TestParseTar(t *testing.T) {
 	}
 	for _, query := range []string{
 		"fromat=tar", "format=rar", "format=", "format=tar&format=zip", "ref=", "ref=-x", "ref=a..b", "path=", "path=/", "path=/etc",
-		"path=..", "path=a/../b", "path=a//b", "path=./a", "path=-x", "path=a%00b", "path=a%0ab", "path=" + strings.Repeat("a/", 2049),
+		"path=..", "path=a/../b", "path=a//b", "path=./a", "path=a%00b", "path=" + strings.Repeat("a/", 2049),
 		"prefix=../x", "prefix=/x", "prefix=-x", "prefix=", "prefix=" + strings.Repeat("a", 4097), "prefix=a%0a", "contains=abc",
 		"a;b", "%zz",
 	} {

@@ -173,6 +173,33 @@ func firstZstd(b *bench) []row {
 	return []row{{"first GET of a tar.zst over git archive | zstd -3", ratio, "≤ 1.1", note}}
 }
 
+// manyFiles makes a repository of 70,000 small files.
+func (b *bench) manyFiles() *origin.Repo {
+	r := origin.New(b, filepath.Join(b.TempDir(), "many.git"))
+	var s strings.Builder
+	s.WriteString("commit refs/heads/main\ncommitter T <t@example.org> 1000000000 +0000\ndata 1\nx\n")
+	for i := range 70_000 {
+		text := fmt.Sprintf("name = host-%d\nport = %d\n", i, 1024+i%1000)
+		fmt.Fprintf(&s, "M 100644 inline hosts/%03d/%05d.conf\ndata %d\n%s\n", i%700, i, len(text), text)
+	}
+	r.Import(s.String())
+	return r
+}
+
+// firstZip compares a format that compresses each file by itself with one that
+// compresses all of them together.
+func firstZip(b *bench) []row {
+	d := b.start()
+	defer d.stop()
+	d.post("m", b.manyFiles().Dir)
+	n := 0
+	first := func(format string) func() {
+		return func() { d.get(fmt.Sprintf("/m?format=%s&prefix=%d", format, n)) }
+	}
+	ratio, ours, theirs := b.pairs(func() { n++ }, first("zip"), first("tar.gz"))
+	return []row{{"first GET of a zip of 70,000 small files over that of a tar.gz", ratio, "≤ 3", ms(ours) + " / " + ms(theirs)}}
+}
+
 // readers has 500 clients read one archive, half of which take nothing in.
 func readers(b *bench) []row {
 	d := b.start()

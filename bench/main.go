@@ -60,6 +60,7 @@ var measurements = []measurement{
 	{"GET first at once", firstAtOnce},
 	{"GET made ahead", madeAhead},
 	{"GET first zst", firstZstd},
+	{"GET first zip", firstZip},
 	{"clone", clones},
 	{"readers", readers},
 	{"memory", memory},

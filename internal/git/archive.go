@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // Neutral is a directory with empty repositories, through which the objects of
@@ -91,8 +90,11 @@ func (r Repo) Tar(ctx context.Context, neutral Neutral, a Archive, w io.Writer) 
 	} else {
 		err = r.git.run(ctx, c)
 	}
-	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && strings.Contains(e.Stderr, "did not match any files") {
-		return fmt.Errorf("%w: %q", ErrNoPath, a.Path)
+	if e := (*Error)(nil); a.Path != "" && errors.As(err, &e) && e.Err == nil {
+		// Git's words for it are cut off if the path is long, so it is asked once more.
+		if ok, err := r.HasPath(ctx, a.Commit, a.Path); err == nil && !ok {
+			return fmt.Errorf("%w: %q", ErrNoPath, a.Path)
+		}
 	}
 	return err
 }
