@@ -8,6 +8,7 @@ import (
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
 )
@@ -62,10 +63,19 @@ func fail(k kind, format string, args ...any) error {
 	return &fault{k, fmt.Errorf(format, args...)}
 }
 
+// requestStatuses are those of what may be wrong with a git client's request.
+var requestStatuses = map[smarthttp.Kind]int{
+	smarthttp.Malformed: http.StatusBadRequest,
+	smarthttp.Forbidden: http.StatusForbidden,
+	smarthttp.WrongType: http.StatusUnsupportedMediaType,
+	smarthttp.TooLarge:  http.StatusRequestEntityTooLarge,
+}
+
 // status is the HTTP status of an error.
 func status(err error) int {
 	var f *fault
 	var refused *access.Refusal
+	var request *smarthttp.Error
 	var c *storage.Conflict
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -75,6 +85,8 @@ func status(err error) int {
 		return statuses[kindMisdirected]
 	case errors.As(err, &refused):
 		return statuses[kindUnauthorized]
+	case errors.As(err, &request):
+		return requestStatuses[request.Kind]
 	case errors.As(err, &c), errors.Is(err, errEmptyMirror):
 		return statuses[kindConflict]
 	case errors.As(err, &tooLarge):

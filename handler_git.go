@@ -10,22 +10,62 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/smarthttp"
 )
 
 // What git clients ask for, behind a mirror's name (gitprotocol-http(5)).
 const (
-	gitRefs    = "/info/refs"
-	gitFetch   = "/git-upload-pack"
-	gitPush    = "/git-receive-pack"
-	gitRequest = "application/x-git-upload-pack-request"
-	gitResult  = "application/x-git-upload-pack-result"
-	gitAdvert  = "application/x-git-upload-pack-advertisement"
+	gitRefs   = "/info/refs"
+	gitFetch  = "/git-upload-pack"
+	gitPush   = "/git-receive-pack"
+	gitResult = "application/x-git-upload-pack-result"
+	gitAdvert = "application/x-git-upload-pack-advertisement"
 )
+
+// clones is what the requests of git clients share.
+type clones struct {
+	places limiter.Limiter // for git processes that work for clients
+	reader *smarthttp.Reader
+	asking limiter.Limiter // for the one who asks what git can do
+
+	mu        sync.Mutex // guards greetings
+	greetings map[greetingKey]git.Greeting
+}
+
+// greetingKey is what a greeting depends on. Which git there is, is looked at again
+// after a reload.
+type greetingKey struct {
+	set               *settings
+	version, idLength int
+}
+
+// use puts settings in force.
+func (c *clones) use(set *settings) {
+	c.places.Resize(set.MaxClones)
+	c.asking.Resize(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.greetings = make(map[greetingKey]git.Greeting)
+}
+
+func (c *clones) greeting(key greetingKey) (git.Greeting, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g, ok := c.greetings[key]
+	return g, ok
+}
+
+func (c *clones) remember(key greetingKey, g git.Greeting) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.greetings[key] = g
+}
 
 // isGitPath reports whether a path is one that git clients ask for. No mirror's name
 // ends like that.
@@ -61,7 +101,7 @@ func (s *Server) handlePush(http.ResponseWriter, *http.Request) error {
 // there then.
 func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	set := s.settings()
-	service, err := parseService(r.URL.RawQuery)
+	service, err := smarthttp.Service(r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
@@ -76,7 +116,7 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 		s.mirrors.Refresh(r.Context(), set, m, insists(r.Header))
 	}
 	snap := dressClone(w.Header(), m, gitAdvert)
-	version := protocolVersion(r.Header["Git-Protocol"])
+	version := smarthttp.Version(r.Header["Git-Protocol"])
 	steady := conn.NewDeadlineWriter(w)
 	preface := func() error {
 		if version == 2 {
@@ -125,18 +165,18 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := s.clones.read(w, r)
+	body, err := s.clones.reader.Read(w, r)
 	if err != nil {
-		return err
+		return busy(w, err)
 	}
 	defer body.Close()
 	if err := git.CheckPackets(body.Reader()); err != nil {
 		return fail(kindBadRequest, "the body: %w", err)
 	}
 	snap := dressClone(w.Header(), m, gitResult)
-	version := protocolVersion(r.Header["Git-Protocol"])
+	version := smarthttp.Version(r.Header["Git-Protocol"])
 	steady := conn.NewDeadlineWriter(w)
-	if version == 2 && isListing(body) {
+	if version == 2 && body.IsLsRefs() {
 		if list, ok := git.ParseLsRefs(body.Reader(), snap.IDLength()); ok {
 			return hungUp(list.Write(steady, snap.Listing))
 		}
@@ -152,7 +192,7 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 }
 
 // servePack has git answer a request, and passes on what it says as it says it.
-func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, set *settings, m *Mirror, version int, body *requestBody) error {
+func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, set *settings, m *Mirror, version int, body *smarthttp.Request) error {
 	ctx, leave, err := s.takePlace(r.Context(), m)
 	if err != nil {
 		return busy(w, err)
@@ -241,7 +281,7 @@ func (m *Mirror) advertise(ctx context.Context, set *settings, version int) ([]b
 
 // list has git answer a request of version 2 for a list of refs. The lock is not held
 // for as long as a client takes to read it.
-func (s *Server) list(ctx context.Context, set *settings, m *Mirror, body *requestBody) ([]byte, error) {
+func (s *Server) list(ctx context.Context, set *settings, m *Mirror, body *smarthttp.Request) ([]byte, error) {
 	ctx, leave, err := s.takePlace(ctx, m)
 	if err != nil {
 		return nil, err
@@ -284,7 +324,7 @@ func (s *Server) greeting(ctx context.Context, set *settings, m *Mirror, version
 
 // cloned finds the mirror that a client calls by its name, or by its name and ".git".
 func (s *Server) cloned(w http.ResponseWriter, set *settings, raw string) (*Mirror, error) {
-	names, err := cloneNames(raw)
+	names, err := smarthttp.Names(raw)
 	if err != nil {
 		return nil, &fault{kindBadRequest, err}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -104,7 +105,6 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.epoch = rand.Text()
 	s.siblings = newSiblings()
 	s.health.file = s.storage.Own("health")
-	s.clones.dir = s.storage.Own("incoming")
 	s.mirrors = NewMirrors(s.life, s.storage, s.siblings, log)
 	if s.archives, err = NewArchives(s.storage, config.CacheSize); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.storage.Close())
@@ -119,7 +119,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.repairs = newRepairs(s.life, s.mirrors, s.settings, log)
 	s.use(newSettings(config, source, unsecure, s.storage))
 	s.conns = conn.NewLimiter(conn.DescriptorLimit())
-	s.clones.coming = &s.conns.Bodies
+	s.clones.reader = smarthttp.NewReader(s.storage.Own("incoming"), &s.conns.Bodies)
 	s.http = &http.Server{
 		Handler:           s,
 		ConnState:         s.conns.ConnState,
