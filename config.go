@@ -19,6 +19,7 @@ import (
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 )
 
@@ -29,8 +30,8 @@ type Config struct {
 	Listen         string
 	Storage        string // absolute
 	Master         bool
-	Slaves         []Address
-	Peers          []Address
+	Slaves         []protocol.Address
+	Peers          []protocol.Address
 	Repair         time.Duration // 0 for never
 	Timeout        time.Duration
 	FetchTimeout   time.Duration

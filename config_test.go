@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/reconquest/sould/internal/protocol"
 )
 
 func writeConfig(t *testing.T, text string) string {
@@ -41,7 +43,7 @@ cache_size = 4096
 	}
 	var urls []string
 	for _, s := range c.Slaves {
-		urls = append(urls, s.url)
+		urls = append(urls, s.URL())
 	}
 	if got := strings.Join(urls, " "); got != "http://a http://b:8080 https://c" {
 		t.Errorf("slaves %q", got)
@@ -174,7 +176,11 @@ func TestExampleIsTheManual(t *testing.T) {
 func TestShownSettingsCanBeReadBack(t *testing.T) {
 	c := defaultConfig()
 	c.Storage = "/a \"b\"\\c\x01"
-	c.Slaves = []Address{{"a", "http://a"}}
+	slave, err := protocol.ParseAddress("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Slaves = []protocol.Address{slave}
 	c.FetchTimeout, c.ListTimeout = 5*time.Second, 5*time.Second
 	again, _, err := LoadConfig(writeConfig(t, c.Show()))
 	if err != nil || again.Show() != c.Show() {
@@ -208,19 +214,6 @@ func TestDefaultStorage(t *testing.T) {
 		t.Setenv(c.name, c.value)
 		if got := defaultStorage(); got != c.want {
 			t.Errorf("%s=%s: %q, want %q", c.name, c.value, got, c.want)
-		}
-	}
-}
-
-func TestParseAddress(t *testing.T) {
-	for raw, want := range map[string]string{
-		"h": "http://h", "h:8080": "http://h:8080", "H:80": "http://h", "https://h:443": "https://h", "http://h": "http://h", "https://h:1/": "https://h:1",
-		"127.0.0.1": "http://127.0.0.1", "[::1]:80": "http://[::1]",
-		"": "", "h/x": "", "ftp://h": "", "u:p@h": "", "h:": "", "h:99999": "", "a b": "", "http://": "", "h?x": "", "-h": "",
-	} {
-		got, err := ParseAddress(raw)
-		if got.url != want || (err == nil) != (want != "") {
-			t.Errorf("ParseAddress(%q) = %q, %v; want %q", raw, got.url, err, want)
 		}
 	}
 }

@@ -200,23 +200,23 @@ func (c *Config) loadAccess(report func(key string, err error)) {
 	}
 }
 
-// Doubts are what is legal in a configuration, but hardly meant.
-func (c *Config) Doubts(source string) (doubts []string) {
+// Warnings are what is legal in a configuration, but hardly meant.
+func (c *Config) Warnings(source string) (warnings []string) {
 	files := []string{c.TokenFile, c.ReadTokenFile, c.TLSKey}
 	if c.Token != "" && c.TokenFile == "" || c.ReadToken != "" && c.ReadTokenFile == "" {
 		files = append(files, source)
 	}
 	for _, file := range files {
 		if info, err := os.Stat(file); file != "" && err == nil && info.Mode()&0o004 != 0 {
-			doubts = append(doubts, fmt.Sprintf("%s holds a secret, and every user of this machine can read it", file))
+			warnings = append(warnings, fmt.Sprintf("%s holds a secret, and every user of this machine can read it", file))
 		}
 	}
 	if c.certificate != nil && time.Now().After(c.certificate.Leaf.NotAfter) {
-		doubts = append(doubts, fmt.Sprintf("the certificate in %s is out of date since %s",
+		warnings = append(warnings, fmt.Sprintf("the certificate in %s is out of date since %s",
 			c.TLSCert, c.certificate.Leaf.NotAfter.UTC().Format(time.RFC3339)))
 	}
 	if c.Token == "" {
-		doubts = append(doubts, "no token is set: everybody who can reach the address of this server may command it")
+		warnings = append(warnings, "no token is set: everybody who can reach the address of this server may command it")
 	}
-	return doubts
+	return warnings
 }

@@ -88,7 +88,7 @@ func TestConfigOfTokens(t *testing.T) {
 	}
 }
 
-func TestDoubts(t *testing.T) {
+func TestWarnings(t *testing.T) {
 	path := writeConfig(t, `token = "`+testToken+`"`)
 	for mode, want := range map[os.FileMode]int{0o644: 1, 0o604: 1, 0o640: 0, 0o600: 0} {
 		if err := os.Chmod(path, mode); err != nil {
@@ -98,17 +98,17 @@ func TestDoubts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if doubts := c.Doubts(source); len(doubts) != want || want == 1 && !strings.Contains(doubts[0], path+" holds a secret") {
-			t.Errorf("mode %o: %q", mode, doubts)
+		if warnings := c.Warnings(source); len(warnings) != want || want == 1 && !strings.Contains(warnings[0], path+" holds a secret") {
+			t.Errorf("mode %o: %q", mode, warnings)
 		}
 		c.TokenFile = writeConfig(t, "") // readable by others, unlike what the file itself need be
-		if doubts := c.Doubts(source); len(doubts) != 1 || !strings.Contains(doubts[0], c.TokenFile) {
-			t.Errorf("mode %o and a file: %q", mode, doubts)
+		if warnings := c.Warnings(source); len(warnings) != 1 || !strings.Contains(warnings[0], c.TokenFile) {
+			t.Errorf("mode %o and a file: %q", mode, warnings)
 		}
 	}
 	c := defaultConfig()
-	if doubts := c.Doubts("built-in defaults"); len(doubts) != 1 || !strings.Contains(doubts[0], "everybody") {
-		t.Errorf("without anything: %q", doubts)
+	if warnings := c.Warnings("built-in defaults"); len(warnings) != 1 || !strings.Contains(warnings[0], "everybody") {
+		t.Errorf("without anything: %q", warnings)
 	}
 }
 

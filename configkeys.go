@@ -13,6 +13,7 @@ import (
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/units"
 )
@@ -29,8 +30,8 @@ var configKeys = []configKey{
 	stringKey("listen", func(c *Config) *string { return &c.Listen }, checkListen),
 	stringKey("storage", func(c *Config) *string { return &c.Storage }, checkNotEmpty),
 	boolKey("master", func(c *Config) *bool { return &c.Master }),
-	listKey("slaves", func(c *Config) *[]Address { return &c.Slaves }, ParseAddress, anyList),
-	listKey("peers", func(c *Config) *[]Address { return &c.Peers }, ParseAddress, anyList),
+	listKey("slaves", func(c *Config) *[]protocol.Address { return &c.Slaves }, protocol.ParseAddress, anyList),
+	listKey("peers", func(c *Config) *[]protocol.Address { return &c.Peers }, protocol.ParseAddress, anyList),
 	durationKey("repair", func(c *Config) *time.Duration { return &c.Repair }, 0),
 	durationKey("timeout", func(c *Config) *time.Duration { return &c.Timeout }, time.Millisecond),
 	durationKey("fetch_timeout", func(c *Config) *time.Duration { return &c.FetchTimeout }, time.Millisecond),

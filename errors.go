@@ -8,6 +8,7 @@ import (
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
@@ -87,14 +88,14 @@ func status(err error) int {
 		return statuses[kindUnauthorized]
 	case errors.As(err, &request):
 		return requestStatuses[request.Kind]
-	case errors.As(err, &c), errors.Is(err, errEmptyMirror):
+	case errors.As(err, &c), errors.Is(err, mirror.ErrEmpty):
 		return statuses[kindConflict]
 	case errors.As(err, &tooLarge):
 		return statuses[kindTooLarge]
-	case errors.Is(err, errUnknownMirror), errors.Is(err, errUnknownRef), errors.Is(err, errNoDefault),
+	case errors.Is(err, mirror.ErrUnknown), errors.Is(err, mirror.ErrUnknownRef), errors.Is(err, mirror.ErrNoDefault),
 		errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
 		return statuses[kindNotFound]
-	case errors.Is(err, errClosing), errors.Is(err, storage.ErrTooManyTombstones), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed), errors.Is(err, limiter.ErrBusy):
+	case errors.Is(err, mirror.ErrClosing), errors.Is(err, storage.ErrTooManyTombstones), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed), errors.Is(err, limiter.ErrBusy):
 		return statuses[kindUnavailable]
 	default:
 		return statuses[kindBroken]

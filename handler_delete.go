@@ -3,10 +3,11 @@ package main
 import (
 	"context"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/cluster"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -23,70 +24,50 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	via, err := parseVia(r.Header.Get(viaHeader))
+	via, err := protocol.ParseVia(r.Header.Get(protocol.ViaHeader))
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	if !s.mirrors.Deletable(set, name) {
+	store := s.mirrors.store
+	if !store.Deletable(name) {
 		if len(via) == 0 {
-			return errUnknownMirror
+			return mirror.ErrUnknown
 		}
 		// Who asks for another server wants a tombstone in any case.
-		if err := s.storage.RoomForTombstone(); err != nil {
+		if err := s.mirrors.dir.RoomForTombstone(); err != nil {
 			return err
 		}
 	}
-	asked, err := askedAt(r.Header, via, s.mirrors.asksToDelete(set, name, time.Now()))
+	at, err := protocol.AskedAt(r.Header, via, store.NextIntent(name, time.Now()))
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	work, err := s.startDeletion(set, name, via, asked)
-	if err != nil {
+	slaves := slavesFor(set, s.id, via, false)
+	if err := s.places.take(len(slaves)); err != nil {
 		return busy(w, err)
 	}
-	<-work.done // whether the client is still there or not
-	s.upkeep.look()
-	return writeReport(w, r, work.report())
+	p := &propagation{name: name.String(), progress: func() *mirror.Progress { return store.Progress(name) }}
+	s.fanOut(&deletion{store, s.mirrors.client, name, at}, p, slaves, via)
+	<-p.done // whether the client is still there or not
+	s.mirrors.keeper.Wake()
+	return writeReport(w, r, p.report())
 }
 
-// startDeletion has this server and its slaves remove a mirror.
-func (s *Server) startDeletion(set *settings, name storage.Name, via []string, asked time.Time) (*posting, error) {
-	return s.start(set, pullRequest{Name: name}, via, func() (func() outcome, error) {
-		return func() outcome {
-			if err := s.mirrors.Delete(s.life, set, name, asked); err != nil {
-				return failed(err)
-			}
-			return outcome{State: stateSuccess, Removed: true}
-		}, nil
-	}, func(slave Address, via []string) outcome {
-		return propagateDelete(s.life, set, slave, name, via, asked)
-	})
+// deletion is what a DELETE asks of this server and its slaves.
+type deletion struct {
+	store  *mirror.Store
+	client *cluster.Client
+	name   storage.Name
+	at     time.Time // when somebody asked for it
 }
 
-// propagateDelete has a slave remove its mirror, and returns what became of it there.
-func propagateDelete(
-	ctx context.Context, set *settings, slave Address, name storage.Name, via []string, asked time.Time,
-) outcome {
-	began := time.Now()
-	o, err := askDelete(ctx, set, slave, name, via, asked)
-	if err != nil {
-		o = failed(err).passOn(set.accessPolicy().Secrets())
+func (d *deletion) here(ctx context.Context) protocol.Outcome {
+	if err := d.store.Delete(ctx, d.name, d.at); err != nil {
+		return protocol.Failure(err)
 	}
-	o.Address, o.Seconds = slave.String(), time.Since(began).Seconds()
-	return o
+	return protocol.Outcome{State: protocol.Success, Removed: true}
 }
 
-// askDelete has a slave remove its mirror.
-func askDelete(
-	ctx context.Context, set *settings, slave Address, name storage.Name, via []string, asked time.Time,
-) (outcome, error) {
-	path := (&url.URL{Path: "/" + name.String()}).EscapedPath()
-	r, err := http.NewRequest(http.MethodDelete, slave.url+path, nil)
-	if err != nil {
-		return outcome{}, err
-	}
-	dress(r, header{viaHeader, strings.Join(via, ", ")}, askedAs(asked))
-	o, err := set.exchange(ctx, r, set.Timeout, set.accessPolicy().Secrets())
-	o.Removed = o.State == stateSuccess
-	return o, err
+func (d *deletion) onSlave(ctx context.Context, slave protocol.Address, via []string) protocol.Outcome {
+	return d.client.PropagateDelete(ctx, slave, d.name, via, d.at)
 }

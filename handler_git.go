@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/smarthttp"
 )
@@ -30,41 +32,20 @@ const (
 
 // clones is what the requests of git clients share.
 type clones struct {
-	places limiter.Limiter // for git processes that work for clients
-	reader *smarthttp.Reader
-	asking limiter.Limiter // for the one who asks what git can do
-
-	mu        sync.Mutex // guards greetings
-	greetings map[greetingKey]git.Greeting
+	places    limiter.Limiter // for git processes that work for clients
+	reader    *smarthttp.Reader
+	greetings *smarthttp.Greetings
 }
 
-// greetingKey is what a greeting depends on. Which git there is, is looked at again
-// after a reload.
-type greetingKey struct {
-	set               *settings
-	version, idLength int
+// newClones takes in large requests in a directory.
+func newClones(dir string, bodies *conn.Budget) *clones {
+	return &clones{reader: smarthttp.NewReader(dir, bodies), greetings: smarthttp.NewGreetings()}
 }
 
-// use puts settings in force.
-func (c *clones) use(set *settings) {
+// configure puts settings in force.
+func (c *clones) configure(set *settings) {
 	c.places.Resize(set.MaxClones)
-	c.asking.Resize(1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.greetings = make(map[greetingKey]git.Greeting)
-}
-
-func (c *clones) greeting(key greetingKey) (git.Greeting, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	g, ok := c.greetings[key]
-	return g, ok
-}
-
-func (c *clones) remember(key greetingKey, g git.Greeting) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.greetings[key] = g
+	c.greetings.Forget()
 }
 
 // isGitPath reports whether a path is one that git clients ask for. No mirror's name
@@ -100,7 +81,6 @@ func (s *Server) handlePush(http.ResponseWriter, *http.Request) error {
 // the rule that holds for archives; what the client asks next is answered with what is
 // there then.
 func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
-	set := s.settings()
 	service, err := smarthttp.Service(r.URL.RawQuery)
 	if err != nil {
 		return err
@@ -108,14 +88,14 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	if service == "git-receive-pack" {
 		return s.handlePush(w, r)
 	}
-	m, err := s.cloned(w, set, strings.TrimSuffix(r.URL.Path, gitRefs))
+	m, err := s.cloned(w, strings.TrimSuffix(r.URL.Path, gitRefs))
 	if err != nil {
 		return err
 	}
-	if r.Header.Get(peerHeader) == "" {
-		s.mirrors.Refresh(r.Context(), set, m, insists(r.Header))
+	if r.Header.Get(protocol.PeerHeader) == "" {
+		m.Refresh(r.Context(), insists(r.Header))
 	}
-	snap := dressClone(w.Header(), m, gitAdvert)
+	snap := setCloneHeaders(w.Header(), m, gitAdvert)
 	version := smarthttp.Version(r.Header["Git-Protocol"])
 	steady := conn.NewDeadlineWriter(w)
 	preface := func() error {
@@ -126,9 +106,9 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if snap.IDLength() == 0 || isShallow(m.Dir) { // what is known of it is not all
-		advert, err := s.advertise(r.Context(), set, m, version)
+		advert, err := s.advertise(r.Context(), m, version)
 		if err != nil {
-			s.mirrors.Suspect(set, m, err)
+			m.Suspect(err)
 			return busy(w, err)
 		}
 		if err = preface(); err == nil {
@@ -136,9 +116,9 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 		}
 		return hungUp(err)
 	}
-	greeting, err := s.greeting(r.Context(), set, m, version, snap.IDLength())
+	greeting, err := s.clones.greetings.Get(r.Context(), version, snap.IDLength(), m.Advertise)
 	if err != nil {
-		s.mirrors.Suspect(set, m, err)
+		m.Suspect(err)
 		return busy(w, err)
 	}
 	if err = preface(); err == nil {
@@ -154,14 +134,13 @@ func insists(h http.Header) bool {
 	if h.Get("Pragma") != "" && slices.Equal(h["Cache-Control"], []string{"no-cache"}) {
 		return false
 	}
-	return wantsFresh(h)
+	return conditional.WantsFresh(h)
 }
 
 // handleFetch is POST /<name>/git-upload-pack: what a client wants and has. It pulls
 // nothing: it is about what the client was shown before.
 func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
-	set := s.settings()
-	m, err := s.cloned(w, set, strings.TrimSuffix(r.URL.Path, gitFetch))
+	m, err := s.cloned(w, strings.TrimSuffix(r.URL.Path, gitFetch))
 	if err != nil {
 		return err
 	}
@@ -173,37 +152,37 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 	if err := git.CheckPackets(body.Reader()); err != nil {
 		return fail(kindBadRequest, "the body: %w", err)
 	}
-	snap := dressClone(w.Header(), m, gitResult)
+	snap := setCloneHeaders(w.Header(), m, gitResult)
 	version := smarthttp.Version(r.Header["Git-Protocol"])
 	steady := conn.NewDeadlineWriter(w)
 	if version == 2 && body.IsLsRefs() {
 		if list, ok := git.ParseLsRefs(body.Reader(), snap.IDLength()); ok {
 			return hungUp(list.Write(steady, snap.Listing))
 		}
-		answer, err := s.list(r.Context(), set, m, body)
+		answer, err := s.list(r.Context(), m, body)
 		if err != nil {
-			s.mirrors.Suspect(set, m, err)
+			m.Suspect(err)
 			return busy(w, err)
 		}
 		_, err = steady.Write(answer)
 		return hungUp(err)
 	}
-	return s.servePack(steady, r, set, m, version, body)
+	return s.servePack(steady, r, m, version, body)
 }
 
 // servePack has git answer a request, and passes on what it says as it says it.
-func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, set *settings, m *Mirror, version int, body *smarthttp.Request) error {
+func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mirror, version int, body *smarthttp.Request) error {
 	ctx, leave, err := s.takePlace(r.Context(), m)
 	if err != nil {
 		return busy(w, err)
 	}
 	defer leave()
 	pack := &packWriter{DeadlineWriter: w}
-	err = set.git.Repo(m.Dir).UploadPack(ctx, version, body.Reader(), pack)
+	err = m.Repo().UploadPack(ctx, version, body.Reader(), pack)
 	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)
 	if id := git.Unknown(err); id != "" && refs.Names(m.Snapshot().Listing, id) { // it was shown to the client
 		log.Error("can't make a pack", "err", err)
-		s.mirrors.Suspect(set, m, fmt.Errorf("%w: %w", git.ErrDamaged, err))
+		m.Suspect(fmt.Errorf("%w: %w", git.ErrDamaged, err))
 	}
 	switch {
 	case err == nil, pack.refusal && git.IsRequestError(err):
@@ -211,7 +190,7 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, set *setting
 	case !w.Begun && git.IsRequestError(err):
 		return &fault{kindBadRequest, err}
 	}
-	s.mirrors.Suspect(set, m, err)
+	m.Suspect(err)
 	switch {
 	case !w.Begun:
 		return fmt.Errorf("can't make a pack: %w", err)
@@ -252,9 +231,9 @@ func (p *packWriter) Write(b []byte) (int, error) {
 
 // takePlace waits for one of the places for git processes that work for clients. The
 // context ends with the client, or with the server.
-func (s *Server) takePlace(ctx context.Context, m *Mirror) (work context.Context, leave func(), err error) {
+func (s *Server) takePlace(ctx context.Context, m *mirror.Mirror) (work context.Context, leave func(), err error) {
 	work, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(s.life, func() { cancel(errClosing) })
+	stop := context.AfterFunc(s.life, func() { cancel(mirror.ErrClosing) })
 	if err = s.clones.places.Acquire(work, m.Name.String()); err != nil {
 		stop()
 		cancel(nil)
@@ -264,91 +243,55 @@ func (s *Server) takePlace(ctx context.Context, m *Mirror) (work context.Context
 }
 
 // advertise has git list a mirror's refs, all of one pull.
-func (s *Server) advertise(ctx context.Context, set *settings, m *Mirror, version int) ([]byte, error) {
+func (s *Server) advertise(ctx context.Context, m *mirror.Mirror, version int) ([]byte, error) {
 	ctx, leave, err := s.takePlace(ctx, m)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	return m.advertise(ctx, set, version)
-}
-
-func (m *Mirror) advertise(ctx context.Context, set *settings, version int) ([]byte, error) {
-	m.refs.RLock()
-	defer m.refs.RUnlock()
-	return set.git.Repo(m.Dir).Advertise(ctx, version)
+	return m.Advertise(ctx, version)
 }
 
 // list has git answer a request of version 2 for a list of refs. The lock is not held
 // for as long as a client takes to read it.
-func (s *Server) list(ctx context.Context, set *settings, m *Mirror, body *smarthttp.Request) ([]byte, error) {
+func (s *Server) list(ctx context.Context, m *mirror.Mirror, body *smarthttp.Request) ([]byte, error) {
 	ctx, leave, err := s.takePlace(ctx, m)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	m.refs.RLock()
-	defer m.refs.RUnlock()
-	answer, err := set.git.Repo(m.Dir).Answer(ctx, 2, body.Reader())
+	answer, err := m.ListRefs(ctx, body.Reader())
 	if git.IsRequestError(err) {
 		err = &fault{kindBadRequest, err}
 	}
 	return answer, err
 }
 
-// greeting is what git can do in that version of the protocol. It says so for the
-// first mirror that is asked for, and is believed for the others. One asks at a time,
-// and none of the places is needed for that: it is short, and all wait for it.
-func (s *Server) greeting(ctx context.Context, set *settings, m *Mirror, version, idLength int) (git.Greeting, error) {
-	key := greetingKey{set, version, idLength}
-	if g, ok := s.clones.greeting(key); ok {
-		return g, nil
-	}
-	if err := s.clones.asking.Acquire(ctx, m.Name.String()); err != nil {
-		return git.Greeting{}, err
-	}
-	defer s.clones.asking.Release()
-	if g, ok := s.clones.greeting(key); ok {
-		return g, nil
-	}
-	advert, err := m.advertise(ctx, set, version)
-	if err != nil {
-		return git.Greeting{}, err
-	}
-	g, err := git.NewGreeting(advert, version, idLength)
-	if err == nil {
-		s.clones.remember(key, g)
-	}
-	return g, err
-}
-
 // cloned finds the mirror that a client calls by its name, or by its name and ".git".
-func (s *Server) cloned(w http.ResponseWriter, set *settings, raw string) (*Mirror, error) {
+func (s *Server) cloned(w http.ResponseWriter, raw string) (*mirror.Mirror, error) {
 	names, err := smarthttp.Names(raw)
 	if err != nil {
 		return nil, &fault{kindBadRequest, err}
 	}
+	var unknown error
 	for _, name := range names {
-		var m *Mirror
-		if m, err = s.mirrors.Get(set, name); !errors.Is(err, errUnknownMirror) {
+		m, err := s.mirrors.find(w, name)
+		if status(err) != http.StatusNotFound {
+			w.Header().Del("Retry-After") // that of the other name
 			return m, err
 		}
-	}
-	for _, name := range names {
-		if s.mirrors.Progress(name) != nil {
-			w.Header().Set("Retry-After", "1")
-			return nil, fail(kindNotFound, "%w yet: it is being fetched for the first time", err)
+		if early := (*fault)(nil); unknown == nil || errors.As(err, &early) {
+			unknown = err
 		}
 	}
-	return nil, err
+	return nil, unknown
 }
 
-// dressClone writes what every answer to a git client says, and returns the snapshot
+// setCloneHeaders writes what every answer to a git client says, and returns the snapshot
 // that it is about.
-func dressClone(header http.Header, m *Mirror, contentType string) *Snapshot {
+func setCloneHeaders(header http.Header, m *mirror.Mirror, contentType string) *mirror.Snapshot {
 	snap := m.Snapshot()
-	header["X-State"] = snap.stateHeader
-	header["X-Date"] = snap.dateHeader
+	setState(header, snap)
 	header["Cache-Control"] = revalidated
 	header["Content-Type"] = []string{contentType}
 	header["X-Content-Type-Options"] = []string{"nosniff"}

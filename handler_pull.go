@@ -11,19 +11,12 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/limiter"
-	"github.com/reconquest/sould/internal/origin"
-	"github.com/reconquest/sould/internal/refs"
-	"github.com/reconquest/sould/internal/storage"
-	"github.com/reconquest/sould/internal/units"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/protocol"
 )
 
-const (
-	formType = "application/x-www-form-urlencoded"
-	maxForm  = 64 << 10 // bytes of a POST's body
-)
-
-// noWait is the wait of a request that waits for the end of the work.
-const noWait = time.Duration(-1)
+// maxForm bounds the body of a POST, in bytes.
+const maxForm = 64 << 10
 
 var crossOrigin = http.NewCrossOriginProtection()
 
@@ -37,53 +30,69 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	req, wait, err := parsePull(form, set.unsecure)
+	asked, err := protocol.ParsePull(form, set.unsecure)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	if err := set.originPolicy().Check(req.Origin); err != nil {
+	if err := set.originPolicy().Check(asked.Origin); err != nil {
 		return &fault{kindForbidden, err}
 	}
-	via, err := parseVia(r.Header.Get(viaHeader))
+	via, err := protocol.ParseVia(r.Header.Get(protocol.ViaHeader))
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	switch asking := r.Header.Get(peerHeader); asking {
+	req := mirror.Request{Name: asked.Name, Origin: asked.Origin, Move: asked.Move, Accept: asked.Accept}
+	switch asking := r.Header.Get(protocol.PeerHeader); asking {
 	case "":
-		if req.Wanted, err = askedAt(r.Header, via, s.mirrors.asksFor(req.Name, time.Now())); err != nil {
+		req.Wanted, err = protocol.AskedAt(r.Header, via, s.mirrors.store.NextIntent(req.Name, time.Now()))
+		if err != nil {
 			return &fault{kindBadRequest, err}
 		}
 	case s.id:
-		return &fault{kindLoop, errItself}
+		return fail(kindLoop, "it is this very server")
 	default:
 		req.OriginOnly = true
 	}
-	release, err := s.mirrors.Admit(set, req)
-	if err != nil {
-		return err
-	}
-	work, err := s.startPull(set, req, via, release)
+	p, err := s.startPull(set, req, via)
 	if err != nil {
 		return busy(w, err)
 	}
 	var over <-chan time.Time
-	if wait != noWait {
-		timer := time.NewTimer(wait)
+	if asked.Wait != protocol.NoWait {
+		timer := time.NewTimer(asked.Wait)
 		defer timer.Stop()
 		over = timer.C
 	}
 	select { // whether the client is still there or not
-	case <-work.done:
+	case <-p.done:
 	case <-over:
 	}
-	return writeReport(w, r, work.report())
+	return writeReport(w, r, p.report())
+}
+
+// startPull has this server and its slaves pull.
+func (s *Server) startPull(set *settings, req mirror.Request, via []string) (*propagation, error) {
+	slaves := slavesFor(set, s.id, via, req.OriginOnly)
+	if err := s.places.take(len(slaves)); err != nil {
+		return nil, err
+	}
+	work, err := s.mirrors.pull(req)
+	if err != nil {
+		s.places.leave()
+		return nil, err
+	}
+	p := &propagation{
+		name: req.Name.String(), origin: req.Origin.String(),
+		progress: func() *mirror.Progress { return s.mirrors.store.Progress(req.Name) },
+	}
+	return s.fanOut(work, p, slaves, via), nil
 }
 
 // readForm reads the fields of a request's body, and of nothing else.
 func readForm(w http.ResponseWriter, r *http.Request, bodies *conn.Budget) (url.Values, error) {
 	if kind := r.Header.Get("Content-Type"); kind != "" {
-		if media, _, err := mime.ParseMediaType(kind); err != nil || media != formType {
-			return nil, fail(kindMediaType, "the body must be %s, not %q", formType, errtext.Clip(kind, 100))
+		if media, _, err := mime.ParseMediaType(kind); err != nil || media != protocol.FormType {
+			return nil, fail(kindMediaType, "the body must be %s, not %q", protocol.FormType, errtext.Clip(kind, 100))
 		}
 	}
 	control := http.NewResponseController(w)
@@ -114,69 +123,4 @@ func readError(err error) error {
 		return err
 	}
 	return fail(kindBadRequest, "can't read the body: %w", err)
-}
-
-// parsePull makes a request of the fields of a form.
-func parsePull(form url.Values, allowLocal bool) (req pullRequest, wait time.Duration, err error) {
-	field := func(name string) string {
-		values := form[name]
-		switch {
-		case err != nil || len(values) == 0:
-			return ""
-		case len(values) > 1:
-			err = fail(kindBadRequest, "the field %s is given %d times", name, len(values))
-		}
-		return values[0]
-	}
-	name, from, move := field("name"), field("origin"), field("move")
-	accept, waitFor := field("accept"), field("wait")
-	if err != nil {
-		return req, 0, err
-	}
-	if req.Name, err = storage.ParseName(name); err != nil {
-		return req, 0, err
-	}
-	if req.Origin, err = origin.Parse(from, allowLocal); err != nil {
-		return req, 0, err
-	}
-	if move != "" {
-		if req.Move, err = origin.Parse(move, true); err != nil {
-			return req, 0, fail(kindBadRequest, "move: %w", err)
-		}
-		req.Move = req.Move.As("", "")
-	}
-	req.Accept = refs.Acceptance(accept)
-	if accept != "" && req.Accept != refs.AcceptAll && !refs.IsFingerprint(accept) {
-		return req, 0, fail(kindBadRequest, "accept=%.40q is unknown; accept=%s is known", accept, refs.AcceptAll)
-	}
-	wait = noWait
-	if waitFor != "" {
-		if wait, err = units.ParseDuration(waitFor); err != nil || wait < 0 {
-			return req, 0, fail(kindBadRequest, "wait=%.40q is no duration; write milliseconds (1500) or a unit (90s)", waitFor)
-		}
-	}
-	return req, wait, nil
-}
-
-// startPull has this server and its slaves pull. The claim on the name is released when
-// this server's part is done.
-func (s *Server) startPull(set *settings, req pullRequest, via []string, release func()) (*posting, error) {
-	onward := s.mirrors.withCredentials(set, req)
-	work, err := s.start(set, req, via, func() (func() outcome, error) {
-		run, err := s.mirrors.enter(set, req)
-		return func() outcome {
-			defer release()
-			pulled, err := run.Wait(s.life)
-			if err != nil {
-				return failed(err)
-			}
-			return succeeded(pulled)
-		}, err
-	}, func(slave Address, via []string) outcome {
-		return propagate(s.life, set, slave, onward, via, set.Timeout)
-	})
-	if err != nil {
-		release()
-	}
-	return work, err
 }

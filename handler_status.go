@@ -1,7 +1,7 @@
 package main
 
 import (
-	"context"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -15,7 +15,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/reconquest/sould/internal/cluster"
+	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
 )
@@ -79,39 +84,39 @@ func parseStatus(raw string, wantsJSON bool, timeout time.Duration) (statusQuery
 	return q, nil
 }
 
-// handleStatus is GET /x/status: what is going on.
+// handleStatus is GET /x/status: what is running on.
 func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	set := s.settings()
 	q, err := parseStatus(r.URL.RawQuery, wantsJSON(r), set.Timeout)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	via, err := parseVia(r.Header.Get(viaHeader))
+	via, err := protocol.ParseVia(r.Header.Get(protocol.ViaHeader))
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	peer := r.Header.Get(peerHeader) != ""
+	peer := r.Header.Get(protocol.PeerHeader) != ""
 	asked := set.Master && q.upstream && !peer && !slices.Contains(via, s.id)
-	q.kept = !peer && len(via) == 0      // to a server it is nothing, and could be more than it reads
-	generation := s.mirrors.Generation() // before anything is read
-	var own *statusDocument
+	q.kept = !peer && len(via) == 0            // to a server it is nothing, and could be more than it reads
+	generation := s.mirrors.store.Generation() // before anything is read
+	var own *protocol.Status
 	if q.name != (storage.Name{}) { // an unknown one needs no slaves
 		if own, err = s.ownStatus(set, q); err != nil {
 			return err
 		}
 	}
-	var slaves []slaveStatus
+	var slaves []cluster.Told
 	if asked {
-		slaves = s.askSlaves(r.Context(), set, q, append(slices.Clip(via), s.id))
+		slaves = s.mirrors.client.AskSlaves(r.Context(), q.name, q.wait, append(slices.Clip(via), s.id))
 	}
 	render := func() ([]byte, error) {
 		if own == nil {
 			own = s.allStatus(set)
 		}
 		if asked {
-			own.Upstream = newUpstream(entries(slaves))
+			own.Upstream = protocol.NewUpstream(cluster.Entries(slaves))
 		}
-		return own.render(q.format)
+		return renderStatus(own, q.format)
 	}
 	var body []byte
 	var etag string
@@ -120,8 +125,8 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 			etag = strongTag(string(body))
 		}
 	} else {
-		etag = strongTag(append([]string{s.id, s.epoch, fmt.Sprint(generation, asked), q.format}, stamps(slaves)...)...)
-		if precondition(r.Header, etag) == 0 {
+		etag = strongTag(append([]string{s.id, s.epoch, fmt.Sprint(generation, asked), q.format}, cluster.Stamps(slaves)...)...)
+		if conditional.Precondition(r.Header, etag) == 0 {
 			body, err = s.pages.get(pageKey{q.format, asked}, etag, render)
 		}
 	}
@@ -132,7 +137,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	header.Set("Etag", etag)
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Vary", "Accept")
-	if status := precondition(r.Header, etag); status != 0 {
+	if status := conditional.Precondition(r.Header, etag); status != 0 {
 		return answerCondition(w, status)
 	}
 	header.Set("Content-Type", statusTypes[q.format])
@@ -155,21 +160,21 @@ func strongTag(words ...string) string {
 	return `"` + hex.EncodeToString(h.Sum(nil)[:16]) + `"`
 }
 
-func (d *statusDocument) render(format string) ([]byte, error) {
+func renderStatus(d *protocol.Status, format string) ([]byte, error) {
 	switch format {
 	case "json":
 		text, err := json.Marshal(d)
 		return append(text, '\n'), err
 	case "toml":
-		return d.toml()
+		return statusTOML(d)
 	default:
 		return []byte(d.String()), nil
 	}
 }
 
 // selfStatus is what this server tells of itself but for mirrors.
-func (s *Server) selfStatus(set *settings) *statusDocument {
-	d := &statusDocument{Role: set.role(), ID: s.id, Version: s.version}
+func (s *Server) selfStatus(set *settings) *protocol.Status {
+	d := &protocol.Status{Role: set.role(), ID: s.id, Version: s.version}
 	for _, p := range set.Refs {
 		d.Patterns = append(d.Patterns, p.String())
 	}
@@ -177,115 +182,98 @@ func (s *Server) selfStatus(set *settings) *statusDocument {
 }
 
 // allStatus is what this server tells of itself.
-func (s *Server) allStatus(set *settings) *statusDocument {
+func (s *Server) allStatus(set *settings) *protocol.Status {
 	d := s.selfStatus(set)
-	d.Loading = !s.mirrors.Looked()
-	going := s.mirrors.Going()
-	all := s.mirrors.All()
-	d.Mirrors = make([]mirrorStatus, 0, len(all)+len(going))
+	d.Loading = !s.mirrors.store.IsReady()
+	running := s.mirrors.store.Running()
+	all := s.mirrors.store.All()
+	d.Mirrors = make([]protocol.Mirror, 0, len(all)+len(running))
 	for _, m := range all {
-		one := m.status(going[m.Name])
-		delete(going, m.Name)
-		d.Loading = d.Loading || m.Snapshot() == nil && m.unreadable.Load() == nil
+		one := mirrorStatus(m, running[m.Name])
+		delete(running, m.Name)
+		d.Loading = d.Loading || m.Snapshot() == nil && m.Unreadable() == ""
 		d.Mirrors = append(d.Mirrors, one)
 	}
-	for name := range going { // that are being built
+	for name := range running { // that are being built
 		d.Mirrors = append(d.Mirrors, statusOf(name, nil, true, ""))
 	}
-	if len(going) > 0 {
-		slices.SortFunc(d.Mirrors, func(a, b mirrorStatus) int { return strings.Compare(a.Name, b.Name) })
+	if len(running) > 0 {
+		slices.SortFunc(d.Mirrors, func(a, b protocol.Mirror) int { return strings.Compare(a.Name, b.Name) })
 	}
 	d.Total = len(d.Mirrors)
 	return d
 }
 
 // ownStatus is what this server tells of itself if it is asked about one mirror. The
-// error is errUnknownMirror.
-func (s *Server) ownStatus(set *settings, q statusQuery) (*statusDocument, error) {
+// error is mirror.ErrUnknown.
+func (s *Server) ownStatus(set *settings, q statusQuery) (*protocol.Status, error) {
 	name := q.name
 	d := s.selfStatus(set)
 	d.Total = 1
-	processing := s.mirrors.Progress(name) != nil
-	m, err := s.mirrors.Get(set, name)
+	processing := s.mirrors.store.Progress(name) != nil
+	m, err := s.mirrors.store.Get(name)
 	switch {
-	case errors.Is(err, errUnknownMirror) && processing: // it is being built
-		d.Mirrors = []mirrorStatus{statusOf(name, nil, true, "")}
-	case errors.Is(err, errUnknownMirror):
+	case errors.Is(err, mirror.ErrUnknown) && processing: // it is being built
+		d.Mirrors = []protocol.Mirror{statusOf(name, nil, true, "")}
+	case errors.Is(err, mirror.ErrUnknown):
 		return nil, err
 	case err != nil:
-		d.Mirrors = []mirrorStatus{statusOf(name, nil, processing, err.Error())}
+		d.Mirrors = []protocol.Mirror{statusOf(name, nil, processing, err.Error())}
 	default:
-		one := m.status(processing)
+		one := mirrorStatus(m, processing)
 		if q.kept {
-			one.Kept = keptOf(m.Snapshot())
+			one.Kept = retainedStatus(m.Snapshot())
 		}
-		d.Mirrors = []mirrorStatus{one}
+		d.Mirrors = []protocol.Mirror{one}
 	}
 	return d, nil
 }
 
-// status is what is to be told of the mirror.
-func (m *Mirror) status(processing bool) mirrorStatus {
-	unreadable := ""
-	if why := m.unreadable.Load(); why != nil {
-		unreadable = *why
-	}
-	return statusOf(m.Name, m.Snapshot(), processing, unreadable)
+// mirrorStatus is what is to be told of a mirror.
+func mirrorStatus(m *mirror.Mirror, processing bool) protocol.Mirror {
+	return statusOf(m.Name, m.Snapshot(), processing, m.Unreadable())
 }
 
-// slaveStatus is what a slave told, or why it did not.
-type slaveStatus struct {
-	entry statusDocument
-	stamp string // equal for what is the same
+// statusOf is what is to be told of a mirror: by its snapshot, which is nil for one that
+// is not read, whether a pull is running, and why it cannot be read.
+func statusOf(name storage.Name, s *mirror.Snapshot, processing bool, unreadable string) protocol.Mirror {
+	m := protocol.Mirror{Name: name.String(), State: protocol.Unknown}
+	switch {
+	case s != nil:
+		m.Origin, m.Branch, m.Revision = s.Origin.String(), s.Head.Ref, s.Head.ID
+		m.Fingerprint, m.Refs = string(s.Fingerprint), len(s.Refs)
+		m.State = protocol.State(s.Outcome)
+		if !s.Wanted.IsZero() {
+			m.Wanted = s.Wanted.UnixNano()
+		}
+		if !s.Pulled.IsZero() {
+			m.ModifyDate, m.Nanoseconds = s.Pulled.Unix(), int64(s.Pulled.Nanosecond())
+			m.From = cmp.Or(s.From, protocol.FromOrigin)
+		}
+		if s.Outcome == mirror.Failed {
+			m.Error = errtext.Line(s.LastError)
+		}
+		if !s.Checked.IsZero() {
+			m.Checked, m.CheckError = s.Checked.Unix(), errtext.Line(s.CheckError)
+		}
+		if !s.Mended.IsZero() {
+			m.Mended = s.Mended.Unix()
+		}
+	case unreadable != "":
+		m.State, m.Error = protocol.Failed, errtext.Line(unreadable)
+	}
+	if processing {
+		m.State = protocol.Processing
+	}
+	return m
 }
 
-func entries(all []slaveStatus) []statusDocument {
-	docs := make([]statusDocument, len(all))
-	for i, one := range all {
-		docs[i] = one.entry
+// retainedStatus lists what is retained of a mirror's lost refs.
+func retainedStatus(s *mirror.Snapshot) (all []protocol.Retained) {
+	for _, r := range s.Retained {
+		all = append(all, protocol.Retained{Ref: r.Ref, Commit: r.ID, Date: r.At.Unix()})
 	}
-	return docs
-}
-
-func stamps(all []slaveStatus) []string {
-	words := make([]string, len(all))
-	for i, one := range all {
-		words[i] = one.stamp
-	}
-	return words
-}
-
-// askSlaves asks all slaves at once.
-func (s *Server) askSlaves(ctx context.Context, set *settings, q statusQuery, via []string) []slaveStatus {
-	ctx, cancel := context.WithTimeoutCause(ctx, q.wait, fmt.Errorf("no answer within %s", q.wait))
-	defer cancel()
-	all := make([]slaveStatus, len(set.Slaves))
-	var parts sync.WaitGroup
-	for i, address := range set.Slaves {
-		parts.Go(func() { all[i] = s.askSlave(ctx, address, q, via) })
-	}
-	parts.Wait()
 	return all
-}
-
-func (s *Server) askSlave(ctx context.Context, address Address, q statusQuery, via []string) slaveStatus {
-	b, serial := s.siblings.at(address, true), uint64(0)
-	var doc *statusDocument
-	var err error
-	if q.name != (storage.Name{}) {
-		doc, err = b.Mirror(ctx, via, q.name)
-	} else {
-		doc, serial, _, err = b.ask(ctx, via)
-	}
-	if err == nil && doc.ID == s.id {
-		err = errors.New("that is this very server")
-	}
-	if err != nil {
-		return slaveStatus{failedStatus(address, err), address.url + " " + err.Error()}
-	}
-	entry := *doc
-	entry.Address = address.String()
-	return slaveStatus{entry, fmt.Sprint(address.url, " ", serial)}
 }
 
 // pages keeps the last status that was rendered in each form: whoever watches a quiet
@@ -321,4 +309,21 @@ func (p *pages) get(key pageKey, etag string, render func() ([]byte, error)) ([]
 	}
 	p.last[key] = page{etag, body}
 	return body, nil
+}
+
+// isHealth reports whether a path is that of the health.
+func isHealth(path string) bool { return strings.Trim(path, "/") == "x/health" }
+
+// handleHealth is GET /x/health: whether this server should be sent requests.
+func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) error {
+	if s.stopping.Load() {
+		return &fault{kindUnavailable, mirror.ErrClosing}
+	}
+	if err := s.probe.Check(r.Context()); err != nil {
+		return fail(kindUnavailable, "can't write to the storage: %w", err)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, "ok\n") // the client may be gone; that is no failure of ours
+	return nil
 }

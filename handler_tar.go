@@ -11,9 +11,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/reconquest/sould/internal/archive"
+	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/spool"
 )
 
@@ -26,61 +29,56 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		return &fault{kindBadRequest, err}
 	}
 	req.came = time.Now()
-	r = withRange(r)
-	m, err := s.mirrors.Get(set, req.name)
-	if errors.Is(err, errUnknownMirror) && s.mirrors.Progress(req.name) != nil {
-		w.Header().Set("Retry-After", "1")
-		return fail(kindNotFound, "%w yet: it is being fetched for the first time", err)
-	}
+	r = conditional.WithRange(r)
+	m, err := s.mirrors.find(w, req.name)
 	if err != nil {
 		return err
 	}
-	s.mirrors.Refresh(r.Context(), set, m, wantsFresh(r.Header))
-	rev, err := s.revision(r.Context(), set, m, req)
+	m.Refresh(r.Context(), conditional.WantsFresh(r.Header))
+	rev, err := s.mirrors.revision(r.Context(), m, req)
 	header := w.Header()
-	header["X-State"] = rev.snap.stateHeader
-	header["X-Date"] = rev.snap.dateHeader
+	setState(header, rev.Snapshot)
 	if err != nil {
 		if status(err) == http.StatusPreconditionFailed {
 			header.Set("Retry-After", strconv.Itoa(int(max(set.Retry, time.Second).Seconds())))
 		}
 		return busy(w, err)
 	}
-	a := req.want.archive(set, rev)
-	etag := a.etag()
-	header["X-Revision"] = []string{rev.commit}
+	a := req.want.Of(rev, set.ExportSubst)
+	etag := a.ETag()
+	header["X-Revision"] = []string{rev.Commit}
 	header["Etag"] = []string{etag}
-	header["Cache-Control"] = cacheControl(req.want.ref == rev.commit, set.ReadToken == "")
-	if status := precondition(r.Header, etag); status != 0 {
-		if err := s.exists(r.Context(), set, m, a); err != nil { // first of all
-			s.mirrors.Suspect(set, m, err)
+	header["Cache-Control"] = cacheControl(req.want.Ref == rev.Commit, set.ReadToken == "")
+	if status := conditional.Precondition(r.Header, etag); status != 0 {
+		if err := s.exists(r.Context(), m, a); err != nil { // first of all
+			m.Suspect(err)
 			return busy(w, err)
 		}
-		if rev.branch { // who has it asks for the next one as well
-			m.remember(req.want)
+		if rev.Branch { // who has it asks for the next one as well
+			s.mirrors.prefetch.Remember(m.Name, req.want)
 		}
 		return answerCondition(w, status)
 	}
-	header["Content-Type"] = []string{a.format.contentType}
-	header["Content-Disposition"] = []string{`attachment; filename="` + req.name.Base() + "." + a.format.name + `"`}
+	header["Content-Type"] = []string{a.Format.ContentType}
+	header["Content-Disposition"] = []string{`attachment; filename="` + req.name.Base() + "." + a.Format.Name + `"`}
 	header["X-Content-Type-Options"] = []string{"nosniff"}
 	err = fs.ErrNotExist
-	if found := s.archives.Find(m, a); found != nil {
+	if found := s.mirrors.archives.Find(m, a); found != nil {
 		defer found.Close()
 		err = s.serveFinished(w, r, found, a)
 	}
 	switch {
 	case !errors.Is(err, fs.ErrNotExist):
 	case r.Method == http.MethodHead:
-		err = s.exists(r.Context(), set, m, a) // it is not made for that
+		err = s.exists(r.Context(), m, a) // it is not made for that
 	default:
-		err = s.serveGrowing(w, r, set, m, a)
+		err = s.serveGrowing(w, r, m, a)
 	}
 	if err != nil {
-		s.mirrors.Suspect(set, m, err)
+		m.Suspect(err)
 	}
-	if err == nil && rev.branch { // a pull can change what this is
-		m.remember(req.want)
+	if err == nil && rev.Branch { // a pull can change what this is
+		s.mirrors.prefetch.Remember(m.Name, req.want)
 	}
 	return busy(w, err)
 }
@@ -107,85 +105,23 @@ var (
 
 // exists checks that there is what an archive is to be made of. If the archive is there,
 // this is known without a process.
-func (s *Server) exists(ctx context.Context, set *settings, m *Mirror, a archive) error {
-	if a.path == "" {
+func (s *Server) exists(ctx context.Context, m *mirror.Mirror, a archive.Archive) error {
+	if a.Path == "" {
 		return nil
 	}
-	if found := s.archives.Find(m, a); found != nil {
+	if found := s.mirrors.archives.Find(m, a); found != nil {
 		found.Close()
 		return nil
 	}
-	ok, err := m.HasPath(ctx, set, a.commit, a.path)
+	ok, err := m.HasPath(ctx, a.Commit, a.Path)
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: %q", git.ErrNoPath, a.path)
+		err = fmt.Errorf("%w: %q", git.ErrNoPath, a.Path)
 	}
 	return err
 }
 
-// revision is what a client's words mean at one moment.
-type revision struct {
-	snap   *Snapshot
-	commit string
-	branch bool // a branch was meant
-}
-
-// archive is what a client wants of a revision.
-func (w wanted) archive(set *settings, rev revision) archive {
-	a := archive{commit: rev.commit, format: w.format, path: w.path, prefix: w.prefix}
-	if set.ExportSubst {
-		a.subst = string(rev.snap.Fingerprint)
-	}
-	return a
-}
-
-// revision finds the revision that a client asks for, and pulls for it if the
-// client says what it must contain and it does not. Its snapshot is valid also if
-// there is an error.
-func (s *Server) revision(ctx context.Context, set *settings, m *Mirror, req tarRequest) (revision, error) {
-	rev, err := m.resolve(ctx, set, req.want.ref)
-	if req.contains == "" {
-		return rev, err
-	}
-	if err == nil { // if not, it may be there after a pull
-		if ok, err := m.Contains(ctx, set, rev.commit, req.contains); ok || err != nil {
-			return rev, err
-		}
-	}
-	s.mirrors.LookFor(ctx, set, m, req.contains, req.came)
-	if rev, err = m.resolve(ctx, set, req.want.ref); err != nil {
-		return rev, err
-	}
-	ok, err := m.Contains(ctx, set, rev.commit, req.contains)
-	if err == nil && !ok {
-		err = fail(kindUnsatisfied, "the revision %s does not contain %s", rev.commit, req.contains)
-	}
-	return rev, err
-}
-
-// resolve finds the commit that a ref means now. Branches name commits; what else
-// is named must be looked at, unless that was done before.
-func (m *Mirror) resolve(ctx context.Context, set *settings, ref string) (revision, error) {
-	rev := revision{snap: m.Snapshot()}
-	id, fallback, branch, err := rev.snap.Resolve(ref)
-	if err != nil {
-		return rev, err
-	}
-	if rev.branch = branch; branch {
-		rev.commit = id
-		return rev, nil
-	}
-	rev.commit, err = m.Commit(ctx, set, id)
-	if errors.Is(err, git.ErrNotFound) && fallback != "" {
-		rev.commit, err = m.Commit(ctx, set, fallback)
-	}
-	if err != nil {
-		return rev, fmt.Errorf("ref %q: %w", ref, err)
-	}
-	return rev, nil
-}
-
 // serveFinished sends a finished archive, or a part of it.
-func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived *spool.Reader, a archive) error {
+func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived *spool.Reader, a archive.Archive) error {
 	f, err := archived.Open()
 	if err != nil {
 		return err
@@ -201,9 +137,9 @@ func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived 
 	return sendFile(w, r, f, a)
 }
 
-func sendFile(w http.ResponseWriter, r *http.Request, f *os.File, a archive) error {
+func sendFile(w http.ResponseWriter, r *http.Request, f *os.File, a archive.Archive) error {
 	steady := conn.NewDeadlineWriter(w)
-	if a.subst == "" {
+	if a.Subst == "" {
 		http.ServeContent(contentWriter{steady}, r, "", time.Time{}, f)
 		return nil
 	}
@@ -225,21 +161,21 @@ func sendFile(w http.ResponseWriter, r *http.Request, f *os.File, a archive) err
 
 // serveGrowing sends an archive while it is made. A part of it can only be sent
 // when all of it is there.
-func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, set *settings, m *Mirror, a archive) error {
+func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive) error {
 	ctx := r.Context()
 	if err := s.conns.AcquireSend(); err != nil { // who waits for an archive counts as well
 		return busy(w, err)
 	}
 	defer s.conns.ReleaseSend()
-	growing, err := s.archives.Get(set, m, a)
+	growing, err := s.mirrors.archives.Get(m, a)
 	if errors.Is(err, spool.ErrNoSpace) {
-		return s.serveDirectly(w, r, set, m, a)
+		return s.serveDirectly(w, r, m, a)
 	}
 	if err != nil {
-		return fmt.Errorf("can't archive %s: %w", a.commit, err)
+		return fmt.Errorf("can't archive %s: %w", a.Commit, err)
 	}
 	defer growing.Close()
-	if wantsRange := r.Header.Get("Range") != "" && a.subst == ""; wantsRange || !r.ProtoAtLeast(1, 1) {
+	if wantsRange := r.Header.Get("Range") != "" && a.Subst == ""; wantsRange || !r.ProtoAtLeast(1, 1) {
 		// Before HTTP/1.1 the end of an answer of unknown length is the end of the
 		// connection, and a part would look like the whole.
 		err = growing.Wait(ctx)
@@ -250,11 +186,11 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, set *setti
 	case ctx.Err() != nil: // the client has gone
 		panic(http.ErrAbortHandler)
 	case errors.Is(err, spool.ErrNoSpace):
-		return s.serveDirectly(w, r, set, m, a)
+		return s.serveDirectly(w, r, m, a)
 	case errors.Is(err, limiter.ErrBusy):
 		return busy(w, err)
 	case err != nil:
-		return fmt.Errorf("can't archive %s: %w", a.commit, err)
+		return fmt.Errorf("can't archive %s: %w", a.Commit, err)
 	case growing.Finished():
 		f, err := growing.Open()
 		if err != nil {
@@ -275,23 +211,23 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, set *setti
 	return nil
 }
 
-func acceptRanges(a archive) string {
-	if a.subst != "" {
+func acceptRanges(a archive.Archive) string {
+	if a.Subst != "" {
 		return "none"
 	}
 	return "bytes"
 }
 
 // serveDirectly sends an archive that there is no room to keep.
-func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, set *settings, m *Mirror, a archive) error {
+func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive) error {
 	if !r.ProtoAtLeast(1, 1) {
 		return fail(kindUnavailable, "there is no room to keep the archive, and without it only HTTP/1.1 can tell a part from the whole")
 	}
 	w.Header().Set("Accept-Ranges", "none")
 	steady := conn.NewDeadlineWriter(w)
-	err := s.archives.Direct(r.Context(), set, m, a, steady)
+	err := s.mirrors.archives.Direct(r.Context(), m, a, steady)
 	if err != nil && !steady.Begun {
-		return fmt.Errorf("can't archive %s: %w", a.commit, err)
+		return fmt.Errorf("can't archive %s: %w", a.Commit, err)
 	}
 	if err != nil {
 		s.breakOff(r, m, a, err, steady)
@@ -301,8 +237,8 @@ func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, set *sett
 
 // breakOff ends an answer that has begun in the only way in which a failure can
 // still be told: the client sees a broken connection, and not the end of a file.
-func (s *Server) breakOff(r *http.Request, m *Mirror, a archive, err error, w *conn.DeadlineWriter) {
-	log := s.log.With("mirror", m.Name, "revision", a.commit, "format", a.format.name, "client", r.RemoteAddr)
+func (s *Server) breakOff(r *http.Request, m *mirror.Mirror, a archive.Archive, err error, w *conn.DeadlineWriter) {
+	log := s.log.With("mirror", m.Name, "revision", a.Commit, "format", a.Format.Name, "client", r.RemoteAddr)
 	switch {
 	case errors.Is(w.Err, os.ErrDeadlineExceeded):
 		log.Info("the client took in nothing for too long")

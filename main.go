@@ -91,8 +91,8 @@ func check(configFile string, stdout io.Writer) error {
 		return err
 	}
 	text := fmt.Sprintf("# settings in force, from %s\n", source)
-	for _, doubt := range config.Doubts(source) {
-		text += "# warning: " + doubt + "\n"
+	for _, warning := range config.Warnings(source) {
+		text += "# warning: " + warning + "\n"
 	}
 	_, err = io.WriteString(stdout, text+config.Show())
 	return err

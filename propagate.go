@@ -2,152 +2,164 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"mime"
+	"log/slog"
 	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/reconquest/sould/internal/errtext"
-	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/units"
 )
 
-// viaHeader names the servers that a request has come through, so that one that
-// comes round in a circle is recognised.
-const viaHeader = "Sould-Via"
+// work is what a POST or a DELETE has this server and its slaves do.
+type work interface {
+	here(ctx context.Context) protocol.Outcome
+	onSlave(ctx context.Context, slave protocol.Address, via []string) protocol.Outcome
+}
 
-// peerHeader is in a request that a server makes for itself. Who is asked so looks at
-// its origin at most: it neither asks others in turn nor passes the request on. In a
-// clone it says that there need be no pull before.
-const peerHeader = "Sould-Peer"
+// propagation is work that has begun, on this server and on its slaves. It goes on when the
+// client goes away.
+type propagation struct {
+	name, origin string // for the report
+	began        time.Time
+	progress     func() *mirror.Progress
+	done         chan struct{} // closed when all is over
 
-// maxVia is how many servers a request may have come through.
-const maxVia = 16
+	mu      sync.Mutex // guards all below
+	outcome protocol.Outcome
+}
 
-// parseVia reads the header: ids of servers.
-func parseVia(value string) ([]string, error) {
-	var ids []string
-	for id := range strings.SplitSeq(value, ",") {
-		if id = strings.TrimSpace(id); id == "" {
-			continue
+// Bounds of what goes on without a client that waits for it.
+const (
+	maxPropagations     = 2 << 10  // at once
+	maxPropagationParts = 32 << 10 // of them, one for each server
+	leastPropagations   = 16       // however many slaves there are
+)
+
+// propagationBound is how many propagations there may be at once on a server with so many
+// slaves.
+func propagationBound(slaves int) int64 {
+	return int64(max(min(maxPropagations, maxPropagationParts/(1+slaves)), leastPropagations))
+}
+
+// places counts the propagations that are at work.
+type places struct{ taken atomic.Int64 }
+
+// take takes a place for work on so many slaves. The error is limiter.ErrBusy.
+func (p *places) take(slaves int) error {
+	if p.taken.Add(1) > propagationBound(slaves) {
+		p.taken.Add(-1)
+		return limiter.ErrBusy
+	}
+	return nil
+}
+
+func (p *places) leave() { p.taken.Add(-1) }
+
+// slavesFor are the slaves that a request is passed on to. One that has been here before, by
+// way of a slave, goes no further, nor does one of a server that asks for itself.
+func slavesFor(set *settings, self string, via []string, originOnly bool) []protocol.Address {
+	if !set.Master || originOnly || slices.Contains(via, self) {
+		return nil
+	}
+	return set.Slaves
+}
+
+// fanOut has the work done here and on all slaves at once. A place was taken for it.
+func (s *Server) fanOut(w work, p *propagation, slaves []protocol.Address, via []string) *propagation {
+	p.began, p.done = time.Now(), make(chan struct{})
+	p.outcome = protocol.Outcome{State: protocol.Processing, Slaves: make([]protocol.Outcome, len(slaves))}
+	via = append(slices.Clip(via), s.id)
+	var parts sync.WaitGroup
+	for i, slave := range slaves {
+		p.outcome.Slaves[i] = protocol.Outcome{Address: slave.String(), State: protocol.Processing}
+		parts.Go(func() {
+			o := w.onSlave(s.life, slave, via)
+			p.record(func(all *protocol.Outcome) { all.Slaves[i] = o })
+			if o.State == protocol.Failed {
+				s.mirrors.reconciler.Missed(slave)
+			}
+		})
+	}
+	parts.Go(func() {
+		o := w.here(s.life)
+		o.Seconds = time.Since(p.began).Seconds()
+		p.record(func(all *protocol.Outcome) { o.Slaves = all.Slaves; *all = o })
+	})
+	s.work.Go(func() {
+		parts.Wait()
+		s.places.leave()
+		p.log(s.log) // before the answer: who has that finds it in the log
+		close(p.done)
+	})
+	return p
+}
+
+func (p *propagation) record(change func(*protocol.Outcome)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.outcome)
+}
+
+// report is what is known now.
+func (p *propagation) report() *protocol.Report {
+	p.mu.Lock()
+	o := p.outcome
+	o.Slaves = slices.Clone(o.Slaves)
+	p.mu.Unlock()
+	if o.State == protocol.Processing {
+		o.Progress = "waiting to begin"
+		if now := p.progress(); now != nil {
+			o.Progress = now.String()
 		}
-		if len(id) > 64 || len(ids) == maxVia {
-			return nil, fmt.Errorf("%s names too many servers, or none", viaHeader)
+	}
+	return &protocol.Report{
+		Name: p.name, Origin: p.origin,
+		Status: verdict(o, o.Slaves), Outcome: o, Waited: time.Since(p.began),
+	}
+}
+
+// log tells what became of the slaves. Of this server's own part the log knows.
+func (p *propagation) log(log *slog.Logger) {
+	r := p.report()
+	if len(r.Slaves) == 0 {
+		return
+	}
+	log = log.With("mirror", r.Name, "slaves", len(r.Slaves), "status", r.Status, "seconds", units.FormatSeconds(r.Waited))
+	if r.Status == http.StatusOK {
+		log.Info("propagated")
+		return
+	}
+	log.Error("not on all servers", slog.String(treeKey, r.String()))
+}
+
+// verdict is the HTTP status for what became of a pull on a server and its
+// slaves, by the contract's table.
+func verdict(local protocol.Outcome, slaves []protocol.Outcome) int {
+	var pulled, failed int
+	for _, o := range slaves {
+		switch o.State {
+		case protocol.Success:
+			pulled++
+		case protocol.Failed:
+			failed++
 		}
-		ids = append(ids, id)
 	}
-	return ids, nil
-}
-
-// propagate passes a request on to one slave and returns what became of it there.
-// A slave is asked to answer a little before the time is over, so that one that
-// is busy can say so.
-func propagate(
-	ctx context.Context, set *settings, slave Address, req pullRequest, via []string, timeout time.Duration,
-) outcome {
-	began := time.Now()
-	o, err := askSlave(ctx, set, slave, req, timeout, header{viaHeader, strings.Join(via, ", ")}, askedAs(req.Wanted))
-	if err != nil { // which may repeat what the slave said
-		o = failed(err).passOn(req.secrets(set))
-	}
-	o.Address, o.Seconds = slave.String(), time.Since(began).Seconds()
-	return o
-}
-
-// secrets are the words of a request that its answer must not bring back.
-func (r pullRequest) secrets(set *settings) []string {
-	return append(set.accessPolicy().Secrets(), r.Origin.Remote().Secrets()...)
-}
-
-// errStillAtWork is why a server has not answered yet whether it could pull.
-var errStillAtWork = errors.New("it is still at work")
-
-// askSlave has another server pull.
-func askSlave(
-	ctx context.Context, set *settings, slave Address, req pullRequest, timeout time.Duration, asking ...header,
-) (outcome, error) {
-	body := strings.NewReader(req.form(timeout * 9 / 10).Encode())
-	r, err := http.NewRequest(http.MethodPost, slave.url+"/", body)
-	if err != nil {
-		return outcome{}, err
-	}
-	r.Header.Set("Content-Type", formType)
-	dress(r, asking...)
-	return set.exchange(ctx, r, timeout, req.secrets(set))
-}
-
-// readAnswer reads what a slave has to say. An older sould knows neither JSON nor
-// 202; any server that answers 200 or 500 will do.
-func readAnswer(answer *http.Response, text []byte, secrets []string) (outcome, error) {
-	var its report
-	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
-	isReport := kind == "application/json" && json.Unmarshal(text, &its) == nil && its.State != ""
-	o := its.outcome
-	if !isReport {
-		o = outcome{HierarchicalError: string(text)}
-	}
-	o = o.passOn(secrets)
-	says := errtext.Sanitize(answer.Status, secrets)
+	processing := len(slaves) - pulled - failed
 	switch {
-	case answer.StatusCode == http.StatusOK:
-		o.State, o.Error, o.HierarchicalError = stateSuccess, "", ""
-		return o, nil
-	case answer.StatusCode == http.StatusAccepted:
-		return outcome{}, fmt.Errorf("%w (%s), and goes on", errStillAtWork, stillDoing(o.Progress))
-	case answer.StatusCode/100 == 3:
-		return outcome{}, fmt.Errorf("it answered with a redirect (%s), which is not followed", says)
-	case !isReport || o.HierarchicalError == "":
-		o.HierarchicalError = strings.TrimRight(errtext.Branches(says, o.HierarchicalError), "\n └─")
+	case local.State == protocol.Processing || processing > 0:
+		return http.StatusAccepted
+	case local.State == protocol.Success && failed == 0:
+		return http.StatusOK
+	case failed == 0: // it could not, and its slaves, if it has any, could
+		return http.StatusInternalServerError
+	case local.State == protocol.Success || pulled > 0:
+		return http.StatusBadGateway
+	default:
+		return http.StatusServiceUnavailable
 	}
-	if o.Error == "" {
-		o.Error = says
-	}
-	o.State = stateFailed
-	return o, nil
-}
-
-func stillDoing(progress string) string {
-	if progress == "" {
-		return "it does not say at what"
-	}
-	return progress
-}
-
-// passOn makes a slave's outcome, and those of its own slaves, fit to be shown.
-func (o outcome) passOn(secrets []string) outcome {
-	for _, field := range []*string{&o.Address, &o.Branch, &o.Revision, &o.Progress, &o.From, &o.Error, &o.HierarchicalError, (*string)(&o.State)} {
-		*field = errtext.Sanitize(*field, secrets)
-	}
-	for _, field := range []*string{&o.Address, &o.Branch, &o.Progress, &o.From, &o.Error} {
-		*field = strings.Join(strings.Fields(*field), " ") // one line
-	}
-	if !git.IsID(o.Revision) {
-		o.Revision = ""
-	}
-	slaves := o.Slaves
-	o.Slaves = nil
-	for _, slave := range slaves {
-		o.Slaves = append(o.Slaves, slave.passOn(secrets))
-	}
-	return o
-}
-
-// form is the request as the fields of a POST that is to be answered within wait.
-func (r pullRequest) form(wait time.Duration) url.Values {
-	form := url.Values{
-		"name":   {r.Name.String()},
-		"origin": {r.Origin.WithCredentials()},
-		"wait":   {strconv.FormatInt(wait.Milliseconds(), 10)},
-	}
-	if r.Accept != "" {
-		form.Set("accept", string(r.Accept))
-	}
-	if r.Move.Known() {
-		form.Set("move", r.Move.String())
-	}
-	return form
 }

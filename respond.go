@@ -11,6 +11,8 @@ import (
 
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/protocol"
 )
 
 // wantsJSON reports whether the client asks for JSON.
@@ -26,7 +28,7 @@ func wantsJSON(r *http.Request) bool {
 
 // writeReport answers a request with a report, in the form that the client asks
 // for.
-func writeReport(w http.ResponseWriter, r *http.Request, rep *report) error {
+func writeReport(w http.ResponseWriter, r *http.Request, rep *protocol.Report) error {
 	text, kind := rep.String(), "text/plain; charset=utf-8"
 	if wantsJSON(r) {
 		encoded, err := json.Marshal(rep)
@@ -51,7 +53,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // the client has gone, and that is why it failed
 	}
-	rep := &report{Status: status(err), outcome: failed(err)}
+	rep := &protocol.Report{Status: status(err), Outcome: protocol.Failure(err)}
 	log := s.log.With("client", r.RemoteAddr, "method", errtext.Clip(r.Method, 40), "path", errtext.Clip(r.URL.Path, 200), "status", rep.Status)
 	switch {
 	case rep.Status >= 500:
@@ -82,10 +84,12 @@ func answerCondition(w http.ResponseWriter, status int) error {
 	return nil
 }
 
-// httpDate is a time in the words of X-Date.
-func httpDate(t time.Time) string {
-	if t.IsZero() {
-		return "an unknown date"
+// setState says of what state and age an answer about a mirror is.
+func setState(header http.Header, snap *mirror.Snapshot) {
+	state := mirror.Failed
+	if snap.Outcome == mirror.Success {
+		state = mirror.Success
 	}
-	return t.UTC().Format(http.TimeFormat)
+	header["X-State"] = []string{string(state)}
+	header["X-Date"] = []string{snap.DateText}
 }

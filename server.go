@@ -17,7 +17,7 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
-	"github.com/reconquest/sould/internal/smarthttp"
+	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -30,26 +30,21 @@ type Server struct {
 
 	current  atomic.Pointer[settings]
 	id       string // tells this server from others
-	storage  *storage.Dir
-	mirrors  *Mirrors
-	archives *Archives
-	repairs  *repairs
-	clones   clones
-	siblings *siblings
-	health   health
+	dir      *storage.Dir
+	mirrors  *mirrors
+	clones   *clones
+	places   places
+	probe    *storage.Probe
 	version  string
 	epoch    string // tells this start from others
 	pages    pages
 	stopping atomic.Bool
-	upkeep   *upkeep
 	http     *http.Server
 	conns    *conn.Limiter
 
 	life context.Context // of everything that goes on when its client is gone
 	end  context.CancelCauseFunc
-	work sync.WaitGroup // postings, recovery, serving of listeners
-
-	postings atomic.Int64 // that are at work
+	work sync.WaitGroup // propagations, serving of listeners
 
 	handling sync.RWMutex // held for reading by every handler
 	closed   bool         // guarded by handling
@@ -87,39 +82,42 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{
-		configFile: configFile, unsecure: unsecure, log: log,
-		version: version(), broken: make(chan error, 1),
-	}
-	s.life, s.end = context.WithCancelCause(context.Background())
-	if s.storage, err = storage.Open(ctx, config.Storage); err != nil {
+	dir, err := storage.Open(ctx, config.Storage)
+	if err != nil {
 		return nil, err
 	}
-	if s.listener, err = conn.Listen(config.Listen); err != nil {
-		return nil, errors.Join(err, s.storage.Close())
+	listener, err := conn.Listen(config.Listen)
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
 	}
-	if err := s.storage.RemoveLeftovers(); err != nil {
+	if err := dir.RemoveLeftovers(); err != nil {
 		log.Error("can't remove what an interrupted daemon has left", "err", err)
 	}
-	s.id = s.storage.ID
-	s.epoch = rand.Text()
-	s.siblings = newSiblings()
-	s.health.file = s.storage.Own("health")
-	s.mirrors = NewMirrors(s.life, s.storage, s.siblings, log)
-	if s.archives, err = NewArchives(s.storage, config.CacheSize); err != nil {
-		return nil, errors.Join(err, s.listener.Close(), s.storage.Close())
+	s := newServer(configFile, unsecure, log, dir, listener)
+	set := newSettings(config, source, unsecure, dir)
+	s.current.Store(set)
+	s.clones.configure(set)
+	if s.mirrors, err = newMirrors(s.life, dir, log, set, s.settings); err != nil {
+		return nil, errors.Join(err, listener.Close(), dir.Close())
 	}
-	s.upkeep = newUpkeep(s.mirrors, s.settings, log)
-	ahead := newAhead(s.archives, log)
-	s.mirrors.changed = func(set *settings, m *Mirror, before, after *Snapshot) {
-		ahead.pulled(set, m, before, after)
-		s.upkeep.packs.pulled(set, m)
+	s.mirrors.run()
+	s.serve(listener)
+	log.Info("started", "listen", s.Addr(), "role", set.role(), "storage", dir.Path,
+		"config", source, "git", gitVersion)
+	s.warn(nil)
+	return s, nil
+}
+
+// newServer makes a server of a storage that is ours and of an address that is bound.
+func newServer(configFile string, unsecure bool, log *slog.Logger, dir *storage.Dir, listener *conn.Listener) *Server {
+	s := &Server{
+		configFile: configFile, unsecure: unsecure, log: log, id: dir.ID, dir: dir, listener: listener,
+		version: version(), epoch: rand.Text(), broken: make(chan error, 1),
+		probe: storage.NewProbe(dir.Own("health")),
+		conns: conn.NewLimiter(conn.DescriptorLimit()),
 	}
-	s.archives.suspect = s.mirrors.Suspect
-	s.repairs = newRepairs(s.life, s.mirrors, s.settings, log)
-	s.use(newSettings(config, source, unsecure, s.storage))
-	s.conns = conn.NewLimiter(conn.DescriptorLimit())
-	s.clones.reader = smarthttp.NewReader(s.storage.Own("incoming"), &s.conns.Bodies)
+	s.life, s.end = context.WithCancelCause(context.Background())
+	s.clones = newClones(dir.Own("incoming"), &s.conns.Bodies)
 	s.http = &http.Server{
 		Handler:           s,
 		ConnState:         s.conns.ConnState,
@@ -131,32 +129,11 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 
 		DisableGeneralOptionsHandler: true, // it asks neither for the host nor for a token
 	}
-	s.work.Go(func() { s.mirrors.Watch(s.settings) })
-	s.work.Go(func() { ahead.run(s.life) })
-	s.work.Go(func() { s.upkeep.run(s.life) })
-	s.work.Go(func() { s.upkeep.packs.run(s.life) })
-	s.work.Go(func() { s.upkeep.checks.run(s.life) })
-	s.serve(s.listener)
-	log.Info("started", "listen", s.Addr(), "role", s.settings().role(), "storage", s.storage.Path,
-		"config", source, "git", gitVersion)
-	s.warn(nil)
-	return s, nil
+	return s
 }
 
 // settings are those in force now. A request loads them once.
 func (s *Server) settings() *settings { return s.current.Load() }
-
-// use puts settings in force.
-func (s *Server) use(set *settings) {
-	s.mirrors.places.Resize(set.MaxFetches)
-	s.archives.use(set)
-	s.siblings.use(set)
-	s.clones.use(set)
-	s.current.Store(set)
-	s.mirrors.generation.Add(1) // it is part of the status
-	s.repairs.use(set)
-	s.upkeep.look()
-}
 
 // Addr is the address that is listened on.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
@@ -189,10 +166,11 @@ func (s *Server) Reload() error {
 			return err
 		}
 	}
-	s.use(newSettings(config, source, s.unsecure, s.storage))
-	s.mirrors.Wake()
-	old.client.CloseIdleConnections()
-	s.log.Info("reloaded", "listen", s.Addr(), "role", s.settings().role(), "config", source)
+	set := newSettings(config, source, s.unsecure, s.dir)
+	s.clones.configure(set)
+	s.current.Store(set)
+	s.mirrors.configure(set)
+	s.log.Info("reloaded", "listen", s.Addr(), "role", set.role(), "config", source)
 	s.warn(old)
 	return nil
 }
@@ -202,11 +180,11 @@ func (s *Server) Reload() error {
 func (s *Server) warn(old *settings) {
 	var known []string
 	if old != nil {
-		known = old.doubts
+		known = old.warnings
 	}
-	for _, doubt := range s.settings().doubts {
-		if !slices.Contains(known, doubt) {
-			s.log.Warn(doubt)
+	for _, warning := range s.settings().warnings {
+		if !slices.Contains(known, warning) {
+			s.log.Warn(warning)
 		}
 	}
 }
@@ -289,15 +267,15 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 		select {
 		case <-hurry:
 			stop()
-			s.end(errClosing)
-			s.storage.Leash.Kill()
+			s.end(mirror.ErrClosing)
+			s.dir.Leash.Kill()
 		case <-over:
 		}
 	}()
 	if err := s.http.Shutdown(drain); err != nil {
 		s.log.Warn("answers in flight are cut short")
 	}
-	s.end(errClosing)
+	s.end(mirror.ErrClosing)
 
 	hangup, cancel := context.WithTimeout(context.Background(), hangupTime)
 	defer cancel()
@@ -306,12 +284,8 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.handling.Lock() // until every handler has returned; new ones find it closed
 	s.closed = true
 	s.handling.Unlock()
-	err = errors.Join(err, s.archives.Close())
 	s.work.Wait()
-	s.repairs.Wait()
-	s.mirrors.Wait()
-	s.settings().client.CloseIdleConnections()
-	return errors.Join(err, s.storage.Close())
+	return errors.Join(err, s.mirrors.close(), s.dir.Close())
 }
 
 // ServeHTTP answers every request.

@@ -2,31 +2,33 @@ package main
 
 import (
 	"crypto/tls"
-	"net/http"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/archive"
+	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/housekeeping"
+	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/storage"
 )
 
 // settings are a configuration and what was made of it. They are never changed;
-// a reload replaces them, and a request keeps those that it began with.
+// a reload replaces them, and a request keeps those that it began with. No other package
+// knows them: each gets options of its own, with what it reads.
 type settings struct {
 	Config
 	source   string // where the configuration is from
 	unsecure bool   // local origins are allowed
 	git      *git.Git
-	client   *http.Client // to other servers
-	tls      *tls.Config  // for clients; nil for plain HTTP
-	doubts   []string     // what the log is told once
+	tls      *tls.Config // for clients; nil for plain HTTP
+	warnings []string    // what the log is told once
 }
 
 func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *settings {
 	return &settings{
-		Config: c, source: source, unsecure: unsecure,
-		client: newClient(clientTLS(&c), conn.ServerBound(conn.DescriptorLimit(), len(c.Slaves)+len(c.Peers))), tls: serverTLS(&c), doubts: c.Doubts(source),
+		Config: c, source: source, unsecure: unsecure, tls: serverTLS(&c), warnings: c.Warnings(source),
 		git: git.New(git.Options{
 			SSHCommand: c.SSHCommand,
 			CAFile:     c.CAFile,
@@ -54,4 +56,54 @@ func (s *settings) originPolicy() origin.Policy {
 // accessPolicy says who may do what here. Other servers of the cluster have the same tokens.
 func (s *settings) accessPolicy() access.Policy {
 	return access.Policy{Hosts: s.AllowHosts, Token: s.Token, ReadToken: s.ReadToken}
+}
+
+func (s *settings) mirrorOptions() *mirror.Options {
+	return &mirror.Options{
+		Git: s.git, Refs: s.Refs, Origins: s.originPolicy(), FetchTimeout: s.FetchTimeout, ListTimeout: s.ListTimeout,
+		Patience: s.Patience, Retry: s.Retry, Keep: s.Keep, MaxFetches: s.MaxFetches,
+	}
+}
+
+func (s *settings) archiveOptions() *archive.Options {
+	return &archive.Options{
+		Size: s.CacheSize, MaxArchives: s.MaxArchives, Limit: s.ArchiveLimit, Timeout: s.ArchiveTimeout, Retry: s.Retry,
+	}
+}
+
+func (s *settings) keeperOptions() *housekeeping.Options {
+	return &housekeeping.Options{Keep: s.Keep, Repack: s.Maintenance, Check: s.Check}
+}
+
+func (s *settings) clusterOptions() *cluster.Options {
+	o := &cluster.Options{
+		Peers: s.Peers, Access: s.accessPolicy(), TLS: clientTLS(&s.Config), CAFile: s.TLSCA, Timeout: s.Timeout,
+		Repair: s.Repair, Refs: s.Refs, AllowLocal: s.unsecure,
+		MaxConns: conn.ServerBound(conn.DescriptorLimit(), len(s.Slaves)+len(s.Peers)),
+	}
+	if s.Master {
+		o.Slaves = s.Slaves
+	}
+	return o
+}
+
+// serverTLS is how connections of clients are encrypted, nil for not at all.
+//
+// HTTP/2 is not offered. Its connections carry many answers at once, so that a reader
+// who takes in nothing would be hard to tell from one who waits his turn, and a mirror
+// of files gains nothing by it.
+func serverTLS(c *Config) *tls.Config {
+	if c.certificate == nil {
+		return nil
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{*c.certificate},
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"http/1.1"},
+	}
+}
+
+// clientTLS is how other servers of the cluster are checked.
+func clientTLS(c *Config) *tls.Config {
+	return &tls.Config{RootCAs: c.authorities, MinVersion: tls.VersionTLS12}
 }

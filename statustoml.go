@@ -4,10 +4,12 @@ import (
 	"bytes"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/reconquest/sould/internal/protocol"
 )
 
-// toml is the document in TOML.
-func (d *statusDocument) toml() ([]byte, error) {
+// statusTOML is a status in TOML.
+func statusTOML(d *protocol.Status) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := toml.NewEncoder(&b)
 	encoder.Indent = ""

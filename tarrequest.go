@@ -3,12 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
 	"unicode"
 
+	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/storage"
 )
@@ -16,17 +16,9 @@ import (
 // tarRequest is what a client asks of a mirror's content.
 type tarRequest struct {
 	name     storage.Name
-	want     wanted
+	want     archive.Spec
 	contains string // a full commit id, or empty
 	came     time.Time
-}
-
-// wanted is which content in which form.
-type wanted struct {
-	ref    string // empty for the default branch
-	format *format
-	path   string // empty for all
-	prefix string // ends with a slash, or is empty
 }
 
 // maxPath bounds the parameters path and prefix, in bytes.
@@ -37,7 +29,7 @@ func parseTar(u *url.URL) (req tarRequest, err error) {
 	if req.name, err = storage.ParseName(u.Path); err != nil {
 		return req, err
 	}
-	req.want.format = &formats[0]
+	req.want.Format = archive.Tar
 	if u.RawQuery == "" {
 		return req, nil
 	}
@@ -63,27 +55,27 @@ func (req *tarRequest) set(key, value string) (err error) {
 		if !legalRef(value) {
 			return fmt.Errorf("ref=%.100q is neither a commit id nor a legal name of a branch or tag", value)
 		}
-		req.want.ref = value
+		req.want.Ref = value
 		if lower := strings.ToLower(value); git.IsID(lower) {
-			req.want.ref = lower
+			req.want.Ref = lower
 		}
 	case "contains":
 		if req.contains = strings.ToLower(value); !git.IsID(req.contains) {
 			return fmt.Errorf("contains=%.100q is no full commit id", value)
 		}
 	case "format":
-		if req.want.format = findFormat(value); req.want.format == nil {
+		if req.want.Format = archive.FindFormat(value); req.want.Format == nil {
 			return fmt.Errorf("format=%.40q is unknown; there are tar, tar.gz, tar.zst and zip", value)
 		}
 	case "path":
-		if req.want.path, err = cleanPath(value); err != nil {
+		if req.want.Path, err = cleanPath(value); err != nil {
 			return fmt.Errorf("path=%.100q: %w", value, err)
 		}
 	case "prefix":
-		if req.want.prefix, err = cleanPrefix(value); err != nil {
+		if req.want.Prefix, err = cleanPrefix(value); err != nil {
 			return fmt.Errorf("prefix=%.100q: %w", value, err)
 		}
-		req.want.prefix += "/"
+		req.want.Prefix += "/"
 	default:
 		return fmt.Errorf("the parameter %.40q is unknown; there are ref, format, path, prefix and contains", key)
 	}
@@ -127,45 +119,4 @@ func cleanPrefix(prefix string) (string, error) {
 // legalRef reports whether a client's word may name a branch, a tag or a ref.
 func legalRef(ref string) bool {
 	return !strings.HasPrefix(ref, "-") && git.IsRefName("refs/heads/"+ref)
-}
-
-// wantsFresh reports whether the client asks that nothing stored be used.
-func wantsFresh(h http.Header) bool {
-	for _, value := range h["Cache-Control"] {
-		for directive := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// precondition evaluates what a client knows already (RFC 9110, section 13): the
-// status to answer with instead of the content, or 0.
-func precondition(h http.Header, etag string) int {
-	if tags := h["If-Match"]; len(tags) > 0 && !matches(tags, etag, false) {
-		return http.StatusPreconditionFailed
-	}
-	if tags := h["If-None-Match"]; len(tags) > 0 && matches(tags, etag, true) {
-		return http.StatusNotModified
-	}
-	return 0
-}
-
-// matches reports whether an ETag is in a list. Weak comparison ignores what makes
-// a tag weak, strong comparison refuses it.
-func matches(lists []string, etag string, weakly bool) bool {
-	if !weakly && strings.HasPrefix(etag, "W/") {
-		return false
-	}
-	for _, list := range lists {
-		for tag := range strings.SplitSeq(list, ",") { // our own tags have no comma
-			tag = strings.TrimSpace(tag)
-			if tag == "*" || tag == etag || weakly && strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(etag, "W/") {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -38,7 +37,7 @@ func TestParseTar(t *testing.T) {
 			continue
 		}
 		got := strings.Join(strings.Fields(strings.Join([]string{
-			req.name.String(), req.want.ref, req.want.format.name, req.want.path, req.want.prefix, req.contains}, " ")), " ")
+			req.name.String(), req.want.Ref, req.want.Format.Name, req.want.Path, req.want.Prefix, req.contains}, " ")), " ")
 		if got != want {
 			t.Errorf("%s: %q, want %q", raw, got, want)
 		}
@@ -51,54 +50,6 @@ func TestParseTar(t *testing.T) {
 	} {
 		if req, err := parseTar(&url.URL{Path: "/m", RawQuery: query}); err == nil {
 			t.Errorf("%.60s is taken: %+v", query, req)
-		}
-	}
-}
-
-func TestPrecondition(t *testing.T) {
-	const strong, weak = `"abc"`, `W/"abc"`
-	for _, c := range []struct {
-		name, value, etag string
-		want              int
-	}{
-		{"If-None-Match", `"abc"`, strong, 304}, {"If-None-Match", `W/"abc"`, strong, 304}, {"If-None-Match", `"x", "abc"`, strong, 304},
-		{"If-None-Match", "*", strong, 304}, {"If-None-Match", `"x"`, strong, 0}, {"If-None-Match", `"abc"`, weak, 304},
-		{"If-None-Match", `abc`, strong, 0}, {"If-None-Match", ``, strong, 0},
-		{"If-Match", `"abc"`, strong, 0}, {"If-Match", `"x"`, strong, 412}, {"If-Match", "*", strong, 0}, {"If-Match", `W/"abc"`, weak, 412},
-		{"If-Range", `"abc"`, strong, 0},
-	} {
-		if got := precondition(http.Header{http.CanonicalHeaderKey(c.name): {c.value}}, c.etag); got != c.want {
-			t.Errorf("%s: %s for %s: %d, want %d", c.name, c.value, c.etag, got, c.want)
-		}
-	}
-	if got := precondition(http.Header{"If-None-Match": {`"x"`, `"abc"`}}, strong); got != 304 {
-		t.Errorf("in a second line: %d", got)
-	}
-}
-
-func TestETag(t *testing.T) {
-	tags := make(map[string]archive)
-	for _, a := range []archive{
-		{commit: gittest.ID("a"), format: findFormat("tar")}, {commit: gittest.ID("b"), format: findFormat("tar")},
-		{commit: gittest.ID("a"), format: findFormat("zip")}, {commit: gittest.ID("a"), format: findFormat("tar"), path: "x"},
-		{commit: gittest.ID("a"), format: findFormat("tar"), prefix: "x/"}, {commit: gittest.ID("a"), format: findFormat("tar"), subst: "f"},
-		{commit: gittest.ID("a"), format: findFormat("tar"), path: "x\x00", prefix: ""},
-	} {
-		tag := a.etag()
-		if other, ok := tags[tag]; ok {
-			t.Errorf("%+v and %+v have one ETag", a, other)
-		}
-		tags[tag] = a
-		if strings.HasPrefix(tag, "W/") != (a.subst != "") || tag != a.etag() {
-			t.Errorf("%+v: %s", a, tag)
-		}
-	}
-}
-
-func TestWantsFresh(t *testing.T) {
-	for value, want := range map[string]bool{"no-cache": true, "max-age=0, No-Cache": true, "no-cachex": false, "": false, "no-store": false} {
-		if got := wantsFresh(http.Header{"Cache-Control": {value}}); got != want {
-			t.Errorf("%q: %v", value, got)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func TestMirrorsAreCheckedInTheBackground(t *testing.T) {
 	d.wait(`INFO checked mirror=bad`) // the next check finds nothing
 	log := d.log.String()
 	told := strings.Count(log, "git fsck:")
-	if told != 1 || strings.Index(log, "INFO checked mirror=bad") < strings.Index(log, "built anew mirror=bad") {
+	if told != 1 || strings.Index(log, "INFO checked mirror=bad") < strings.Index(log, "rebuilt mirror=bad") {
 		t.Errorf("the damage is told %d times in\n%s", told, log)
 	}
 	d.fsck("bad")
@@ -128,7 +128,7 @@ func TestDamageIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.run()
-	d.wait(`a damaged mirror is built anew`)
+	d.wait(`a damaged mirror is rebuilt`)
 	d.wait(`INFO pulled mirror=m`)
 	d.fsck("m")
 	d.stop()
@@ -137,7 +137,7 @@ func TestDamageIsRemembered(t *testing.T) {
 	d.run()
 	d.pulled("m", r.Dir)
 	if d.identity("m") != before || strings.Contains(d.log.String(), "damaged") {
-		t.Errorf("it was built anew once more:\n%s", d.log)
+		t.Errorf("it was rebuilt once more:\n%s", d.log)
 	}
 }
 
@@ -176,7 +176,7 @@ func TestWhatCannotBeReadIsNotDamaged(t *testing.T) {
 	}
 	d.wait(`INFO checked mirror=m`)
 	if now := d.identity("m"); now != before || strings.Contains(d.log.String(), "damaged") {
-		t.Errorf("the mirror was built anew:\n%s", d.log)
+		t.Errorf("the mirror was rebuilt:\n%s", d.log)
 	}
 }
 

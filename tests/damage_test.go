@@ -145,7 +145,7 @@ func TestLossesOfADamagedMirror(t *testing.T) {
 	d.spoil("m", broken)
 	r.Commit("broken", map[string]string{"file": "next"})
 	d.pulled("m", r.Dir)
-	d.wait("a damaged mirror is built anew")
+	d.wait("a damaged mirror is rebuilt")
 	want := fmt.Sprintf("heads/deleted %s\nheads/merged %s\nheads/replaced %s\ntags/tag %s\n", deleted, first, replaced, tag)
 	if got := d.kept("m"); got != want {
 		t.Errorf("kept are:\n%swant\n%s", got, want)
@@ -242,8 +242,8 @@ func TestUnreadableMirrorsKeepWhatTheyHave(t *testing.T) {
 			if c.refused != "" {
 				d.wait(c.refused) // without a request
 				d.post("m", r.Dir).expect(t, 500).contains(t, c.refused, "accept=deletions")
-				if log := d.log.String(); strings.Contains(log, "anew") {
-					t.Errorf("nothing is built anew, but:\n%s", log)
+				if log := d.log.String(); strings.Contains(log, "rebuil") {
+					t.Errorf("nothing is rebuilt, but:\n%s", log)
 				}
 				if after := tree(t, d.mirror("m")); after != before {
 					t.Errorf("the mirror was\n%snow it is\n%s", before, after)
@@ -331,6 +331,6 @@ func TestBrokenBitmaps(t *testing.T) {
 		t.Error("can't clone after a check")
 	}
 	if d.identity("m") != before || strings.Contains(d.log.String(), "damaged") {
-		t.Errorf("the mirror was built anew:\n%s", d.log)
+		t.Errorf("the mirror was rebuilt:\n%s", d.log)
 	}
 }

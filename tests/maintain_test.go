@@ -131,7 +131,7 @@ func TestALongRepack(t *testing.T) {
 		d.pulled("long", r.Dir).contains(t, "unchanged")
 	}
 	push("busy", 60)
-	d.wait(`repacked mirror=busy repack=quick`)
+	d.wait(`repacked mirror=busy repack=incremental`)
 	if n := times(); n != 1 {
 		t.Errorf("the repack was begun %d times", n)
 	}

@@ -53,8 +53,8 @@ func TestBranchWithoutCommitThere(t *testing.T) {
 	d.get("/m?ref=side").expect(t, 500).contains(t, "not a tree object")
 	eventually(t, "a check", func() bool { return strings.Count(d.log.String(), " pulled ") > pulls })
 	d.get("/m?ref=side&format=zip").expect(t, 500).contains(t, "not a tree object")
-	if log := d.log.String(); strings.Contains(log, "anew") {
-		t.Errorf("the mirror was built anew:\n%s", log)
+	if log := d.log.String(); strings.Contains(log, "rebuil") {
+		t.Errorf("the mirror was rebuilt:\n%s", log)
 	}
 }
 

@@ -285,7 +285,7 @@ func TestHealingKeepsWhatIsNotTheOrigins(t *testing.T) {
 		return a.StatusCode == 200 && a.err == nil
 	})
 	d.wait("ERROR a mirror is damaged")
-	d.wait("a damaged mirror is built anew")
+	d.wait("a damaged mirror is rebuilt")
 	d.get("/m?ref=refs/notes/mine").expect(t, 200, "X-Revision", commit)
 	if now := d.kept("m"); now != kept || kept != "heads/lost "+lost+"\n" {
 		t.Errorf("kept were\n%snow\n%s", kept, now)

@@ -61,16 +61,22 @@ func (r Repo) Packs() (Packs, error) {
 type Repack int
 
 const (
-	// RepackQuick rolls small packs up, so that each is at least twice as large as all
+	// RepackNone does nothing.
+	RepackNone Repack = iota
+	// RepackIncremental rolls small packs up, so that each is at least twice as large as all
 	// smaller ones together, and does no more.
-	RepackQuick Repack = iota
-	// RepackRolling does the same, and writes what makes reading fast: one index of all
+	RepackIncremental
+	// RepackGeometric does the same, and writes what makes reading fast: one index of all
 	// packs, bitmaps, and the commit graph.
-	RepackRolling
+	RepackGeometric
 	// RepackFull makes one pack of all that is reachable, with the same, and lets go of
 	// unreachable objects that are older than two weeks.
 	RepackFull
 )
+
+func (how Repack) String() string {
+	return [...]string{"nothing", "incremental", "geometric", "full"}[how]
+}
 
 // Expiry is the age at which unreachable objects are let go of, in git's words.
 const expiry = "2.weeks.ago"
@@ -95,7 +101,7 @@ func (r Repo) Repack(ctx context.Context, how Repack) error {
 	err = r.inViewIfNeeded(idLength, func(view Repo) error {
 		for _, c := range repackCommands(how, version) {
 			c.dir = view.Dir
-			c.patient = how != RepackQuick // others wait for the quick one
+			c.patient = how != RepackIncremental // others wait for that
 			if c.patient {
 				c.settings = []string{"pack.threads", "1"}
 			}
@@ -181,9 +187,9 @@ func repackCommands(how Repack, version string) []command {
 	graph := command{name: "commit-graph", args: []string{"write", "--reachable", "--split", "--no-progress"}}
 	wholeGraph := command{name: "commit-graph", args: []string{"write", "--reachable", "--split=replace", "--no-progress"}}
 	switch {
-	case how == RepackQuick && atLeast(version, 2, 34):
+	case how == RepackIncremental && atLeast(version, 2, 34):
 		return []command{repack("--geometric=2", "--write-midx")}
-	case how == RepackRolling && atLeast(version, 2, 34):
+	case how == RepackGeometric && atLeast(version, 2, 34):
 		return []command{repack("--geometric=2", "--write-midx", "--write-bitmap-index"), graph}
 	case atLeast(version, 2, 37):
 		return []command{

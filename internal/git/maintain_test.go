@@ -74,8 +74,8 @@ func TestRepack(t *testing.T) {
 		lost          bool
 		bitmap, graph bool
 	}{
-		{how: RepackQuick, max: 4},
-		{how: RepackRolling, age: 15 * day, max: 4, bitmap: true, graph: true},
+		{how: RepackIncremental, max: 4},
+		{how: RepackGeometric, age: 15 * day, max: 4, bitmap: true, graph: true},
 		{how: RepackFull, max: 1, bitmap: true, graph: true},
 		{how: RepackFull, age: 13 * day, max: 1, bitmap: true, graph: true},
 		{how: RepackFull, age: 15 * day, max: 1, lost: true, bitmap: true, graph: true},
@@ -117,7 +117,7 @@ func TestRepackOfNothing(t *testing.T) {
 	t.Parallel()
 	r := origin.New(t, filepath.Join(t.TempDir(), "r"))
 	repo := New(Options{}).Repo(r.Dir)
-	for _, how := range []Repack{RepackQuick, RepackRolling, RepackFull} {
+	for _, how := range []Repack{RepackIncremental, RepackGeometric, RepackFull} {
 		if err := repo.Repack(t.Context(), how); err != nil {
 			t.Error(err)
 		}
@@ -132,7 +132,7 @@ func TestRepackCommands(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"2.31.0", "2.35.1", "3.0.rc1"} {
 		repo, r, _ := packed(t, 3)
-		for _, how := range []Repack{RepackQuick, RepackRolling, RepackFull} {
+		for _, how := range []Repack{RepackIncremental, RepackGeometric, RepackFull} {
 			for _, c := range repackCommands(how, version) {
 				c.dir = repo.Dir
 				if err := repo.git.run(t.Context(), c); err != nil {
@@ -185,7 +185,7 @@ func TestRepackInterrupted(t *testing.T) {
 	took, interrupted := time.Since(began), 0
 	for i := range 9 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*took/10)
-		err := repo.Repack(ctx, []Repack{RepackFull, RepackRolling, RepackQuick}[i%3])
+		err := repo.Repack(ctx, []Repack{RepackFull, RepackGeometric, RepackIncremental}[i%3])
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			t.Fatal(err)
@@ -334,14 +334,14 @@ echo "$1 $(nice)" >>%s
 		return strings.ReplaceAll(string(said), "rev-parse "+string(usual), "")
 	}
 	repack := func(how Repack) func() error { return func() error { return repo.Repack(t.Context(), how) } }
-	if got, want := ran(repack(RepackQuick)), "repack "+string(usual); got != want {
+	if got, want := ran(repack(RepackIncremental)), "repack "+string(usual); got != want {
 		t.Errorf("a repack that others wait for runs as\n%s, want\n%s", got, want)
 	}
 	if err := os.WriteFile(patient, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for want, work := range map[string]func() error{
-		"repack 10\ncommit-graph 10\n":           repack(RepackRolling),
+		"repack 10\ncommit-graph 10\n":           repack(RepackGeometric),
 		"repack 10\nprune 10\ncommit-graph 10\n": repack(RepackFull),
 		"fsck 10\n":                              func() error { return whole(t, repo) },
 	} {

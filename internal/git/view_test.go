@@ -152,7 +152,7 @@ func everything(t *testing.T, repo Repo, remote Remote, first, second string) {
 	if !bytes.Contains(pack.Bytes(), []byte("PACK")) {
 		t.Errorf("a clone gets %q", pack.Bytes())
 	}
-	for _, how := range []Repack{RepackQuick, RepackRolling, RepackFull} {
+	for _, how := range []Repack{RepackIncremental, RepackGeometric, RepackFull} {
 		expect("repack", repo.Repack(ctx, how))
 	}
 	damage, err := repo.Check(ctx)

@@ -13,7 +13,6 @@ import (
 	"github.com/reconquest/sould/internal/git/gittest"
 )
 
-
 func TestPlan(t *testing.T) {
 	for _, c := range []struct {
 		name         string

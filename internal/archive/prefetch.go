@@ -1,0 +1,143 @@
+package archive
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/storage"
+)
+
+// Prefetcher makes archives again that readers have asked for, as soon as a pull has
+// brought a newer revision, so that the first reader after a push finds them
+// finished. There is one worker, and it gives way to whoever waits.
+type Prefetcher struct {
+	cache *Cache
+	log   *slog.Logger
+	more  chan struct{} // has an element when there are jobs
+
+	mu    sync.Mutex // guards all below
+	asked map[storage.Name]map[Spec]time.Time
+	jobs  []job
+}
+
+// job is an archive to be made.
+type job struct {
+	mirror *mirror.Mirror
+	spec   Spec
+	rev    Revision
+	subst  bool
+}
+
+// Bounds of what is remembered of what readers ask for, and of the work that comes of it: what
+// does not fit is made when it is asked for.
+const (
+	askedFor   = 24 * time.Hour
+	maxAsked   = 16      // specs of one mirror
+	maxMirrors = 1 << 14 // of which something is remembered
+	maxJobs    = 1000
+)
+
+// NewPrefetcher returns a prefetcher that fills a cache. Run does the work.
+func NewPrefetcher(cache *Cache, log *slog.Logger) *Prefetcher {
+	return &Prefetcher{
+		cache: cache, log: log, more: make(chan struct{}, 1), asked: make(map[storage.Name]map[Spec]time.Time),
+	}
+}
+
+// Remember notes that a reader has asked for something that a pull can change.
+func (p *Prefetcher) Remember(name storage.Name, spec Spec) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	specs := p.asked[name]
+	if specs == nil {
+		if len(p.asked) >= maxMirrors {
+			clear(p.asked)
+		}
+		specs = make(map[Spec]time.Time)
+		p.asked[name] = specs
+	}
+	if _, known := specs[spec]; !known && len(specs) >= maxAsked {
+		delete(specs, oldest(specs))
+	}
+	specs[spec] = time.Now()
+}
+
+func oldest(specs map[Spec]time.Time) (found Spec) {
+	var first time.Time
+	for spec, at := range specs {
+		if first.IsZero() || at.Before(first) {
+			found, first = spec, at
+		}
+	}
+	return found
+}
+
+// Changed notes that a pull has changed a mirror: what readers have asked for of late and is
+// another revision now is to be made. It is forgotten then: what nobody asks for again is not
+// made ahead again. If subst is set, $Format:…$ is expanded.
+func (p *Prefetcher) Changed(m *mirror.Mirror, before, after *mirror.Snapshot, subst bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for spec, at := range p.asked[m.Name] {
+		commit, moved := newRevision(before, after, spec.Ref)
+		if !moved {
+			continue
+		}
+		delete(p.asked[m.Name], spec)
+		if time.Since(at) < askedFor && len(p.jobs) < maxJobs {
+			p.jobs = append(p.jobs, job{m, spec, Revision{Snapshot: after, Commit: commit, Branch: true}, subst})
+		}
+	}
+	if len(p.asked[m.Name]) == 0 {
+		delete(p.asked, m.Name)
+	}
+	select {
+	case p.more <- struct{}{}:
+	default:
+	}
+}
+
+// newRevision reports whether a ref means another commit after a pull, as a branch, and which.
+func newRevision(before, after *mirror.Snapshot, ref string) (commit string, moved bool) {
+	commit, _, branch, err := after.Resolve(ref)
+	old, _, _, oldErr := before.Resolve(ref)
+	return commit, err == nil && branch && (oldErr != nil || old != commit)
+}
+
+// Run works until ctx ends.
+func (p *Prefetcher) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.more:
+		}
+		for one, ok := p.next(); ok && ctx.Err() == nil; one, ok = p.next() {
+			if err := p.make(ctx, one); err != nil && ctx.Err() == nil {
+				p.log.Warn("can't make an archive ahead", "mirror", one.mirror.Name, "err", err)
+			}
+		}
+	}
+}
+
+func (p *Prefetcher) next() (one job, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.jobs) == 0 {
+		return one, false
+	}
+	one, p.jobs = p.jobs[0], p.jobs[1:]
+	return one, true
+}
+
+// make makes an archive, unless its revision is not the latest any more.
+func (p *Prefetcher) make(ctx context.Context, one job) error {
+	now, _, _, err := one.mirror.Snapshot().Resolve(one.spec.Ref)
+	if err != nil || now != one.rev.Commit {
+		return nil // the next job is about it
+	}
+	return p.cache.MakeIdle(ctx, one.mirror, one.spec.Of(one.rev, one.subst))
+}

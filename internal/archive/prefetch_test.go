@@ -1,0 +1,102 @@
+package archive
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/git/gittest"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/storage"
+)
+
+// emptyMirror is a mirror without any commit: no archive of it can be made.
+func emptyMirror(t *testing.T) (*storage.Dir, *mirror.Mirror) {
+	t.Helper()
+	dir, err := storage.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := storage.ParseName("m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := &mirror.Options{Git: git.New(git.Options{}), MaxFetches: 1, FetchTimeout: time.Minute, ListTimeout: time.Minute}
+	if err := opts.Git.Repo(dir.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	store := mirror.NewStore(t.Context(), mirror.Parts{Dir: dir, Log: slog.New(slog.DiscardHandler), MaxLists: 1}, opts)
+	t.Cleanup(func() {
+		store.Wait()
+		dir.Close()
+	})
+	m, err := store.Get(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, m
+}
+
+// TestPrefetchGivesWay has a reader ask for an archive at the moment at which it is made
+// ahead, with one place for both: neither waits for the other.
+func TestPrefetchGivesWay(t *testing.T) {
+	dir, m := emptyMirror(t)
+	cache, err := NewCache(dir.Own("cache"), dir.Neutral, &Options{Size: 1 << 20, MaxArchives: 1, Timeout: time.Minute, Limit: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	for i := range 100 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		a := Archive{Commit: strconv.Itoa(i), Format: Tar} // there is no such commit: it fails, and soon
+		var both sync.WaitGroup
+		both.Go(func() { _ = cache.MakeIdle(ctx, m, a) })
+		both.Go(func() {
+			r, err := cache.Get(m, a)
+			if err == nil {
+				_ = r.Wait(ctx)
+				r.Close()
+			}
+		})
+		both.Wait()
+		if ctx.Err() != nil {
+			t.Errorf("the %d. pair waits for ever", i+1)
+		}
+		cancel()
+	}
+}
+
+// TestPrefetchRemembers what was asked for of branches that a pull has moved, and no more of a
+// mirror than it may.
+func TestPrefetchRemembers(t *testing.T) {
+	_, m := emptyMirror(t)
+	snapshot := func(words ...string) *mirror.Snapshot { return &mirror.Snapshot{Listing: gittest.Listing(words...)} }
+	before := snapshot("heads/main=a", "heads/side=b", "tags/v1=c", "HEAD=main")
+	after := snapshot("heads/main=d", "heads/side=b", "tags/v1=e", "HEAD=main")
+	p := NewPrefetcher(nil, slog.New(slog.DiscardHandler))
+	for _, ref := range []string{"", "main", "side", "v1", "none"} {
+		p.Remember(m.Name, Spec{Ref: ref, Format: Tar})
+	}
+	p.Changed(m, before, after, false)
+	made := make(map[string]string)
+	for one, ok := p.next(); ok; one, ok = p.next() {
+		made[one.spec.Ref] = one.rev.Commit
+	}
+	if len(made) != 2 || made[""] != gittest.ID("d") || made["main"] != gittest.ID("d") {
+		t.Errorf("made ahead: %v", made)
+	}
+	if len(p.asked[m.Name]) != 3 {
+		t.Errorf("still remembered: %v", p.asked[m.Name])
+	}
+	for i := range 2 * maxAsked {
+		p.Remember(m.Name, Spec{Ref: fmt.Sprint(i), Format: Tar})
+	}
+	if n := len(p.asked[m.Name]); n != maxAsked {
+		t.Errorf("%d are remembered", n)
+	}
+}

@@ -1,0 +1,168 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/keylock"
+	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
+)
+
+// create builds a mirror that does not exist yet.
+func (j *pullJob) create(ctx context.Context, lock *keylock.Lock[storage.Name], src Source) (Result, error) {
+	if err := j.checkNameFree(j.req.Name); err != nil {
+		return Result{}, err
+	}
+	from, err := j.origin(origin.URL{})
+	if err != nil {
+		return Result{}, err
+	}
+	if err := j.checkWanted(j.req.Name, j.wanted(j.req.Name)); err != nil {
+		return Result{}, err
+	}
+	listing, err := j.list(ctx, src, from)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := j.Dir.ClearPlace(j.req.Name); err != nil {
+		return Result{}, err
+	}
+	result, err := j.build(ctx, lock, src, from, listing, nil)
+	if err != nil {
+		return result, err
+	}
+	return result, j.Dir.RemoveTombstone(j.req.Name) // beside a mirror the tombstone says nothing
+}
+
+// build makes a mirror aside and moves it into place when it is complete: stage, verify,
+// install. What the old one has that the source has not, if there is an old one, is carried
+// over.
+func (j *pullJob) build(
+	ctx context.Context, lock *keylock.Lock[storage.Name], src Source, from origin.URL, listing git.Listing, old *survivors,
+) (Result, error) {
+	if _, err := old.plan(listing, j.opts.Refs, j.req.Accept); err != nil {
+		return Result{}, err
+	}
+	lock.Preempt() // who works on what it replaces
+	if old != nil && old.damaged {
+		j.Log.Info("a damaged mirror is rebuilt"+src.of(), "mirror", j.req.Name)
+	}
+	staging, err := j.Dir.Staging()
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { // it is still there if something went wrong, or if a mirror was replaced
+		if err := os.RemoveAll(staging); err != nil {
+			j.Log.Error("can't remove an unfinished mirror, or an old one", "directory", staging, "err", err)
+		}
+	}()
+	repo, p, err := j.stage(ctx, lock, staging, src, from, listing)
+	if err != nil {
+		return Result{}, err
+	}
+	change, err := old.plan(p.After, j.opts.Refs, j.req.Accept) // the source may have changed meanwhile
+	if err != nil {
+		return Result{}, err
+	}
+	all, spare := p.After.Refs, false
+	if old != nil {
+		saved, whole := j.rescue(ctx, repo, old, change)
+		if _, err := repo.Peel(ctx, saved); err != nil {
+			return Result{}, err
+		}
+		all, spare = refs.Join(all, saved), !whole
+	}
+	m, err := j.finish(repo, p, all, old, src, from)
+	if err == nil {
+		err = j.install(staging, m, spare)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{m.Snapshot(), change.Changed()}, nil
+}
+
+// stage makes a repository with all objects that the source's refs lead to.
+func (j *pullJob) stage(
+	ctx context.Context, lock *keylock.Lock[storage.Name], dir string, src Source, from origin.URL, listing git.Listing,
+) (git.Repo, refs.Plan, error) {
+	idLength := 0
+	if len(listing.Refs) > 0 {
+		idLength = len(listing.Refs[0].ID)
+	}
+	repo := j.opts.Git.Repo(dir)
+	if err := repo.Init(ctx, idLength, from.String()); err != nil {
+		return repo, refs.Plan{}, err
+	}
+	p, err := j.bring(ctx, lock, repo, git.Listing{}, src, from, listing)
+	if err == nil {
+		err = peel(ctx, repo, &p)
+	}
+	return repo, p, err
+}
+
+// finish writes the refs of a repository that has their objects, and its state: then it is a
+// mirror, complete but for its place.
+func (j *pullJob) finish(repo git.Repo, p refs.Plan, all []git.Ref, old *survivors, src Source, from origin.URL) (*Mirror, error) {
+	j.progress.say("writing refs")
+	if err := repo.WriteRefs(all); err != nil {
+		return nil, err
+	}
+	if p.Head != nil {
+		if err := repo.WriteHead(*p.Head); err != nil {
+			return nil, err
+		}
+	}
+	m := &Mirror{Name: j.req.Name, Dir: repo.Dir, store: j.Store, disk: disk{packed: true}}
+	state := j.successor(m, old, from)
+	j.describe(&state, src, from)
+	if err := state.write(repo.Dir); err != nil {
+		return nil, err
+	}
+	m.disk.state = state
+	m.snapshot.Store(m.disk.publish(j.opts, repo.Dir, nil, git.Listing{Refs: all, Head: p.After.Head}, repo.Stamp()))
+	return m, nil
+}
+
+// successor is the state of a mirror that is built in the place of an old one, or of one that
+// was removed.
+func (j *pullJob) successor(m *Mirror, old *survivors, from origin.URL) stateFile {
+	if old == nil {
+		buried, err := j.Dir.Tombstone(j.req.Name)
+		if err != nil {
+			buried = storage.Tombstone{} // there is none, or nobody can read it
+		}
+		return reborn(buried, from)
+	}
+	state := old.state.successor()
+	if old.damaged {
+		state.Mended = time.Now().Truncate(time.Second)
+	}
+	if old.health != nil {
+		m.health.inherit(old.health)
+	}
+	return state
+}
+
+// hasOtherFormat reports whether the source's object ids are of another kind than
+// those that the mirror can hold. One that is empty and retains nothing can be rebuilt:
+// from an empty origin it could not tell.
+func (h *held) hasOtherFormat(ctx context.Context, listing git.Listing) (bool, error) {
+	if len(listing.Refs) == 0 {
+		return false, nil
+	}
+	now, theirs := h.Snapshot(), len(listing.Refs[0].ID)
+	if now.Empty() && len(now.Retained) == 0 {
+		ours, err := h.repo.IDLength(ctx)
+		return err == nil && ours != theirs, err
+	}
+	if len(now.Refs) > 0 && len(now.Refs[0].ID) != theirs || len(now.Retained) > 0 && len(now.Retained[0].ID) != theirs {
+		return false, errors.New("the origin has changed its object format (SHA-1, SHA-256): remove the mirror, with DELETE or by its directory, and POST again")
+	}
+	return false, nil
+}

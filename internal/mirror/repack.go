@@ -1,0 +1,172 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/keylock"
+	"github.com/reconquest/sould/internal/storage"
+)
+
+// Limits of work on packs and objects.
+const (
+	repackLimit      = 6 * time.Hour // of one repack or check
+	incrementalLimit = time.Minute   // of an incremental repack, and for the lock that it needs
+)
+
+// RepackPolicy decides how a mirror with these packs is repacked that was last repacked in
+// full and last changed at these times.
+type RepackPolicy func(packs git.Packs, repacked, changed time.Time) git.Repack
+
+// Repacked is what was done about a mirror's packs.
+type Repacked struct {
+	Kind          git.Repack
+	Before, After int // packs and files of single objects
+}
+
+// ErrIncremental is why a mirror is left to who does incremental repacks: its readers wait
+// for those.
+var ErrIncremental = errors.New("it has too many packs")
+
+// ErrChecking is why a mirror is not repacked now: its packs are being read as a whole.
+var ErrChecking = errors.New("the mirror is being checked")
+
+// ErrPreempted is why a repack has ended: somebody else had to write to the mirror.
+var ErrPreempted = keylock.ErrPreempted
+
+// Repack does what the policy decides about a mirror's packs, beside the pulls that have
+// nothing to write, and packs its refs. An incremental repack is for RepackNow.
+func (s *Store) Repack(ctx context.Context, name storage.Name, policy RepackPolicy) (r Repacked, err error) {
+	h, err := s.tendLocked(ctx, name)
+	if err != nil {
+		return r, err
+	}
+	if err = h.packRefs(ctx); err == nil {
+		r, err = h.choose(policy)
+	}
+	if err == nil && r.Kind == git.RepackIncremental {
+		err = ErrIncremental
+	}
+	if err != nil || r.Kind == git.RepackNone {
+		s.tendedNoMore(name)
+		h.lock.Unlock()
+		return Repacked{}, err
+	}
+	now := time.Now()
+	work := h.lock.Downgrade(ctx)
+	err = h.repack(work.Context, &r, repackLimit)
+	s.tendedNoMore(name)
+	work.Done()
+	if err != nil || r.Kind != git.RepackFull {
+		return r, err
+	}
+	lock, err := s.locks.Lock(ctx, name)
+	if err != nil {
+		return r, err
+	}
+	defer lock.Unlock()
+	if err := s.isCurrent(h.Mirror); err != nil {
+		return r, err
+	}
+	return r, h.hold(h.opts, lock).update(func(s *stateFile) { s.Repacked = now.Truncate(time.Second) })
+}
+
+// RepackNow has a mirror wait that has got too many packs, and its pulls, until it has fewer.
+func (s *Store) RepackNow(ctx context.Context, name storage.Name, policy RepackPolicy) (r Repacked, err error) {
+	h, err := s.tendLocked(ctx, name)
+	if err != nil {
+		return r, err
+	}
+	defer h.lock.Unlock()
+	defer s.tendedNoMore(name)
+	if r, err = h.choose(policy); err != nil || r.Kind != git.RepackIncremental {
+		return Repacked{}, err
+	}
+	return r, h.repack(ctx, &r, incrementalLimit)
+}
+
+// tendLocked locks a mirror whose packs are to be written. It does not wait for
+// long: others have packs as well. The caller must call tendedNoMore, and then unlock.
+func (s *Store) tendLocked(ctx context.Context, name storage.Name) (*held, error) {
+	m, err := s.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, incrementalLimit, ErrPreempted)
+	defer cancel()
+	lock, err := s.locks.Lock(waiting, name)
+	if err != nil {
+		return nil, err
+	}
+	lock.Preempt()
+	if err = s.tend(m); err == nil && s.isChecking(name) {
+		s.tendedNoMore(name)
+		err = ErrChecking
+	}
+	if err != nil {
+		lock.Unlock()
+		return nil, err
+	}
+	return m.hold(s.options.Load(), lock), nil
+}
+
+// choose decides about the mirror's packs as they are now.
+func (h *held) choose(policy RepackPolicy) (r Repacked, err error) {
+	p, err := h.repo.Packs()
+	r.Kind = policy(p, h.state().Repacked, refsChanged(h.Dir))
+	r.Before = p.Count + p.Loose
+	return r, err
+}
+
+// repack does what was chosen, within a limit. What is found broken is looked after.
+func (h *held) repack(ctx context.Context, r *Repacked, limit time.Duration) error {
+	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not over within %s", limit))
+	defer cancel()
+	err := h.repo.Repack(limited, r.Kind)
+	if err != nil {
+		if limited.Err() == nil {
+			h.Suspect(err)
+		}
+		return errors.Join(err, h.repo.Sweep())
+	}
+	p, err := h.repo.Packs()
+	r.After = p.Count + p.Loose
+	return err
+}
+
+// tend notes that a mirror is about to be written to, by whoever has its lock and is no
+// pull. It is not to be read anew until tendedNoMore is called: that would clear away what is
+// being written.
+func (s *Store) tend(m *Mirror) error {
+	if err := s.isCurrent(m); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byName[m.Name] != m {
+		return ErrReplaced
+	}
+	s.tended[m.Name] = true
+	return nil
+}
+
+func (s *Store) tendedNoMore(name storage.Name) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.tended, name)
+}
+
+// NeedsRepack reports whether a policy would have a mirror repacked. One that cannot be read
+// does not need it.
+func (s *Store) NeedsRepack(name storage.Name, policy RepackPolicy) bool {
+	dir := s.Dir.MirrorDir(name)
+	p, err := s.options.Load().Git.Repo(dir).Packs()
+	if err != nil {
+		return false
+	}
+	state, err := readState(dir)
+	return err == nil && policy(p, state.Repacked, refsChanged(dir)) != git.RepackNone
+}

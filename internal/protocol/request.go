@@ -1,0 +1,151 @@
+package protocol
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/units"
+)
+
+// Headers of requests between servers.
+const (
+	// ViaHeader names the servers that a request has come through, so that one that
+	// comes round in a circle is recognised.
+	ViaHeader = "Sould-Via"
+
+	// PeerHeader is in a request that a server makes for itself. Who is asked so looks at
+	// its origin at most: it neither asks others in turn nor passes the request on. In a
+	// clone it says that there need be no pull before.
+	PeerHeader = "Sould-Peer"
+
+	// AskedHeader is in a request that one server passes on to another: when somebody asked
+	// for it.
+	AskedHeader = "Sould-Asked"
+)
+
+// FormType is the content type of a POST's body.
+const FormType = "application/x-www-form-urlencoded"
+
+// maxVia is how many servers a request may have come through.
+const maxVia = 16
+
+// ParseVia reads the header ViaHeader: ids of servers.
+func ParseVia(value string) ([]string, error) {
+	var ids []string
+	for id := range strings.SplitSeq(value, ",") {
+		if id = strings.TrimSpace(id); id == "" {
+			continue
+		}
+		if len(id) > 64 || len(ids) == maxVia {
+			return nil, fmt.Errorf("%s names too many servers, or none", ViaHeader)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// FormatVia writes the header ViaHeader.
+func FormatVia(ids []string) string { return strings.Join(ids, ", ") }
+
+// lastIntent is later than anybody can mean. Each request is a little later than what it
+// goes against, and has to be written down: as nanoseconds that is possible up to 2262.
+var lastIntent = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// isPlausible reports whether another server can mean that somebody asked for something then.
+func isPlausible(at time.Time) bool { return at.Unix() >= 0 && at.Before(lastIntent) }
+
+// AskedAt is when somebody asked for what a request says: now, or when another server says
+// that it was asked.
+func AskedAt(h http.Header, via []string, now time.Time) (time.Time, error) {
+	text := h.Get(AskedHeader)
+	if text == "" || len(via) == 0 {
+		return now, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || !isPlausible(at) {
+		return at, fmt.Errorf("%s is no time", AskedHeader)
+	}
+	return at, nil
+}
+
+// SetAsked writes the header AskedHeader; not for what nobody has asked for.
+func SetAsked(h http.Header, at time.Time) {
+	if !at.IsZero() {
+		h.Set(AskedHeader, at.UTC().Format(time.RFC3339Nano))
+	}
+}
+
+// Pull is what the form of a POST says: that a repository has changed.
+type Pull struct {
+	Name   storage.Name
+	Origin origin.URL
+	Move   origin.URL // the origin that the mirror may have instead; not Known for none
+	Accept refs.Acceptance
+	Wait   time.Duration // within which to answer; NoWait for any time
+}
+
+// NoWait is the wait of a request that waits for the end of the work.
+const NoWait = time.Duration(-1)
+
+// ParsePull reads a form. The error says what is wrong with a field.
+func ParsePull(form url.Values, allowLocal bool) (p Pull, err error) {
+	fields := make(map[string]string)
+	for _, name := range []string{"name", "origin", "move", "accept", "wait"} {
+		values := form[name]
+		if len(values) > 1 {
+			return p, fmt.Errorf("the field %s is given %d times", name, len(values))
+		}
+		fields[name] = form.Get(name)
+	}
+	if p.Name, err = storage.ParseName(fields["name"]); err != nil {
+		return p, err
+	}
+	if p.Origin, err = origin.Parse(fields["origin"], allowLocal); err != nil {
+		return p, err
+	}
+	if move := fields["move"]; move != "" {
+		if p.Move, err = origin.Parse(move, true); err != nil {
+			return p, fmt.Errorf("move: %w", err)
+		}
+		p.Move = p.Move.As("", "")
+	}
+	p.Accept = refs.Acceptance(fields["accept"])
+	if p.Accept != "" && p.Accept != refs.AcceptAll && !refs.IsFingerprint(fields["accept"]) {
+		return p, fmt.Errorf("accept=%.40q is unknown; accept=%s is known", fields["accept"], refs.AcceptAll)
+	}
+	p.Wait = NoWait
+	if wait := fields["wait"]; wait != "" {
+		if p.Wait, err = units.ParseDuration(wait); err != nil || p.Wait < 0 {
+			return p, fmt.Errorf("wait=%.40q is no duration; write milliseconds (1500) or a unit (90s)", wait)
+		}
+	}
+	return p, nil
+}
+
+// Form is the request as the fields of a POST.
+func (p Pull) Form() url.Values {
+	form := url.Values{
+		"name":   {p.Name.String()},
+		"origin": {p.Origin.WithCredentials()},
+	}
+	if p.Wait != NoWait {
+		form.Set("wait", strconv.FormatInt(p.Wait.Milliseconds(), 10))
+	}
+	if p.Accept != "" {
+		form.Set("accept", string(p.Accept))
+	}
+	if p.Move.Known() {
+		form.Set("move", p.Move.String())
+	}
+	return form
+}
+
+// Secrets are words of the request that its answer must not bring back.
+func (p Pull) Secrets() []string { return p.Origin.Remote().Secrets() }

@@ -1,0 +1,240 @@
+package protocol
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/git"
+)
+
+// Status is what a server tells of itself, or why it could not be asked.
+type Status struct {
+	Address string `json:"address,omitempty" toml:"address,omitempty"` // as the one who tells calls it; empty for itself
+	Role    string `json:"role,omitempty" toml:"role,omitempty"`
+	Total   int    `json:"total" toml:"total"` // number of mirrors
+	ID      string `json:"id,omitempty" toml:"id,omitempty"`
+	Version string `json:"version,omitempty" toml:"version,omitempty"`
+
+	// Patterns are what its mirrors contain (refs in its configuration). Fingerprints of
+	// servers with other patterns cannot be compared.
+	Patterns []string `json:"patterns,omitempty" toml:"patterns,omitempty"`
+
+	// Loading says that the server has started a moment ago: mirrors may be missing, or
+	// listed as unknown.
+	Loading bool `json:"loading,omitempty" toml:"loading,omitempty"`
+
+	Error             string `json:"error,omitempty" toml:"error,omitempty"` // in a line
+	HierarchicalError string `json:"hierarchical_error,omitempty" toml:"hierarchical_error,omitempty"`
+
+	Mirrors  []Mirror  `json:"mirrors,omitempty" toml:"mirrors,omitempty"`   // sorted by name
+	Upstream *Upstream `json:"upstream,omitempty" toml:"upstream,omitempty"` // of a master
+}
+
+// Mirror is what a server tells of a mirror.
+type Mirror struct {
+	Name        string `json:"name" toml:"name"`
+	State       State  `json:"state" toml:"state"`
+	ModifyDate  int64  `json:"modify_date,omitempty" toml:"modify_date,omitzero"`               // of the latest successful pull, in Unix seconds
+	Nanoseconds int64  `json:"modify_nanoseconds,omitempty" toml:"modify_nanoseconds,omitzero"` // of the second ModifyDate
+	Origin      string `json:"origin,omitempty" toml:"origin,omitempty"`                        // without credentials
+	Branch      string `json:"branch,omitempty" toml:"branch,omitempty"`                        // the default one, as a full ref name
+	Revision    string `json:"revision,omitempty" toml:"revision,omitempty"`                    // its commit
+	Fingerprint string `json:"fingerprint,omitempty" toml:"fingerprint,omitempty"`
+	Refs        int    `json:"refs" toml:"refs"`                        // how many
+	From        string `json:"from,omitempty" toml:"from,omitempty"`    // what it was pulled from: "origin" or a peer's address
+	Error       string `json:"error,omitempty" toml:"error,omitempty"`  // of the latest pull, in a line
+	Wanted      int64  `json:"wanted,omitempty" toml:"wanted,omitzero"` // when somebody last asked for it on any server, in Unix nanoseconds
+
+	Checked    int64      `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
+	CheckError string     `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, in a line
+	Mended     int64      `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last built anew because it was damaged, in Unix seconds
+	Kept       []Retained `json:"kept,omitempty" toml:"kept,omitempty"`               // only if one mirror was asked for, and not by a server
+}
+
+// Retained is a ref that the origin has replaced or deleted, and what it led to.
+type Retained struct {
+	Ref    string `json:"ref" toml:"ref"`
+	Commit string `json:"commit" toml:"commit"`
+	Date   int64  `json:"date" toml:"date"` // when that was noticed, in Unix seconds
+}
+
+// Upstream is what a master tells of its slaves.
+type Upstream struct {
+	Total          int      `json:"total" toml:"total"`
+	Error          int      `json:"error" toml:"error"` // so many could not be asked, or told nonsense
+	ErrorPercent   float64  `json:"error_percent" toml:"error_percent"`
+	Success        int      `json:"success" toml:"success"`
+	SuccessPercent float64  `json:"success_percent" toml:"success_percent"`
+	Slaves         []Status `json:"slaves" toml:"slaves"`
+}
+
+// Unknown is the state of a mirror that sould has never pulled, or not yet read.
+const Unknown State = "unknown"
+
+// FromOrigin is where a mirror was pulled from, if not from a peer.
+const FromOrigin = "origin"
+
+// WantedAt is when somebody last asked for the mirror; zero for never.
+func (m *Mirror) WantedAt() time.Time {
+	if m.Wanted == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, m.Wanted)
+}
+
+// PulledAt is when the mirror was last pulled; zero for never.
+func (m *Mirror) PulledAt() time.Time {
+	if m.ModifyDate == 0 {
+		return time.Time{}
+	}
+	return time.Unix(m.ModifyDate, m.Nanoseconds)
+}
+
+// FailedStatus is what is told of a server that could not be asked.
+func FailedStatus(address Address, err error) Status {
+	return Status{Address: address.String(), Error: errtext.Line(err.Error()), HierarchicalError: errtext.Tree(err)}
+}
+
+// NewUpstream counts what became of slaves.
+func NewUpstream(slaves []Status) *Upstream {
+	u := &Upstream{Total: len(slaves), Slaves: slaves}
+	for _, slave := range slaves {
+		if slave.Error != "" {
+			u.Error++
+		} else {
+			u.Success++
+		}
+	}
+	u.ErrorPercent, u.SuccessPercent = percent(u.Error, u.Total), percent(u.Success, u.Total)
+	return u
+}
+
+// percent has two digits after the point.
+func percent(n, total int) float64 {
+	return math.Round(10000*float64(n)/float64(max(total, 1))) / 100
+}
+
+// String is the document for people.
+//
+//	status
+//	├─ role: slave
+//	├─ total: 1
+//	└─ mirrors
+//	   └─ pool/x
+//	      └─ state: success
+func (d *Status) String() string {
+	var b strings.Builder
+	b.WriteString("status\n")
+	writeBranches(&b, "", d.branches())
+	return b.String()
+}
+
+// branches are what stands below a server's name. Ids and versions are for programs.
+func (d *Status) branches() []branch {
+	var all []branch
+	if d.Role != "" {
+		all = append(all, leaf("role", d.Role), leaf("total", strconv.Itoa(d.Total)))
+	}
+	if d.Loading {
+		all = append(all, branch{text: "loading: the storage is being read"})
+	}
+	if d.Error != "" {
+		reason := d.HierarchicalError
+		if reason == "" {
+			reason = d.Error
+		}
+		all = append(all, branch{text: "error", below: []branch{{text: reason}}})
+	}
+	if len(d.Mirrors) > 0 {
+		mirrors := branch{text: "mirrors", below: make([]branch, len(d.Mirrors))}
+		for i := range d.Mirrors {
+			mirrors.below[i] = branch{text: d.Mirrors[i].Name, below: d.Mirrors[i].branches()}
+		}
+		all = append(all, mirrors)
+	}
+	if u := d.Upstream; u != nil {
+		upstream := branch{text: "upstream", below: []branch{
+			leaf("total", strconv.Itoa(u.Total)),
+			{text: fmt.Sprintf("success: %d (%.2f%%)", u.Success, u.SuccessPercent)},
+			{text: fmt.Sprintf("error: %d (%.2f%%)", u.Error, u.ErrorPercent)},
+		}}
+		if len(u.Slaves) > 0 {
+			slaves := branch{text: "slaves"}
+			for i := range u.Slaves {
+				slaves.below = append(slaves.below, branch{text: u.Slaves[i].Address, below: u.Slaves[i].branches()})
+			}
+			upstream.below = append(upstream.below, slaves)
+		}
+		all = append(all, upstream)
+	}
+	return all
+}
+
+func (m *Mirror) branches() []branch {
+	all := make([]branch, 0, 9)
+	add := func(key, value string) {
+		if value != "" {
+			all = append(all, leaf(key, value))
+		}
+	}
+	add("state", string(m.State))
+	addDate := func(key string, seconds int64) {
+		if seconds != 0 {
+			add(key, statusDate(seconds))
+		}
+	}
+	addDate("modify_date", m.ModifyDate)
+	add("origin", m.Origin)
+	add("branch", m.Branch)
+	add("revision", m.Revision)
+	add("fingerprint", m.Fingerprint)
+	add("refs", strconv.Itoa(m.Refs))
+	add("from", m.From)
+	add("error", m.Error)
+	addDate("checked", m.Checked)
+	add("check_error", m.CheckError)
+	addDate("mended", m.Mended)
+	if len(m.Kept) > 0 {
+		kept := branch{text: "kept"}
+		for _, k := range m.Kept {
+			kept.below = append(kept.below, leaf(k.Ref, k.Commit+", lost "+statusDate(k.Date)))
+		}
+		all = append(all, kept)
+	}
+	return all
+}
+
+// statusDate is a time for people.
+func statusDate(seconds int64) string {
+	return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05 MST")
+}
+
+// branch is a line, or several, of a tree, and what stands below it. Trees of errors are
+// hierr's; one of ten thousand mirrors must be written faster, and in one go.
+type branch struct {
+	text  string
+	below []branch
+}
+
+func leaf(key, value string) branch { return branch{text: key + ": " + value} }
+
+func writeBranches(b *strings.Builder, indent string, all []branch) {
+	for i, one := range all {
+		fork, below := "├─ ", indent+"│  "
+		if i == len(all)-1 {
+			fork, below = "└─ ", indent+"   "
+		}
+		lead := indent + fork
+		for line := range strings.SplitSeq(git.Printable(one.text), "\n") {
+			b.WriteString(lead)
+			b.WriteString(line)
+			b.WriteByte('\n')
+			lead = below
+		}
+		writeBranches(b, below, one.below)
+	}
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/reconquest/sould/internal/protocol"
+)
+
+func TestVerdict(t *testing.T) {
+	states := map[byte]protocol.State{'+': protocol.Success, '-': protocol.Failed, '.': protocol.Processing}
+	for _, c := range []struct {
+		servers string // the first is the one that answers
+		want    int
+	}{
+		{"+", 200}, {"-", 500}, {".", 202},
+		{"++", 200}, {"+++", 200},
+		{"-+", 500}, {"-++", 500},
+		{"+-", 502}, {"+--", 502}, {"++-", 502}, {"-+-", 502},
+		{"--", 503}, {"---", 503},
+		{".+", 202}, {"+.", 202}, {"-.", 202}, {"+-.", 202}, {".--", 202},
+	} {
+		var all []protocol.Outcome
+		for i := range c.servers {
+			all = append(all, protocol.Outcome{State: states[c.servers[i]]})
+		}
+		if got := verdict(all[0], all[1:]); got != c.want {
+			t.Errorf("verdict(%s) = %d, want %d", c.servers, got, c.want)
+		}
+	}
+}
+
+func TestPropagationBound(t *testing.T) {
+	for slaves, want := range map[int]int64{0: maxPropagations, 5: maxPropagations, 31: 1024, 1000: 32, 100_000: leastPropagations} {
+		if got := propagationBound(slaves); got != want {
+			t.Errorf("%d slaves: %d at once", slaves, got)
+		}
+	}
+}

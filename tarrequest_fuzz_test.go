@@ -1,0 +1,43 @@
+package main
+
+import (
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/reconquest/sould/internal/git"
+)
+
+// FuzzParseTar: no word of a client leaves the archive or becomes an option.
+func FuzzParseTar(f *testing.F) {
+	for _, s := range []string{
+		"/a/b?ref=main&format=tar.gz", "/%2e%2e/x", "/m?path=a/../b", "/m?prefix=x/&path=-x", "/m?ref=--output=x", "/m?ref=a&ref=b",
+		"/m?contains=" + strings.Repeat("A", 40), "/m?ref=" + strings.Repeat("0", 64), "/m?%zz", "/m?path=%00", "/m;x?a;b",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, err := url.ParseRequestURI(raw)
+		if err != nil {
+			return
+		}
+		req, err := parseTar(u)
+		if err != nil {
+			return
+		}
+		for _, path := range []string{req.name.Path(), req.want.Path, strings.TrimSuffix(req.want.Prefix, "/")} {
+			if path != "" && !filepath.IsLocal(path) || strings.Contains(path, "\x00") {
+				t.Errorf("%q leads to %q", raw, path)
+			}
+		}
+		for _, word := range []string{req.name.Path(), req.want.Prefix} { // a path may be any name in a tree
+			if strings.HasPrefix(word, "-") || strings.Contains(word, "\n") {
+				t.Errorf("%q becomes %q", raw, word)
+			}
+		}
+		if strings.HasPrefix(req.want.Ref, "-") || req.want.Format == nil || req.contains != "" && !git.IsID(req.contains) {
+			t.Errorf("%q became %+v", raw, req)
+		}
+	})
+}
