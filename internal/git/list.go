@@ -2,9 +2,11 @@ package git
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Ref is a ref and what it points to.
@@ -27,6 +29,34 @@ func (r Ref) IsCommit() bool {
 type Head struct {
 	Ref string // the branch it names; empty if it is detached or unknown
 	ID  string // the commit; empty if the branch does not exist (yet)
+}
+
+// headJSON is a Head in JSON, where a text is UTF-8 and the name of a branch need not be.
+type headJSON struct {
+	Ref, ID string
+	Bytes   []byte `json:",omitempty"` // the name, if it is not UTF-8
+}
+
+// MarshalJSON is for [json.Marshal].
+func (h Head) MarshalJSON() ([]byte, error) {
+	j := headJSON{Ref: h.Ref, ID: h.ID}
+	if !utf8.ValidString(h.Ref) {
+		j.Bytes = []byte(h.Ref)
+	}
+	return json.Marshal(j)
+}
+
+// UnmarshalJSON is for [json.Unmarshal].
+func (h *Head) UnmarshalJSON(text []byte) error {
+	var j headJSON
+	if err := json.Unmarshal(text, &j); err != nil {
+		return err
+	}
+	*h = Head{Ref: j.Ref, ID: j.ID}
+	if len(j.Bytes) > 0 {
+		h.Ref = string(j.Bytes)
+	}
+	return nil
 }
 
 // Detached reports whether HEAD names a commit instead of a branch.

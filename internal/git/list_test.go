@@ -1,6 +1,7 @@
 package git
 
 import (
+	"encoding/json"
 	"os/exec"
 	"slices"
 	"strings"
@@ -25,6 +26,24 @@ func TestIsRefName(t *testing.T) {
 	}
 	if IsRefName("refs/heads/a\x00b") || IsRefName("refs/heads/"+strings.Repeat("x", 300)) {
 		t.Error("a NUL or an over-long component is taken")
+	}
+}
+
+// TestHeadInJSON: the name of a branch need not be UTF-8, and must survive.
+func TestHeadInJSON(t *testing.T) {
+	for _, want := range []Head{{}, {"refs/heads/main", "a"}, {"refs/heads/caf\xe9", "a"}, {"refs/heads/\ufffd", ""}, {"", "b"}} {
+		text, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got Head
+		if err := json.Unmarshal(text, &got); err != nil || got != want {
+			t.Errorf("%q became %s and %q (%v)", want, text, got, err)
+		}
+	}
+	var old Head // as it was written before
+	if err := json.Unmarshal([]byte(`{"Ref":"refs/heads/main","ID":"a"}`), &old); err != nil || old != (Head{"refs/heads/main", "a"}) {
+		t.Errorf("%+v, %v", old, err)
 	}
 }
 
