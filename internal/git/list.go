@@ -101,7 +101,16 @@ func (g *Git) List(ctx context.Context, remote Remote) (Listing, error) {
 	if err != nil {
 		return Listing{}, err
 	}
-	return parseListing(string(out))
+	l, err := parseListing(string(out))
+	if err != nil {
+		return Listing{}, err
+	}
+	for _, ref := range l.Refs {
+		if len(ref.Name) > maxRefName { // else it would be left out without a word
+			return Listing{}, fmt.Errorf("the origin has a ref with a name of %d bytes, %d at most: %.100q…", len(ref.Name), maxRefName, ref.Name)
+		}
+	}
+	return l, nil
 }
 
 // parseListing reads what "git ls-remote --symref" prints:
@@ -156,18 +165,35 @@ func IsID(s string) bool {
 	return true
 }
 
+// maxRefName is the longest name of a ref, in bytes: it is twice in one line of the list of
+// refs, with all that a server can do, if HEAD names it.
+const maxRefName = maxPacket/2 - 1<<10
+
+// fitsFile reports whether a ref can be a file. Git finds no branch that HEAD names and
+// that could not be one.
+func fitsFile(name string) bool {
+	const longest, longestPath = 255, 4096 // NAME_MAX and PATH_MAX of Linux
+	for component := range strings.SplitSeq(name, "/") {
+		if len(component) > longest {
+			return false
+		}
+	}
+	return len(name) < longestPath
+}
+
 // IsRefName reports whether name is a legal full ref name by the rules of
 // git-check-ref-format(1): at least two components, none of which begins with a
 // dot or ends with ".lock", no "..", "@{", control character, space or one of
-// ~^:?*[\, and neither a slash nor a dot at the end.
+// ~^:?*[\, and neither a slash nor a dot at the end. It may be longer than that of a file:
+// packed-refs holds what refs/ cannot.
 func IsRefName(name string) bool {
-	if len(name) > 4096 || strings.HasSuffix(name, ".") ||
+	if len(name) > maxRefName || strings.HasSuffix(name, ".") ||
 		strings.Contains(name, "..") || strings.Contains(name, "@{") {
 		return false
 	}
 	components := 0
 	for c := range strings.SplitSeq(name, "/") {
-		if c == "" || len(c) > 255 || strings.HasPrefix(c, ".") || strings.HasSuffix(c, ".lock") {
+		if c == "" || strings.HasPrefix(c, ".") || strings.HasSuffix(c, ".lock") {
 			return false
 		}
 		components++
