@@ -175,3 +175,12 @@ func (set *settings) allowsOrigin(o Origin) error {
 	}
 	return fmt.Errorf("the origin %s is none of those that this server may mirror: its configuration (origins) does not name it", o)
 }
+
+// allowsURL is allowsOrigin for a URL that an origin redirects to.
+func (set *settings) allowsURL(url string) error {
+	o, err := ParseOrigin(url, false)
+	if err != nil {
+		return err
+	}
+	return set.allowsOrigin(o)
+}

@@ -3,6 +3,7 @@ package git
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,16 +86,36 @@ const listMemory = 512 << 20
 
 // List asks an origin for its refs and its HEAD. A HEAD that names a branch
 // which does not exist is not shown by origins, so that Head is then empty.
-func (g *Git) List(ctx context.Context, remote Remote) (Listing, error) {
-	out, err := g.output(ctx, command{
+func (g *Git) List(ctx context.Context, remote Remote) (l Listing, err error) {
+	remote = remote.completed()
+	err = g.following(ctx, remote, func(remote Remote) (err error) {
+		l, err = g.list(ctx, remote)
+		return err
+	})
+	return l, remote.explained(err)
+}
+
+// list asks for refs in version 0 of the protocol, in which that is one exchange where
+// version 2 needs two.
+func (g *Git) list(ctx context.Context, remote Remote) (Listing, error) {
+	return g.listIn(ctx, remote, "0")
+}
+
+// listing is the command that lists a remote's refs in this version of the protocol.
+func (g *Git) listing(remote Remote, version string) command {
+	return command{
 		name:     "ls-remote",
 		args:     []string{"--symref", "--quiet", "--", remote.URL},
-		settings: remote.settings(true),
+		settings: remote.settings(version),
 		env:      g.envFor(remote),
 		secrets:  remote.Secrets(),
 		memory:   listMemory,
 		helpers:  true,
-	})
+	}
+}
+
+func (g *Git) listIn(ctx context.Context, remote Remote, version string) (Listing, error) {
+	out, err := g.output(ctx, g.listing(remote, version))
 	if outOfMemory(err) {
 		err = fmt.Errorf("the list of refs is too long: %w", err)
 	}
@@ -111,6 +132,15 @@ func (g *Git) List(ctx context.Context, remote Remote) (Listing, error) {
 		}
 	}
 	return l, nil
+}
+
+// explained adds to an error what git does not know: that the user came without a password.
+func (r Remote) explained(err error) error {
+	e := (*Error)(nil)
+	if !r.nameOnly() || r.netrc != "" || !errors.As(err, &e) || !strings.Contains(e.Stderr, "Authentication failed") {
+		return err
+	}
+	return fmt.Errorf("the origin wants a password: neither the POST had one for its user nor has ~/.netrc one for that user and host: %w", err)
 }
 
 // parseListing reads what "git ls-remote --symref" prints:

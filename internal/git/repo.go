@@ -102,7 +102,29 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 	if len(ids) == 0 {
 		return nil
 	}
-	err := r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
+	remote = remote.completed()
+	err := r.git.following(ctx, remote, func(remote Remote) error { return r.fetch(ctx, remote, ids, progress) })
+	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText(e.Stderr) {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
+	}
+	if err != nil {
+		return remote.explained(err)
+	}
+	return SyncDir(filepath.Join(r.Dir, "objects", "pack"))
+}
+
+// fetch asks for objects in version 2 of the protocol, which sends no list of refs, except
+// over git://, where its small packets stall.
+func (r Repo) fetch(ctx context.Context, remote Remote, ids []string, progress func(string)) error {
+	version := "2"
+	if strings.HasPrefix(remote.URL, "git://") {
+		version = "0"
+	}
+	return r.fetchIn(ctx, remote, version, ids, progress)
+}
+
+func (r Repo) fetchIn(ctx context.Context, remote Remote, version string, ids []string, progress func(string)) error {
+	return r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
 		return r.git.run(ctx, command{
 			name: "fetch",
 			dir:  view.Dir,
@@ -110,7 +132,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 				"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
 				"--no-auto-maintenance", "--no-recurse-submodules", "--stdin", "--", remote.URL,
 			},
-			settings: remote.settings(false),
+			settings: remote.settings(version),
 			env:      r.git.envFor(remote),
 			secrets:  remote.Secrets(),
 			helpers:  true,
@@ -118,13 +140,6 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 			progress: progress,
 		})
 	})
-	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText(e.Stderr) {
-		return fmt.Errorf("%w: %w", ErrMoved, err)
-	}
-	if err != nil {
-		return err
-	}
-	return SyncDir(filepath.Join(r.Dir, "objects", "pack"))
 }
 
 // movedText recognises the refusals of protocol version 2, and of 0 and 1.
