@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -96,10 +97,51 @@ func (g *Git) List(ctx context.Context, remote Remote) (l Listing, err error) {
 }
 
 // list asks for refs in version 0 of the protocol, in which that is one exchange where
-// version 2 needs two.
+// version 2 needs two. A server that speaks version 2 only refuses the question, in
+// whatever words, or shows nothing.
 func (g *Git) list(ctx context.Context, remote Remote) (Listing, error) {
-	return g.listIn(ctx, remote, "0")
+	l, err := g.listIn(ctx, remote, "0")
+	if !remote.mayBeModern() || err == nil && l.IDLength() > 0 || err != nil && !remote.answered(err) {
+		return l, err
+	}
+	modern, modernErr := g.listIn(ctx, remote, "2")
+	switch {
+	case modernErr == nil:
+		return modern, nil
+	case err != nil && modernErr.Error() != err.Error():
+		err = errors.Join(err, fmt.Errorf("in version 2 of git's protocol: %w", modernErr))
+	}
+	return l, err
 }
+
+// mayBeModern reports whether the remote may be of a kind that speaks version 2 of the
+// protocol only. Neither git itself nor another sould is.
+func (r Remote) mayBeModern() bool {
+	return !r.Direct && !strings.HasPrefix(r.URL, "/") && !strings.HasPrefix(r.URL, "file://")
+}
+
+// answered reports whether git has failed because of what a server has answered. One that
+// is not there, that sends git away or does not let it in, will not do so in another
+// version of the protocol. What an ssh says that fails is not known, and a server can have
+// reasons to count how often somebody comes in vain.
+func (r Remote) answered(err error) bool {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) || e.Err != nil || e.Signal != 0 || outOfMemory(err) || redirected(err) {
+		return false
+	}
+	if r.web() == nil && !strings.HasPrefix(r.URL, "git://") {
+		return strings.Contains(e.Stderr, "remote error: ")
+	}
+	return !unanswered.MatchString(quoted.ReplaceAllString(e.Stderr, "''"))
+}
+
+// quoted is what git quotes, such as a URL, which may have any words in it.
+var quoted = regexp.MustCompile(`'[^'\n]*'`)
+
+var unanswered = regexp.MustCompile(`(?i)could not resolve|(failed|couldn't|unable|could not) (to )?connect|` +
+	`connection (refused|timed out|reset)|timed out|no route to host|network is unreachable|certificate|\b(ssl|tls)\b|` +
+	`could not read (username|password)|authentication failed|permission denied|host key|returned error: 40[13]|` +
+	`transport '' not allowed|cannot run|unable to find remote helper`)
 
 // listing is the command that lists a remote's refs in this version of the protocol.
 func (g *Git) listing(remote Remote, version string) command {

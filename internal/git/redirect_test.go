@@ -77,3 +77,47 @@ func TestRedirectOfAFetch(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAnswered(t *testing.T) {
+	const web, ssh = "http://h/ssl/certificate.git", "git@h:r.git"
+	for _, c := range []struct {
+		url, stderr string
+		want        bool
+	}{
+		{web, "fatal: unable to access 'http://h/ssl/certificate.git/': The requested URL returned error: 400", true},
+		{web, "fatal: repository 'http://h/ssl/certificate.git/' not found", true},
+		{web, "fatal: unable to access 'http://h/ssl/certificate.git/': Empty reply from server", true},
+		{web, "fatal: unable to access 'http://h/x/': The requested URL returned error: 403", false},
+		{web, "fatal: unable to access 'http://h/x/': The requested URL returned error: 301", false},
+		{web, "fatal: unable to access 'http://h/x/': Could not resolve host: h", false},
+		{web, "fatal: unable to access 'http://h/x/': Failed to connect to h port 80 after 0 ms: Couldn't connect to server", false},
+		{web, "fatal: unable to access 'https://h/x/': server certificate verification failed. CAfile: none CRLfile: none", false},
+		{web, "fatal: Authentication failed for 'http://h/x/'", false},
+		{web, "fatal: Out of memory, malloc failed", false},
+		{"git://h/r.git", "fatal: remote error: access denied or repository not exported: /r.git", true},
+		{"git://h/r.git", "fatal: unable to connect to h:\nh[0: 127.0.0.1]: errno=Connection refused", false},
+		{ssh, "git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.", false},
+		{ssh, "fatal: Could not read from remote repository.", false},
+		{ssh, "fatal: remote error: version 2 only", true},
+	} {
+		if got := (Remote{URL: c.url}).answered(&Error{Stderr: c.stderr}); got != c.want {
+			t.Errorf("%s: %v of %q", c.url, got, c.stderr)
+		}
+	}
+}
+
+func TestMovedText(t *testing.T) {
+	id := strings.Repeat("ab", 20)
+	for text, want := range map[string]bool{
+		"fatal: remote error: upload-pack: not our ref " + id:                          true,
+		"fatal: remote error: want " + id + " not valid":                               true,
+		"error: Server does not allow request for unadvertised object " + id:           true,
+		"fatal: remote error: TF401035: The object '" + id + "' does not exist.":       true,
+		"remote: what you want is not valid":                                           false,
+		"fatal: remote error: TF401019: The Git repository with name x does not exist": false,
+	} {
+		if got := movedText.MatchString(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -104,7 +105,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 	}
 	remote = remote.completed()
 	err := r.git.following(ctx, remote, func(remote Remote) error { return r.fetch(ctx, remote, ids, progress) })
-	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText(e.Stderr) {
+	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText.MatchString(e.Stderr) {
 		return fmt.Errorf("%w: %w", ErrMoved, err)
 	}
 	if err != nil {
@@ -113,14 +114,17 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 	return SyncDir(filepath.Join(r.Dir, "objects", "pack"))
 }
 
-// fetch asks for objects in version 2 of the protocol, which sends no list of refs, except
-// over git://, where its small packets stall.
+// fetch asks for objects in version 2 of the protocol, which sends no list of refs. Over
+// git:// its small packets stall, so that it is only for servers that speak no other.
 func (r Repo) fetch(ctx context.Context, remote Remote, ids []string, progress func(string)) error {
-	version := "2"
-	if strings.HasPrefix(remote.URL, "git://") {
-		version = "0"
+	if !strings.HasPrefix(remote.URL, "git://") {
+		return r.fetchIn(ctx, remote, "2", ids, progress)
 	}
-	return r.fetchIn(ctx, remote, version, ids, progress)
+	err := r.fetchIn(ctx, remote, "0", ids, progress)
+	if e := (*Error)(nil); errors.As(err, &e) && remote.answered(err) && refusedText.MatchString(e.Stderr) && !movedText.MatchString(e.Stderr) {
+		return r.fetchIn(ctx, remote, "2", ids, progress)
+	}
+	return err
 }
 
 func (r Repo) fetchIn(ctx context.Context, remote Remote, version string, ids []string, progress func(string)) error {
@@ -142,11 +146,13 @@ func (r Repo) fetchIn(ctx context.Context, remote Remote, version string, ids []
 	})
 }
 
-// movedText recognises the refusals of protocol version 2, and of 0 and 1.
-func movedText(stderr string) bool {
-	return strings.Contains(stderr, "not our ref") ||
-		strings.Contains(stderr, "does not allow request for unadvertised object")
-}
+// refusedText are the words of git when a server does not greet it.
+var refusedText = regexp.MustCompile(`remote error|hung up|Could not read from remote repository`)
+
+// movedText are the words in which servers say that they do not have an object: git in
+// version 2 of the protocol, and in 0 and 1; JGit, which many forges are made of; Azure.
+var movedText = regexp.MustCompile(`not our ref|does not allow request for unadvertised object|` +
+	`want [0-9a-f]{40,64} not valid|TF401035: The object '[0-9a-f]{40,64}' does not exist`)
 
 // SyncDir makes the names of a directory's entries as durable as fsync(2) makes their
 // contents.
