@@ -36,6 +36,7 @@ func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *sett
 			Leash:      dir.Leash,
 			Scratch:    dir.Own("incoming"),
 			Stay:       len(c.Origins) > 0,
+			Allow:      origin.Policy{Local: unsecure, Patterns: c.Origins}.CheckURL,
 		}),
 	}
 }

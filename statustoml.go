@@ -2,17 +2,26 @@ package main
 
 import (
 	"bytes"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 
 	"github.com/reconquest/sould/internal/protocol"
 )
 
-// statusTOML is a status in TOML.
+// statusTOML is a status in TOML, which is UTF-8: the name of a branch need not be. As in
+// JSON, the character U+FFFD stands for each byte that is not.
 func statusTOML(d *protocol.Status) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := toml.NewEncoder(&b)
 	encoder.Indent = ""
 	err := encoder.Encode(d)
-	return b.Bytes(), err
+	return validUTF8(b.Bytes()), err
+}
+
+func validUTF8(text []byte) []byte {
+	if utf8.Valid(text) {
+		return text
+	}
+	return []byte(string([]rune(string(text))))
 }

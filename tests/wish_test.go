@@ -84,7 +84,7 @@ func TestAPostThatCameBeforeADelete(t *testing.T) {
 	peer.postWithToken("m", url).expect(t, 200)
 	peer.reload(tokenLine, `list_timeout = "5s"`)
 	proxy.Set(origin.Fault{Mute: true})
-	d := start(t, tokenLine, peers(peer.url), `list_timeout = "5s"`, `repair = "1h"`)
+	d := start(t, tokenLine, peers(peer.url), `list_timeout = "5s"`, `repair = "0"`)
 	posted := make(chan answer)
 	go func() { posted <- d.postWithToken("m", url) }()
 	eventually(t, "the POST is at work", func() bool { return strings.Contains(d.get("/m").text(), "for the first time") })

@@ -73,10 +73,14 @@ func (g Greeting) Write(w io.Writer, l Listing) error {
 	return b.Flush()
 }
 
-// headID is the object that HEAD names, or "".
+// headID is the object that HEAD names, or "". As from git, a client is shown no HEAD that
+// names a branch which cannot be a file: it could not clone such a repository.
 func (l Listing) headID() string {
-	if l.Head.Ref == "" {
+	switch {
+	case l.Head.Ref == "":
 		return l.Head.ID
+	case !fitsFile(l.Head.Ref):
+		return ""
 	}
 	ref, _ := l.Find(l.Head.Ref)
 	return ref.ID
@@ -202,7 +206,7 @@ func (ls LsRefs) Write(w io.Writer, l Listing) error {
 	if ls.selects("HEAD") {
 		if id := l.headID(); id != "" {
 			show(id, "HEAD", l.Head.Ref, l.Head.ID)
-		} else if ls.unborn && l.Head.Ref != "" {
+		} else if ls.unborn && l.Head.Ref != "" && fitsFile(l.Head.Ref) {
 			show("unborn", "HEAD", l.Head.Ref, "")
 		}
 	}

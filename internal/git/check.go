@@ -47,8 +47,21 @@ func (r Repo) fsck(ctx context.Context) (failed *Error, err error) {
 	if !errors.As(err, &failed) || failed.Err != nil || outOfMemory(err) {
 		return nil, err
 	}
-	failed.Stderr = strings.TrimSpace(out.String() + failed.Stderr)
+	said := out.String() + failed.Stderr
+	if r.headIsTooLong() {
+		said = invalidHead.ReplaceAllString(said, "")
+	}
+	failed.Stderr = strings.TrimSpace(said)
 	return failed, nil
+}
+
+var invalidHead = regexp.MustCompile(`(?m)^error: invalid HEAD$`)
+
+// headIsTooLong reports whether HEAD names a branch that cannot be a file, in which git
+// sees no HEAD.
+func (r Repo) headIsTooLong() bool {
+	head, err := r.readHead(Listing{})
+	return err == nil && head.Ref != "" && (!fitsFile(head.Ref) || !fitsFile(filepath.Join(r.Dir, head.Ref)))
 }
 
 // judge tells what a git-fsck that has failed has found: what is broken, or why that

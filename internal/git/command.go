@@ -35,6 +35,7 @@ type command struct {
 	stdin    io.Reader
 	stdout   io.Writer
 	progress func(string) // told of each line of progress; nil for no progress
+	trace    func(string) // told of each header that GIT_TRACE_CURL shows as received; nil for no trace
 	memory   uint64       // the most that each of its processes may allocate, in bytes, if that is less than for all
 	helpers  bool         // it starts others as soon as it runs: see bornLimited
 	patient  bool         // leave the CPU to others
@@ -156,7 +157,7 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 	args = append(args, c.name)
 	args = append(args, c.args...)
 
-	stderr := &stderrText{progress: c.progress, secrets: c.secrets}
+	stderr := &stderrText{progress: c.progress, trace: c.trace, secrets: c.secrets}
 	cmd := exec.CommandContext(ctx, "git", args...)
 	if c.helpers && cmd.Err == nil {
 		bornLimited(cmd, g.memoryOf(c))

@@ -111,7 +111,8 @@ const maxStderr = 8 << 10
 // itself with carriage returns, and text, of which the last lines are kept.
 type stderrText struct {
 	progress func(string)
-	secrets  []string // words that neither shows
+	trace    func(string) // nil if the command makes no trace
+	secrets  []string     // words that neither shows
 	lines    bytes.Buffer
 	line     []byte
 }
@@ -136,8 +137,19 @@ func (s *stderrText) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// traceLine is what git writes when GIT_TRACE_CURL is set, and the header that it has
+// received, if the line is about one.
+var traceLine = regexp.MustCompile(`^[0-9:.]+ http\.c:[0-9]+ +(?:<= Recv header: (.*))?`)
+
 // end takes in the line that is complete.
 func (s *stderrText) end() {
+	if s.trace != nil {
+		if found := traceLine.FindSubmatch(s.line); found != nil {
+			s.line = s.line[:0]
+			s.trace(string(found[1]))
+			return
+		}
+	}
 	line := Printable(strings.TrimSuffix(string(s.line), "\x1b[K"))
 	line = strings.TrimRight(redact(line, s.secrets), " ")
 	s.line = s.line[:0]

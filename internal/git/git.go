@@ -35,9 +35,12 @@ type Options struct {
 	CAFile     string // certificates (PEM) to trust for https; empty for the system's
 	AllowLocal bool   // permit origins that are local paths
 	Leash      *Leash // held by every child; nil for none
-	Stay       bool   // follow no redirect of an origin: it may lead where nobody wants to go
-	Scratch    string // a directory for what a command needs while it runs; empty for the system's
-	Memory     uint64 // the most that each process may allocate, in bytes; 0 for the default
+	Stay       bool   // leave it to Allow whether a redirect is followed: it may lead where nobody wants to go
+	// Allow tells which URLs of the same server an origin may redirect to, if Stay is set. With
+	// nil it may redirect to none.
+	Allow   func(url string) error
+	Scratch string // a directory for what a command needs while it runs; empty for the system's
+	Memory  uint64 // the most that each process may allocate, in bytes; 0 for the default
 }
 
 // leastMemory is what a process may allocate on every machine, in bytes. 400,000 objects
@@ -58,6 +61,8 @@ type Git struct {
 	scratch   string
 	memory    uint64   // the most that each process may allocate, in bytes
 	last      []string // settings that no command overrides
+	stay      bool
+	allow     func(url string) error
 }
 
 // inherited are the variables of the daemon that git may see: where programs,
@@ -100,9 +105,10 @@ var settings = []string{
 	// What a repack takes must stay within what a process may allocate.
 	"pack.windowMemory", "256m", // a thread
 
-	// A transfer that crawls for a minute has failed.
-	"http.lowSpeedLimit", "1000", // bytes a second
-	"http.lowSpeedTime", "60", // seconds
+	// A server that counts objects says five bytes now and then to show that it is alive,
+	// and some say nothing. How long all may take, the caller knows.
+	"http.lowSpeedLimit", "0",
+	"http.lowSpeedTime", "0",
 
 	// The bytes of an archive must not depend on a server's configuration.
 	"tar.umask", "0002",
@@ -142,7 +148,7 @@ func New(o Options) *Git {
 	if o.CAFile != "" {
 		env = append(env, "GIT_SSL_CAINFO="+o.CAFile) // the last one counts
 	}
-	g := &Git{env: env, leash: o.Leash, protocols: protocols, scratch: o.Scratch, memory: min(cmp.Or(o.Memory, defaultMemory()), ownMemory())}
+	g := &Git{env: env, leash: o.Leash, protocols: protocols, scratch: o.Scratch, memory: min(cmp.Or(o.Memory, defaultMemory()), ownMemory()), stay: o.Stay, allow: o.Allow}
 	if o.Stay {
 		g.last = []string{"http.followRedirects", "false"}
 	}
@@ -207,39 +213,45 @@ func parseVersion(out string) (string, error) {
 // Remote is where a repository is fetched from.
 type Remote struct {
 	URL            string // a URL or path in git's form, without a password
-	User, Password string // for http and https only: sent as basic authentication
+	User, Password string // for http and https only: sent as basic authentication; a user alone only if asked for
 
 	Headers []string // for http and https only: sent with each request
 	Direct  bool     // neither a proxy is used nor a redirect followed
 	CAFile  string   // certificates (PEM) to trust instead of those of Options; empty for those
+
+	netrc string // the password of a user without one, from ~/.netrc
 }
 
-// settings are what a command needs to talk to the remote: credentials go by
-// the environment, never by an argument, and bound to their host.
-//
-// The list of refs is asked for in protocol version 0: one exchange, where
-// version 2 needs two. Objects are asked for in version 2, which sends no list,
-// except over git://, where its small packets stall.
-func (r Remote) settings(listing bool) []string {
-	version := "2"
-	if listing || strings.HasPrefix(r.URL, "git://") {
-		version = "0"
-	}
-	s := []string{"protocol.version", version}
+// web is the remote's URL, and nil if it is none of http or https.
+func (r Remote) web() *url.URL {
 	u, err := url.Parse(r.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return nil
+	}
+	return u
+}
+
+// settings are what a command needs to talk to the remote in this version of the protocol:
+// credentials go by the environment, never by an argument, and bound to their host.
+func (r Remote) settings(version string) []string {
+	s := []string{"protocol.version", version}
+	u := r.web()
+	if u == nil {
 		return s
 	}
 	headers, redirects := r.Headers, "initial"
-	if r.User != "" || r.Password != "" {
+	if r.nameOnly() {
+		helper, _ := r.helperOf(u)
+		s = append(s, helper...)
+	} else if r.Password != "" {
 		basic := base64.StdEncoding.EncodeToString([]byte(r.User + ":" + r.Password))
 		headers = append(slices.Clip(headers), "Authorization: Basic "+basic)
 	}
 	if r.Direct {
 		s = append(s, "http.proxy", "")
 	}
-	if r.Direct || len(headers) > 0 {
-		redirects = "false" // git would send the headers on to the target
+	if r.Direct || len(headers) > 0 || r.User != "" {
+		redirects = "false" // git would send the headers on to the target; see following
 	}
 	for _, header := range headers {
 		s = append(s, "http."+u.Scheme+"://"+u.Host+"/.extraHeader", header)
@@ -252,6 +264,10 @@ func (g *Git) envFor(r Remote) []string {
 	env := []string{"GIT_ALLOW_PROTOCOL=" + g.protocols}
 	if r.CAFile != "" {
 		env = append(env, "GIT_SSL_CAINFO="+r.CAFile)
+	}
+	if u := r.web(); u != nil && r.nameOnly() {
+		_, helper := r.helperOf(u)
+		env = append(env, helper...)
 	}
 	return env
 }
@@ -268,7 +284,10 @@ func (r Remote) Secrets() []string {
 			s = append(s, value[strings.LastIndexByte(value, ' ')+1:])
 		}
 	}
-	for _, word := range []string{r.Password, r.User} {
+	if r.netrc != "" {
+		s = append(s, base64.StdEncoding.EncodeToString([]byte(r.User+":"+r.netrc)))
+	}
+	for _, word := range []string{r.Password, r.netrc, r.User} {
 		if len(word) >= shortestSecret {
 			for _, form := range []string{word, url.PathEscape(word), url.User(word).String()} {
 				s = append(s, form, url.QueryEscape(form))

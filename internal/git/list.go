@@ -2,9 +2,13 @@ package git
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Ref is a ref and what it points to.
@@ -27,6 +31,34 @@ func (r Ref) IsCommit() bool {
 type Head struct {
 	Ref string // the branch it names; empty if it is detached or unknown
 	ID  string // the commit; empty if the branch does not exist (yet)
+}
+
+// headJSON is a Head in JSON, where a text is UTF-8 and the name of a branch need not be.
+type headJSON struct {
+	Ref, ID string
+	Bytes   []byte `json:",omitempty"` // the name, if it is not UTF-8
+}
+
+// MarshalJSON is for [json.Marshal].
+func (h Head) MarshalJSON() ([]byte, error) {
+	j := headJSON{Ref: h.Ref, ID: h.ID}
+	if !utf8.ValidString(h.Ref) {
+		j.Bytes = []byte(h.Ref)
+	}
+	return json.Marshal(j)
+}
+
+// UnmarshalJSON is for [json.Unmarshal].
+func (h *Head) UnmarshalJSON(text []byte) error {
+	var j headJSON
+	if err := json.Unmarshal(text, &j); err != nil {
+		return err
+	}
+	*h = Head{Ref: j.Ref, ID: j.ID}
+	if len(j.Bytes) > 0 {
+		h.Ref = string(j.Bytes)
+	}
+	return nil
 }
 
 // Detached reports whether HEAD names a commit instead of a branch.
@@ -55,23 +87,102 @@ const listMemory = 512 << 20
 
 // List asks an origin for its refs and its HEAD. A HEAD that names a branch
 // which does not exist is not shown by origins, so that Head is then empty.
-func (g *Git) List(ctx context.Context, remote Remote) (Listing, error) {
-	out, err := g.output(ctx, command{
+func (g *Git) List(ctx context.Context, remote Remote) (l Listing, err error) {
+	remote = remote.completed()
+	err = g.following(ctx, remote, func(remote Remote) (err error) {
+		l, err = g.list(ctx, remote)
+		return err
+	})
+	return l, remote.explained(err)
+}
+
+// list asks for refs in version 0 of the protocol, in which that is one exchange where
+// version 2 needs two. A server that speaks version 2 only refuses the question, in
+// whatever words, or shows nothing.
+func (g *Git) list(ctx context.Context, remote Remote) (Listing, error) {
+	l, err := g.listIn(ctx, remote, "0")
+	if !remote.mayBeModern() || err == nil && l.IDLength() > 0 || err != nil && !remote.answered(err) {
+		return l, err
+	}
+	modern, modernErr := g.listIn(ctx, remote, "2")
+	switch {
+	case modernErr == nil:
+		return modern, nil
+	case err != nil && modernErr.Error() != err.Error():
+		err = errors.Join(err, fmt.Errorf("in version 2 of git's protocol: %w", modernErr))
+	}
+	return l, err
+}
+
+// mayBeModern reports whether the remote may be of a kind that speaks version 2 of the
+// protocol only. Neither git itself nor another sould is.
+func (r Remote) mayBeModern() bool {
+	return !r.Direct && !strings.HasPrefix(r.URL, "/") && !strings.HasPrefix(r.URL, "file://")
+}
+
+// answered reports whether git has failed because of what a server has answered. One that
+// is not there, that sends git away or does not let it in, will not do so in another
+// version of the protocol. What an ssh says that fails is not known, and a server can have
+// reasons to count how often somebody comes in vain.
+func (r Remote) answered(err error) bool {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) || e.Err != nil || e.Signal != 0 || outOfMemory(err) || redirected(err) {
+		return false
+	}
+	if r.web() == nil && !strings.HasPrefix(r.URL, "git://") {
+		return strings.Contains(e.Stderr, "remote error: ")
+	}
+	return !unanswered.MatchString(quoted.ReplaceAllString(e.Stderr, "''"))
+}
+
+// quoted is what git quotes, such as a URL, which may have any words in it.
+var quoted = regexp.MustCompile(`'[^'\n]*'`)
+
+var unanswered = regexp.MustCompile(`(?i)could not resolve|(failed|couldn't|unable|could not) (to )?connect|` +
+	`connection (refused|timed out|reset)|timed out|no route to host|network is unreachable|certificate|\b(ssl|tls)\b|` +
+	`could not read (username|password)|authentication failed|permission denied|host key|returned error: 40[13]|` +
+	`transport '' not allowed|cannot run|unable to find remote helper`)
+
+// listing is the command that lists a remote's refs in this version of the protocol.
+func (g *Git) listing(remote Remote, version string) command {
+	return command{
 		name:     "ls-remote",
 		args:     []string{"--symref", "--quiet", "--", remote.URL},
-		settings: remote.settings(true),
+		settings: remote.settings(version),
 		env:      g.envFor(remote),
 		secrets:  remote.Secrets(),
 		memory:   listMemory,
 		helpers:  true,
-	})
+	}
+}
+
+func (g *Git) listIn(ctx context.Context, remote Remote, version string) (Listing, error) {
+	out, err := g.output(ctx, g.listing(remote, version))
 	if outOfMemory(err) {
 		err = fmt.Errorf("the list of refs is too long: %w", err)
 	}
 	if err != nil {
 		return Listing{}, err
 	}
-	return parseListing(string(out))
+	l, err := parseListing(string(out))
+	if err != nil {
+		return Listing{}, err
+	}
+	for _, ref := range l.Refs {
+		if len(ref.Name) > maxRefName { // else it would be left out without a word
+			return Listing{}, fmt.Errorf("the origin has a ref with a name of %d bytes, %d at most: %.100q…", len(ref.Name), maxRefName, ref.Name)
+		}
+	}
+	return l, nil
+}
+
+// explained adds to an error what git does not know: that the user came without a password.
+func (r Remote) explained(err error) error {
+	e := (*Error)(nil)
+	if !r.nameOnly() || r.netrc != "" || !errors.As(err, &e) || !strings.Contains(e.Stderr, "Authentication failed") {
+		return err
+	}
+	return fmt.Errorf("the origin wants a password: neither the POST had one for its user nor has ~/.netrc one for that user and host: %w", err)
 }
 
 // parseListing reads what "git ls-remote --symref" prints:
@@ -126,18 +237,35 @@ func IsID(s string) bool {
 	return true
 }
 
+// maxRefName is the longest name of a ref, in bytes: it is twice in one line of the list of
+// refs, with all that a server can do, if HEAD names it.
+const maxRefName = maxPacket/2 - 1<<10
+
+// fitsFile reports whether a ref can be a file. Git finds no branch that HEAD names and
+// that could not be one.
+func fitsFile(name string) bool {
+	const longest, longestPath = 255, 4096 // NAME_MAX and PATH_MAX of Linux
+	for component := range strings.SplitSeq(name, "/") {
+		if len(component) > longest {
+			return false
+		}
+	}
+	return len(name) < longestPath
+}
+
 // IsRefName reports whether name is a legal full ref name by the rules of
 // git-check-ref-format(1): at least two components, none of which begins with a
 // dot or ends with ".lock", no "..", "@{", control character, space or one of
-// ~^:?*[\, and neither a slash nor a dot at the end.
+// ~^:?*[\, and neither a slash nor a dot at the end. It may be longer than that of a file:
+// packed-refs holds what refs/ cannot.
 func IsRefName(name string) bool {
-	if len(name) > 4096 || strings.HasSuffix(name, ".") ||
+	if len(name) > maxRefName || strings.HasSuffix(name, ".") ||
 		strings.Contains(name, "..") || strings.Contains(name, "@{") {
 		return false
 	}
 	components := 0
 	for c := range strings.SplitSeq(name, "/") {
-		if c == "" || len(c) > 255 || strings.HasPrefix(c, ".") || strings.HasSuffix(c, ".lock") {
+		if c == "" || strings.HasPrefix(c, ".") || strings.HasSuffix(c, ".lock") {
 			return false
 		}
 		components++

@@ -1,6 +1,8 @@
 package git
 
 import (
+	"bytes"
+	"encoding/json"
 	"os/exec"
 	"slices"
 	"strings"
@@ -23,8 +25,46 @@ func TestIsRefName(t *testing.T) {
 			t.Errorf("IsRefName(%q) = %v, git says %v", name, got, want)
 		}
 	}
-	if IsRefName("refs/heads/a\x00b") || IsRefName("refs/heads/"+strings.Repeat("x", 300)) {
-		t.Error("a NUL or an over-long component is taken")
+	if IsRefName("refs/heads/a\x00b") || IsRefName("refs/heads/"+strings.Repeat("x", maxRefName)) {
+		t.Error("a NUL or an over-long name is taken")
+	}
+	for _, long := range []string{strings.Repeat("x", 300), strings.Repeat("x/", 3000) + "y"} {
+		if name := "refs/heads/" + long; !IsRefName(name) || fitsFile(name) {
+			t.Errorf("a name of %d bytes: it is legal: %v, it can be a file: %v", len(name), IsRefName(name), fitsFile(name))
+		}
+	}
+}
+
+// TestLongestName: the longest name fits in a line of every protocol, with HEAD before it.
+func TestLongestName(t *testing.T) {
+	name := "refs/heads/" + strings.Repeat("x/", (maxRefName-len("refs/heads/"))/2-1) + "x"
+	if !IsRefName(name) {
+		t.Fatal("it is no name")
+	}
+	id := strings.Repeat("a", 64)
+	l := Listing{Refs: []Ref{{name, id, id}}, Head: Head{name, id}}
+	g := Greeting{capabilities: strings.Repeat("y", 500)}
+	var out bytes.Buffer
+	if err := g.Write(&out, l); err != nil || CheckPackets(&out) != nil {
+		t.Errorf("%v, %v", err, CheckPackets(&out))
+	}
+}
+
+// TestHeadInJSON: the name of a branch need not be UTF-8, and must survive.
+func TestHeadInJSON(t *testing.T) {
+	for _, want := range []Head{{}, {"refs/heads/main", "a"}, {"refs/heads/caf\xe9", "a"}, {"refs/heads/\ufffd", ""}, {"", "b"}} {
+		text, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got Head
+		if err := json.Unmarshal(text, &got); err != nil || got != want {
+			t.Errorf("%q became %s and %q (%v)", want, text, got, err)
+		}
+	}
+	var old Head // as it was written before
+	if err := json.Unmarshal([]byte(`{"Ref":"refs/heads/main","ID":"a"}`), &old); err != nil || old != (Head{"refs/heads/main", "a"}) {
+		t.Errorf("%+v, %v", old, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -104,7 +105,32 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 	if len(ids) == 0 {
 		return nil
 	}
-	err := r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
+	remote = remote.completed()
+	err := r.git.following(ctx, remote, func(remote Remote) error { return r.fetch(ctx, remote, ids, progress) })
+	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText.MatchString(e.Stderr) {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
+	}
+	if err != nil {
+		return remote.explained(err)
+	}
+	return durable.Sync(filepath.Join(r.Dir, "objects", "pack"))
+}
+
+// fetch asks for objects in version 2 of the protocol, which sends no list of refs. Over
+// git:// its small packets stall, so that it is only for servers that speak no other.
+func (r Repo) fetch(ctx context.Context, remote Remote, ids []string, progress func(string)) error {
+	if !strings.HasPrefix(remote.URL, "git://") {
+		return r.fetchIn(ctx, remote, "2", ids, progress)
+	}
+	err := r.fetchIn(ctx, remote, "0", ids, progress)
+	if e := (*Error)(nil); errors.As(err, &e) && remote.answered(err) && refusedText.MatchString(e.Stderr) && !movedText.MatchString(e.Stderr) {
+		return r.fetchIn(ctx, remote, "2", ids, progress)
+	}
+	return err
+}
+
+func (r Repo) fetchIn(ctx context.Context, remote Remote, version string, ids []string, progress func(string)) error {
+	return r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
 		return r.git.run(ctx, command{
 			name: "fetch",
 			dir:  view.Dir,
@@ -112,7 +138,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 				"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
 				"--no-auto-maintenance", "--no-recurse-submodules", "--stdin", "--", remote.URL,
 			},
-			settings: remote.settings(false),
+			settings: remote.settings(version),
 			env:      r.git.envFor(remote),
 			secrets:  remote.Secrets(),
 			helpers:  true,
@@ -120,20 +146,15 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 			progress: progress,
 		})
 	})
-	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText(e.Stderr) {
-		return fmt.Errorf("%w: %w", ErrMoved, err)
-	}
-	if err != nil {
-		return err
-	}
-	return durable.Sync(filepath.Join(r.Dir, "objects", "pack"))
 }
 
-// movedText recognises the refusals of protocol version 2, and of 0 and 1.
-func movedText(stderr string) bool {
-	return strings.Contains(stderr, "not our ref") ||
-		strings.Contains(stderr, "does not allow request for unadvertised object")
-}
+// refusedText are the words of git when a server does not greet it.
+var refusedText = regexp.MustCompile(`remote error|hung up|Could not read from remote repository`)
+
+// movedText are the words in which servers say that they do not have an object: git in
+// version 2 of the protocol, and in 0 and 1; JGit, which many forges are made of; Azure.
+var movedText = regexp.MustCompile(`not our ref|does not allow request for unadvertised object|` +
+	`want [0-9a-f]{40,64} not valid|TF401035: The object '[0-9a-f]{40,64}' does not exist`)
 
 // Commit returns the id of the commit that id is or, for an annotated tag, leads
 // to. Without one, the error is [ErrNotFound].

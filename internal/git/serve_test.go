@@ -32,6 +32,21 @@ func TestGreetingsAreThoseOfGit(t *testing.T) {
 			"none":              func() { r.Git("symbolic-ref", "HEAD", "refs/heads/none") },
 			"a commit":          func() { r.Git("update-ref", "--no-deref", "HEAD", main) },
 			"a tag as a branch": func() { r.Git("symbolic-ref", "HEAD", "refs/tags/v1") },
+			"what can be no file": func() {
+				long := "refs/heads/x" + strings.Repeat("y", 300)
+				packed := filepath.Join(r.Dir, "packed-refs")
+				text, err := os.ReadFile(packed)
+				if err == nil && !strings.Contains(string(text), long) {
+					line := main + " refs/notes/x\n" // which stands behind it
+					err = os.WriteFile(packed, []byte(strings.Replace(string(text), line, main+" "+long+"\n"+line, 1)), 0o644)
+				}
+				if err = errors.Join(err, os.WriteFile(filepath.Join(r.Dir, "HEAD"), []byte("ref: "+long+"\n"), 0o644)); err != nil {
+					t.Fatal(err)
+				}
+				if out := r.Git("for-each-ref"); !strings.Contains(out, long) {
+					t.Fatalf("no such ref in\n%s", out)
+				}
+			},
 		} {
 			head()
 			repo := New(Options{}).Repo(r.Dir)

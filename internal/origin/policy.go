@@ -181,3 +181,12 @@ func (p Policy) Check(o URL) error {
 	}
 	return fmt.Errorf("the origin %s is none of those that this server may mirror: its configuration (origins) does not name it", o)
 }
+
+// CheckURL is Check for a URL that an origin redirects to.
+func (p Policy) CheckURL(url string) error {
+	o, err := Parse(url, false)
+	if err != nil {
+		return err
+	}
+	return p.Check(o)
+}

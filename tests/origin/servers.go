@@ -28,6 +28,7 @@ type HTTP struct {
 	Fetches atomic.Int64 // how many requests for objects there were
 	server  *httptest.Server
 	before  atomic.Pointer[func(*http.Request)]
+	odd     atomic.Pointer[Odd]
 	login   atomic.Pointer[[2]string]
 }
 
@@ -110,6 +111,10 @@ func (h *HTTP) handler(t T, root string) http.Handler {
 			}
 		case strings.HasSuffix(r.URL.Path, "/git-upload-pack"):
 			h.Fetches.Add(1)
+		}
+		if odd := h.odd.Load(); odd != nil {
+			(*odd)(w, r, backend)
+			return
 		}
 		backend.ServeHTTP(w, r)
 	})
