@@ -1,7 +1,3 @@
-// Package archive makes archives of revisions, each once, in four formats, and keeps them: all
-// who ask meanwhile follow one that is being made as it grows, and later ones are served
-// from a file. What readers ask for again and again is made ahead, as soon as a pull has
-// brought a newer revision.
 package archive
 
 import (

@@ -1,11 +1,3 @@
-// Package cluster knows the other servers: how they are asked, who of them can stand in for an
-// origin that is gone, and how what they have is kept the same as what is here.
-//
-//	client.go       requests to other servers
-//	peer.go         what another server tells of itself
-//	fallback.go     replicas, for a pull whose origin cannot be reached
-//	reconciler.go   other servers compared with this one, and the difference removed
-//	compare.go      what differs
 package cluster
 
 import (

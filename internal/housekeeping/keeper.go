@@ -1,10 +1,3 @@
-// Package housekeeping decides what is done about mirrors without a request: when what was
-// retained for long enough goes, when packs are repacked, and when all objects are read once.
-// Dates of what was done are in the mirrors' own files, so that a restart does not begin anew.
-//
-//	keeper.go     what is retained, and the run of all of it
-//	repacker.go   packs, through queue.go
-//	fscker.go     checks of all objects
 package housekeeping
 
 import (

@@ -1,19 +1,3 @@
-// Package mirror keeps bare repositories that are copies of others.
-//
-// A [Store] has all mirrors of a directory. Whoever reads one loads its [Snapshot], an
-// immutable value that shows all refs of one pull. Whoever writes to one holds the lock of its
-// name, and does so through the value that stands for that ([held]): pulls, repacks, checks,
-// removals. A mirror is found on disk when somebody asks for it, so that one can be copied in
-// or removed by hand meanwhile.
-//
-//	store.go, scan.go     all mirrors: found, read, numbered
-//	mirror.go, query.go   one mirror, as readers see it
-//	held.go, state.go     one mirror, as its writer has it; its own file
-//	pull.go, source.go    how it becomes what its origin is, or what another source has
-//	build.go, recover.go  built aside: a new one, or one in place of a damaged one
-//	retention.go          what is retained of what the origin has replaced or deleted
-//	reservation.go, intent.go, progress.go   what requests want, and how far they are
-//	repack.go, fsck.go, delete.go            what else writes
 package mirror
 
 import (
