@@ -3,7 +3,7 @@
 # 20 minutes more.
 .PHONY: test soak suites race fuzz
 
-SUITES = ^Test(Crashes|Cut|Disk|DiskIsFullDuringRepack|RaceMix|Load|Hostile.*|Bounds|WaitingPosts|NoMoreProcesses|Partitions|ManyPushes)$$
+SUITES = ^Test(Field.*|Crashes|Cut|Disk|DiskIsFullDuringRepack|RaceMix|Load|Hostile.*|Bounds|WaitingPosts|NoMoreProcesses|Partitions|ManyPushes)$$
 FUZZTIME = 60s
 
 test:
@@ -18,7 +18,7 @@ race:
 	SOULD_SOAK=1 go test -race -count=1 -timeout 1h -v -run '^TestRaceMix$$' ./tests
 
 fuzz:
-	for package in . ./internal/git; do \
+	for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep ^Fuzz); do \
 			echo "== $$target"; \
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package || exit 1; \

@@ -10,9 +10,9 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// FuzzKept: refs of the mirror's own, whoever has written them, and those that are lost
+// FuzzRetain: refs of the mirror's own, whoever has written them, and those that are lost
 // now. Nothing that is lost is not kept, nothing stands twice, and there are not too many.
-func FuzzKept(f *testing.F) {
+func FuzzRetain(f *testing.F) {
 	const now = 1_800_000_000
 	for _, s := range [][2]string{
 		{"1799999999/heads/x", "heads/x"}, {"1/heads/x\n1800000000/heads/y\n1800000000-1/heads/y", "heads/x\nheads/x/y"}, {"\n/\n-/x\n99999999999999999999/x", "tags/" + strings.Repeat("x", 250)},
