@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -32,10 +33,10 @@ func (j *pullJob) create(ctx context.Context, src source) (Pulled, error) {
 		j.buried = t
 	}
 	pulled, err := j.build(ctx, src, origin, listing, nil)
-	if err != nil {
+	if pulled.Snapshot == nil {
 		return pulled, err
 	}
-	return pulled, j.ms.storage.Revive(j.req.Name) // beside a mirror the tombstone says nothing
+	return pulled, cmp.Or(j.ms.storage.Revive(j.req.Name), err) // beside a mirror the tombstone says nothing
 }
 
 // build makes a mirror aside and moves it into place when it is complete. What the old
@@ -72,13 +73,18 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	if err != nil {
 		return Pulled{}, err
 	}
-	change, err := old.plan(p.after, j.set.Refs, j.req.Accept) // the source may have changed meanwhile
+	stay := old.stay(p.refused)
+	if len(p.after.Refs)+len(stay) == 0 && len(p.refused) > 0 {
+		return Pulled{}, newRefusedRefs(p.refused, 0) // it would seem as if the origin were empty
+	}
+	after := git.Listing{Refs: joined(p.after.Refs, stay), Head: p.after.Head}
+	change, err := old.plan(after, j.set.Refs, j.req.Accept) // the source may have changed meanwhile
 	if err != nil {
 		return Pulled{}, err
 	}
 	refs, spare := p.after.Refs, false
 	if old != nil {
-		saved, whole := j.salvage(ctx, repo, old, change)
+		saved, whole := j.salvage(ctx, repo, old, change, stay)
 		if _, err := repo.Peel(ctx, saved); err != nil {
 			return Pulled{}, err
 		}
@@ -88,12 +94,14 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	if err := repo.WriteRefs(refs); err != nil {
 		return Pulled{}, err
 	}
-	if p.head != nil {
-		if err := repo.WriteHead(*p.head); err != nil {
-			return Pulled{}, err
-		}
+	head := p.after.Head
+	if len(stay) > 0 {
+		head = chooseHead(old.content.Head, p.origin, refs)
 	}
-	m := &Mirror{Name: j.req.Name, Dir: staging, settled: true}
+	if err := repo.WriteHead(head); err != nil {
+		return Pulled{}, err
+	}
+	m := &Mirror{Name: j.req.Name, Dir: staging, settled: true, refused: refusedOf(j.set.git, p.refused)}
 	if old != nil {
 		m.state.Origin, m.state.Formers = old.state.Origin, old.state.Formers
 		m.state.Wanted, m.state.Accepted, m.state.Removed = old.state.Wanted, old.state.Accepted, old.state.Removed
@@ -111,14 +119,15 @@ func (j *pullJob) build(ctx context.Context, src source, origin Origin, listing 
 	}
 	src.note(&m.state, origin, j.asked)
 	j.noteWishes(&m.state)
+	p.note(&m.state)
 	if err := m.state.write(staging); err != nil {
 		return Pulled{}, err
 	}
-	m.publish(j.set, git.Listing{Refs: refs, Head: p.after.Head}, repo.Stamp())
+	m.publish(j.set, git.Listing{Refs: refs, Head: head}, repo.Stamp())
 	if m, err = j.ms.install(j.req.Name, staging, m, spare); err != nil {
 		return Pulled{}, err
 	}
-	return Pulled{m.Snapshot(), change.changed()}, nil
+	return Pulled{m.Snapshot(), change.changed()}, p.refusal()
 }
 
 // otherFormat reports whether the source's object ids are of another kind than

@@ -184,7 +184,8 @@ func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) (damage,
 
 	limited, cancel := context.WithTimeoutCause(ctx, choreLimit, fmt.Errorf("not over within %s", choreLimit))
 	defer cancel()
-	if damage, err = checkStill(limited, set.git.Repo(m.Dir)); err != nil {
+	damage, warnings, err := checkStill(limited, set.git.Repo(m.Dir))
+	if err != nil {
 		return nil, err
 	}
 
@@ -195,7 +196,7 @@ func (ms *Mirrors) check(ctx context.Context, set *settings, name Name) (damage,
 	if err := ms.isCurrent(set, m); err != nil {
 		return nil, err
 	}
-	return damage, m.noteCheck(damage, time.Now())
+	return damage, m.noteCheck(damage, warnings, time.Now())
 }
 
 // dropBroken removes what git has made from a mirror's objects to read them faster, where
@@ -218,14 +219,14 @@ func (ms *Mirrors) dropBroken(ctx context.Context, set *settings, m *Mirror) {
 
 // checkStill checks a repository, and once more if it finds damage and refs have changed
 // meanwhile: what a pull was just writing is no damage.
-func checkStill(ctx context.Context, repo git.Repo) (damage, err error) {
+func checkStill(ctx context.Context, repo git.Repo) (damage error, warnings git.Warnings, err error) {
 	for range 3 {
 		before := repo.Stamp()
-		if damage, err = repo.Check(ctx); damage == nil || err != nil || repo.Stamp() == before {
+		if damage, warnings, err = repo.Check(ctx); damage == nil || err != nil || repo.Stamp() == before {
 			break
 		}
 	}
-	return damage, err
+	return damage, warnings, err
 }
 
 // maxDamage bounds what is noted of a mirror's damage, in bytes.
@@ -233,16 +234,17 @@ const maxDamage = 1000
 
 // noteCheck notes how a check ended, on disk and then for readers. It must be the
 // mirror's turn.
-func (m *Mirror) noteCheck(damage error, now time.Time) error {
+func (m *Mirror) noteCheck(damage error, warnings git.Warnings, now time.Time) error {
 	m.noteDamage(damage, now)
 	state := m.state
 	state.noteCheck(damage, now)
+	state.Warnings = warnings
 	if err := state.write(m.Dir); err != nil {
 		return err
 	}
 	m.state = state
 	s := *m.Snapshot()
-	s.Checked, s.CheckError = state.Checked, state.CheckError
+	s.Checked, s.CheckError, s.Warnings = state.Checked, state.CheckError, state.Warnings
 	m.show(&s)
 	return nil
 }

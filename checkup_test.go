@@ -48,7 +48,7 @@ func TestNextCheck(t *testing.T) {
 func TestNoteCheck(t *testing.T) {
 	m := &Mirror{Dir: t.TempDir()}
 	m.show(&Snapshot{})
-	if err := m.noteCheck(errors.New("one is broken\n"), time.Now()); err != nil {
+	if err := m.noteCheck(errors.New("one is broken\n"), nil, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	before := m.Snapshot()
@@ -57,7 +57,7 @@ func TestNoteCheck(t *testing.T) {
 		t.Errorf("on disk is %+v (%v), readers are told %+v", state, err, before)
 	}
 	m.Dir = filepath.Join(m.Dir, "gone")
-	if err := m.noteCheck(nil, time.Now()); err == nil {
+	if err := m.noteCheck(nil, nil, time.Now()); err == nil {
 		t.Error("noted where nothing can be written")
 	}
 	if m.Snapshot() != before || m.state.CheckError != "one is broken" {

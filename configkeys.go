@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/reconquest/sould/internal/git"
 )
 
 // configKey is one key of the file: how its value gets into a Config, and how it
@@ -53,6 +55,22 @@ var configKeys = []configKey{
 	durationKey("keep", func(c *Config) *time.Duration { return &c.Keep }, 0),
 	boolKey("maintenance", func(c *Config) *bool { return &c.Maintenance }),
 	durationKey("check", func(c *Config) *time.Duration { return &c.Check }, 0),
+	fsckKey("fsck", func(c *Config) *git.Fsck { return &c.Fsck }),
+}
+
+func fsckKey(name string, field func(*Config) *git.Fsck) configKey {
+	return configKey{
+		name: name,
+		set: func(c *Config, value any) (err error) {
+			s, ok := value.(string)
+			if !ok {
+				return wrongType("a string", value)
+			}
+			*field(c), err = git.ParseFsck(s)
+			return err
+		},
+		show: func(c *Config) string { return quoteTOML(string(*field(c))) },
+	}
 }
 
 func stringKey(name string, field func(*Config) *string, check func(string) error) configKey {

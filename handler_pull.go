@@ -161,10 +161,7 @@ func (s *Server) startPull(set *settings, req pullRequest, via []string, release
 		return func() outcome {
 			defer release()
 			pulled, err := run.Wait(s.life)
-			if err != nil {
-				return failed(err)
-			}
-			return succeeded(pulled)
+			return ended(pulled, err)
 		}, err
 	}, func(slave Address, via []string) outcome {
 		return propagate(s.life, set, slave, onward, via, set.Timeout)

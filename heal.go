@@ -66,14 +66,15 @@ func (j *pullJob) heal(ctx context.Context, m *Mirror, src source, pulled Pulled
 	damage := m.knownDamage()
 	if damage == nil {
 		j.progress.say("looking for damage")
+		var warnings git.Warnings
 		var err error
-		damage, err = j.ms.checkSuspect(ctx, j.set, m)
+		damage, warnings, err = j.ms.checkSuspect(ctx, j.set, m)
 		if errors.Is(err, errOtherSuspect) && pullErr == nil {
 			return pulled, nil
 		} else if err != nil {
 			return pulled, errors.Join(pullErr, err)
 		}
-		if err := m.noteCheck(damage, time.Now()); err != nil {
+		if err := m.noteCheck(damage, warnings, time.Now()); err != nil {
 			return pulled, errors.Join(pullErr, damage, err)
 		}
 		if damage == nil {
@@ -85,7 +86,7 @@ func (j *pullJob) heal(ctx context.Context, m *Mirror, src source, pulled Pulled
 		return Pulled{}, errors.Join(pullErr, fmt.Errorf("the mirror is damaged: %w", damage))
 	}
 	pulled, err := j.rebuild(ctx, m, src)
-	if err != nil {
+	if refused := (*refusedRefs)(nil); err != nil && !errors.As(err, &refused) {
 		err = fmt.Errorf("can't build the damaged mirror anew: %w", err)
 		if pullErr == nil {
 			err = errors.Join(err, damage)
@@ -100,9 +101,9 @@ var errOtherSuspect = errors.New("not checked for damage: another mirror is just
 // checkSuspect checks a mirror because something has failed. Only one is checked so at a
 // time, and the others do not wait: what all of them fail with is hardly their damage, and
 // to read all that there is would take the disk from everybody. It must be the mirror's turn.
-func (ms *Mirrors) checkSuspect(ctx context.Context, set *settings, m *Mirror) (damage, err error) {
+func (ms *Mirrors) checkSuspect(ctx context.Context, set *settings, m *Mirror) (damage error, warnings git.Warnings, err error) {
 	if !ms.suspecting.TryLock() {
-		return nil, errOtherSuspect
+		return nil, nil, errOtherSuspect
 	}
 	defer ms.suspecting.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, choreLimit, fmt.Errorf("not over within %s", choreLimit))
@@ -187,12 +188,15 @@ func (r *remains) plan(listing git.Listing, patterns []RefPattern, accept accept
 
 // salvage brings refs of an old mirror into one that takes its place and already has what
 // the source has: those that no source has, and those that the plan takes away, which are
-// kept. What cannot be read any more is not among them, and the log says so; whole reports
+// kept. So are those that stay as they are, because what the source has of them is refused.
+// What cannot be read any more is not among them, and the log says so; whole reports
 // whether there is no such thing.
-func (j *pullJob) salvage(ctx context.Context, repo git.Repo, old *remains, p plan) (saved []git.Ref, whole bool) {
+func (j *pullJob) salvage(ctx context.Context, repo git.Repo, old *remains, p plan, stay []git.Ref) (saved []git.Ref, whole bool) {
 	ours, refs := split(p.after.Refs, j.set.Refs)
 	kept, _ := keep(old.own, old.losses(ctx, repo, p), time.Now(), keepFor(j.set.Keep))
 	refs = joined(refs, kept)
+	refs = joined(refs, stay)
+	ours = slices.DeleteFunc(ours, func(ref git.Ref) bool { return slices.Contains(stay, ref) })
 	saved, err := repo.Salvage(ctx, j.set.git.Repo(old.dir), refs, ours)
 	if err != nil {
 		j.ms.log.Error("refs of a damaged mirror cannot be read", "mirror", j.req.Name,

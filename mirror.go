@@ -44,6 +44,7 @@ type Mirror struct {
 	own      []git.Ref    // refs that are not for clients
 	settled  bool         // refs are where they can be changed in one step
 	digested []RefPattern // what the snapshot's fingerprint selects
+	refused  refusedIDs
 
 	mu      sync.Mutex           // guards all below
 	damage  error                // what a check has found; nil for nothing, or if there was none
@@ -277,6 +278,7 @@ func (m *Mirror) publish(set *settings, l git.Listing, stamp string) {
 		From:   m.state.From,
 		Wanted: m.state.Wanted, Accepted: m.state.Accepted, Removed: m.state.Removed,
 		Checked: m.state.Checked, CheckError: m.state.CheckError, Mended: m.state.Mended,
+		Warnings: m.state.Warnings,
 	}
 	if s.Outcome == "" {
 		s.Outcome = OutcomeUnknown

@@ -16,6 +16,7 @@ type plan struct {
 	head   *git.Head   // what HEAD has to become; nil if it is right
 	after  git.Listing // what the mirror holds then; what written refs lead to is to be looked up
 	tags   []string    // of what is written, the refs that are annotated tags, as the origin says
+	brought
 }
 
 // changed is the number of refs that are created, moved or deleted.

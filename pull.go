@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -104,7 +105,9 @@ type pullJob struct {
 	lost     time.Time // when peers began to be asked
 	had      time.Time // when the mirror was last pulled before that
 	progress *progress
-	buried   tombstone // of the mirror that had the name before; zero for none
+	buried   tombstone         // of the mirror that had the name before; zero for none
+	refused  map[string]string // why, by the ids of objects that sources have; see refusedIDs
+	warnings git.Warnings      // of what was fetched
 }
 
 // run pulls from the origin or, if that cannot be reached, from a peer, and notes how
@@ -204,10 +207,12 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 	} else if rebuild {
 		return j.build(ctx, src, origin, listing, &remains{dir: m.Dir, state: m.state})
 	}
+	j.refused = maps.Clone(m.refused.known(j.set.git))
 	p, err := j.bring(ctx, repo, now.Listing, src, origin, listing)
 	if err != nil {
 		return Pulled{}, err
 	}
+	m.refused = refusedOf(j.set.git, p.refused)
 	own, err := m.weigh(ctx, j.set, repo, &p)
 	if err != nil {
 		return Pulled{}, err
@@ -224,13 +229,14 @@ func (j *pullJob) update(ctx context.Context, m *Mirror, src source) (Pulled, er
 	state := m.state
 	src.note(&state, origin, j.asked)
 	j.noteWishes(&state)
+	p.note(&state)
 	if err := m.apply(ctx, j.set, repo, p, own, state); err != nil {
 		return Pulled{}, err
 	}
 	if !p.nothing() {
 		j.ms.changed(j.set, m, now, m.Snapshot())
 	}
-	return Pulled{m.Snapshot(), p.changed()}, nil
+	return Pulled{m.Snapshot(), p.changed()}, p.refusal()
 }
 
 // origin is where the mirror is to be pulled from, by what is stored and what the
@@ -262,12 +268,15 @@ func (j *pullJob) bring(
 	ctx context.Context, repo git.Repo, now git.Listing, src source, origin Origin, listing git.Listing,
 ) (plan, error) {
 	for attempt := 1; ; attempt++ {
-		p, err := makePlan(now, listing, j.set.Refs, j.req.Accept)
+		p, err := j.plan(now, listing)
 		if err != nil {
 			return p, err
 		}
 		if len(p.fetch) > 0 {
 			err = j.fetch(ctx, repo, src, origin, p.fetch)
+		}
+		if err == nil && len(p.fetch) > 0 { // of which some may be refused
+			p, err = j.plan(now, listing)
 		}
 		if err == nil {
 			return p, nil
@@ -351,7 +360,9 @@ func (j *pullJob) fetch(ctx context.Context, repo git.Repo, src source, origin O
 	j.progress.say("fetching" + src.of())
 	reason := fmt.Errorf("the transfer was not over within %s", j.set.FetchTimeout)
 	err := j.spend(ctx, j.left, reason, func(ctx context.Context) error {
-		return repo.Fetch(ctx, src.remote(j, origin), ids, j.progress.say)
+		fetched, err := repo.Fetch(ctx, src.remote(j, origin), ids, j.progress.say)
+		j.fetched(fetched)
+		return err
 	})
 	if err != nil {
 		err = &unreachable{fmt.Errorf("can't fetch%s: %w", src.of(), err), true}

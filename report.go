@@ -63,6 +63,18 @@ func failed(err error) outcome {
 	}
 }
 
+// ended is the outcome of a pull, which may have failed and changed something all the same.
+func ended(p Pulled, err error) outcome {
+	if err == nil {
+		return succeeded(p)
+	}
+	o := failed(err)
+	if p.Snapshot != nil {
+		o.Branch, o.Revision, o.Changed, o.From = p.Snapshot.Head.Ref, p.Snapshot.Head.ID, p.Changed, p.Snapshot.From
+	}
+	return o
+}
+
 // verdict is the HTTP status for what became of a pull on a server and its
 // slaves, by the contract's table.
 func verdict(local outcome, slaves []outcome) int {

@@ -30,6 +30,7 @@ func newSettings(c Config, source string, unsecure bool, storage *Storage) *sett
 			Leash:      storage.Leash,
 			Scratch:    storage.own("incoming"),
 			Stay:       len(c.Origins) > 0,
+			Fsck:       c.Fsck,
 		}),
 	}
 }

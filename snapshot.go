@@ -26,23 +26,24 @@ const (
 // never changed; a pull replaces it. Whoever reads loads it once, and so sees
 // all refs of one pull.
 type Snapshot struct {
-	git.Listing             // the refs on disk, all but refs/sould/ and refs/replace/
-	Fingerprint Fingerprint // of the refs that the configuration selects
-	Outcome     Outcome     // of the latest pull
-	Pulled      time.Time   // when the latest successful pull asked for refs; zero for none
-	Changed     time.Time   // when refs last changed on disk, for a mirror never pulled
-	LastError   string      // of the latest pull, if it failed
-	From        string      // where the latest successful pull brought it from: a peer's address; empty for the origin
-	Origin      Origin      // where it is pulled from; not Known for a copied-in mirror without one
-	Formers     []Origin    // where it was pulled from before it was moved, the latest first
-	Wanted      time.Time   // when somebody last asked for it, on any server; zero for never
-	Accepted    time.Time   // when the origin was last asked for somebody who accepted deletions
-	Removed     time.Time   // when the mirror was that had the name before, on purpose; zero for none
-	Checked     time.Time   // when all objects were last checked; zero for never
-	CheckError  string      // what was found to be damaged then
-	Mended      time.Time   // when it was last built anew because it was damaged; zero for never
-	Kept        []keptRef   // what the origin has replaced or deleted of late
-	stamp       string      // of the refs on disk (git.Repo.Stamp)
+	git.Listing              // the refs on disk, all but refs/sould/ and refs/replace/
+	Fingerprint Fingerprint  // of the refs that the configuration selects
+	Outcome     Outcome      // of the latest pull
+	Pulled      time.Time    // when the latest successful pull asked for refs; zero for none
+	Changed     time.Time    // when refs last changed on disk, for a mirror never pulled
+	LastError   string       // of the latest pull, if it failed
+	From        string       // where the latest successful pull brought it from: a peer's address; empty for the origin
+	Origin      Origin       // where it is pulled from; not Known for a copied-in mirror without one
+	Formers     []Origin     // where it was pulled from before it was moved, the latest first
+	Wanted      time.Time    // when somebody last asked for it, on any server; zero for never
+	Accepted    time.Time    // when the origin was last asked for somebody who accepted deletions
+	Removed     time.Time    // when the mirror was that had the name before, on purpose; zero for none
+	Checked     time.Time    // when all objects were last checked; zero for never
+	CheckError  string       // what was found to be damaged then
+	Warnings    git.Warnings // about objects that git dislikes
+	Mended      time.Time    // when it was last built anew because it was damaged; zero for never
+	Kept        []keptRef    // what the origin has replaced or deleted of late
+	stamp       string       // of the refs on disk (git.Repo.Stamp)
 
 	// X-State and X-Date, as they stand in an answer, which shares them.
 	stateHeader, dateHeader []string

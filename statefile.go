@@ -37,7 +37,9 @@ type stateFile struct {
 
 	Checked    time.Time `json:"checked,omitzero"`
 	CheckError string    `json:"check_error,omitempty"`
-	Mended     time.Time `json:"mended,omitzero"` // when it was last built anew because of damage
+	// Warnings are of the last check, and of what came since.
+	Warnings git.Warnings `json:"warnings,omitempty"`
+	Mended   time.Time    `json:"mended,omitzero"` // when it was last built anew because of damage
 
 	// Pending is a change of HEAD that belongs to a change of refs. Refs change in
 	// one step, and HEAD in another.

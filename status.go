@@ -51,6 +51,7 @@ type mirrorStatus struct {
 	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
 	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, in a line
 	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last built anew because it was damaged, in Unix seconds
+	Warnings   git.Warnings `json:"warnings,omitempty" toml:"warnings,omitempty"`       // about objects that git dislikes and that are mirrored all the same
 	Kept       []keptStatus `json:"kept,omitempty" toml:"kept,omitempty"`               // only if one mirror was asked for, and not by a server
 }
 
@@ -101,6 +102,7 @@ func statusOf(name Name, s *Snapshot, processing bool, unreadable string) mirror
 		if !s.Checked.IsZero() {
 			m.Checked, m.CheckError = s.Checked.Unix(), oneLine(s.CheckError)
 		}
+		m.Warnings = s.Warnings
 		if !s.Mended.IsZero() {
 			m.Mended = s.Mended.Unix()
 		}
@@ -246,6 +248,13 @@ func (m *mirrorStatus) branches() []branch {
 	addDate("checked", m.Checked)
 	add("check_error", m.CheckError)
 	addDate("mended", m.Mended)
+	if len(m.Warnings) > 0 {
+		warnings := branch{text: "warnings"}
+		for _, w := range m.Warnings {
+			warnings.below = append(warnings.below, leaf(w.ID, fmt.Sprintf("%d, such as %s", w.Count, w.Object)))
+		}
+		all = append(all, warnings)
+	}
 	if len(m.Kept) > 0 {
 		kept := branch{text: "kept"}
 		for _, k := range m.Kept {

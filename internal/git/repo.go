@@ -94,37 +94,96 @@ func (r Repo) IDLength(ctx context.Context) (int, error) {
 	return 40, nil
 }
 
+// Fetched is what a fetch has to tell of what came.
+type Fetched struct {
+	Warnings Warnings          // of what was taken
+	Refused  map[string]string // why, by the ids that were asked for and are not here
+}
+
 // Fetch brings objects from a remote, with everything that they need, and moves
 // no ref. Without a ref that leads to them they are safe only until the next
-// garbage collection. The error is [ErrMoved] if the remote does not have one of
-// them any more. When Fetch returns without one, they are on disk.
-func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress func(string)) error {
+// garbage collection. What leads to an object that is refused (see [Fsck]) is not
+// brought, and no error. The error is [ErrMoved] if the remote does not have one of
+// them any more. When Fetch returns without one, they are on disk. No command may be
+// writing to the repository.
+func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress func(string)) (Fetched, error) {
 	if len(ids) == 0 {
-		return nil
+		return Fetched{}, nil
 	}
-	err := r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
-		return r.git.run(ctx, command{
-			name: "fetch",
-			dir:  view.Dir,
-			args: []string{
-				"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
-				"--no-auto-maintenance", "--no-recurse-submodules", "--stdin", "--", remote.URL,
-			},
-			settings: remote.settings(false),
-			env:      r.git.envFor(remote),
-			secrets:  remote.Secrets(),
-			helpers:  true,
-			stdin:    strings.NewReader(strings.Join(ids, "\n") + "\n"),
-			progress: progress,
-		})
+	before, err := r.indexed()
+	if err != nil {
+		return Fetched{}, err
+	}
+	var counted tally
+	var refused bool
+	err = r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
+		for {
+			settings, err := r.git.fsckSettings(ctx)
+			if err != nil {
+				return err
+			}
+			counted, refused = tally{}, false
+			err = view.transfer(ctx, remote, ids, settings, progress, func(f finding) {
+				counted.note(f)
+				refused = refused || f.refused
+			})
+			if !r.git.messages.learn(err) {
+				return err
+			}
+		}
+	})
+	if e := (*Error)(nil); refused && errors.As(err, &e) && e.Err == nil {
+		if err := errors.Join(r.Sweep(), r.dropRefused(ctx, before, ids)); err != nil {
+			return Fetched{}, err
+		}
+		return r.fetchApart(ctx, remote, ids, progress)
+	}
+	if err != nil {
+		return Fetched{}, err
+	}
+	if came, err := r.hasMore(before); err != nil {
+		return Fetched{}, err
+	} else if !came && r.git.fsck != FsckOff {
+		return r.examineHere(ctx, ids)
+	}
+	return Fetched{Warnings: counted.warnings()}, SyncDir(filepath.Join(r.Dir, "objects", "pack"))
+}
+
+// hasMore reports whether the repository has a pack that it did not have before.
+func (r Repo) hasMore(before map[string]bool) (bool, error) {
+	after, err := r.indexed()
+	for pack := range after {
+		if !before[pack] {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// transfer is the one step of Fetch that talks to the remote. What git says of objects goes
+// to heard.
+func (r Repo) transfer(
+	ctx context.Context, remote Remote, ids, settings []string, progress func(string), heard func(finding),
+) error {
+	err := r.git.run(ctx, command{
+		name: "fetch",
+		dir:  r.Dir,
+		args: []string{
+			"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
+			"--no-auto-maintenance", "--no-recurse-submodules", "--stdin", "--", remote.URL,
+		},
+		settings: append(remote.settings(false), settings...),
+		env:      r.git.envFor(remote),
+		secrets:  remote.Secrets(),
+		helpers:  true,
+		stdin:    strings.NewReader(strings.Join(ids, "\n") + "\n"),
+		progress: progress,
+		heard:    heard,
 	})
 	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText(e.Stderr) {
 		return fmt.Errorf("%w: %w", ErrMoved, err)
 	}
-	if err != nil {
-		return err
-	}
-	return SyncDir(filepath.Join(r.Dir, "objects", "pack"))
+	return err
 }
 
 // movedText recognises the refusals of protocol version 2, and of 0 and 1.
