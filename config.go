@@ -49,6 +49,7 @@ type Config struct {
 	Keep           time.Duration // 0 for no time
 	Maintenance    bool
 	Check          time.Duration // 0 for never
+	Fsck           git.Fsck
 	SSHCommand     string
 	CAFile         string
 
@@ -91,6 +92,7 @@ func defaultConfig() Config {
 		Keep:           30 * 24 * time.Hour,
 		Maintenance:    true,
 		Check:          7 * 24 * time.Hour,
+		Fsck:           git.FsckDefault,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
@@ -60,6 +61,22 @@ var configKeys = []configKey{
 	durationKey("keep", func(c *Config) *time.Duration { return &c.Keep }, 0),
 	boolKey("maintenance", func(c *Config) *bool { return &c.Maintenance }),
 	durationKey("check", func(c *Config) *time.Duration { return &c.Check }, 0),
+	fsckKey("fsck", func(c *Config) *git.Fsck { return &c.Fsck }),
+}
+
+func fsckKey(name string, field func(*Config) *git.Fsck) configKey {
+	return configKey{
+		name: name,
+		set: func(c *Config, value any) (err error) {
+			s, ok := value.(string)
+			if !ok {
+				return wrongType("a string", value)
+			}
+			*field(c), err = git.ParseFsck(s)
+			return err
+		},
+		show: func(c *Config) string { return quoteTOML(string(*field(c))) },
+	}
 }
 
 func stringKey(name string, field func(*Config) *string, check func(string) error) configKey {

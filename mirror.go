@@ -136,13 +136,15 @@ func (ms *mirrors) pull(req mirror.Request) (*pull, error) {
 
 func (p *pull) here(ctx context.Context) protocol.Outcome {
 	result, err := p.run.Wait(ctx)
+	outcome := protocol.Outcome{State: protocol.Success}
 	if err != nil {
-		return protocol.Failure(err)
+		outcome = protocol.Failure(err)
 	}
-	return protocol.Outcome{
-		State: protocol.Success, Branch: result.Snapshot.Head.Ref, Revision: result.Snapshot.Head.ID,
-		Changed: result.Changed, From: result.Snapshot.From,
+	if now := result.Snapshot; now != nil { // it may have failed and changed something all the same
+		outcome.Branch, outcome.Revision, outcome.From = now.Head.Ref, now.Head.ID, now.From
+		outcome.Changed = result.Changed
 	}
+	return outcome
 }
 
 func (p *pull) onSlave(ctx context.Context, slave protocol.Address, via []string) protocol.Outcome {

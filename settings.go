@@ -37,6 +37,7 @@ func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *sett
 			Scratch:    dir.Own("incoming"),
 			Stay:       len(c.Origins) > 0,
 			Allow:      origin.Policy{Local: unsecure, Patterns: c.Origins}.CheckURL,
+			Fsck:       c.Fsck,
 		}),
 	}
 }

@@ -36,6 +36,12 @@ type mirrorStatus struct {
 	CheckError                                                      string `json:"check_error"`
 	Mended                                                          int64
 	Kept                                                            []kept
+	Warnings                                                        []warning
+}
+
+type warning struct {
+	ID, Object string
+	Count      int
 }
 
 type kept struct {

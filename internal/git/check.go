@@ -19,40 +19,43 @@ var ErrDamaged = errors.New("damaged")
 // Check reads all objects of the repository and what connects them to its refs
 // (git-fsck(1)), at low priority. damage says what is broken; err, that this could not
 // be found out. Objects that are whole but of bad form, as old histories have them, are
-// no damage.
-func (r Repo) Check(ctx context.Context) (damage, err error) {
-	failed, err := r.fsck(ctx)
+// no damage, whatever a [Fsck] says: warnings count them.
+func (r Repo) Check(ctx context.Context) (damage error, warnings Warnings, err error) {
+	failed, warnings, err := r.fsck(ctx)
 	if failed != nil && saysAny(failed.Stderr, inputError) {
 		// Disks try again themselves, networks and buses do not: what comes twice stays.
-		failed, err = r.fsck(ctx)
+		failed, warnings, err = r.fsck(ctx)
 	}
 	if err != nil || failed == nil {
-		return nil, err
+		return nil, warnings, err
 	}
-	return judge(failed)
+	damage, err = judge(failed)
+	return damage, warnings, err
 }
 
 // fsck runs git-fsck(1) to its end. If that has failed, all that it said is in the
-// Stderr of failed.
-func (r Repo) fsck(ctx context.Context) (failed *Error, err error) {
+// Stderr of failed, but for what it said about the form of objects.
+func (r Repo) fsck(ctx context.Context) (failed *Error, warnings Warnings, err error) {
 	version, err := r.git.Version(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	counted := tally{}
 	var out bytes.Buffer
 	err = r.git.run(ctx, command{
 		name: "fsck", dir: r.Dir, args: fsckArgs(version), patient: true,
-		stdout: &limitedWriter{w: &out, left: maxOutput},
+		stdout: &limitedWriter{w: &out, left: maxOutput}, heard: counted.note,
 	})
+	warnings = counted.warnings()
 	if !errors.As(err, &failed) || failed.Err != nil || outOfMemory(err) {
-		return nil, err
+		return nil, warnings, err
 	}
 	said := out.String() + failed.Stderr
 	if r.headIsTooLong() {
 		said = invalidHead.ReplaceAllString(said, "")
 	}
 	failed.Stderr = strings.TrimSpace(said)
-	return failed, nil
+	return failed, warnings, nil
 }
 
 var invalidHead = regexp.MustCompile(`(?m)^error: invalid HEAD$`)
@@ -81,9 +84,10 @@ func judge(failed *Error) (damage, err error) {
 }
 
 // fsckArgs are what a version of git is told: since 2.50 it also looks at how refs are
-// written, on which nothing here depends.
+// written, on which nothing here depends. It is strict, so that it says the same of an
+// object as when that arrives (Repo.Fetch).
 func fsckArgs(version string) []string {
-	args := []string{"--full", "--no-dangling", "--no-reflogs", "--no-progress"}
+	args := []string{"--full", "--strict", "--no-dangling", "--no-reflogs", "--no-progress"}
 	if atLeast(version, 2, 50) {
 		args = append(args, "--no-references")
 	}

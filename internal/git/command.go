@@ -34,11 +34,12 @@ type command struct {
 	secrets  []string // words to keep out of errors
 	stdin    io.Reader
 	stdout   io.Writer
-	progress func(string) // told of each line of progress; nil for no progress
-	trace    func(string) // told of each header that GIT_TRACE_CURL shows as received; nil for no trace
-	memory   uint64       // the most that each of its processes may allocate, in bytes, if that is less than for all
-	helpers  bool         // it starts others as soon as it runs: see bornLimited
-	patient  bool         // leave the CPU to others
+	progress func(string)  // told of each line of progress; nil for no progress
+	trace    func(string)  // told of each header that GIT_TRACE_CURL shows as received; nil for no trace
+	heard    func(finding) // told of each message about an object; nil for none
+	memory   uint64        // the most that each of its processes may allocate, in bytes, if that is less than for all
+	helpers  bool          // it starts others as soon as it runs: see bornLimited
+	patient  bool          // leave the CPU to others
 }
 
 // output runs a command and returns what it prints.
@@ -157,7 +158,7 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 	args = append(args, c.name)
 	args = append(args, c.args...)
 
-	stderr := &stderrText{progress: c.progress, trace: c.trace, secrets: c.secrets}
+	stderr := &stderrText{progress: c.progress, trace: c.trace, heard: c.heard, secrets: c.secrets}
 	cmd := exec.CommandContext(ctx, "git", args...)
 	if c.helpers && cmd.Err == nil {
 		bornLimited(cmd, g.memoryOf(c))

@@ -81,7 +81,7 @@ func TestDropBroken(t *testing.T) {
 					t.Errorf("%s: %q are there still", format, left)
 				}
 			}
-			if damage, err := repo.Check(t.Context()); damage != nil || err != nil {
+			if damage, _, err := repo.Check(t.Context()); damage != nil || err != nil {
 				t.Errorf("%s, without %s: %v, %v", format, name, damage, err)
 			}
 		}

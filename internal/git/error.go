@@ -108,11 +108,13 @@ const maxProgress = 200
 const maxStderr = 8 << 10
 
 // stderrText takes a command's standard error apart: progress, which overwrites
-// itself with carriage returns, and text, of which the last lines are kept.
+// itself with carriage returns, messages about objects, and text, of which the last lines
+// are kept.
 type stderrText struct {
 	progress func(string)
 	trace    func(string) // nil if the command makes no trace
-	secrets  []string     // words that neither shows
+	heard    func(finding)
+	secrets  []string // words that neither shows
 	lines    bytes.Buffer
 	line     []byte
 }
@@ -153,6 +155,10 @@ func (s *stderrText) end() {
 	line := Printable(strings.TrimSuffix(string(s.line), "\x1b[K"))
 	line = strings.TrimRight(redact(line, s.secrets), " ")
 	s.line = s.line[:0]
+	if f, ok := parseFinding(line); ok && s.heard != nil {
+		s.heard(f) // there can be a million of them
+		return
+	}
 	switch {
 	case line == "":
 	case progressLine.MatchString(line):

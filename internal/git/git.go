@@ -41,6 +41,7 @@ type Options struct {
 	Allow   func(url string) error
 	Scratch string // a directory for what a command needs while it runs; empty for the system's
 	Memory  uint64 // the most that each process may allocate, in bytes; 0 for the default
+	Fsck    Fsck   // what is refused; empty for [FsckDefault]
 }
 
 // leastMemory is what a process may allocate on every machine, in bytes. 400,000 objects
@@ -59,7 +60,9 @@ type Git struct {
 	leash     *Leash
 	protocols string // by which remotes may be reached
 	scratch   string
-	memory    uint64   // the most that each process may allocate, in bytes
+	memory    uint64 // the most that each process may allocate, in bytes
+	fsck      Fsck   // what is refused
+	messages  *messages
 	last      []string // settings that no command overrides
 	stay      bool
 	allow     func(url string) error
@@ -79,22 +82,6 @@ var settings = []string{
 	"core.attributesFile", os.DevNull, // else that of the user
 	"credential.helper", "",
 	"safe.directory", "*", // every call names its repository
-
-	// Check what arrives, but take the defects that old, honest histories have.
-	"transfer.fsckObjects", "true",
-	"fetch.fsck.badTimezone", "ignore",
-	"fetch.fsck.missingSpaceBeforeDate", "ignore",
-	"fetch.fsck.missingSpaceBeforeEmail", "ignore",
-	"fetch.fsck.missingNameBeforeEmail", "ignore",
-	"fetch.fsck.missingEmail", "ignore",
-	"fetch.fsck.badEmail", "ignore",
-	"fetch.fsck.badName", "ignore",
-	"fetch.fsck.badDate", "ignore",
-	"fetch.fsck.badDateOverflow", "ignore",
-	"fetch.fsck.zeroPaddedDate", "ignore",
-	"fetch.fsck.zeroPaddedFilemode", "ignore",
-	"fetch.fsck.multipleAuthors", "ignore",
-	"fetch.fsck.nullSha1", "ignore",
 
 	// Every fetch leaves one pack, synced; packs are tended by the caller.
 	"fetch.unpackLimit", "1",
@@ -148,7 +135,12 @@ func New(o Options) *Git {
 	if o.CAFile != "" {
 		env = append(env, "GIT_SSL_CAINFO="+o.CAFile) // the last one counts
 	}
-	g := &Git{env: env, leash: o.Leash, protocols: protocols, scratch: o.Scratch, memory: min(cmp.Or(o.Memory, defaultMemory()), ownMemory()), stay: o.Stay, allow: o.Allow}
+	g := &Git{
+		env: env, leash: o.Leash, protocols: protocols, scratch: o.Scratch,
+		memory: min(cmp.Or(o.Memory, defaultMemory()), ownMemory()),
+		stay:   o.Stay, allow: o.Allow,
+		fsck: cmp.Or(o.Fsck, FsckDefault), messages: newMessages(),
+	}
 	if o.Stay {
 		g.last = []string{"http.followRedirects", "false"}
 	}

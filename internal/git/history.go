@@ -11,19 +11,25 @@ import (
 // new ones. What is no commit, or is missing, is not among them.
 func (r Repo) Unreachable(ctx context.Context, olds, news []string) (map[string]bool, error) {
 	var stdin strings.Builder
-	found := &lineFilter{wanted: make(map[string]bool, len(olds)), found: make(map[string]bool)}
+	wanted, found := make(map[string]bool, len(olds)), make(map[string]bool)
 	for _, id := range olds {
 		stdin.WriteString(id + "\n")
-		found.wanted[id] = true
+		wanted[id] = true
 	}
 	for _, id := range news {
 		stdin.WriteString("^" + id + "\n")
 	}
 	err := r.git.run(ctx, command{
 		name: "rev-list", dir: r.Dir, args: []string{"--ignore-missing", "--stdin"},
-		stdin: strings.NewReader(stdin.String()), stdout: found,
+		stdin: strings.NewReader(stdin.String()),
+		stdout: &lineReader{each: func(line []byte) error {
+			if wanted[string(line)] {
+				found[string(line)] = true
+			}
+			return nil
+		}},
 	})
-	return found.found, err
+	return found, err
 }
 
 // NotCommits returns which of these objects are there and are no commits.
@@ -49,24 +55,23 @@ func (r Repo) NotCommits(ctx context.Context, ids []string) (map[string]bool, er
 	return others, nil
 }
 
-// lineFilter takes in lines and remembers those that are wanted: a list of commits can
-// be much longer than what is looked for in it.
-type lineFilter struct {
-	wanted, found map[string]bool
-	rest          []byte // a line that is not complete
+// lineReader takes in lines: a list can be much longer than what is looked for in it.
+type lineReader struct {
+	each func(line []byte) error
+	rest []byte // a line that is not complete
 }
 
-func (f *lineFilter) Write(p []byte) (int, error) {
+func (l *lineReader) Write(p []byte) (int, error) {
 	n := len(p)
 	for {
 		line, after, complete := bytes.Cut(p, []byte("\n"))
-		f.rest = append(f.rest, line...)
+		l.rest = append(l.rest, line...)
 		if !complete {
 			return n, nil
 		}
-		if f.wanted[string(f.rest)] {
-			f.found[string(f.rest)] = true
+		if err := l.each(l.rest); err != nil {
+			return 0, err
 		}
-		f.rest, p = f.rest[:0], after
+		l.rest, p = l.rest[:0], after
 	}
 }

@@ -24,7 +24,7 @@ func packed(t *testing.T, packs int) (Repo, *origin.Repo, string) {
 	id := ""
 	for i := range packs {
 		id = from.Commit("main", map[string]string{fmt.Sprint("f", i): strings.Repeat(fmt.Sprintln(i), 50)})
-		if err := repo.Fetch(t.Context(), Remote{URL: from.Dir}, []string{id}, nil); err != nil {
+		if _, err := repo.Fetch(t.Context(), Remote{URL: from.Dir}, []string{id}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if i < packs-1 {
@@ -273,13 +273,13 @@ func TestCheckFindsDamage(t *testing.T) {
 	if err := os.WriteFile(packs[0], text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	damage, err := repo.Check(t.Context())
+	damage, _, err := repo.Check(t.Context())
 	if damage == nil || err != nil {
 		t.Errorf("of a flipped bit near %s is said: %v, and that it cannot be checked: %v", blob, damage, err)
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if damage, err := repo.Check(over); damage != nil || err == nil {
+	if damage, _, err := repo.Check(over); damage != nil || err == nil {
 		t.Errorf("a check that did not run says: %v, and that it cannot be checked: %v", damage, err)
 	}
 }
@@ -287,7 +287,7 @@ func TestCheckFindsDamage(t *testing.T) {
 // whole checks a repository.
 func whole(t *testing.T, repo Repo) error {
 	t.Helper()
-	damage, err := repo.Check(t.Context())
+	damage, _, err := repo.Check(t.Context())
 	return errors.Join(damage, err)
 }
 

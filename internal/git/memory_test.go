@@ -33,7 +33,7 @@ func TestMemoryOfHelpers(t *testing.T) {
 		t.Fatal(err)
 	}
 	fetch := func(g *Git) {
-		_ = g.Repo(repo).Fetch(t.Context(), remote, []string{strings.Repeat("1", 40)}, nil)
+		_, _ = g.Repo(repo).Fetch(t.Context(), remote, []string{strings.Repeat("1", 40)}, nil)
 	}
 	for _, test := range []struct {
 		memory uint64
@@ -142,7 +142,7 @@ func TestCheckOutOfMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	damage, err := New(Options{Memory: 64 << 20}).Repo(dir).Check(t.Context())
+	damage, _, err := New(Options{Memory: 64 << 20}).Repo(dir).Check(t.Context())
 	if e := (*Error)(nil); damage != nil || !errors.As(err, &e) {
 		t.Errorf("damage %v, error %v", damage, err)
 	}

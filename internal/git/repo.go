@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -97,55 +98,117 @@ func (r Repo) IDLength(ctx context.Context) (int, error) {
 	return 40, nil
 }
 
-// Fetch brings objects from a remote, with everything that they need, and moves
-// no ref. Without a ref that leads to them they are safe only until the next
-// garbage collection. The error is [ErrMoved] if the remote does not have one of
-// them any more. When Fetch returns without one, they are on disk.
-func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress func(string)) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	remote = remote.completed()
-	err := r.git.following(ctx, remote, func(remote Remote) error { return r.fetch(ctx, remote, ids, progress) })
-	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText.MatchString(e.Stderr) {
-		return fmt.Errorf("%w: %w", ErrMoved, err)
-	}
-	if err != nil {
-		return remote.explained(err)
-	}
-	return durable.Sync(filepath.Join(r.Dir, "objects", "pack"))
+// Fetched is what a fetch has to tell of what came.
+type Fetched struct {
+	Warnings Warnings          // of what was taken
+	Refused  map[string]string // why, by the ids that were asked for and are not here
 }
 
-// fetch asks for objects in version 2 of the protocol, which sends no list of refs. Over
-// git:// its small packets stall, so that it is only for servers that speak no other.
-func (r Repo) fetch(ctx context.Context, remote Remote, ids []string, progress func(string)) error {
-	if !strings.HasPrefix(remote.URL, "git://") {
-		return r.fetchIn(ctx, remote, "2", ids, progress)
+// Fetch brings objects from a remote, with everything that they need, and moves
+// no ref. Without a ref that leads to them they are safe only until the next
+// garbage collection. What leads to an object that is refused (see [Fsck]) is not
+// brought, and no error. The error is [ErrMoved] if the remote does not have one of
+// them any more. When Fetch returns without one, they are on disk. No command may be
+// writing to the repository.
+func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress func(string)) (Fetched, error) {
+	if len(ids) == 0 {
+		return Fetched{}, nil
 	}
-	err := r.fetchIn(ctx, remote, "0", ids, progress)
-	if e := (*Error)(nil); errors.As(err, &e) && remote.answered(err) && refusedText.MatchString(e.Stderr) && !movedText.MatchString(e.Stderr) {
-		return r.fetchIn(ctx, remote, "2", ids, progress)
+	remote = remote.completed()
+	before, err := r.indexed()
+	if err != nil {
+		return Fetched{}, err
+	}
+	var counted tally
+	var refused bool
+	err = r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
+		for {
+			settings, err := r.git.fsckSettings(ctx)
+			if err != nil {
+				return err
+			}
+			counted, refused = tally{}, false
+			err = view.transfer(ctx, remote, ids, settings, progress, func(f finding) {
+				counted.note(f)
+				refused = refused || f.refused
+			})
+			if !r.git.messages.learn(err) {
+				return err
+			}
+		}
+	})
+	if e := (*Error)(nil); refused && errors.As(err, &e) && e.Err == nil {
+		if err := errors.Join(r.Sweep(), r.dropRefused(ctx, before, ids)); err != nil {
+			return Fetched{}, err
+		}
+		return r.fetchApart(ctx, remote, ids, progress)
+	}
+	if err != nil {
+		return Fetched{}, remote.explained(err)
+	}
+	if came, err := r.hasMore(before); err != nil {
+		return Fetched{}, err
+	} else if !came && r.git.fsck != FsckOff {
+		return r.examineHere(ctx, ids)
+	}
+	return Fetched{Warnings: counted.warnings()}, durable.Sync(filepath.Join(r.Dir, "objects", "pack"))
+}
+
+// hasMore reports whether the repository has a pack that it did not have before.
+func (r Repo) hasMore(before map[string]bool) (bool, error) {
+	after, err := r.indexed()
+	for pack := range after {
+		if !before[pack] {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// transfer is the one step of Fetch that talks to the remote. What git says of objects goes
+// to heard.
+func (r Repo) transfer(
+	ctx context.Context, remote Remote, ids, settings []string, progress func(string), heard func(finding),
+) error {
+	c := command{
+		name: "fetch",
+		dir:  r.Dir,
+		args: []string{
+			"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
+			"--no-auto-maintenance", "--no-recurse-submodules", "--stdin", "--",
+		},
+		settings: settings,
+		helpers:  true,
+		progress: progress,
+		heard:    heard,
+	}
+	err := r.git.following(ctx, remote, func(remote Remote) error { return r.git.transfer(ctx, c, remote, ids) })
+	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText.MatchString(e.Stderr) {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
 	}
 	return err
 }
 
-func (r Repo) fetchIn(ctx context.Context, remote Remote, version string, ids []string, progress func(string)) error {
-	return r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
-		return r.git.run(ctx, command{
-			name: "fetch",
-			dir:  view.Dir,
-			args: []string{
-				"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
-				"--no-auto-maintenance", "--no-recurse-submodules", "--stdin", "--", remote.URL,
-			},
-			settings: remote.settings(version),
-			env:      r.git.envFor(remote),
-			secrets:  remote.Secrets(),
-			helpers:  true,
-			stdin:    strings.NewReader(strings.Join(ids, "\n") + "\n"),
-			progress: progress,
-		})
-	})
+// transfer asks for objects in version 2 of the protocol, which sends no list of refs. Over
+// git:// its small packets stall, so that it is only for servers that speak no other.
+func (g *Git) transfer(ctx context.Context, c command, remote Remote, ids []string) error {
+	if !strings.HasPrefix(remote.URL, "git://") {
+		return g.transferIn(ctx, c, remote, "2", ids)
+	}
+	err := g.transferIn(ctx, c, remote, "0", ids)
+	if e := (*Error)(nil); errors.As(err, &e) && remote.answered(err) && refusedText.MatchString(e.Stderr) && !movedText.MatchString(e.Stderr) {
+		return g.transferIn(ctx, c, remote, "2", ids)
+	}
+	return err
+}
+
+func (g *Git) transferIn(ctx context.Context, c command, remote Remote, version string, ids []string) error {
+	c.args = append(slices.Clip(c.args), remote.URL)
+	c.settings = append(remote.settings(version), c.settings...)
+	c.env = g.envFor(remote)
+	c.secrets = remote.Secrets()
+	c.stdin = strings.NewReader(strings.Join(ids, "\n") + "\n")
+	return g.run(ctx, c)
 }
 
 // refusedText are the words of git when a server does not greet it.

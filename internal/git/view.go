@@ -56,7 +56,12 @@ func (r Repo) inViewIfNeeded(idLength int, work func(Repo) error) error {
 }
 
 // inView has commands work in a view of a repository whose object ids have that length.
-func (r Repo) inView(idLength int, work func(view Repo) error) (err error) {
+func (r Repo) inView(idLength int, work func(view Repo) error) error {
+	return r.inViewOf(viewed, idLength, work)
+}
+
+// inViewOf is inView of some parts of the repository.
+func (r Repo) inViewOf(parts []string, idLength int, work func(view Repo) error) (err error) {
 	config, ok := configs[idLength]
 	if !ok {
 		return fmt.Errorf("there are no object ids of %d digits", idLength)
@@ -89,7 +94,7 @@ func (r Repo) inView(idLength int, work func(view Repo) error) (err error) {
 			return err
 		}
 	}
-	for _, part := range viewed {
+	for _, part := range parts {
 		if err := os.Symlink(filepath.Join(r.Dir, part), filepath.Join(dir, part)); err != nil {
 			return err
 		}

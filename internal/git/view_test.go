@@ -124,7 +124,8 @@ func everything(t *testing.T, repo Repo, remote Remote, first, second string) {
 	}
 	_, err = repo.Origin(ctx)
 	expect("its origin", err)
-	expect("fetch", repo.Fetch(ctx, remote, []string{second}, nil))
+	_, err = repo.Fetch(ctx, remote, []string{second}, nil)
+	expect("fetch", err)
 	refs := []Ref{{Name: "refs/heads/main", ID: second, Peeled: second}}
 	_, err = repo.Settle(ctx)
 	expect("settle", err)
@@ -155,7 +156,7 @@ func everything(t *testing.T, repo Repo, remote Remote, first, second string) {
 	for _, how := range []Repack{RepackIncremental, RepackGeometric, RepackFull} {
 		expect("repack", repo.Repack(ctx, how))
 	}
-	damage, err := repo.Check(ctx)
+	damage, _, err := repo.Check(ctx)
 	expect("check", errors.Join(damage, err))
 	salvaged := repo.git.Repo(filepath.Join(t.TempDir(), "salvaged.git"))
 	expect("init", salvaged.Init(ctx, 0, remote.URL))
@@ -189,7 +190,7 @@ func TestIncompleteMirrors(t *testing.T) {
 			}
 			next := r.Commit("main", map[string]string{"file": option, "another": option})
 			repo := New(Options{AllowLocal: true}).Repo(dir)
-			if err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{next}, nil); err != nil {
+			if _, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{next}, nil); err != nil {
 				t.Error("fetch:", err)
 			}
 			if err := repo.Repack(t.Context(), RepackFull); err != nil {

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -33,10 +34,10 @@ func (j *pullJob) create(ctx context.Context, lock *keylock.Lock[storage.Name], 
 		return Result{}, err
 	}
 	result, err := j.build(ctx, lock, src, from, listing, nil)
-	if err != nil {
+	if result.Snapshot == nil {
 		return result, err
 	}
-	return result, j.Dir.RemoveTombstone(j.req.Name) // beside a mirror the tombstone says nothing
+	return result, cmp.Or(j.Dir.RemoveTombstone(j.req.Name), err) // beside a mirror the tombstone says nothing
 }
 
 // build makes a mirror aside and moves it into place when it is complete: stage, verify,
@@ -61,71 +62,81 @@ func (j *pullJob) build(
 			j.Log.Error("can't remove an unfinished mirror, or an old one", "directory", staging, "err", err)
 		}
 	}()
-	repo, p, err := j.stage(ctx, lock, staging, src, from, listing)
+	repo, b, err := j.stage(ctx, lock, staging, src, from, listing)
 	if err != nil {
 		return Result{}, err
 	}
-	change, err := old.plan(p.After, j.opts.Refs, j.req.Accept) // the source may have changed meanwhile
+	stay := old.unmoved(b.refused)
+	if len(b.After.Refs)+len(stay) == 0 && len(b.refused) > 0 {
+		return Result{}, newRefusedRefs(b.refused, 0) // it would seem as if the origin were empty
+	}
+	after := git.Listing{Refs: refs.Join(b.After.Refs, stay), Head: b.After.Head}
+	change, err := old.plan(after, j.opts.Refs, j.req.Accept) // the source may have changed meanwhile
 	if err != nil {
 		return Result{}, err
 	}
-	all, spare := p.After.Refs, false
+	all, spare := b.After.Refs, false
 	if old != nil {
-		saved, whole := j.rescue(ctx, repo, old, change)
+		saved, whole := j.rescue(ctx, repo, old, change, stay)
 		if _, err := repo.Peel(ctx, saved); err != nil {
 			return Result{}, err
 		}
 		all, spare = refs.Join(all, saved), !whole
 	}
-	m, err := j.finish(repo, p, all, old, src, from)
+	if len(stay) > 0 {
+		b.After.Head = refs.ChooseHead(old.content.Head, b.head, all)
+	}
+	m, err := j.finish(repo, b, all, old, src, from)
 	if err == nil {
 		err = j.install(staging, m, spare)
 	}
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{m.Snapshot(), change.Changed()}, nil
+	return Result{m.Snapshot(), change.Changed()}, b.refusal()
 }
 
 // stage makes a repository with all objects that the source's refs lead to.
 func (j *pullJob) stage(
 	ctx context.Context, lock *keylock.Lock[storage.Name], dir string, src Source, from origin.URL, listing git.Listing,
-) (git.Repo, refs.Plan, error) {
+) (git.Repo, brought, error) {
 	idLength := 0
 	if len(listing.Refs) > 0 {
 		idLength = len(listing.Refs[0].ID)
 	}
 	repo := j.opts.Git.Repo(dir)
 	if err := repo.Init(ctx, idLength, from.String()); err != nil {
-		return repo, refs.Plan{}, err
+		return repo, brought{}, err
 	}
-	p, err := j.bring(ctx, lock, repo, git.Listing{}, src, from, listing)
+	b, err := j.bring(ctx, lock, repo, git.Listing{}, src, from, listing)
 	if err == nil {
-		err = peel(ctx, repo, &p)
+		err = peel(ctx, repo, &b.Plan)
 	}
-	return repo, p, err
+	return repo, b, err
 }
 
 // finish writes the refs of a repository that has their objects, and its state: then it is a
 // mirror, complete but for its place.
-func (j *pullJob) finish(repo git.Repo, p refs.Plan, all []git.Ref, old *survivors, src Source, from origin.URL) (*Mirror, error) {
+func (j *pullJob) finish(repo git.Repo, b brought, all []git.Ref, old *survivors, src Source, from origin.URL) (*Mirror, error) {
 	j.progress.say("writing refs")
 	if err := repo.WriteRefs(all); err != nil {
 		return nil, err
 	}
-	if p.Head != nil {
-		if err := repo.WriteHead(*p.Head); err != nil {
-			return nil, err
-		}
+	if err := repo.WriteHead(b.After.Head); err != nil {
+		return nil, err
 	}
-	m := &Mirror{Name: j.req.Name, Dir: repo.Dir, store: j.Store, disk: disk{packed: true}}
+	m := &Mirror{
+		Name: j.req.Name, Dir: repo.Dir, store: j.Store,
+		disk: disk{packed: true, refused: refusedBy(j.opts.Git, b.refused)},
+	}
 	state := j.successor(m, old, from)
 	j.describe(&state, src, from)
+	b.describe(&state)
 	if err := state.write(repo.Dir); err != nil {
 		return nil, err
 	}
 	m.disk.state = state
-	m.snapshot.Store(m.disk.publish(j.opts, repo.Dir, nil, git.Listing{Refs: all, Head: p.After.Head}, repo.Stamp()))
+	m.snapshot.Store(m.disk.publish(j.opts, repo.Dir, nil, git.Listing{Refs: all, Head: b.After.Head}, repo.Stamp()))
 	return m, nil
 }
 

@@ -42,7 +42,8 @@ func (s *Store) Check(ctx context.Context, name storage.Name) (damage, err error
 
 	limited, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("not over within %s", repackLimit))
 	defer cancel()
-	if damage, err = checkStill(limited, h.repo); err != nil {
+	damage, warnings, err := checkStill(limited, h.repo)
+	if err != nil {
 		return nil, err
 	}
 
@@ -53,7 +54,7 @@ func (s *Store) Check(ctx context.Context, name storage.Name) (damage, err error
 	if err := s.isCurrent(m); err != nil {
 		return nil, err
 	}
-	return damage, m.hold(opts, lock).recordCheck(damage, time.Now())
+	return damage, m.hold(opts, lock).recordCheck(damage, warnings, time.Now())
 }
 
 // errOtherSuspect is why a mirror is not checked now. It will be when it fails again.
@@ -62,9 +63,9 @@ var errOtherSuspect = errors.New("not checked for damage: another mirror is just
 // checkSuspect checks a mirror because something has failed. Only one is checked so at a
 // time, and the others do not wait: what all of them fail with is hardly their damage, and
 // to read all that there is would take the disk from everybody.
-func (h *held) checkSuspect(ctx context.Context) (damage, err error) {
+func (h *held) checkSuspect(ctx context.Context) (damage error, warnings git.Warnings, err error) {
 	if !h.store.suspecting.TryLock() {
-		return nil, errOtherSuspect
+		return nil, nil, errOtherSuspect
 	}
 	defer h.store.suspecting.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("not over within %s", repackLimit))
@@ -91,14 +92,14 @@ func (h *held) dropBroken(ctx context.Context) {
 
 // checkStill checks a repository, and once more if it finds damage and refs have changed
 // meanwhile: what a pull was just writing is no damage.
-func checkStill(ctx context.Context, repo git.Repo) (damage, err error) {
+func checkStill(ctx context.Context, repo git.Repo) (damage error, warnings git.Warnings, err error) {
 	for range 3 {
 		before := repo.Stamp()
-		if damage, err = repo.Check(ctx); damage == nil || err != nil || repo.Stamp() == before {
+		if damage, warnings, err = repo.Check(ctx); damage == nil || err != nil || repo.Stamp() == before {
 			break
 		}
 	}
-	return damage, err
+	return damage, warnings, err
 }
 
 func (s *Store) setChecking(name storage.Name) {

@@ -19,6 +19,7 @@ type disk struct {
 	own       []git.Ref      // refs that are not for clients
 	packed    bool           // all refs are where they can be changed in one step
 	selection []refs.Pattern // what the snapshot's fingerprint selects
+	refused   refusedIDs
 }
 
 // held is a mirror whose lock its holder has. All that writes to a mirror is a method of it,
@@ -165,6 +166,11 @@ func (h *held) state() stateFile { return h.disk.state }
 // own are the refs that are not for clients.
 func (h *held) own() []git.Ref { return h.disk.own }
 
+// refused are the objects that the latest pull was refused.
+func (h *held) refused() refusedIDs { return h.disk.refused }
+
+func (h *held) setRefused(ids refusedIDs) { h.disk.refused = ids }
+
 // update changes what the mirror's own file says, on disk and then for readers.
 func (h *held) update(change func(*stateFile)) error {
 	next := h.disk.state
@@ -190,7 +196,10 @@ func (h *held) recordFailure(reason error) error {
 }
 
 // recordCheck notes how a check of all objects ended.
-func (h *held) recordCheck(damage error, now time.Time) error {
+func (h *held) recordCheck(damage error, warnings git.Warnings, now time.Time) error {
 	h.health.record(damage, now)
-	return h.update(func(s *stateFile) { s.setCheck(damage, now) })
+	return h.update(func(s *stateFile) {
+		s.setCheck(damage, now)
+		s.Warnings = warnings
+	})
 }

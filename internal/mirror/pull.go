@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/reconquest/sould/internal/coalesce"
@@ -41,7 +42,8 @@ func (r Request) variant(opts *Options) variant {
 	return variant{opts, r.Origin, r.Move, r.Accept, r.OriginDown, r.Check}
 }
 
-// Result is what a successful pull did.
+// Result is what a pull did. One that has failed can have brought something all the same:
+// then there is a Snapshot beside the error.
 type Result struct {
 	Snapshot *Snapshot
 	Changed  int // refs created, moved or deleted
@@ -136,6 +138,9 @@ type pullJob struct {
 	lost     time.Time // when replicas began to be asked, since the origin could not be reached
 	had      time.Time // when the mirror was last pulled before that
 	progress *Progress
+
+	refused  map[string]string // why, by the ids of objects that sources have; see refusedIDs
+	warnings git.Warnings      // of what was fetched
 }
 
 // run pulls from the origin or, if that cannot be reached, from a replica, and notes how
@@ -243,11 +248,13 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (Result, erro
 	} else if rebuild {
 		return j.build(ctx, h.lock, src, from, listing, &survivors{dir: h.Dir, state: h.state()})
 	}
-	p, err := j.bring(ctx, h.lock, h.repo, now.Listing, src, from, listing)
+	j.refused = maps.Clone(h.refused().known(j.opts.Git))
+	b, err := j.bring(ctx, h.lock, h.repo, now.Listing, src, from, listing)
 	if err != nil {
 		return Result{}, err
 	}
-	own, err := h.retention(ctx, &p)
+	h.setRefused(refusedBy(j.opts.Git, b.refused))
+	own, err := h.retention(ctx, &b.Plan)
 	if err != nil {
 		return Result{}, err
 	}
@@ -259,13 +266,14 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (Result, erro
 	}
 	next := h.state()
 	j.describe(&next, src, from)
-	if err := h.apply(ctx, p, own, next); err != nil {
+	b.describe(&next)
+	if err := h.apply(ctx, b.Plan, own, next); err != nil {
 		return Result{}, err
 	}
-	if !p.Empty() {
+	if !b.Empty() {
 		j.Changed(h.Mirror, now, h.Snapshot())
 	}
-	return Result{h.Snapshot(), p.Changed()}, nil
+	return Result{h.Snapshot(), b.Changed()}, b.refusal()
 }
 
 // describe notes in a mirror's state where this pull has read, and what those wanted whose
@@ -305,23 +313,25 @@ const attempts = 3
 // what then is to be done. What its refs lead to is still to be looked up (peel).
 func (j *pullJob) bring(
 	ctx context.Context, lock *keylock.Lock[storage.Name], repo git.Repo, now git.Listing, src Source, from origin.URL, listing git.Listing,
-) (refs.Plan, error) {
+) (brought, error) {
 	for attempt := 1; ; attempt++ {
-		p, err := refs.Make(now, listing, j.opts.Refs, j.req.Accept)
+		b, err := j.plan(now, listing)
 		if err != nil {
-			return p, err
+			return b, err
 		}
-		if len(p.Fetch) > 0 {
-			err = j.fetch(ctx, lock, repo, src, from, p.Fetch)
+		if len(b.Fetch) > 0 {
+			if err = j.fetch(ctx, lock, repo, src, from, b.Fetch); err == nil {
+				b, err = j.plan(now, listing) // some of it may be refused
+			}
 		}
 		if err == nil {
-			return p, nil
+			return b, nil
 		}
 		if !errors.Is(err, git.ErrMoved) || attempt == attempts {
-			return refs.Plan{}, err
+			return brought{}, err
 		}
 		if listing, err = j.list(ctx, src, from); err != nil {
-			return refs.Plan{}, err
+			return brought{}, err
 		}
 	}
 }
@@ -360,7 +370,9 @@ func (j *pullJob) fetch(
 	j.progress.say("fetching" + src.of())
 	reason := fmt.Errorf("the transfer was not over within %s", j.opts.FetchTimeout)
 	err := j.spend(ctx, j.left, reason, func(ctx context.Context) error {
-		return repo.Fetch(ctx, src.remote(from), ids, j.progress.say)
+		fetched, err := repo.Fetch(ctx, src.remote(from), ids, j.progress.say)
+		j.fetched(fetched)
+		return err
 	})
 	if err != nil {
 		err = &unreachable{fmt.Errorf("can't fetch%s: %w", src.of(), err), true}

@@ -75,14 +75,15 @@ func (j *pullJob) recover(ctx context.Context, h *held, src Source, result Resul
 	damage := h.health.known()
 	if damage == nil {
 		j.progress.say("looking for damage")
+		var warnings git.Warnings
 		var err error
-		damage, err = h.checkSuspect(ctx)
+		damage, warnings, err = h.checkSuspect(ctx)
 		if errors.Is(err, errOtherSuspect) && pullErr == nil {
 			return result, nil
 		} else if err != nil {
 			return result, errors.Join(pullErr, err)
 		}
-		if err := h.recordCheck(damage, time.Now()); err != nil {
+		if err := h.recordCheck(damage, warnings, time.Now()); err != nil {
 			return result, errors.Join(pullErr, damage, err)
 		}
 		if damage == nil {
@@ -94,7 +95,7 @@ func (j *pullJob) recover(ctx context.Context, h *held, src Source, result Resul
 		return Result{}, errors.Join(pullErr, fmt.Errorf("the mirror is damaged: %w", damage))
 	}
 	result, err := j.rebuild(ctx, h, src)
-	if err != nil {
+	if err != nil && !errors.As(err, new(*refusedRefs)) {
 		err = fmt.Errorf("can't rebuild the damaged mirror: %w", err)
 		if pullErr == nil {
 			err = errors.Join(err, damage)
@@ -171,12 +172,14 @@ func (o *survivors) plan(listing git.Listing, patterns []refs.Pattern, accept re
 
 // rescue brings refs of an old mirror into one that takes its place and already has what
 // the source has: those that no source has, and those that the plan takes away, which are
-// retained. What cannot be read any more is not among them, and the log says so; whole reports
+// retained. So are those that stay as they are, because what the source has of them is refused.
+// What cannot be read any more is not among them, and the log says so; whole reports
 // whether there is no such thing.
-func (j *pullJob) rescue(ctx context.Context, repo git.Repo, old *survivors, p refs.Plan) (saved []git.Ref, whole bool) {
+func (j *pullJob) rescue(ctx context.Context, repo git.Repo, old *survivors, p refs.Plan, stay []git.Ref) (saved []git.Ref, whole bool) {
 	ours, others := refs.Split(p.After.Refs, j.opts.Refs)
 	retained, _ := refs.Retain(old.own, old.losses(ctx, repo, p), time.Now(), refs.LimitsFor(j.opts.Keep))
-	others = refs.Join(others, retained)
+	others = refs.Join(refs.Join(others, retained), stay)
+	ours = slices.DeleteFunc(ours, func(ref git.Ref) bool { return slices.Contains(stay, ref) })
 	saved, err := repo.Salvage(ctx, j.opts.Git.Repo(old.dir), others, ours)
 	if err != nil {
 		j.Log.Error("refs of a damaged mirror cannot be read", "mirror", j.req.Name,

@@ -37,6 +37,7 @@ type Snapshot struct {
 	Removed     time.Time        // when the previous mirror of this name was deleted; zero if there was none
 	Checked     time.Time        // when all objects were last checked; zero for never
 	CheckError  string           // what was found to be damaged then
+	Warnings    git.Warnings     // about objects that git dislikes
 	Mended      time.Time        // when it was last rebuilt because it was damaged; zero for never
 	Retained    []refs.Retained  // what the origin has replaced or deleted of late, the oldest first
 	DateText    string           // Date, as HTTP writes dates (RFC 9110, 5.6.7): it stands in every answer
@@ -52,6 +53,7 @@ func (s Snapshot) with(state *stateFile) *Snapshot {
 	s.Origin, s.Formers = state.origin(), state.formers()
 	s.Wanted, s.Accepted, s.Removed = state.Wanted, state.Accepted, state.Removed
 	s.Checked, s.CheckError, s.Mended = state.Checked, state.CheckError, state.Mended
+	s.Warnings = state.Warnings
 	s.DateText = s.Date().UTC().Format(httpDate)
 	return &s
 }

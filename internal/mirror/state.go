@@ -41,6 +41,9 @@ type stateFile struct {
 	CheckError string    `json:"check_error,omitempty"`
 	Mended     time.Time `json:"mended,omitzero"` // when it was last rebuilt because of damage
 
+	// Warnings are of the last check, and of what came since.
+	Warnings git.Warnings `json:"warnings,omitempty"`
+
 	// Pending is a change of HEAD that belongs to a change of refs. Refs change in
 	// one step, and HEAD in another.
 	Pending *pendingHead `json:"pending,omitempty"`

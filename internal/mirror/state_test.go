@@ -73,7 +73,7 @@ func TestRecordCheck(t *testing.T) {
 	m := &Mirror{store: &Store{}, Dir: t.TempDir()}
 	m.show(&Snapshot{})
 	h := m.hold(&Options{Git: git.New(git.Options{})}, nil)
-	if err := h.recordCheck(errors.New("one is broken\n"), time.Now()); err != nil {
+	if err := h.recordCheck(errors.New("one is broken\n"), nil, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	before := m.Snapshot()
@@ -82,7 +82,7 @@ func TestRecordCheck(t *testing.T) {
 		t.Errorf("on disk is %+v (%v), readers are told %+v", state, err, before)
 	}
 	m.Dir = filepath.Join(m.Dir, "gone")
-	if err := h.recordCheck(nil, time.Now()); err == nil {
+	if err := h.recordCheck(nil, nil, time.Now()); err == nil {
 		t.Error("noted where nothing can be written")
 	}
 	if m.Snapshot() != before || h.state().CheckError != "one is broken" {

@@ -49,10 +49,11 @@ type Mirror struct {
 	Error       string `json:"error,omitempty" toml:"error,omitempty"`  // of the latest pull, in a line
 	Wanted      int64  `json:"wanted,omitempty" toml:"wanted,omitzero"` // when somebody last asked for it on any server, in Unix nanoseconds
 
-	Checked    int64      `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
-	CheckError string     `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, in a line
-	Mended     int64      `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last built anew because it was damaged, in Unix seconds
-	Kept       []Retained `json:"kept,omitempty" toml:"kept,omitempty"`               // only if one mirror was asked for, and not by a server
+	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
+	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, in a line
+	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last built anew because it was damaged, in Unix seconds
+	Warnings   git.Warnings `json:"warnings,omitempty" toml:"warnings,omitempty"`       // about objects that git dislikes and that are mirrored all the same
+	Kept       []Retained   `json:"kept,omitempty" toml:"kept,omitempty"`               // only if one mirror was asked for, and not by a server
 }
 
 // Retained is a ref that the origin has replaced or deleted, and what it led to.
@@ -198,6 +199,13 @@ func (m *Mirror) branches() []branch {
 	addDate("checked", m.Checked)
 	add("check_error", m.CheckError)
 	addDate("mended", m.Mended)
+	if len(m.Warnings) > 0 {
+		warnings := branch{text: "warnings"}
+		for _, w := range m.Warnings {
+			warnings.below = append(warnings.below, leaf(w.ID, fmt.Sprintf("%d, such as %s", w.Count, w.Object)))
+		}
+		all = append(all, warnings)
+	}
 	if len(m.Kept) > 0 {
 		kept := branch{text: "kept"}
 		for _, k := range m.Kept {

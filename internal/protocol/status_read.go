@@ -233,6 +233,7 @@ func (m Mirror) sanitize(name storage.Name, secrets []string) Mirror {
 		m.Wanted = 0
 	}
 	m.Checked, m.Mended = max(m.Checked, 0), max(m.Mended, 0)
+	m.Warnings = m.Warnings.Sane()
 	for i, k := range m.Kept {
 		if !git.IsID(k.Commit) {
 			k.Commit = ""

@@ -85,7 +85,7 @@ func Make(now, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan,
 	}
 	p.After.Refs = append(p.After.Refs, others...)
 	slices.SortFunc(p.After.Refs, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
-	p.After.Head = chooseHead(now.Head, origin.Head, p.After.Refs)
+	p.After.Head = ChooseHead(now.Head, origin.Head, p.After.Refs)
 
 	gone, empty := len(p.Remove), len(wanted) == 0 && len(mine) > 0
 	if (empty || gone > tolerableDeletions && 2*gone > len(mine)) && !accept.Covers(p.After, patterns) {
@@ -136,12 +136,12 @@ func (p Plan) missing(now git.Listing) []string {
 	return ids
 }
 
-// chooseHead decides which branch is a mirror's default one: that which the
+// ChooseHead decides which branch is a mirror's default one: that which the
 // origin's HEAD names; if it names none that exists, the one from before, else
 // main, master or the only branch. A detached HEAD is followed as a commit. Where
 // there is no such branch, HEAD names one all the same that does not exist: a file
 // must stand there, and what readers are told must be what it says.
-func chooseHead(before, origin git.Head, refs []git.Ref) git.Head {
+func ChooseHead(before, origin git.Head, refs []git.Ref) git.Head {
 	if origin.Detached() {
 		return origin
 	}

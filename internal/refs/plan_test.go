@@ -199,12 +199,12 @@ func TestChooseHead(t *testing.T) {
 			}
 			heads = append(heads, h)
 		}
-		got := chooseHead(git.Head{Ref: heads[1]}, git.Head{Ref: heads[0]}, gittest.Listing(refs...).Refs)
+		got := ChooseHead(git.Head{Ref: heads[1]}, git.Head{Ref: heads[0]}, gittest.Listing(refs...).Refs)
 		if strings.TrimPrefix(got.Ref, "refs/heads/") != c.want || (got.ID != "") != strings.Contains(" "+c.refs+" ", " "+c.want+" ") && c.want != "" {
 			t.Errorf("origin %q, before %q, branches %q: %+v, want %q", c.origin, c.before, c.refs, got, c.want)
 		}
 	}
-	if got := chooseHead(git.Head{ID: gittest.ID("d")}, git.Head{}, gittest.Listing("heads/a=a", "heads/b=b").Refs); got != (git.Head{Ref: "refs/heads/main"}) {
+	if got := ChooseHead(git.Head{ID: gittest.ID("d")}, git.Head{}, gittest.Listing("heads/a=a", "heads/b=b").Refs); got != (git.Head{Ref: "refs/heads/main"}) {
 		t.Errorf("an old detached HEAD stays: %+v", got)
 	}
 }
