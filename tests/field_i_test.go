@@ -1,6 +1,8 @@
 package tests
 
 import (
+	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,33 @@ import (
 	"testing"
 	"time"
 )
+
+// raw sends a request as it is and returns all that the daemon answers.
+func (d *daemon) raw(text string) string {
+	d.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patient))
+	if _, err := io.WriteString(conn, text); err != nil {
+		d.t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return string(got)
+}
+
+// request is the text of a request with these header lines and this body.
+func request(method, target, header, body string) string {
+	if !strings.Contains(header, "Host:") {
+		header = "Host: h\r\n" + header
+	}
+	return fmt.Sprintf("%s %s HTTP/1.1\r\n%sContent-Length: %d\r\nConnection: close\r\n\r\n%s", method, target, header, len(body), body)
+}
 
 // deafManager is a service manager that takes in nothing until it is told to, so that a
 // reload goes on for as long as a test needs.
@@ -64,5 +93,57 @@ func TestFieldTermInAStormOfHups(t *testing.T) {
 	}
 	if after := d.reloads(); after > before+1 {
 		t.Errorf("reloaded %d times after the TERM", after-before)
+	}
+}
+
+// TestFieldSecretsAreNotRepeated: what a client sends in the wrong place is neither in the log
+// nor in an answer, whatever part of a URL it is.
+func TestFieldSecretsAreNotRepeated(t *testing.T) {
+	const login = fieldUser + ":" + fieldPassword
+	const formHeader = "Content-Type: " + formType + "\r\n"
+	deep := strings.Repeat("long/", 60)
+	for what, text := range map[string]string{
+		"a URL as path":                  request("POST", "/https://"+login+"@host/x.git", "", "a"),
+		"with one slash":                 request("POST", "/https:/"+login+"@host/x.git", "", "a"),
+		"without a scheme":               request("POST", "/"+login+"@host/x.git", "", "a"),
+		"escaped":                        request("POST", "/https%3A%2F%2F"+fieldUser+"%3A"+fieldPassword+"%40host%2Fx.git", "", "a"),
+		"escaped twice":                  request("POST", "/https%253A%252F%252F"+fieldUser+"%253A"+fieldPassword+"%2540host", "", "a"),
+		"with a space and quotes":        request("POST", "/https://"+fieldUser+":a%20b%22c'd"+fieldPassword+"@host/x.git", "", "a"),
+		"cut off before the @":           request("POST", "/"+strings.Repeat("a", 170)+"/https://"+login+strings.Repeat("b", 50)+"@host/x.git", "", "a"),
+		"a token alone, cut off":         request("POST", "/"+strings.Repeat("a", 170)+"/https://"+fieldUser+strings.Repeat("b", 50)+"@host/x.git", "", "a"),
+		"PUT":                            request("PUT", "/https://"+login+"@host/x.git", "", ""),
+		"DELETE":                         request("DELETE", "/https://"+login+"@host/x.git", "", ""),
+		"DELETE, escaped twice":          request("DELETE", "/https%253A%252F%252F"+fieldUser+"%253A"+fieldPassword+"%2540host", "", ""),
+		"a push":                         request("POST", "/https://"+login+"@host/x.git/git-receive-pack", "", "a"),
+		"a clone":                        request("POST", "/https://"+login+"@host/x.git/git-upload-pack", "Content-Type: x\r\n", "a"),
+		"GET":                            request("GET", "/https://"+login+"@host/x.git", "", ""),
+		"below /x":                       request("GET", "/x/https://"+login+"@host/"+deep, "", ""),
+		"below /x, as a POST":            request("POST", "/x/https://"+login+"@host/"+deep, "", "a"),
+		"in x/status":                    request("GET", "/x/status?name=https%3A%2F%2F"+login+"@host", "", ""),
+		"in x/status, twice escaped":     request("GET", "/x/status?name=https%253A%252F%252F"+fieldUser+"%253A"+fieldPassword+"%2540host", "", ""),
+		"as its format":                  request("GET", "/x/status?format=https://"+fieldUser+strings.Repeat("b", 50)+"@host", "", ""),
+		"as an unknown parameter":        request("GET", "/m?https://"+fieldUser+strings.Repeat("b", 50)+"@host=1", "", ""),
+		"as ref":                         request("GET", "/m?ref=https://"+login+strings.Repeat("b", 80)+"@host", "", ""),
+		"as Content-Type":                request("POST", "/", "Content-Type: https://"+login+"@host\r\n", "a"),
+		"as a long Content-Type":         request("POST", "/", "Content-Type: https://"+fieldUser+strings.Repeat("b", 90)+"@host\r\n", "a"),
+		"as Content-Type of a clone":     request("POST", "/m/git-upload-pack", "Content-Type: https://"+fieldUser+strings.Repeat("b", 90)+"@host\r\n", "a"),
+		"as Content-Encoding of a clone": request("POST", "/m/git-upload-pack", "Content-Type: application/x-git-upload-pack-request\r\nContent-Encoding: https://"+fieldUser+"bbbbbbbbbbbbbbbb@host\r\n", "a"),
+		"as Host":                        request("POST", "/", "Host: "+login+strings.Repeat("b", 80)+"@host\r\n", "a"),
+		"as a method":                    request("https%3A%2F%2F"+fieldUser+"%3A"+fieldPassword+"%40host", "/", "", ""),
+		"as name":                        request("POST", "/", formHeader, "name=https://"+login+"@host&origin=/x"),
+		"as name, twice escaped":         request("POST", "/", formHeader, "name=https%253A%252F%252F"+fieldUser+"%253A"+fieldPassword+"%2540host&origin=/x"),
+		"as wait":                        request("POST", "/", formHeader, "name=m&origin=/x&wait=https://"+fieldUser+"bbbbbbbbbbbbbbbb@host"),
+		"as accept":                      request("POST", "/", formHeader, "name=m&origin=/x&accept=https://"+fieldUser+"bbbbbbbbbbbbbbbb@host"),
+		"as an origin's scheme":          request("POST", "/", formHeader, "name=m&origin="+login+"@host://x/y"),
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			d := start(t, `allow_hosts = ["h"]`)
+			got := d.raw(text)
+			if status := mustAtoi(t, strings.Fields(got)[1]); status < 400 || status >= 500 {
+				t.Errorf("%s", got)
+			}
+			tellsNothing(t, []string{fieldUser, fieldPassword}, got, d.log.String())
+		})
 	}
 }
