@@ -143,7 +143,66 @@ func TestFieldSecretsAreNotRepeated(t *testing.T) {
 			if status := mustAtoi(t, strings.Fields(got)[1]); status < 400 || status >= 500 {
 				t.Errorf("%s", got)
 			}
+			d.stop() // the log is complete then
 			tellsNothing(t, []string{fieldUser, fieldPassword}, got, d.log.String())
 		})
+	}
+}
+
+// TestFieldMistakesOfGitClients: what is wrong with a request is told to its client, and is no
+// error of the server.
+func TestFieldMistakesOfGitClients(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	for _, c := range []struct{ version, option, says string }{
+		{"0", "--shallow-since=2199-01-01", "HTTP 400"},
+		{"2", "--shallow-since=2199-01-01", "remote error: no commits selected for shallow requests"},
+		{"0", "--shallow-exclude=main", "HTTP 400"},
+		{"2", "--shallow-exclude=main", "remote error: no commits selected for shallow requests"},
+		{"0", "--shallow-exclude=none", "HTTP 400"},
+		{"2", "--shallow-exclude=none", "HTTP 400"},
+		{"0", "--filter=sparse:oid=main", "remote error: filter 'sparse:oid' not supported"},
+		{"2", "--filter=sparse:oid=main", "remote error: filter 'sparse:oid' not supported"},
+	} {
+		out, err := gitClient(c.version, "clone", "--quiet", "--bare", c.option, d.url+"/m", filepath.Join(t.TempDir(), "c"))
+		if err == nil || !strings.Contains(out, c.says) {
+			t.Errorf("protocol %s, %s: %v\n%s", c.version, c.option, err, out)
+		}
+	}
+	id := r.Git("rev-parse", "main")
+	line := func(text string) string { return fmt.Sprintf("%04x%s\n", len(text)+5, text) }
+	fetch := func(capabilities string, arguments ...string) string {
+		text := line("command=fetch") + capabilities + "0001" + line("want "+id)
+		for _, a := range arguments {
+			text += line(a)
+		}
+		return text + line("done") + "0000"
+	}
+	for what, c := range map[string]struct{ version, body, says string }{
+		"two depths":              {"2", fetch("", "deepen 1", "deepen-since 5"), "ERR git upload-pack: deepen and deepen-since"},
+		"no id to have":           {"2", fetch("", "have x"), "expected SHA1 object"},
+		"no id to have, before":   {"0", line("want "+id) + "0000" + line("have x") + line("done"), "expected SHA1 object"},
+		"no list":                 {"0", line("want "+id) + "0000" + line("zzz"), "expected SHA1 list"},
+		"a format without a name": {"2", fetch(line("object-format")), "requires an argument"},
+		"another format":          {"2", fetch(line("object-format=sha256")), "mismatched object format"},
+		"an unknown format":       {"2", fetch(line("object-format=zzz")), "unknown object format"},
+		"a depth below zero":      {"2", fetch("", "deepen -1"), ""},
+		"no depth":                {"0", line("want "+id) + line("deepen x") + "0000" + line("done"), "nvalid deepen"},
+		"a filter that is none":   {"2", fetch("", "filter blob:limit=x"), "invalid filter-spec"},
+		"an id that is none":      {"2", fetch("", "want x"), "expected to get oid"},
+		"an id that nobody has":   {"2", fetch("", "want "+strings.Repeat("1", 40)), "not our ref"},
+		"no ref to leave out":     {"2", fetch("", "deepen-not x"), "ambiguous deepen-not"},
+	} {
+		a := d.do("POST", "/m/git-upload-pack", strings.NewReader(c.body), "Content-Type", "application/x-git-upload-pack-request",
+			"Git-Protocol", "version="+c.version)
+		if a.StatusCode != 200 && a.StatusCode != 400 || a.err != nil || !strings.Contains(a.text(), c.says) {
+			t.Errorf("%s: %s, %v\n%.300q", what, a.Status, a.err, a.text())
+		}
+	}
+	d.stop() // the log is complete then
+	if strings.Contains(d.log.String(), "ERROR") {
+		t.Errorf("%s", d.log)
 	}
 }
