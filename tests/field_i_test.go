@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/reconquest/sould/tests/origin"
 )
 
 // raw sends a request as it is and returns all that the daemon answers.
@@ -204,5 +206,74 @@ func TestFieldMistakesOfGitClients(t *testing.T) {
 	d.stop() // the log is complete then
 	if strings.Contains(d.log.String(), "ERROR") {
 		t.Errorf("%s", d.log)
+	}
+}
+
+// TestFieldHints: where an origin does not let sould in, the answer says in its own words what
+// is wrong and what to do, with git's words as the reason.
+func TestFieldHints(t *testing.T) {
+	const login = fieldUser + ":" + fieldPassword
+	atWeb := func(url func(f *field) string) func(*testing.T) (string, []string) {
+		return func(t *testing.T) (string, []string) {
+			f := newField(t)
+			f.Require(fieldUser, fieldPassword)
+			return url(f), nil
+		}
+	}
+	atSSH := func(from, to string) func(*testing.T) (string, []string) {
+		return func(t *testing.T) (string, []string) {
+			server := origin.ServeSSH(t)
+			if server == nil {
+				t.Skip("no sshd")
+			}
+			return server.URL + newOrigin(t).Dir, []string{fmt.Sprintf("ssh_command = %q", strings.Replace(server.Command, from, to, 1))}
+		}
+	}
+	for what, c := range map[string]struct {
+		origin func(*testing.T) (url string, lines []string)
+		says   []string
+	}{
+		"a wrong password": {
+			atWeb(func(f *field) string { return f.as(fieldUser+":wr0ng-p4ss", "/r.git") }),
+			[]string{"refuses the user and the password", "POST again with the right user:password", "terminal prompts disabled"},
+		},
+		"no password": {
+			atWeb(func(f *field) string { return f.URL + "/r.git" }),
+			[]string{"wants a user and a password", "POST again with user:password", "~/.netrc", "terminal prompts disabled"},
+		},
+		"no such repository": {
+			atWeb(func(f *field) string { return f.as(login, "/none.git") }),
+			[]string{"there is no repository at http://127.0.0.1", "none.git/' not found"},
+		},
+		"a certificate that nobody knows": {
+			func(t *testing.T) (string, []string) {
+				r := newOrigin(t)
+				server, _ := origin.ServeHTTPS(t, filepath.Dir(r.Dir))
+				return server.URL + "/origin.git", nil
+			},
+			[]string{"ca_file", "certificate"},
+		},
+		"a key that the server does not take": {
+			atSSH("/client -o", "/none -o"),
+			[]string{"takes none of the keys", "ssh_command", "Permission denied (publickey"},
+		},
+		"a host key that is not known": {
+			atSSH("/known_hosts", "/none"),
+			[]string{"add it to known_hosts", "Host key verification failed"},
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			url, lines := c.origin(t)
+			d := start(t, lines...)
+			got := d.post("m", url).expect(t, 500).contains(t, append(c.says, "can't list refs\n", "fatal: ")...)
+			d.stop()
+			for _, says := range c.says {
+				if !strings.Contains(d.log.String(), says) {
+					t.Errorf("%q is not in the log", says)
+				}
+			}
+			tellsNothing(t, []string{fieldPassword, "wr0ng-p4ss"}, got.text(), d.log.String())
+		})
 	}
 }

@@ -111,7 +111,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 		return fmt.Errorf("%w: %w", ErrMoved, err)
 	}
 	if err != nil {
-		return remote.explained(err)
+		return remote.hinted(err)
 	}
 	return durable.Sync(filepath.Join(r.Dir, "objects", "pack"))
 }
