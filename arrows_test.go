@@ -28,7 +28,7 @@ var arrows = map[string]string{
 	"conn":         "limiter",
 	"refs":         "git",
 	"origin":       "git errtext",
-	"access":       "origin",
+	"access":       "origin errtext",
 	"storage":      "git refs durable errtext",
 	"smarthttp":    "conn limiter storage errtext git",
 	"protocol":     "git refs origin storage errtext units",

@@ -189,6 +189,9 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 		return nil
 	case !w.Begun && git.IsRequestError(err):
 		return &fault{kindBadRequest, err}
+	case w.Err == nil && git.IsRequestError(err): // git has said something before it looked
+		_, err = w.Write(git.Refusal(err))
+		return hungUp(err)
 	}
 	m.Suspect(err)
 	switch {

@@ -92,7 +92,7 @@ func (s *Server) startPull(set *settings, req mirror.Request, via []string) (*pr
 func readForm(w http.ResponseWriter, r *http.Request, bodies *conn.Budget) (url.Values, error) {
 	if kind := r.Header.Get("Content-Type"); kind != "" {
 		if media, _, err := mime.ParseMediaType(kind); err != nil || media != protocol.FormType {
-			return nil, fail(kindMediaType, "the body must be %s, not %q", protocol.FormType, errtext.Clip(kind, 100))
+			return nil, fail(kindMediaType, "the body must be %s, not %q", protocol.FormType, errtext.Word(kind, 100))
 		}
 	}
 	control := http.NewResponseController(w)

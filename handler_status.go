@@ -53,13 +53,13 @@ func parseStatus(raw string, wantsJSON bool, timeout time.Duration) (statusQuery
 	}
 	for key, values := range fields {
 		if len(values) > 1 {
-			return q, fmt.Errorf("the parameter %.40q is given %d times", key, len(values))
+			return q, fmt.Errorf("the parameter %q is given %d times", errtext.Word(key, 40), len(values))
 		}
 		value := values[0]
 		switch key {
 		case "format":
 			if statusTypes[value] == "" {
-				return q, fmt.Errorf("format=%.40q is unknown; hierarchical, json and toml are known", value)
+				return q, fmt.Errorf("format=%q is unknown; hierarchical, json and toml are known", errtext.Word(value, 40))
 			}
 			q.format = value
 		case "name":
@@ -68,17 +68,17 @@ func parseStatus(raw string, wantsJSON bool, timeout time.Duration) (statusQuery
 			}
 		case "upstream":
 			if value != "0" && value != "1" {
-				return q, fmt.Errorf("upstream=%.40q is neither 0 nor 1", value)
+				return q, fmt.Errorf("upstream=%q is neither 0 nor 1", errtext.Word(value, 40))
 			}
 			q.upstream = value == "1"
 		case "wait":
 			wait, err := units.ParseDuration(value)
 			if err != nil || wait < 0 {
-				return q, fmt.Errorf("wait=%.40q is no duration; write milliseconds (1500) or a unit (90s)", value)
+				return q, fmt.Errorf("wait=%q is no duration; write milliseconds (1500) or a unit (90s)", errtext.Word(value, 40))
 			}
 			q.wait = min(wait, timeout)
 		default:
-			return q, fmt.Errorf("the parameter %.40q is unknown; format, name, upstream and wait are known", key)
+			return q, fmt.Errorf("the parameter %q is unknown; format, name, upstream and wait are known", errtext.Word(key, 40))
 		}
 	}
 	return q, nil

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/git"
 )
 
 // treeKey is the attribute whose value is written below its record's line, one line after
@@ -111,7 +112,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	message, below, _ := strings.Cut(errtext.Clean(r.Message), "\n")
 	b.WriteString(r.Level.String() + " " + message)
 	write := func(a slog.Attr) bool {
-		value := a.Value.Resolve().String()
+		value := a.Value.Resolve().String() // of whatever key: each may hold a URL that somebody has sent
 		err, isError := a.Value.Any().(error)
 		if isError {
 			value = errtext.Tree(err)
@@ -120,7 +121,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 			below = strings.TrimPrefix(below+"\n"+value, "\n")
 			return true
 		}
-		b.WriteString(" " + a.Key + "=" + quoteLog(errtext.Clip(value, maxLogRecord)))
+		b.WriteString(" " + a.Key + "=" + quoteLog(errtext.Word(value, maxLogRecord)))
 		return true
 	}
 	for _, a := range h.attrs {
@@ -131,7 +132,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	if lost > 0 {
 		write(slog.Int64("records_lost_before", lost))
 	}
-	for line := range strings.Lines(errtext.Clip(below, maxLogRecord)) {
+	for line := range strings.Lines(errtext.Clip(git.Redact(below), maxLogRecord)) {
 		b.WriteString("\n    " + strings.TrimSuffix(line, "\n"))
 	}
 	if !h.out.write(errtext.Clip(b.String(), maxLogRecord-len("…\n")) + "\n") {

@@ -91,3 +91,20 @@ func TestLogRecordIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestLogShowsNoCredentials: whatever the key of an attribute is.
+func TestLogShowsNoCredentials(t *testing.T) {
+	const url = "https://u:p w'@h/x"
+	for _, c := range []struct{ got, want string }{
+		{logged("x", "path", "/"+url), "ERROR x path=/https://***@h/x\n"},
+		{logged("x", "any", strings.Repeat("a", maxLogRecord-20)+url), "…\n"},
+		{logged("x", "any", errors.Join(errors.New("https://u:p@h/x"))), "ERROR x\n    https://***@h/x\n"},
+		{logged("x", treeKey, "a\n└─ https://u:p@h/x"), "ERROR x\n    a\n    └─ https://***@h/x\n"},
+		{logged("https://u:p@h/x"), "ERROR https://***@h/x\n"},
+		{logged("http: panic\nhttps://u:p@h/x"), "ERROR http: panic\n    https://***@h/x\n"},
+	} {
+		if !strings.HasSuffix(c.got, c.want) || strings.Contains(c.got, "p w") {
+			t.Errorf("%q, want %q", c.got, c.want)
+		}
+	}
+}

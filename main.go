@@ -100,9 +100,8 @@ func check(configFile string, stdout io.Writer) error {
 
 // serve runs the server until a signal ends it.
 func serve(configFile string, unsecure bool, stderr io.Writer) error {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, handled...)
-	defer signal.Stop(signals)
+	signals := notifySignals()
+	defer signals.stop()
 	outliveLogs()
 	starting, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

@@ -53,7 +53,7 @@ func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) 
 }
 
 func (s *Server) handleUnknown(_ http.ResponseWriter, r *http.Request) error {
-	return fail(kindNotFound, "there is nothing at %s", errtext.Clip(r.URL.Path, 200))
+	return fail(kindNotFound, "there is nothing at %s", errtext.Word(r.URL.Path, 200))
 }
 
 // challenges are the values of WWW-Authenticate. Only reading takes a password: a

@@ -313,7 +313,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		what = access.Nothing
 		w.Header().Set("Allow", allow)
 		answer = func(http.ResponseWriter, *http.Request) error {
-			return fail(kindMethod, "%s is not for %s; allowed: %s", errtext.Clip(r.Method, 40), errtext.Clip(r.URL.Path, 200), allow)
+			return fail(kindMethod, "%s is not for %s; allowed: %s", errtext.Word(r.Method, 40), errtext.Word(r.URL.Path, 200), allow)
 		}
 	}
 	if body != nil && r.Method != http.MethodPost {

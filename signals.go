@@ -13,45 +13,68 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handled are the signals that Run answers.
-var handled = []os.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT}
+// signals are those that Run answers, in two channels: what does not fit a channel is
+// dropped, and no number of HUPs may take the place of a TERM.
+type signals struct {
+	reload chan os.Signal // HUP. It holds one: whoever sends several wants the latest configuration
+	end    chan os.Signal // TERM and INT. It holds two: the second one means something else
+}
+
+// notifySignals has signals sent to channels from now on.
+func notifySignals() signals {
+	s := signals{reload: make(chan os.Signal, 1), end: make(chan os.Signal, 2)}
+	signal.Notify(s.reload, syscall.SIGHUP)
+	signal.Notify(s.end, syscall.SIGTERM, syscall.SIGINT)
+	return s
+}
+
+// stop leaves later signals to the system.
+func (s signals) stop() {
+	signal.Stop(s.reload)
+	signal.Stop(s.end)
+}
+
+// isEnding reports whether a signal that ends the server waits to be answered.
+func (s signals) isEnding() bool { return len(s.end) > 0 }
 
 // outliveLogs has the server outlive whoever reads its log: at the first record after that
 // one has gone, SIGPIPE would end it. To ignore the signal would be passed on to git.
 func outliveLogs() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // Run answers signals until one of them, or a broken listener, ends the server.
-func (s *Server) Run(signals <-chan os.Signal) error {
+func (s *Server) Run(signals signals) error {
 	s.notify("READY=1")
 	for {
 		select {
 		case err := <-s.broken:
 			return errors.Join(err, s.Close(nil))
-		case sig := <-signals:
-			if sig != syscall.SIGHUP {
-				s.notify("STOPPING=1")
-				return s.Close(second(signals))
+		case <-signals.end:
+			s.notify("STOPPING=1")
+			return s.Close(second(signals.end))
+		case <-signals.reload:
+			if !signals.isEnding() { // select takes either
+				s.answerReload()
 			}
-			s.notify(reloadingState())
-			if err := s.Reload(); err != nil {
-				s.log.Error("not reloaded; the old configuration stays", "err", err)
-			}
-			s.notify("READY=1")
 		}
 	}
 }
 
-// second is closed at the next signal that would end the server. The goroutine
-// that waits for it is the last one, and ends with the process.
-func second(signals <-chan os.Signal) <-chan struct{} {
+// answerReload reloads the configuration, and tells the service manager and the log.
+func (s *Server) answerReload() {
+	s.notify(reloadingState())
+	if err := s.Reload(); err != nil {
+		s.log.Error("not reloaded; the old configuration stays", "err", err)
+	}
+	s.notify("READY=1")
+}
+
+// second is closed at the next signal that ends the server. The goroutine that waits for
+// it is the last one, and ends with the process.
+func second(end <-chan os.Signal) <-chan struct{} {
 	hurry := make(chan struct{})
 	go func() {
-		for sig := range signals {
-			if sig != syscall.SIGHUP {
-				close(hurry)
-				return
-			}
-		}
+		<-end
+		close(hurry)
 	}()
 	return hurry
 }

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/reconquest/sould/internal/archive"
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/storage"
 )
@@ -39,7 +40,7 @@ func parseTar(u *url.URL) (req tarRequest, err error) {
 	}
 	for key, values := range query {
 		if len(values) > 1 {
-			return req, fmt.Errorf("the parameter %.40q is given %d times", key, len(values))
+			return req, fmt.Errorf("the parameter %q is given %d times", errtext.Word(key, 40), len(values))
 		}
 		if err := req.set(key, values[0]); err != nil {
 			return req, err
@@ -53,7 +54,7 @@ func (req *tarRequest) set(key, value string) (err error) {
 	switch key {
 	case "ref":
 		if !legalRef(value) {
-			return fmt.Errorf("ref=%.100q is neither a commit id nor a legal name of a branch or tag", value)
+			return fmt.Errorf("ref=%q is neither a commit id nor a legal name of a branch or tag", errtext.Word(value, 100))
 		}
 		req.want.Ref = value
 		if lower := strings.ToLower(value); git.IsID(lower) {
@@ -61,23 +62,23 @@ func (req *tarRequest) set(key, value string) (err error) {
 		}
 	case "contains":
 		if req.contains = strings.ToLower(value); !git.IsID(req.contains) {
-			return fmt.Errorf("contains=%.100q is no full commit id", value)
+			return fmt.Errorf("contains=%q is no full commit id", errtext.Word(value, 100))
 		}
 	case "format":
 		if req.want.Format = archive.FindFormat(value); req.want.Format == nil {
-			return fmt.Errorf("format=%.40q is unknown; there are tar, tar.gz, tar.zst and zip", value)
+			return fmt.Errorf("format=%q is unknown; there are tar, tar.gz, tar.zst and zip", errtext.Word(value, 40))
 		}
 	case "path":
 		if req.want.Path, err = cleanPath(value); err != nil {
-			return fmt.Errorf("path=%.100q: %w", value, err)
+			return fmt.Errorf("path=%q: %w", errtext.Word(value, 100), err)
 		}
 	case "prefix":
 		if req.want.Prefix, err = cleanPrefix(value); err != nil {
-			return fmt.Errorf("prefix=%.100q: %w", value, err)
+			return fmt.Errorf("prefix=%q: %w", errtext.Word(value, 100), err)
 		}
 		req.want.Prefix += "/"
 	default:
-		return fmt.Errorf("the parameter %.40q is unknown; there are ref, format, path, prefix and contains", key)
+		return fmt.Errorf("the parameter %q is unknown; there are ref, format, path, prefix and contains", errtext.Word(key, 40))
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/reconquest/sould/internal/errtext"
 )
 
 // Need is what a request must be permitted to do.
@@ -54,7 +56,7 @@ func refuse(wrongHost bool, format string, args ...any) error {
 // token that it needs, if the policy wants one. The error is a *Refusal.
 func (p Policy) Permit(what Need, host string, header http.Header) error {
 	if !isAllowedHost(p.Hosts, host) {
-		return refuse(true, "this server is not called %.100q: its configuration (allow_hosts) does not name it", host)
+		return refuse(true, "this server is not called %q: its configuration (allow_hosts) does not name it", errtext.Word(host, 100))
 	}
 	if p.Token == "" && p.ReadToken == "" {
 		return nil

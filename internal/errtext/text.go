@@ -30,6 +30,12 @@ func Clip(text string, limit int) string {
 	return text[:limit] + "…"
 }
 
+// Word makes one value from outside, such as the path of a request, fit to be repeated in a
+// message or in the log: without the credentials of a URL, also one that stands where none is
+// expected, and not longer than limit bytes. The former first: of a URL that is cut off nobody
+// can tell where a password ends. Control characters are left to whoever quotes it.
+func Word(word string, limit int) string { return Clip(git.RedactWord(word), limit) }
+
 // Line makes a text fit for a field that is one line of MaxWords bytes at most.
 func Line(text string) string {
 	return Clip(Clean(oneLine(text)), MaxWords-len("…"))

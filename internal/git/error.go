@@ -47,23 +47,6 @@ func outOfMemory(err error) bool {
 // noMemory are git's own words, zlib's, and those of the system for a thread or a process.
 var noMemory = regexp.MustCompile(`(?i)out of memory|cannot allocate memory`)
 
-// userinfo is what stands between a scheme and the last @ of a word: a password may
-// hold anything, if somebody forgot to escape it.
-var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s'"]+)@`)
-
-// Redact hides user names and passwords of URLs in a text for people. The user
-// of an ssh URL stays if it stands alone: it is no secret, and the URL means
-// nothing without it.
-func Redact(text string) string {
-	return userinfo.ReplaceAllStringFunc(text, func(m string) string {
-		scheme, user, _ := strings.Cut(m, "://")
-		if strings.Contains(strings.ToLower(scheme), "ssh") && !strings.ContainsAny(user, ":/") {
-			return m
-		}
-		return scheme + "://***@"
-	})
-}
-
 func redact(text string, secrets []string) string {
 	for _, s := range secrets {
 		text = strings.ReplaceAll(text, s, "***")

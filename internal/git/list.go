@@ -93,7 +93,7 @@ func (g *Git) List(ctx context.Context, remote Remote) (l Listing, err error) {
 		l, err = g.list(ctx, remote)
 		return err
 	})
-	return l, remote.explained(err)
+	return l, remote.hinted(err)
 }
 
 // list asks for refs in version 0 of the protocol, in which that is one exchange where
@@ -174,15 +174,6 @@ func (g *Git) listIn(ctx context.Context, remote Remote, version string) (Listin
 		}
 	}
 	return l, nil
-}
-
-// explained adds to an error what git does not know: that the user came without a password.
-func (r Remote) explained(err error) error {
-	e := (*Error)(nil)
-	if !r.nameOnly() || r.netrc != "" || !errors.As(err, &e) || !strings.Contains(e.Stderr, "Authentication failed") {
-		return err
-	}
-	return fmt.Errorf("the origin wants a password: neither the POST had one for its user nor has ~/.netrc one for that user and host: %w", err)
 }
 
 // parseListing reads what "git ls-remote --symref" prints:

@@ -144,7 +144,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 		return r.fetchApart(ctx, remote, ids, progress)
 	}
 	if err != nil {
-		return Fetched{}, remote.explained(err)
+		return Fetched{}, remote.hinted(err)
 	}
 	if came, err := r.hasMore(before); err != nil {
 		return Fetched{}, err

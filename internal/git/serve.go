@@ -80,7 +80,15 @@ var requestError = regexp.MustCompile(`protocol error|not our ref|unknown capabi
 	`mismatched object format|invalid command|no command requested|requested after already requesting|` +
 	`unexpected line|expected (flush|a flush|no other|shallow)|hung up unexpectedly|invalid (shallow|deepen|filter)|` +
 	`Invalid deepen|sparse:path filters|expected 'tree:|valid object type|expected something after combine|must escape char|` +
+	`no commits selected for shallow requests|expected SHA1 (object|list), got|capability requires an argument|` +
 	`cannot be used together|multiple filter-specs|filter '[^']*' not supported|git upload-pack: (ambiguous|deepen)`)
+
+// Refusal is a request error in git's own form: what a client reads in the place of whatever
+// it waits for, and shows (gitprotocol-pack(5), "error-line").
+func Refusal(err error) []byte {
+	text := strings.ToValidUTF8(strings.TrimPrefix(err.Error(), "fatal: "), "")
+	return appendPacket(nil, "ERR ", text[:min(len(text), maxStderr)], "\n")
+}
 
 var notOurRef = regexp.MustCompile(`not our ref ([0-9a-f]{40,64})`)
 

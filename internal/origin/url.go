@@ -58,6 +58,8 @@ func Parse(raw string, allowLocal bool) (URL, error) {
 		return o, err
 	case isURL && schemes[strings.ToLower(scheme)] != "":
 		return parseURL(raw)
+	case isURL && strings.ContainsFunc(scheme, func(r rune) bool { return !schemeRune(r) }): // perhaps a password
+		return URL{}, errors.New("the origin is no well-formed URL")
 	case isURL:
 		return URL{}, fmt.Errorf("the origin's scheme %.20q is none of https, http, ssh, git+ssh, ssh+git, git", scheme)
 	default:
@@ -203,6 +205,11 @@ func legalUser(user string) bool {
 		}
 	}
 	return true
+}
+
+// schemeRune reports whether a scheme may have a character in it (RFC 3986, 3.1).
+func schemeRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("+-.", r)
 }
 
 // userRune reports whether a user's name may have a character in it.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/storage"
@@ -118,12 +119,12 @@ func ParsePull(form url.Values, allowLocal bool) (p Pull, err error) {
 	}
 	p.Accept = refs.Acceptance(fields["accept"])
 	if p.Accept != "" && p.Accept != refs.AcceptAll && !refs.IsFingerprint(fields["accept"]) {
-		return p, fmt.Errorf("accept=%.40q is unknown; accept=%s is known", fields["accept"], refs.AcceptAll)
+		return p, fmt.Errorf("accept=%q is unknown; accept=%s is known", errtext.Word(fields["accept"], 40), refs.AcceptAll)
 	}
 	p.Wait = NoWait
 	if wait := fields["wait"]; wait != "" {
 		if p.Wait, err = units.ParseDuration(wait); err != nil || p.Wait < 0 {
-			return p, fmt.Errorf("wait=%.40q is no duration; write milliseconds (1500) or a unit (90s)", wait)
+			return p, fmt.Errorf("wait=%q is no duration; write milliseconds (1500) or a unit (90s)", errtext.Word(wait, 40))
 		}
 	}
 	return p, nil

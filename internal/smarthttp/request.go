@@ -113,7 +113,7 @@ func Service(rawQuery string) (string, error) {
 	case "":
 		return "", refuse(Malformed, "only the smart HTTP protocol is served (?service=git-upload-pack); git speaks it since version 1.6.6")
 	default:
-		return "", refuse(Forbidden, "there is no service %.40q; git-upload-pack is served", service)
+		return "", refuse(Forbidden, "there is no service %q; git-upload-pack is served", errtext.Word(service, 40))
 	}
 }
 
@@ -169,7 +169,7 @@ func (b *Request) IsLsRefs() bool {
 // has said what it wants.
 func (in *Reader) Read(w http.ResponseWriter, r *http.Request) (*Request, error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentType {
-		return nil, refuse(WrongType, "the body must be %s, not %q", contentType, errtext.Clip(r.Header.Get("Content-Type"), 100))
+		return nil, refuse(WrongType, "the body must be %s, not %q", contentType, errtext.Word(r.Header.Get("Content-Type"), 100))
 	}
 	control := http.NewResponseController(w)
 	var body io.Reader = http.MaxBytesReader(w, r.Body, maxBody)
@@ -185,7 +185,7 @@ func (in *Reader) Read(w http.ResponseWriter, r *http.Request) (*Request, error)
 		body = inflated
 	default:
 		w.Header().Set("Accept-Encoding", "gzip")
-		return nil, refuse(WrongType, "the body's encoding %.40q is unknown; there is gzip", coding)
+		return nil, refuse(WrongType, "the body's encoding %q is unknown; there is gzip", errtext.Word(coding, 40))
 	}
 	b, err := in.keep(r, paced, io.LimitReader(body, maxBody+1))
 	if err == nil && b.size > maxBody {
