@@ -84,7 +84,7 @@ func parseStatus(raw string, wantsJSON bool, timeout time.Duration) (statusQuery
 	return q, nil
 }
 
-// handleStatus is GET /x/status: what is running on.
+// handleStatus is GET /x/status: what is going on.
 func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	set := s.settings()
 	q, err := parseStatus(r.URL.RawQuery, wantsJSON(r), set.Timeout)

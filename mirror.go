@@ -61,12 +61,12 @@ func (ms *mirrors) run() {
 
 // configure puts settings in force.
 func (ms *mirrors) configure(set *settings) {
-	ms.archives.Configure(set.archiveOptions())
 	ms.client.Configure(set.clusterOptions())
 	ms.store.Configure(set.mirrorOptions())
 	ms.keeper.Configure(set.keeperOptions())
 	ms.reconciler.Configure()
 	ms.store.Wake()
+	ms.archives.Configure(set.archiveOptions()) // the last: it may remove many files
 }
 
 // close waits for all work, which has to end since life has.

@@ -167,9 +167,9 @@ func (s *Server) Reload() error {
 		}
 	}
 	set := newSettings(config, source, s.unsecure, s.dir)
-	s.clones.configure(set)
 	s.current.Store(set)
 	s.mirrors.configure(set)
+	s.clones.configure(set) // after the store, whose git it asks
 	s.log.Info("reloaded", "listen", s.Addr(), "role", set.role(), "config", source)
 	s.warn(old)
 	return nil

@@ -84,10 +84,11 @@ func TestAPostThatCameBeforeADelete(t *testing.T) {
 	peer.postWithToken("m", url).expect(t, 200)
 	peer.reload(tokenLine, `list_timeout = "5s"`)
 	proxy.Set(origin.Fault{Mute: true})
-	d := start(t, tokenLine, peers(peer.url), `list_timeout = "5s"`, `repair = "0"`)
+	d := start(t, tokenLine, peers(peer.url), `list_timeout = "5s"`, `repair = "0"`) // else it would build the mirror first
 	posted := make(chan answer)
 	go func() { posted <- d.postWithToken("m", url) }()
 	eventually(t, "the POST is at work", func() bool { return strings.Contains(d.get("/m").text(), "for the first time") })
+	d.reload(tokenLine, peers(peer.url), `list_timeout = "5s"`, `repair = "1h"`)
 	d.remove("m").expect(t, 200)
 	if a := <-posted; a.StatusCode == 200 || !strings.Contains(a.text(), "was removed here on") {
 		t.Errorf("%s\n%s", a.Status, a.text())

@@ -173,7 +173,7 @@ func (s *search) replica(ctx context.Context, server protocol.Address) (replica,
 	if doc.ID == s.self {
 		return r, errItself
 	}
-	if !refs.CoverAll(doc.Patterns, s.set.Refs) {
+	if !refs.CoverAll(doc.Patterns, s.query.Refs) {
 		return r, fmt.Errorf("its mirrors contain other refs (%s) than those of this server", strings.Join(doc.Patterns, ", "))
 	}
 	i := slices.IndexFunc(doc.Mirrors, func(m protocol.Mirror) bool { return m.Name == s.query.Name.String() })

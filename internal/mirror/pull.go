@@ -405,6 +405,7 @@ func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error
 	}
 	sources := j.Fallback.Sources(ctx, Query{
 		Name: j.req.Name, Origin: from, Move: j.req.Move, Accept: j.req.Accept, OriginDown: j.req.OriginDown,
+		Refs: j.opts.Refs,
 		Have: have, Damaged: func() bool { now, _ := j.have(j.req.Name); return now.Damaged },
 	})
 	if sources == nil {

@@ -13,8 +13,9 @@ import (
 type Greetings struct {
 	asking limiter.Limiter // for the one who asks git
 
-	mu    sync.Mutex // guards known
+	mu    sync.Mutex // guards all below
 	known map[greetingKey]git.Greeting
+	age   int // how often all were forgotten
 }
 
 type greetingKey struct{ version, idLength int }
@@ -31,6 +32,7 @@ func (g *Greetings) Forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	clear(g.known)
+	g.age++
 }
 
 // Get returns the greeting of a version, for object ids of that length. If it is not known,
@@ -39,14 +41,15 @@ func (g *Greetings) Get(
 	ctx context.Context, version, idLength int, advertise func(ctx context.Context, version int) ([]byte, error),
 ) (git.Greeting, error) {
 	key := greetingKey{version, idLength}
-	if known, ok := g.find(key); ok {
+	if known, _, ok := g.find(key); ok {
 		return known, nil
 	}
 	if err := g.asking.Acquire(ctx, ""); err != nil {
 		return git.Greeting{}, err
 	}
 	defer g.asking.Release()
-	if known, ok := g.find(key); ok {
+	known, age, ok := g.find(key)
+	if ok {
 		return known, nil
 	}
 	advert, err := advertise(ctx, version)
@@ -55,16 +58,24 @@ func (g *Greetings) Get(
 	}
 	greeting, err := git.NewGreeting(advert, version, idLength)
 	if err == nil {
-		g.mu.Lock()
-		g.known[key] = greeting
-		g.mu.Unlock()
+		g.remember(key, greeting, age)
 	}
 	return greeting, err
 }
 
-func (g *Greetings) find(key greetingKey) (git.Greeting, bool) {
+// find returns a greeting that is known. age tells whether all were forgotten since.
+func (g *Greetings) find(key greetingKey) (known git.Greeting, age int, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	known, ok := g.known[key]
-	return known, ok
+	known, ok = g.known[key]
+	return known, g.age, ok
+}
+
+// remember keeps a greeting, unless it is of a git that was to be forgotten meanwhile.
+func (g *Greetings) remember(key greetingKey, greeting git.Greeting, age int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.age == age {
+		g.known[key] = greeting
+	}
 }
