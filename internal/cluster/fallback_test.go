@@ -1,0 +1,66 @@
+package cluster
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/refs"
+)
+
+// TestReplicasHaveAllThatAPullTakes: what a replica lacks would be deleted here. What counts is
+// what the pull began with, also if a reload has changed that since.
+func TestReplicasHaveAllThatAPullTakes(t *testing.T) {
+	pattern := func(raw string) []refs.Pattern {
+		p, err := refs.ParsePattern(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []refs.Pattern{p}
+	}
+	told := protocol.Status{
+		ID: "other", Role: "slave", Total: 1, Patterns: []string{"refs/heads/*"},
+		Mirrors: []protocol.Mirror{{
+			Name: "m", Origin: "https://h/x.git", State: protocol.Success, ModifyDate: time.Now().Unix(),
+			Fingerprint: string(refs.FingerprintOf(git.Listing{}, refs.Usual())),
+		}},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(told)
+	}))
+	defer server.Close()
+	address, err := protocol.ParseAddress(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		takes, since string
+		want         bool
+	}{
+		{"refs/*", "refs/*", false},
+		{"refs/*", "refs/heads/*", false},
+		{"refs/heads/*", "refs/heads/*", true},
+		{"refs/heads/*", "refs/*", true},
+	} {
+		client := NewClient("self", &Options{
+			Peers: []protocol.Address{address}, Refs: pattern(c.since), Timeout: 10 * time.Second, MaxConns: 4,
+		})
+		query := mirror.Query{
+			Name: named("m"), Origin: mustParse(t, "https://h/x.git"), Refs: pattern(c.takes), OriginDown: true,
+			Have: mirror.Have{None: true}, Damaged: func() bool { return false },
+		}
+		for src, err := range NewFallback(client).Sources(t.Context(), query) {
+			if (err == nil) != c.want || err != nil && !strings.Contains(err.Error(), "other refs") {
+				t.Errorf("%+v: %s, %v", c, src, err)
+			}
+		}
+		client.Close()
+	}
+}
