@@ -34,6 +34,7 @@ var arrows = map[string]string{
 	"protocol":     "git refs origin storage errtext units",
 	"mirror":       "git refs origin storage coalesce limiter keylock backoff durable errtext units",
 	"archive":      "mirror storage spool limiter git units",
+	"pack":         "mirror smarthttp spool limiter",
 	"housekeeping": "mirror storage backoff git units",
 	"cluster":      "mirror protocol access refs origin storage backoff errtext git units",
 }

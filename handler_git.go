@@ -19,6 +19,7 @@ import (
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/smarthttp"
+	"github.com/reconquest/sould/internal/spool"
 )
 
 // What git clients ask for, behind a mirror's name (gitprotocol-http(5)).
@@ -32,7 +33,6 @@ const (
 
 // clones is what the requests of git clients share.
 type clones struct {
-	places    limiter.Limiter // for git processes that work for clients
 	reader    *smarthttp.Reader
 	greetings *smarthttp.Greetings
 }
@@ -42,11 +42,8 @@ func newClones(dir string, bodies *conn.Budget) *clones {
 	return &clones{reader: smarthttp.NewReader(dir, bodies), greetings: smarthttp.NewGreetings()}
 }
 
-// configure puts settings in force.
-func (c *clones) configure(set *settings) {
-	c.places.Resize(set.MaxClones)
-	c.greetings.Forget()
-}
+// configure has git asked again what it can do: there may be another one.
+func (c *clones) configure() { c.greetings.Forget() }
 
 // isGitPath reports whether a path is one that git clients ask for. No mirror's name
 // ends like that.
@@ -92,7 +89,7 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if r.Header.Get(protocol.PeerHeader) == "" {
+	if !isPeer(r) {
 		m.Refresh(r.Context(), insists(r.Header))
 	}
 	snap := setCloneHeaders(w.Header(), m, gitAdvert)
@@ -106,7 +103,7 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if snap.IDLength() == 0 || isShallow(m.Dir) { // what is known of it is not all
-		advert, err := s.advertise(r.Context(), m, version)
+		advert, err := s.advertise(r, m, version)
 		if err != nil {
 			m.Suspect(err)
 			return busy(w, err)
@@ -148,44 +145,61 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return busy(w, err)
 	}
-	defer body.Close()
 	if err := git.CheckPackets(body.Reader()); err != nil {
+		body.Close()
 		return fail(kindBadRequest, "the body: %w", err)
 	}
 	snap := setCloneHeaders(w.Header(), m, gitResult)
 	version := smarthttp.Version(r.Header["Git-Protocol"])
 	steady := conn.NewDeadlineWriter(w)
-	if version == 2 && body.IsLsRefs() {
-		if list, ok := git.ParseLsRefs(body.Reader(), snap.IDLength()); ok {
-			return hungUp(list.Write(steady, snap.Listing))
-		}
-		answer, err := s.list(r.Context(), m, body)
-		if err != nil {
-			m.Suspect(err)
-			return busy(w, err)
-		}
-		_, err = steady.Write(answer)
-		return hungUp(err)
+	if version != 2 || !body.IsLsRefs() {
+		return s.servePack(steady, r, m, version, body)
 	}
-	return s.servePack(steady, r, m, version, body)
+	defer body.Close()
+	if list, ok := git.ParseLsRefs(body.Reader(), snap.IDLength()); ok {
+		return hungUp(list.Write(steady, snap.Listing))
+	}
+	answer, err := s.list(r, m, body)
+	if err != nil {
+		m.Suspect(err)
+		return busy(w, err)
+	}
+	_, err = steady.Write(answer)
+	return hungUp(err)
 }
 
-// servePack has git answer a request, and passes on what it says as it says it.
+// servePack has git answer a request, and passes on what it says as it says it. Git does
+// not wait for the client.
 func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mirror, version int, body *smarthttp.Request) error {
-	ctx, leave, err := s.takePlace(r.Context(), m)
+	peer := isPeer(r)
+	if !peer { // who waits counts as well
+		if err := s.conns.AcquireSend(); err != nil {
+			body.Close()
+			return busy(w, err)
+		}
+		defer s.conns.ReleaseSend()
+	}
+	ctx, end := s.whileAlive(r.Context())
+	defer end()
+	growing, err := s.mirrors.packs.Get(m, version, body, peer)
 	if err != nil {
 		return busy(w, err)
 	}
-	defer leave()
+	defer growing.Close()
 	pack := &packWriter{DeadlineWriter: w}
-	err = m.Repo().UploadPack(ctx, version, body.Reader(), pack)
+	if err = pack.follow(ctx, growing); err == io.EOF {
+		return nil
+	}
+	if !w.Begun && errors.Is(err, limiter.ErrBusy) {
+		return busy(w, err)
+	}
 	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)
 	if id := git.Unknown(err); id != "" && refs.Names(m.Snapshot().Listing, id) { // it was shown to the client
 		log.Error("can't make a pack", "err", err)
 		m.Suspect(fmt.Errorf("%w: %w", git.ErrDamaged, err))
 	}
 	switch {
-	case err == nil, pack.refusal && git.IsRequestError(err):
+	case pack.refusal && git.IsRequestError(err):
 		return nil
 	case !w.Begun && git.IsRequestError(err):
 		return &fault{kindBadRequest, err}
@@ -204,66 +218,78 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 	switch {
 	case errors.Is(w.Err, os.ErrDeadlineExceeded):
 		log.Info("the client took in nothing for too long")
+	case errors.Is(err, spool.ErrTooSlow):
+		log.Warn("gave up a clone", "err", err)
 	case w.Err == nil && ctx.Err() == nil:
 		log.Error("clone broken off", "err", err)
 	}
 	panic(http.ErrAbortHandler)
 }
 
-// packWriter sends what git says. What comes in trickles is sent at once, since a
-// person may be watching; what comes in bulk is on its way already.
+// packWriter sends what git says.
 type packWriter struct {
 	*conn.DeadlineWriter
 	refusal bool // what was said begins with an error in git's own form
 }
 
-// trickle is the size in bytes up to which a piece is no bulk.
-const trickle = 64 << 10
-
 func (p *packWriter) Write(b []byte) (int, error) {
 	if !p.Begun {
 		p.refusal = len(b) >= 8 && string(b[4:8]) == "ERR "
 	}
-	n, err := p.DeadlineWriter.Write(b)
-	if err == nil && len(b) < trickle {
-		p.Err = p.Control.Flush()
-		err = p.Err
-	}
-	return n, err
+	return p.DeadlineWriter.Write(b)
 }
 
-// takePlace waits for one of the places for git processes that work for clients. The
-// context ends with the client, or with the server.
-func (s *Server) takePlace(ctx context.Context, m *mirror.Mirror) (work context.Context, leave func(), err error) {
-	work, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(s.life, func() { cancel(mirror.ErrClosing) })
-	if err = s.clones.places.Acquire(work, m.Name.String()); err != nil {
-		stop()
-		cancel(nil)
-		return nil, nil, err
+// follow sends what there is as soon as it is there, since a person may be watching git count,
+// up to the end. The error is that of spool.Reader.CopyNext.
+func (p *packWriter) follow(ctx context.Context, growing *spool.Reader) error {
+	for {
+		if _, err := growing.CopyNext(ctx, p, conn.MaxPiece); err != nil {
+			return err
+		}
+		if p.Err = p.Control.Flush(); p.Err != nil {
+			return p.Err
+		}
 	}
-	return work, func() { s.clones.places.Release(); stop(); cancel(nil) }, nil
+}
+
+// isPeer reports whether another server of the cluster asks.
+func isPeer(r *http.Request) bool { return r.Header.Get(protocol.PeerHeader) != "" }
+
+// whileAlive returns a context that ends with a client's, or with the server.
+func (s *Server) whileAlive(client context.Context) (ctx context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(client)
+	stop := context.AfterFunc(s.life, func() { cancel(mirror.ErrClosing) })
+	return ctx, func() { stop(); cancel(nil) }
 }
 
 // advertise has git list a mirror's refs, all of one pull.
-func (s *Server) advertise(ctx context.Context, m *mirror.Mirror, version int) ([]byte, error) {
-	ctx, leave, err := s.takePlace(ctx, m)
+func (s *Server) advertise(r *http.Request, m *mirror.Mirror, version int) (advert []byte, err error) {
+	err = s.inPlace(r, m, func(ctx context.Context) error {
+		advert, err = m.Advertise(ctx, version)
+		return err
+	})
+	return advert, err
+}
+
+// inPlace does work for a client when there is a place for it.
+func (s *Server) inPlace(r *http.Request, m *mirror.Mirror, work func(ctx context.Context) error) error {
+	ctx, end := s.whileAlive(r.Context())
+	defer end()
+	release, err := s.mirrors.packs.Acquire(ctx, m, isPeer(r))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer leave()
-	return m.Advertise(ctx, version)
+	defer release()
+	return work(ctx)
 }
 
 // list has git answer a request of version 2 for a list of refs. The lock is not held
 // for as long as a client takes to read it.
-func (s *Server) list(ctx context.Context, m *mirror.Mirror, body *smarthttp.Request) ([]byte, error) {
-	ctx, leave, err := s.takePlace(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
-	answer, err := m.ListRefs(ctx, body.Reader())
+func (s *Server) list(r *http.Request, m *mirror.Mirror, body *smarthttp.Request) (answer []byte, err error) {
+	err = s.inPlace(r, m, func(ctx context.Context) error {
+		answer, err = m.ListRefs(ctx, body.Reader())
+		return err
+	})
 	if git.IsRequestError(err) {
 		err = &fault{kindBadRequest, err}
 	}

@@ -199,16 +199,24 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.
 		return sendFile(w, r, f, a)
 	}
 	w.Header().Set("Accept-Ranges", acceptRanges(a))
-	steady := conn.NewDeadlineWriter(w)
+	return s.follow(conn.NewDeadlineWriter(w), r, m, a, growing)
+}
+
+// follow sends an archive as it grows, up to its end. An error that comes after the first
+// bytes is told by breaking off.
+func (s *Server) follow(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mirror, a archive.Archive, growing *spool.Reader) (err error) {
 	for err == nil {
-		if _, err = growing.CopyNext(ctx, steady, conn.MaxPiece); err == nil {
-			err = steady.Control.Flush()
+		if _, err = growing.CopyNext(r.Context(), w, conn.MaxPiece); err == nil {
+			err = w.Control.Flush()
 		}
 	}
-	if err != io.EOF {
-		s.breakOff(r, m, a, err, steady)
+	switch {
+	case err == io.EOF:
+		return nil
+	case w.Begun:
+		s.breakOff(r, m, a, err, w)
 	}
-	return nil
+	return err
 }
 
 func acceptRanges(a archive.Archive) string {
@@ -224,15 +232,19 @@ func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, m *mirror
 		return fail(kindUnavailable, "there is no room to keep the archive, and without it only HTTP/1.1 can tell a part from the whole")
 	}
 	w.Header().Set("Accept-Ranges", "none")
-	steady := conn.NewDeadlineWriter(w)
-	err := s.mirrors.archives.Direct(r.Context(), m, a, steady)
-	if err != nil && !steady.Begun {
+	growing, err := s.mirrors.archives.Direct(m, a)
+	if err == nil {
+		defer growing.Close()
+		err = s.follow(conn.NewDeadlineWriter(w), r, m, a, growing)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case r.Context().Err() != nil: // the client has gone
+		panic(http.ErrAbortHandler)
+	default:
 		return fmt.Errorf("can't archive %s: %w", a.Commit, err)
 	}
-	if err != nil {
-		s.breakOff(r, m, a, err, steady)
-	}
-	return nil
 }
 
 // breakOff ends an answer that has begun in the only way in which a failure can
@@ -242,6 +254,8 @@ func (s *Server) breakOff(r *http.Request, m *mirror.Mirror, a archive.Archive, 
 	switch {
 	case errors.Is(w.Err, os.ErrDeadlineExceeded):
 		log.Info("the client took in nothing for too long")
+	case errors.Is(err, spool.ErrTooSlow):
+		log.Warn("gave up an archive", "err", err)
 	case w.Err == nil && r.Context().Err() == nil:
 		log.Error("archive broken off", "err", err)
 	}

@@ -12,7 +12,9 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/housekeeping"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -20,7 +22,9 @@ import (
 type mirrors struct {
 	dir        *storage.Dir
 	store      *mirror.Store
+	cache      *spool.Cache // of archives and packs
 	archives   *archive.Cache
+	packs      *pack.Maker
 	prefetch   *archive.Prefetcher
 	keeper     *housekeeping.Keeper
 	client     *cluster.Client
@@ -37,9 +41,12 @@ func newMirrors(
 ) (*mirrors, error) {
 	ms := &mirrors{dir: dir, set: current, life: life}
 	var err error
-	if ms.archives, err = archive.NewCache(dir.Own("cache"), dir.Neutral, first.archiveOptions()); err != nil {
+	if ms.cache, err = spool.Open(dir.Own("cache"), first.CacheSize); err != nil {
 		return nil, err
 	}
+	ms.archives = archive.NewCache(ms.cache, dir.Neutral, first.archiveOptions())
+	ms.packs = pack.NewMaker(ms.cache)
+	ms.packs.Resize(first.MaxClones)
 	ms.prefetch = archive.NewPrefetcher(ms.archives, log)
 	ms.keeper = housekeeping.NewKeeper(dir, log, first.keeperOptions())
 	ms.client = cluster.NewClient(dir.ID, first.clusterOptions())
@@ -61,17 +68,19 @@ func (ms *mirrors) run() {
 
 // configure puts settings in force.
 func (ms *mirrors) configure(set *settings) {
+	ms.packs.Resize(set.MaxClones)
 	ms.client.Configure(set.clusterOptions())
 	ms.store.Configure(set.mirrorOptions())
 	ms.keeper.Configure(set.keeperOptions())
 	ms.reconciler.Configure()
 	ms.store.Wake()
-	ms.archives.Configure(set.archiveOptions()) // the last: it may remove many files
+	ms.archives.Configure(set.archiveOptions())
+	ms.cache.Resize(set.CacheSize) // the last: it may remove many files
 }
 
 // close waits for all work, which has to end since life has.
 func (ms *mirrors) close() error {
-	err := ms.archives.Close()
+	err := ms.cache.Close()
 	ms.work.Wait()
 	ms.reconciler.Wait()
 	ms.store.Wait()

@@ -96,7 +96,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s := newServer(configFile, unsecure, log, dir, listener)
 	set := newSettings(config, source, unsecure, dir)
 	s.current.Store(set)
-	s.clones.configure(set)
+	s.clones.configure()
 	if s.mirrors, err = newMirrors(s.life, dir, log, set, s.settings); err != nil {
 		return nil, errors.Join(err, listener.Close(), dir.Close())
 	}
@@ -169,7 +169,7 @@ func (s *Server) Reload() error {
 	set := newSettings(config, source, s.unsecure, s.dir)
 	s.current.Store(set)
 	s.mirrors.configure(set)
-	s.clones.configure(set) // after the store, whose git it asks
+	s.clones.configure() // after the store, whose git it asks
 	s.log.Info("reloaded", "listen", s.Addr(), "role", set.role(), "config", source)
 	s.warn(old)
 	return nil

@@ -69,7 +69,7 @@ func (s *settings) mirrorOptions() *mirror.Options {
 
 func (s *settings) archiveOptions() *archive.Options {
 	return &archive.Options{
-		Size: s.CacheSize, MaxArchives: s.MaxArchives, Limit: s.ArchiveLimit, Timeout: s.ArchiveTimeout, Retry: s.Retry,
+		MaxArchives: s.MaxArchives, Limit: s.ArchiveLimit, Timeout: s.ArchiveTimeout, Retry: s.Retry,
 	}
 }
 

@@ -142,35 +142,41 @@ func TestAClientThatGoesAway(t *testing.T) {
 	t.Parallel()
 	r := bigOrigin(t, 8)
 	tip := r.Git("rev-parse", "main")
-	d := start(t, "max_clones = 1")
-	d.pulled("m", r.Dir)
+	d := prepare(t, "max_clones = 1")
+	release := d.holdPacks("held", 2_000_000)
+	d.run()
+	d.pulled("held", r.Dir)
 	for range 3 {
-		conn := d.ask("m", tip)
+		conn := d.ask("held", tip)
 		if _, err := io.ReadFull(conn, make([]byte, 1<<20)); err != nil { // the pack is on its way
 			t.Fatal(err)
 		}
 		if len(d.children()) == 0 {
-			t.Fatal("no process sends the pack")
+			t.Fatal("no process makes the pack")
 		}
-		waiting := d.ask("m", tip)
+		waiting := d.ask("held", tip)
 		d.waitRead()
 		waiting.Close() // in line
 		conn.Close()
 		eventually(t, "the end of all processes", func() bool { return len(d.children()) == 0 })
 	}
-	d.clone("2", "m")
+	release()
+	d.clone("2", "held")
 }
 
 // TestWhenTheLineIsFull the next client is told to come again, while others, who only
 // want to know what is new, are answered at once.
 func TestWhenTheLineIsFull(t *testing.T) {
 	t.Parallel()
-	r := bigOrigin(t, 8)
+	r := newOrigin(t)
 	tip := r.Git("rev-parse", "main")
-	d := start(t, "max_clones = 1")
+	d := prepare(t, "max_clones = 1")
+	release := d.holdPacks("held", 1)
+	d.run()
 	d.pulled("m", r.Dir)
+	d.pulled("held", r.Dir)
 	dir := d.clone("2", "m")
-	if _, err := io.ReadFull(d.ask("m", tip), make([]byte, 1)); err != nil { // has the place, and reads no more
+	if _, err := io.ReadFull(d.ask("held", tip), make([]byte, 1)); err != nil { // has the place
 		t.Fatal(err)
 	}
 	told := make(chan string, 2000)
@@ -203,4 +209,5 @@ func TestWhenTheLineIsFull(t *testing.T) {
 		conn.Close()
 	}
 	readers.Wait()
+	release()
 }

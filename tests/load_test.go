@@ -1,10 +1,12 @@
 package tests
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,14 +17,16 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// TestLoad has 200 readers of archives, half of which take in nothing, and five POSTs
-// a second that bring something new, on 20 mirrors. Nothing fails and memory stays
-// bounded. The long form also judges how long a warm GET takes beside all that.
+// TestLoad has 200 readers of archives, half of which take in nothing, 16 clones at 16 kB/s,
+// and five POSTs a second that bring something new, on 20 mirrors. Nothing fails, memory stays
+// bounded, and a clone of a tiny mirror does not wait for anybody. The long form also judges
+// how long a warm GET takes beside all that.
 func TestLoad(t *testing.T) {
 	if !soak() {
 		t.Parallel()
 	}
 	const mirrors, readers, postEvery = 20, 200, time.Second / 5
+	const slowClones = 16
 	const mostMemory, slower = 150 << 10, 10 // kB; times
 	var repos []*origin.Repo
 	files := map[string]string{"dir/small": "small"}
@@ -39,6 +43,8 @@ func TestLoad(t *testing.T) {
 		d.pulled(fmt.Sprintf("m%d", i), r.Dir)
 		d.get(fmt.Sprintf("/m%d", i)).expect(t, 200)
 	}
+	tiny := newOrigin(t)
+	d.pulled("tiny", tiny.Dir)
 	keeping := &http.Client{Timeout: patient, Transport: &http.Transport{MaxIdleConnsPerHost: readers}}
 	defer keeping.CloseIdleConnections()
 	warm := d.url + "/m0?path=dir&ref=" + d.get("/m0?path=dir").Header.Get("X-Revision")
@@ -95,6 +101,21 @@ func TestLoad(t *testing.T) {
 			}
 		})
 	}
+	for i := range slowClones {
+		conn := d.ask(fmt.Sprintf("m%d", i%mirrors), repos[i%mirrors].Git("rev-parse", "main"))
+		all.Go(func() {
+			_ = conn.SetReadDeadline(end)
+			if err := slowly(conn); !errors.Is(err, os.ErrDeadlineExceeded) && !soak() { // the long form sees their ends
+				t.Errorf("a slow clone: %v", err)
+			}
+		})
+	}
+	var cloned int
+	all.Go(func() {
+		for ; !over(); cloned++ {
+			mustTake(t, "a clone of a tiny mirror", prompt, func() { d.clone("2", "tiny") })
+		}
+	})
 	var pushing sync.Mutex // a repository takes one push at a time
 	all.Go(func() {
 		tick := time.NewTicker(postEvery)
@@ -118,8 +139,8 @@ func TestLoad(t *testing.T) {
 	took := measure(over)
 	all.Wait()
 	p99 := took[len(took)*99/100]
-	t.Logf("%d archives, %d POSTs; %d warm GETs: p50 idle %s, under load %s, p99 %s; %d MB resident",
-		reads.Load(), posts.Load(), len(took), p50, took[len(took)/2], p99, peak.Load()>>10)
+	t.Logf("%d archives, %d POSTs, %d tiny clones; %d warm GETs: p50 idle %s, under load %s, p99 %s; %d MB resident",
+		reads.Load(), posts.Load(), cloned, len(took), p50, took[len(took)/2], p99, peak.Load()>>10)
 	if soak() && !raceEnabled && p99 > slower*p50 {
 		t.Errorf("p99 of a warm GET is %s, p50 idle %s", p99, p50)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,7 +20,6 @@ import (
 
 // Options are what a cache reads of the configuration.
 type Options struct {
-	Size        int64         // bytes of finished archives
 	MaxArchives int           // that are made at once
 	Limit       int64         // bytes of one archive, as a tar
 	Timeout     time.Duration // for one to be made
@@ -31,6 +31,8 @@ type Cache struct {
 	options atomic.Pointer[Options]
 	neutral git.Neutral
 	cache   *spool.Cache
+	direct  *spool.Lane     // of the cache, for archives that are not kept
+	serial  atomic.Uint64   // of those
 	places  limiter.Limiter // for archives that are made at once
 
 	mu     sync.Mutex         // guards failed
@@ -47,26 +49,20 @@ type failure struct {
 // maxFailed bounds what is remembered of failures.
 const maxFailed = 1024
 
-// NewCache opens the cache in a directory. Archives are made through neutral repositories.
-func NewCache(dir string, neutral git.Neutral, options *Options) (*Cache, error) {
-	cache, err := spool.Open(dir, options.Size)
-	if err != nil {
-		return nil, err
-	}
+// NewCache keeps archives in a cache, which is closed by its owner, and before that ends the
+// making of archives. They are made through neutral repositories.
+func NewCache(cache *spool.Cache, neutral git.Neutral, options *Options) *Cache {
 	c := &Cache{neutral: neutral, cache: cache, failed: make(map[string]failure)}
+	c.direct = cache.NewLane(c.places.Waited)
 	c.Configure(options)
-	return c, nil
+	return c
 }
 
 // Configure puts options in force.
 func (c *Cache) Configure(options *Options) {
 	c.places.Resize(options.MaxArchives)
-	c.cache.Resize(options.Size)
 	c.options.Store(options)
 }
-
-// Close ends the making of archives.
-func (c *Cache) Close() error { return c.cache.Close() }
 
 // key tells a mirror's archives from those of others: what one mirror has, another
 // of the same name that took its place may not have.
@@ -113,13 +109,18 @@ func (c *Cache) MakeIdle(ctx context.Context, m *mirror.Mirror, a Archive) error
 	return r.Wait(ctx)
 }
 
-// Direct makes an archive for one client alone.
-func (c *Cache) Direct(ctx context.Context, m *mirror.Mirror, a Archive, w io.Writer) error {
-	if err := c.places.Acquire(ctx, m.Name.String()); err != nil {
-		return err
-	}
-	defer c.places.Release()
-	return c.produce(ctx, m, a, false, w)
+// Direct makes an archive for one client alone, as far ahead of it as there is room. If others
+// wait meanwhile, the slowest client is given up: the error of reading is spool.ErrTooSlow
+// then.
+func (c *Cache) Direct(m *mirror.Mirror, a Archive) (*spool.Reader, error) {
+	key := strings.Join([]string{"direct", strconv.FormatUint(c.serial.Add(1), 10), c.key(m, a)}, "\x00")
+	return c.direct.Get(key, func(ctx context.Context, w io.Writer) error {
+		if err := c.places.Acquire(ctx, m.Name.String()); err != nil {
+			return err
+		}
+		defer c.places.Release()
+		return c.produce(ctx, m, a, false, w)
+	})
 }
 
 // produce makes an archive, within the limits of one.

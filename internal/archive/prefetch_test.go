@@ -12,6 +12,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/git/gittest"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -46,11 +47,12 @@ func emptyMirror(t *testing.T) (*storage.Dir, *mirror.Mirror) {
 // ahead, with one place for both: neither waits for the other.
 func TestPrefetchGivesWay(t *testing.T) {
 	dir, m := emptyMirror(t)
-	cache, err := NewCache(dir.Own("cache"), dir.Neutral, &Options{Size: 1 << 20, MaxArchives: 1, Timeout: time.Minute, Limit: 1 << 20})
+	files, err := spool.Open(dir.Own("cache"), 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cache.Close()
+	defer files.Close()
+	cache := NewCache(files, dir.Neutral, &Options{MaxArchives: 1, Timeout: time.Minute, Limit: 1 << 20})
 	for i := range 100 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		a := Archive{Commit: strconv.Itoa(i), Format: Tar} // there is no such commit: it fails, and soon

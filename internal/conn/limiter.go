@@ -187,9 +187,9 @@ func ExtendWrite(ctx context.Context, w http.ResponseWriter) {
 }
 
 // ErrSending is returned to those for whom too much is being sent.
-var ErrSending = errors.New("too many archives are being sent already")
+var ErrSending = errors.New("too many archives and packs are being sent already")
 
-// AcquireSend asks whether one more archive can be sent. If so, sent must be called when that
+// AcquireSend asks whether one more archive or pack can be sent. If so, sent must be called when that
 // is over.
 func (l *Limiter) AcquireSend() error {
 	if l.sending.Add(1) > l.mostOut {

@@ -3,14 +3,16 @@
 // Who waits, waits for work on something: a key. Keys take turns, so that a crowd that
 // waits for one of them does not keep out a single one who waits for another; within a key
 // it is first come, first served. Work that can wait takes what nobody else wants. The
-// limit may change while it is in use.
+// limit may change while it is in use. Nobody waits for ever.
 package limiter
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Limiter hands out a limited number of places. The zero value has none until Resize.
@@ -27,13 +29,20 @@ type Limiter struct {
 // waiter is somebody in a queue.
 type waiter struct {
 	granted chan struct{} // closed when it has a place
+	since   time.Time     // when it came
 	holds   bool          // guarded by Limiter.mu
 }
 
-// maxQueue is how many may wait before more are turned away.
-const maxQueue = 1000
+const (
+	// maxQueue is how many may wait before more are turned away.
+	maxQueue = 1000
 
-// ErrBusy is returned to those who come when the queue is full.
+	// maxWait is how long one waits for a place before it is turned away as well.
+	maxWait = 5 * time.Minute
+)
+
+// ErrBusy is returned to those who come when the queue is full, and to those who have waited
+// too long in it.
 var ErrBusy = errors.New("too many are waiting already")
 
 // Resize sets how many places there are. Who has one keeps it.
@@ -44,15 +53,22 @@ func (l *Limiter) Resize(limit int) {
 	l.grant()
 }
 
-// Acquire waits for a place for work on a key. The error is ErrBusy, or the cause of ctx's
-// end; without one the caller must call Release.
+// Acquire waits for a place for work on a key, five minutes at most. The error is ErrBusy, or
+// the cause of ctx's end; without one the caller must call Release.
 func (l *Limiter) Acquire(ctx context.Context, key string) error {
+	return l.AcquireWithin(ctx, key, maxWait)
+}
+
+// AcquireWithin is Acquire for who can wait longer, or less long.
+func (l *Limiter) AcquireWithin(ctx context.Context, key string, limit time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: no place has become free within %s", ErrBusy, limit))
+	defer cancel()
 	l.mu.Lock()
 	if l.queued >= maxQueue {
 		l.mu.Unlock()
 		return ErrBusy
 	}
-	w := &waiter{granted: make(chan struct{})}
+	w := &waiter{granted: make(chan struct{}), since: time.Now()}
 	if l.queues == nil {
 		l.queues = make(map[string][]*waiter)
 	}
@@ -72,7 +88,19 @@ func (l *Limiter) Acquire(ctx context.Context, key string) error {
 	})
 }
 
-// AcquireIdle is Acquire for work that can wait: it gets a place when nobody else wants one.
+// Waited returns how long the one in the queue has waited who has waited longest: 0 if nobody
+// waits. Work that can wait does not count.
+func (l *Limiter) Waited() (longest time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, queue := range l.queues {
+		longest = max(longest, time.Since(queue[0].since))
+	}
+	return longest
+}
+
+// AcquireIdle is Acquire for work that can wait: it gets a place when nobody else wants one,
+// however late that is.
 func (l *Limiter) AcquireIdle(ctx context.Context) error {
 	w := &waiter{granted: make(chan struct{})}
 	l.mu.Lock()

@@ -147,3 +147,33 @@ func TestQueueIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestNobodyWaitsForEver for a place that does not become free.
+func TestNobodyWaitsForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		l.Resize(1)
+		if err := l.Acquire(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		if waited := l.Waited(); waited != 0 {
+			t.Errorf("nobody waits, and has waited %s", waited)
+		}
+		came := time.Now()
+		go func() {
+			time.Sleep(time.Minute)
+			if err := l.AcquireWithin(t.Context(), "y", time.Second); !errors.Is(err, ErrBusy) {
+				t.Errorf("who waits for a second at most: %v", err)
+			}
+			if waited := l.Waited(); waited != time.Minute+time.Second {
+				t.Errorf("the first in line has waited %s", waited)
+			}
+		}()
+		err := l.Acquire(t.Context(), "x")
+		if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "no place has become free within 5m0s") || time.Since(came) != maxWait {
+			t.Errorf("after %s: %v", time.Since(came), err)
+		}
+		l.Release()
+		l.mustBeEmpty(t)
+	})
+}

@@ -356,13 +356,17 @@ func (j *pullJob) list(ctx context.Context, src Source, from origin.URL) (git.Li
 	return listing, src.verifyAdvertised(listing, j.opts.Refs)
 }
 
+// maxTransferWait is how long a pull waits for a place for its transfer. Each transfer may
+// take as long as fetch_timeout allows, and somebody may have set up a thousand mirrors.
+const maxTransferWait = time.Hour
+
 // fetch transfers objects, when there is a place for it. A failed transfer
 // leaves nothing behind.
 func (j *pullJob) fetch(
 	ctx context.Context, lock *keylock.Lock[storage.Name], repo git.Repo, src Source, from origin.URL, ids []string,
 ) error {
 	j.progress.say("waiting for other transfers")
-	if err := j.fetches.Acquire(ctx, j.req.Name.String()); err != nil {
+	if err := j.fetches.AcquireWithin(ctx, j.req.Name.String(), maxTransferWait); err != nil {
 		return err
 	}
 	defer j.fetches.Release()

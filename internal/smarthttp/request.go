@@ -5,7 +5,6 @@ package smarthttp
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,11 +29,10 @@ const contentType = "application/x-git-upload-pack-request"
 // Limits of what a client says when it clones or fetches: a line of about 50 bytes for
 // each object that it wants or has.
 const (
-	maxBody   = 64 << 20        // bytes, after inflation: more than a million objects
-	smallBody = 64 << 10        // bytes up to which a request is kept in memory
-	maxLarge  = 16              // larger ones that are taken in at once, each into a file
-	largeWait = 5 * time.Minute // for a place among these
-	largeTime = time.Minute     // to send the rest then, since others wait for the place
+	maxBody   = 64 << 20    // bytes, after inflation: more than a million objects
+	smallBody = 64 << 10    // bytes up to which a request is kept in memory
+	maxLarge  = 16          // larger ones that are taken in at once, each into a file
+	largeTime = time.Minute // to send the rest then, since others wait for the place
 )
 
 // Reader takes in requests. Large ones go to files, so many at a time.
@@ -215,9 +213,7 @@ func (in *Reader) keep(r *http.Request, paced *conn.PacedReader, body io.Reader)
 		return nil, err
 	}
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	ctx, cancel := context.WithTimeoutCause(r.Context(), largeWait, limiter.ErrBusy)
-	defer cancel()
-	if err := in.large.Acquire(ctx, host); err != nil {
+	if err := in.large.Acquire(r.Context(), host); err != nil {
 		return nil, err
 	}
 	paced.Restart(largeTime)

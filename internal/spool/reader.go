@@ -12,12 +12,12 @@ import (
 // Reader reads one file of a cache from its beginning, while it grows or
 // afterwards. It must be closed, and used by one goroutine at a time.
 type Reader struct {
-	cache  *Cache
-	entry  *entry
-	file   *os.File // what CopyNext reads: the producer's, or opened
-	opened *os.File // what Open has returned
-	offset int64
-	closed bool
+	cache   *Cache
+	entry   *entry
+	content io.ReaderAt // what CopyNext reads: the producer's, or opened
+	opened  *os.File    // what Open has returned
+	offset  int64
+	closed  bool
 }
 
 // Finished reports whether the file is complete.
@@ -75,11 +75,11 @@ func (r *Reader) copy(w io.Writer, n int64) (copied int64, err error) {
 	defer buffers.Put(buf)
 	for copied < n {
 		piece := (*buf)[:min(int64(len(*buf)), n-copied)]
-		if _, err := r.file.ReadAt(piece, r.offset); err != nil {
+		if _, err := r.content.ReadAt(piece, r.offset); err != nil {
 			return copied, err
 		}
 		m, err := w.Write(piece)
-		r.offset += int64(m)
+		r.advance(m)
 		copied += int64(m)
 		if err != nil {
 			return copied, err
@@ -91,17 +91,26 @@ func (r *Reader) copy(w io.Writer, n int64) (copied int64, err error) {
 // attach sees to it that there is a file to read from. That of the producer is
 // shared and stays open as long as it has readers; if they all had gone before,
 // the file is opened again.
-func (r *Reader) attach() (err error) {
-	if r.file != nil {
+func (r *Reader) attach() error {
+	if r.content != nil {
 		return nil
 	}
 	r.cache.mu.Lock()
-	r.file = r.entry.file
+	passing, file := r.entry.passing, r.entry.file
 	r.cache.mu.Unlock()
-	if r.file == nil {
-		r.file, err = r.Open()
+	switch {
+	case passing != nil:
+		r.content = passing
+	case file != nil:
+		r.content = file
+	default:
+		file, err := r.Open()
+		if err != nil {
+			return err
+		}
+		r.content = file
 	}
-	return err
+	return nil
 }
 
 // Wait waits until the file is complete, and returns nil then. Else it returns
@@ -164,6 +173,10 @@ func (r *Reader) Close() error {
 		c.putBack(e, r.opened)
 	}
 	e.readers--
+	if e.passing != nil {
+		delete(e.passing.readers, r)
+		e.passing.wakeProducer()
+	}
 	if e.readers > 0 {
 		return nil
 	}

@@ -29,6 +29,10 @@
 // what it wrote is removed. Who wants a file made ahead is a reader as well:
 // [Cache.GetNew], [Reader.Wait], [Reader.Close].
 //
+// # What is not kept
+//
+// What nobody will ask for again goes with its last reader: see [Lane].
+//
 // # Disk
 //
 // The cache has a limit in bytes. Files that nobody reads are removed, the least
@@ -71,14 +75,15 @@ type Cache struct {
 	create    func(path string) (*os.File, error) // os.CreateTemp but in tests
 	producers sync.WaitGroup
 
-	mu        sync.Mutex        // guards all below, and all entries
-	entries   map[string]*entry // by file name; failed ones are not in it
-	idle      *list.List        // entries that are settled and not read, the least recently used first
-	limit     int64             // bytes
-	spare     int64             // by which what is in use may exceed it
-	used      int64             // bytes of all files, growing ones included
-	open      int               // files that are open and not read
-	fullUntil time.Time         // no new producers before, because the disk was full
+	mu        sync.Mutex          // guards all below, and all entries
+	entries   map[string]*entry   // by file name; failed ones are not in it
+	idle      *list.List          // entries that are settled and not read, the least recently used first
+	running   map[*entry]struct{} // those that have a producer
+	limit     int64               // bytes
+	spare     int64               // by which what is in use may exceed it
+	used      int64               // bytes of all files, growing ones included
+	open      int                 // files that are open and not read
+	fullUntil time.Time           // no new producers before, because the disk was full
 	closed    bool
 }
 
@@ -88,6 +93,8 @@ type entry struct {
 	path    string        // where the file is now
 	file    *os.File      // open while the producer writes and for those who follow
 	size    int64         // what can be read
+	disk    int64         // what counts of it against the limit
+	passing *passing      // where it is, if it is not to be kept; else nil
 	done    bool          // nothing more comes
 	err     error         // why not, if it failed
 	changed chan struct{} // closed and replaced when size, done or err change
@@ -135,7 +142,8 @@ func Open(dir string, limit int64) (*Cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	c := &Cache{dir: dir, limit: limit, spare: spare, entries: make(map[string]*entry), idle: list.New(), create: createTemp}
+	c := &Cache{dir: dir, limit: limit, spare: spare, idle: list.New(), create: createTemp}
+	c.entries, c.running = make(map[string]*entry), make(map[*entry]struct{})
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -154,7 +162,7 @@ func Open(dir string, limit int64) (*Cache, error) {
 			continue
 		}
 		found = append(found, &entry{
-			name: file.Name(), path: path, size: info.Size(), done: true, settled: true,
+			name: file.Name(), path: path, size: info.Size(), disk: info.Size(), done: true, settled: true,
 			used: info.ModTime(), touched: info.ModTime(),
 		})
 	}
@@ -163,7 +171,7 @@ func Open(dir string, limit int64) (*Cache, error) {
 	defer c.mu.Unlock()
 	for _, e := range found {
 		c.entries[e.name] = e
-		c.used += e.size
+		c.used += e.disk
 		c.release(e)
 	}
 	c.shrink()
@@ -188,10 +196,8 @@ func (c *Cache) Resize(limit int64) {
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.closed = true
-	for _, e := range c.entries {
-		if !e.done {
-			e.stop(ErrClosed)
-		}
+	for e := range c.running {
+		e.stop(ErrClosed)
 	}
 	c.mu.Unlock()
 	c.producers.Wait()
@@ -257,12 +263,18 @@ func (c *Cache) begin(name string, produce func(ctx context.Context, w io.Writer
 	if err != nil {
 		return nil, err
 	}
+	return c.start(&entry{name: name, path: file.Name(), file: file}, produce), nil
+}
+
+// start has an entry produced; c.mu is held.
+func (c *Cache) start(e *entry, produce func(ctx context.Context, w io.Writer) error) *Reader {
 	ctx, stop := context.WithCancelCause(context.Background())
-	e := &entry{name: name, path: file.Name(), file: file, changed: make(chan struct{}), stop: stop}
-	c.entries[name] = e
+	e.stop, e.changed = stop, make(chan struct{})
+	c.entries[e.name] = e
+	c.running[e] = struct{}{}
 	r := c.read(e)
 	c.producers.Go(func() { c.produce(ctx, e, produce) })
-	return r, nil
+	return r
 }
 
 func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
@@ -281,18 +293,26 @@ func (c *Cache) read(e *entry) *Reader {
 		c.idle.Remove(e.idle)
 		e.idle = nil
 	}
-	if e.settled && e.err == nil && e.used.Sub(e.touched) >= touchEvery {
+	r := &Reader{cache: c, entry: e}
+	if e.passing != nil {
+		e.passing.readers[r] = struct{}{}
+	} else if e.settled && e.err == nil && e.used.Sub(e.touched) >= touchEvery {
 		e.touched = e.used
 		_ = os.Chtimes(e.path, e.used, e.used) // for the order of use alone
 	}
-	return &Reader{cache: c, entry: e}
+	return r
 }
 
 // produce runs a producer to its end.
 func (c *Cache) produce(ctx context.Context, e *entry, produce func(context.Context, io.Writer) error) {
 	defer e.stop(nil)
-	err := run(ctx, &writer{cache: c, entry: e}, produce)
+	var w io.Writer = &writer{cache: c, entry: e}
+	if e.passing != nil {
+		w = &passingWriter{ctx: ctx, cache: c, entry: e}
+	}
+	err := run(ctx, w, produce)
 	c.mu.Lock()
+	delete(c.running, e)
 	if err == nil && e.err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx) // it has not noticed, and may have stopped early
 	}
@@ -306,13 +326,16 @@ func (c *Cache) produce(ctx context.Context, e *entry, produce func(context.Cont
 	c.wake(e)
 	c.mu.Unlock()
 
-	if err == nil {
+	if err == nil && e.passing == nil {
 		err = c.keep(e)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.settled = true
-	if err != nil {
+	switch {
+	case e.passing != nil:
+		delete(e.passing.lane.held, e)
+	case err != nil:
 		c.forget(e)
 		_ = os.Remove(e.path)
 	}
@@ -348,9 +371,15 @@ func (c *Cache) keep(e *entry) error {
 // forget takes an entry out of the cache, if it is in it, so that nobody finds it
 // any more; c.mu is held. Those who have it keep it.
 func (c *Cache) forget(e *entry) {
+	c.forgetName(e)
+	c.used -= e.disk
+	e.disk = 0
+}
+
+// forgetName is forget for an entry that still takes room; c.mu is held.
+func (c *Cache) forgetName(e *entry) {
 	if c.entries[e.name] == e {
 		delete(c.entries, e.name)
-		c.used -= e.size
 	}
 }
 
@@ -358,6 +387,11 @@ func (c *Cache) forget(e *entry) {
 // held. If it is in the cache, it may be evicted from now on.
 func (c *Cache) release(e *entry) {
 	if !e.settled || e.readers > 0 {
+		return
+	}
+	if e.passing != nil {
+		c.forget(e)
+		e.passing.close()
 		return
 	}
 	if e.file != nil {
@@ -438,23 +472,21 @@ func (w *writer) Write(p []byte) (n int, err error) {
 		n += m
 		e.size += int64(m)
 		if c.entries[e.name] == e {
+			e.disk += int64(m)
 			c.used += int64(m)
 			c.shrink()
 		}
 		if m > 0 {
 			c.wake(e)
 		}
-		full := isFull(err)
-		if full && !c.evict() || errors.Is(err, syscall.EROFS) {
-			c.fullUntil = time.Now().Add(fullFor)
-			err, full = ErrNoSpace, false
-		}
-		if err != nil && !full {
+		if err != nil {
+			err = c.explain(err)
 			e.err = err
-			c.mu.Unlock()
-			return n, err
 		}
 		c.mu.Unlock()
+		if err != nil {
+			return n, err
+		}
 	}
 	return n, nil
 }

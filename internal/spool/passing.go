@@ -1,0 +1,390 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Lane makes files that are not kept: each goes when its last reader has gone. The producers
+// of a lane wait in one line for a place to work in.
+//
+// A file that is small is in memory. A larger one has no name in the directory, so that
+// nothing of it survives the process. It counts against the cache's limit while it is read,
+// and where there is no room for it, its producer goes on in a window in memory, at the speed
+// of its readers. That holds a place in the line. So a producer that is held up by a slow
+// reader is given up when others wait, the slowest first.
+type Lane struct {
+	cache  *Cache
+	waited func() time.Duration // how long somebody has waited in the line
+
+	held   map[*entry]struct{} // those in a window; guarded by the cache's mutex, and so is gaveUp
+	gaveUp time.Time           // when one of them was given up
+}
+
+// ErrTooSlow is why a producer failed that was held up by its reader.
+var ErrTooSlow = errors.New("its reader takes it in too slowly: others wait, and there is no room to make it ahead of the reader")
+
+const (
+	// window is how much of a file that is not kept may be in memory, in bytes.
+	window = 64 << 10
+
+	// patience is how long others wait in line, and a producer for its reader, before it may be
+	// given up.
+	patience = 5 * time.Second
+
+	// fastEnough is at what speed a reader is not given up, in bytes a second.
+	fastEnough = 1 << 20
+
+	// lookEvery is how often a producer that waits for its reader looks whether it should, and
+	// the time between two that are given up: the place of the first must get free.
+	lookEvery = time.Second
+)
+
+// NewLane returns a lane of a cache. waited tells how long somebody has waited in the line of
+// its producers; it must not use the cache.
+func (c *Cache) NewLane(waited func() time.Duration) *Lane {
+	return &Lane{cache: c, waited: waited, held: make(map[*entry]struct{})}
+}
+
+// Get is [Cache.Get] for a file that is not to be kept. Its key must differ from those of all
+// other files of the cache. For want of room it does not fail; its producer may fail with
+// [ErrTooSlow].
+func (l *Lane) Get(key string, produce func(ctx context.Context, w io.Writer) error) (*Reader, error) {
+	c, name := l.cache, fileName(key)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[name]; e != nil {
+		return c.read(e), nil
+	}
+	if c.closed {
+		return nil, ErrClosed
+	}
+	p := &passing{lane: l, readers: make(map[*Reader]struct{}), taken: make(chan struct{}, 1)}
+	return c.start(&entry{name: name, passing: p}, produce), nil
+}
+
+// passing is what is special about an entry that is not kept.
+type passing struct {
+	lane    *Lane
+	readers map[*Reader]struct{} // guarded by the cache's mutex, and so are offsets of theirs
+	taken   chan struct{}        // has one element when a reader has got further
+	pace    pace                 // of the readers since there is a window; guarded by the cache's mutex
+	isHeld  bool                 // there is one; only the producer uses it
+
+	mu     sync.RWMutex // guards all below; who produces changes them
+	base   int64        // where what is in memory begins
+	memory []byte
+	file   *os.File // nil before there is one, and when there is a window
+}
+
+// pace tells how fast readers are when somebody waits for them.
+type pace struct {
+	from    int64         // how far they were when that began
+	waited  time.Duration // for them
+	waiting time.Time     // since when; zero if nobody waits
+}
+
+// ReadAt reads what is there.
+func (p *passing) ReadAt(b []byte, offset int64) (n int, err error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.file != nil {
+		return p.file.ReadAt(b, offset)
+	}
+	if n = copy(b, p.memory[offset-p.base:]); n < len(b) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// remember appends to what is in memory as much as there is room for.
+func (p *passing) remember(b []byte) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := min(len(b), window-len(p.memory))
+	p.memory = append(p.memory, b[:n]...)
+	return n
+}
+
+// spill moves what is in memory to a file.
+func (p *passing) spill(file *os.File) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, err := file.WriteAt(p.memory, 0); err != nil {
+		return err
+	}
+	p.file, p.memory = file, nil
+	return nil
+}
+
+// moveWindow lets go of all that is before an offset.
+func (p *passing) moveWindow(to int64) {
+	p.close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.base, p.memory = to, p.memory[:0]
+}
+
+// close lets go of the file.
+func (p *passing) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.file != nil {
+		p.file.Close()
+		p.file = nil
+	}
+}
+
+// slowest is how far the last of the readers is; the cache's mutex is held.
+func (p *passing) slowest(size int64) int64 {
+	for r := range p.readers {
+		size = min(size, r.offset)
+	}
+	return size
+}
+
+// speed is that of the readers while they were waited for, in bytes a second; the cache's
+// mutex is held. Of those that were not waited for long it is known to be high.
+func (p *passing) speed(size int64, now time.Time) float64 {
+	waited := p.pace.waited
+	if !p.pace.waiting.IsZero() {
+		waited += now.Sub(p.pace.waiting)
+	}
+	if waited < patience {
+		return fastEnough
+	}
+	return float64(p.slowest(size)-p.pace.from) / waited.Seconds()
+}
+
+// givesUp reports whether an entry has to make place for those who wait; the cache's mutex is
+// held.
+func (l *Lane) givesUp(e *entry, now time.Time) bool {
+	if now.Sub(l.gaveUp) < lookEvery {
+		return false
+	}
+	speed := e.passing.speed(e.size, now)
+	if speed >= fastEnough {
+		return false
+	}
+	for other := range l.held {
+		if other.passing.speed(other.size, now) < speed {
+			return false
+		}
+	}
+	l.gaveUp = now
+	return true
+}
+
+// passingWriter is where the producer of an entry that is not kept writes to.
+type passingWriter struct {
+	ctx   context.Context // of the producer
+	cache *Cache
+	entry *entry
+}
+
+// Write appends to the file and lets readers see what is there.
+func (w *passingWriter) Write(b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var m int
+		m, err = w.put(b[n:])
+		n += m
+	}
+	return n, err
+}
+
+// put takes in a part, to where there is room.
+func (w *passingWriter) put(b []byte) (n int, err error) {
+	p := w.entry.passing
+	switch {
+	case p.isHeld:
+		if len(p.memory) == window {
+			if err = w.await(); err != nil {
+				return 0, err
+			}
+			p.moveWindow(w.entry.size)
+		}
+		n = p.remember(b)
+		w.grow(n, 0)
+		return n, nil
+	case p.file == nil && len(p.memory)+len(b) <= window:
+		n = p.remember(b)
+		w.grow(n, 0)
+		return n, nil
+	}
+	n, err = w.store(b)
+	if errors.Is(err, ErrNoSpace) {
+		err = w.hold()
+	}
+	return n, err
+}
+
+// grow lets readers see what was added to the file, and counts what lies on the disk.
+func (w *passingWriter) grow(n int, stored int64) {
+	c, e := w.cache, w.entry
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.size += int64(n)
+	if c.entries[e.name] == e {
+		e.disk += stored
+		c.used += stored
+		c.shrink()
+	}
+	c.wake(e)
+}
+
+// store writes to the disk. If there is no room, the error is ErrNoSpace.
+func (w *passingWriter) store(b []byte) (n int, err error) {
+	c, e := w.cache, w.entry
+	if !c.hasRoom() {
+		return 0, ErrNoSpace
+	}
+	if e.passing.file == nil {
+		if err = w.spill(); err == nil {
+			w.grow(0, e.size)
+		}
+	}
+	if err == nil {
+		n, err = e.passing.file.WriteAt(b, e.size)
+		w.grow(n, int64(n))
+	}
+	if err == nil {
+		return n, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return n, c.explain(err)
+}
+
+// spill puts what is in memory into a file that has no name.
+func (w *passingWriter) spill() error {
+	file, err := w.cache.create(filepath.Join(w.cache.dir, w.entry.name))
+	if err != nil {
+		return err
+	}
+	if err = os.Remove(file.Name()); err == nil {
+		err = w.entry.passing.spill(file)
+	}
+	if err != nil {
+		file.Close()
+	}
+	return err
+}
+
+// hold goes on in a window, from where all readers have what there is.
+func (w *passingWriter) hold() error {
+	c, e := w.cache, w.entry
+	p := e.passing
+	p.isHeld = true
+	c.mu.Lock()
+	c.forgetName(e) // who comes now finds its beginning no more
+	p.lane.held[e] = struct{}{}
+	p.pace.from = p.slowest(e.size)
+	c.mu.Unlock()
+	if err := w.await(); err != nil {
+		return err
+	}
+	p.moveWindow(e.size)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forget(e)
+	return nil
+}
+
+// await waits until all readers have what there is.
+func (w *passingWriter) await() error {
+	c, p := w.cache, w.entry.passing
+	c.mu.Lock()
+	p.pace.waiting = time.Now()
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		p.pace.waited += time.Since(p.pace.waiting)
+		p.pace.waiting = time.Time{}
+	}()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		if w.ctx.Err() != nil {
+			return context.Cause(w.ctx)
+		}
+		if w.isTaken() {
+			return nil
+		}
+		select {
+		case <-p.taken:
+		case <-look.C:
+			if w.givesUp() {
+				return ErrTooSlow
+			}
+		case <-w.ctx.Done():
+		}
+	}
+}
+
+// isTaken reports whether all readers have what there is.
+func (w *passingWriter) isTaken() bool {
+	w.cache.mu.Lock()
+	defer w.cache.mu.Unlock()
+	return w.entry.passing.slowest(w.entry.size) == w.entry.size
+}
+
+// givesUp reports whether the producer has to end for those who wait for its place.
+func (w *passingWriter) givesUp() bool {
+	lane := w.entry.passing.lane
+	if lane.waited() < patience {
+		return false
+	}
+	w.cache.mu.Lock()
+	defer w.cache.mu.Unlock()
+	return lane.givesUp(w.entry, time.Now())
+}
+
+// advance notes that a reader has got further, and tells the producer that may wait for it.
+func (r *Reader) advance(n int) {
+	p := r.entry.passing
+	if p == nil {
+		r.offset += int64(n)
+		return
+	}
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	r.offset += int64(n)
+	p.wakeProducer()
+}
+
+// wakeProducer has the producer look how far the readers are.
+func (p *passing) wakeProducer() {
+	select {
+	case p.taken <- struct{}{}:
+	default:
+	}
+}
+
+// hasRoom reports whether more may be put on the disk.
+func (c *Cache) hasRoom() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.used-c.limit <= c.spare && !time.Now().Before(c.fullUntil)
+}
+
+// explain is what an error of writing means: nil if there is room now that an idle file has
+// been given up for it, ErrNoSpace if there is none; c.mu is held.
+func (c *Cache) explain(err error) error {
+	full := isFull(err)
+	switch {
+	case full && c.evict():
+		return nil
+	case full, errors.Is(err, syscall.EROFS):
+		c.fullUntil = time.Now().Add(fullFor)
+		return ErrNoSpace
+	default:
+		return err
+	}
+}

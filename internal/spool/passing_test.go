@@ -1,0 +1,288 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// numbered is some content in which no two windows are the same.
+func numbered(size int) []byte {
+	b := make([]byte, size)
+	for i := range b {
+		b[i] = byte(i ^ i>>8 ^ i>>16)
+	}
+	return b
+}
+
+// writes produces content in pieces of 10,000 bytes, as fast as it may, and tells when it is
+// done.
+func writes(content []byte, done chan<- error) func(context.Context, io.Writer) error {
+	return func(_ context.Context, w io.Writer) error {
+		for rest := content; len(rest) > 0; {
+			n, err := w.Write(rest[:min(len(rest), 10_000)])
+			rest = rest[n:]
+			if err != nil {
+				done <- err
+				return err
+			}
+		}
+		done <- nil
+		return nil
+	}
+}
+
+// nobody waits in the line of a lane.
+func nobody() time.Duration { return 0 }
+
+func lane(t *testing.T, l *Lane, key string, content []byte) (*Reader, chan error) {
+	t.Helper()
+	done := make(chan error, 1)
+	r, err := l.Get(key, writes(content, done))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, done
+}
+
+// vacant checks that nothing is left of what is not kept.
+func (c *Cache) vacant(t *testing.T, lanes ...*Lane) {
+	t.Helper()
+	c.producers.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range lanes {
+		if len(l.held) != 0 {
+			t.Errorf("%d are in a window", len(l.held))
+		}
+	}
+	if c.used != 0 || len(c.entries) != 0 || len(c.running) != 0 || c.idle.Len() != 0 || files(t, c.dir) != 0 {
+		t.Errorf("%d bytes are used by %d entries, %d producers run, %d are idle, %d files", c.used, len(c.entries), len(c.running), c.idle.Len(), files(t, c.dir))
+	}
+}
+
+// TestWhatIsNotKept is made without a reader that reads, leaves no name on the disk, and goes
+// with its last reader.
+func TestWhatIsNotKept(t *testing.T) {
+	c := open(t, t.TempDir(), 1<<30)
+	l := c.NewLane(nobody)
+	for _, size := range []int{0, 1, window - 1, window, window + 1, 10 * window} {
+		content := numbered(size)
+		r, done := lane(t, l, "key", content)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		c.mu.Lock()
+		stored := c.used
+		c.mu.Unlock()
+		if inMemory := size <= window; files(t, c.dir) != 0 || inMemory != (stored == 0) || !inMemory && stored != int64(size) {
+			t.Errorf("%d bytes: %d files, %d bytes are on the disk", size, files(t, c.dir), stored)
+		}
+		again, err := l.Get("key", never(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range []*Reader{r, again} {
+			if got, err := all(t.Context(), one); got != string(content) || err != nil {
+				t.Errorf("%d bytes: got %d, %v", size, len(got), err)
+			}
+			one.Close()
+		}
+		c.vacant(t, l)
+	}
+}
+
+// TestAFailureOfWhatIsNotKept comes after the bytes that there were.
+func TestAFailureOfWhatIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, t.TempDir(), 1<<30)
+		l := c.NewLane(nobody)
+		broken := errors.New("broken")
+		r, err := l.Get("key", failing("some ", broken))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := all(t.Context(), r); got != "some " || err != broken {
+			t.Errorf("got %q, %v", got, err)
+		}
+		r.Close()
+		c.vacant(t, l)
+	})
+}
+
+// fullDisk lets no file be made, or be written to.
+func fullDisk(string) (*os.File, error) { return nil, syscall.ENOSPC }
+
+// TestWithoutRoom a producer goes on at the speed of its readers, from wherever it is: they
+// get all of it, and no more of it is in memory than a window.
+func TestWithoutRoom(t *testing.T) {
+	content := numbered(20*window + 123)
+	for what, prepare := range map[string]func(c *Cache){
+		"no file can be made":          func(c *Cache) { c.create = fullDisk },
+		"the disk is known to be full": func(c *Cache) { c.fullUntil = time.Now().Add(time.Hour) },
+		"too much is in use":           func(c *Cache) { c.limit, c.spare = 3*window, 0 },
+		"nothing is allowed":           func(c *Cache) { c.limit, c.spare = 0, -1 },
+		"the file can't be written": func(c *Cache) {
+			c.create = func(path string) (*os.File, error) {
+				if err := os.Symlink("/dev/full", path+unfinished); err != nil {
+					return nil, err
+				}
+				return os.OpenFile(path+unfinished, os.O_RDWR, 0)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			c := open(t, t.TempDir(), 1<<30)
+			prepare(c)
+			l := c.NewLane(nobody)
+			r, done := lane(t, l, "key", content)
+			select {
+			case err := <-done:
+				t.Fatalf("it is made without its reader: %v", err)
+			case <-time.After(20 * time.Millisecond):
+			}
+			c.mu.Lock()
+			ahead := c.used + int64(len(r.entry.passing.memory))
+			c.mu.Unlock()
+			if ahead > 5*window {
+				t.Errorf("%d bytes are made ahead of the reader", ahead)
+			}
+			if got, err := all(t.Context(), r); got != string(content) || err != nil {
+				t.Errorf("got %d bytes of %d, %v", len(got), len(content), err)
+			}
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			r.Close()
+			c.vacant(t, l)
+		})
+	}
+}
+
+// TestWhoLeavesAWindow has it end, as does the end of the cache.
+func TestWhoLeavesAWindow(t *testing.T) {
+	c := open(t, t.TempDir(), 1<<30)
+	c.create = fullDisk
+	l := c.NewLane(nobody)
+	first, done := lane(t, l, "key", numbered(10*window))
+	if _, err := first.CopyNext(t.Context(), io.Discard, 1); err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	if err := <-done; err != errAbandoned {
+		t.Errorf("it ends with %v", err)
+	}
+	c.vacant(t, l)
+	r, done := lane(t, l, "key", numbered(10*window))
+	for held := false; !held; time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		held = len(l.held) == 1
+		c.mu.Unlock()
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != ErrClosed {
+		t.Errorf("it ends with %v", err)
+	}
+	if got, err := all(t.Context(), r); len(got) > window || err != ErrClosed {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+	if _, err := l.Get("next", never(t)); err != ErrClosed {
+		t.Errorf("the next: %v", err)
+	}
+	r.Close()
+}
+
+// TestTheSlowestIsGivenUp, and then the next one, as long as somebody waits; a fast one is not,
+// and nobody is when nobody waits.
+func TestTheSlowestIsGivenUp(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, dir, 1<<30)
+		c.create = fullDisk
+		var waiting time.Time // when somebody came
+		l := c.NewLane(func() time.Duration {
+			if waiting.IsZero() || time.Now().Before(waiting) {
+				return 0
+			}
+			return time.Since(waiting)
+		})
+		began := time.Now()
+		waiting = began.Add(20 * time.Second)
+		over := make(map[string]time.Duration)
+		errs := make(map[string]error)
+		var mu sync.Mutex
+		var readers sync.WaitGroup
+		content := numbered(64 << 20)
+		read := func(name string, speed int) {
+			r, done := lane(t, l, name, content)
+			readers.Go(func() {
+				defer r.Close()
+				for {
+					n, err := r.CopyNext(t.Context(), io.Discard, 16<<10)
+					if err != nil {
+						mu.Lock()
+						errs[name] = err
+						mu.Unlock()
+						return
+					}
+					time.Sleep(time.Duration(n) * time.Second / time.Duration(speed))
+				}
+			})
+			readers.Go(func() {
+				<-done
+				mu.Lock()
+				over[name] = time.Since(began)
+				mu.Unlock()
+			})
+		}
+		read("slow", 32<<10)
+		read("slowest", 16<<10)
+		read("fast", 2<<20)
+		readers.Wait()
+		if errs["slow"] != ErrTooSlow || errs["slowest"] != ErrTooSlow || errs["fast"] != io.EOF {
+			t.Errorf("they ended with %v", errs)
+		}
+		soon := 20*time.Second + patience
+		if a, b := over["slowest"], over["slow"]; a < soon || a > soon+2*lookEvery || b < a+lookEvery || b > a+3*lookEvery || over["fast"] < 30*time.Second {
+			t.Errorf("they ended after %v, somebody has waited since 20s", over)
+		}
+		c.vacant(t, l)
+	})
+}
+
+// TestPassingAtOnce has many readers of many lanes come and go, with and without room.
+func TestPassingAtOnce(t *testing.T) {
+	c := open(t, t.TempDir(), 8*window)
+	c.spare = 0
+	lanes := []*Lane{c.NewLane(nobody), c.NewLane(nobody)}
+	content := numbered(5 * window)
+	var readers sync.WaitGroup
+	for i := range 16 {
+		readers.Go(func() {
+			for n := range 10 {
+				r, err := lanes[i%2].Get(string(rune('a'+i)), writes(content, make(chan error, 1)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n%5 == i%5 {
+					_, _ = r.CopyNext(t.Context(), io.Discard, window)
+				} else if got, err := all(t.Context(), r); !bytes.Equal([]byte(got), content) || err != nil {
+					t.Errorf("got %d bytes, %v", len(got), err)
+				}
+				r.Close()
+			}
+		})
+	}
+	readers.Wait()
+	c.vacant(t, lanes...)
+}
