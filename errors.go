@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
@@ -64,6 +65,16 @@ func fail(k kind, format string, args ...any) error {
 	return &fault{k, fmt.Errorf(format, args...)}
 }
 
+// tooEarly is why a client does not get what will be there in a moment.
+type tooEarly struct{ error }
+
+func (t *tooEarly) Unwrap() error { return t.error }
+
+// isTemporary reports whether a client should come again.
+func isTemporary(err error) bool {
+	return errors.As(err, new(*tooEarly)) || errors.Is(err, limiter.ErrBusy) || errors.Is(err, conn.ErrSending)
+}
+
 // requestStatuses are those of what may be wrong with a git client's request.
 var requestStatuses = map[smarthttp.Kind]int{
 	smarthttp.Malformed: http.StatusBadRequest,
@@ -95,7 +106,8 @@ func status(err error) int {
 	case errors.Is(err, mirror.ErrUnknown), errors.Is(err, mirror.ErrUnknownRef), errors.Is(err, mirror.ErrNoDefault),
 		errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
 		return statuses[kindNotFound]
-	case errors.Is(err, mirror.ErrClosing), errors.Is(err, storage.ErrTooManyTombstones), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed), errors.Is(err, limiter.ErrBusy):
+	case errors.Is(err, limiter.ErrBusy), errors.Is(err, conn.ErrSending), errors.Is(err, storage.ErrTooManyTombstones),
+		errors.Is(err, mirror.ErrClosing), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed):
 		return statuses[kindUnavailable]
 	default:
 		return statuses[kindBroken]

@@ -44,7 +44,7 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	}
 	slaves := slavesFor(set, s.id, via, false)
 	if err := s.places.take(len(slaves)); err != nil {
-		return busy(w, err)
+		return err
 	}
 	p := &propagation{name: name.String(), progress: func() *mirror.Progress { return store.Progress(name) }}
 	s.fanOut(&deletion{store, s.mirrors.client, name, at}, p, slaves, via)

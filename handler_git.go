@@ -85,7 +85,7 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	if service == "git-receive-pack" {
 		return s.handlePush(w, r)
 	}
-	m, err := s.cloned(w, strings.TrimSuffix(r.URL.Path, gitRefs))
+	m, err := s.cloned(strings.TrimSuffix(r.URL.Path, gitRefs))
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 		advert, err := s.advertise(r, m, version)
 		if err != nil {
 			m.Suspect(err)
-			return busy(w, err)
+			return err
 		}
 		if err = preface(); err == nil {
 			_, err = steady.Write(advert)
@@ -116,7 +116,7 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	greeting, err := s.clones.greetings.Get(r.Context(), version, snap.IDLength(), m.Advertise)
 	if err != nil {
 		m.Suspect(err)
-		return busy(w, err)
+		return err
 	}
 	if err = preface(); err == nil {
 		err = greeting.Write(steady, snap.Listing)
@@ -137,13 +137,13 @@ func insists(h http.Header) bool {
 // handleFetch is POST /<name>/git-upload-pack: what a client wants and has. It pulls
 // nothing: it is about what the client was shown before.
 func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.cloned(w, strings.TrimSuffix(r.URL.Path, gitFetch))
+	m, err := s.cloned(strings.TrimSuffix(r.URL.Path, gitFetch))
 	if err != nil {
 		return err
 	}
 	body, err := s.clones.reader.Read(w, r)
 	if err != nil {
-		return busy(w, err)
+		return err
 	}
 	if err := git.CheckPackets(body.Reader()); err != nil {
 		body.Close()
@@ -162,7 +162,7 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 	answer, err := s.list(r, m, body)
 	if err != nil {
 		m.Suspect(err)
-		return busy(w, err)
+		return err
 	}
 	_, err = steady.Write(answer)
 	return hungUp(err)
@@ -175,7 +175,7 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 	if !peer { // who waits counts as well
 		if err := s.conns.AcquireSend(); err != nil {
 			body.Close()
-			return busy(w, err)
+			return err
 		}
 		defer s.conns.ReleaseSend()
 	}
@@ -183,7 +183,7 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 	defer end()
 	growing, err := s.mirrors.packs.Get(m, version, body, peer)
 	if err != nil {
-		return busy(w, err)
+		return err
 	}
 	defer growing.Close()
 	pack := &packWriter{DeadlineWriter: w}
@@ -191,7 +191,7 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 		return nil
 	}
 	if !w.Begun && errors.Is(err, limiter.ErrBusy) {
-		return busy(w, err)
+		return err
 	}
 	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)
 	if id := git.Unknown(err); id != "" && refs.Names(m.Snapshot().Listing, id) { // it was shown to the client
@@ -297,19 +297,18 @@ func (s *Server) list(r *http.Request, m *mirror.Mirror, body *smarthttp.Request
 }
 
 // cloned finds the mirror that a client calls by its name, or by its name and ".git".
-func (s *Server) cloned(w http.ResponseWriter, raw string) (*mirror.Mirror, error) {
+func (s *Server) cloned(raw string) (*mirror.Mirror, error) {
 	names, err := smarthttp.Names(raw)
 	if err != nil {
 		return nil, &fault{kindBadRequest, err}
 	}
 	var unknown error
 	for _, name := range names {
-		m, err := s.mirrors.find(w, name)
-		if status(err) != http.StatusNotFound {
-			w.Header().Del("Retry-After") // that of the other name
+		m, err := s.mirrors.find(name)
+		if !errors.Is(err, mirror.ErrUnknown) {
 			return m, err
 		}
-		if early := (*fault)(nil); unknown == nil || errors.As(err, &early) {
+		if unknown == nil || errors.As(err, new(*tooEarly)) {
 			unknown = err
 		}
 	}
@@ -331,15 +330,6 @@ func setCloneHeaders(header http.Header, m *mirror.Mirror, contentType string) *
 func isShallow(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, "shallow"))
 	return err == nil
-}
-
-// busy tells a client for whom there is no place to come again.
-func busy(w http.ResponseWriter, err error) error {
-	if errors.Is(err, limiter.ErrBusy) || errors.Is(err, conn.ErrSending) {
-		w.Header().Set("Retry-After", "1")
-		return &fault{kindUnavailable, err}
-	}
-	return err
 }
 
 // hungUp ends an answer that could not be sent whole.

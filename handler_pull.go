@@ -55,7 +55,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	}
 	p, err := s.startPull(set, req, via)
 	if err != nil {
-		return busy(w, err)
+		return err
 	}
 	var over <-chan time.Time
 	if asked.Wait != protocol.NoWait {
@@ -103,7 +103,7 @@ func readForm(w http.ResponseWriter, r *http.Request, bodies *conn.Budget) (url.
 	defer counted.Done()
 	body, err := io.ReadAll(counted)
 	if err != nil {
-		return nil, busy(w, readError(err))
+		return nil, readError(err)
 	}
 	if err := control.SetReadDeadline(time.Time{}); err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	}
 	req.came = time.Now()
 	r = conditional.WithRange(r)
-	m, err := s.mirrors.find(w, req.name)
+	m, err := s.mirrors.find(req.name)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		if status(err) == http.StatusPreconditionFailed {
 			header.Set("Retry-After", strconv.Itoa(int(max(set.Retry, time.Second).Seconds())))
 		}
-		return busy(w, err)
+		return err
 	}
 	a := req.want.Of(rev, set.ExportSubst)
 	etag := a.ETag()
@@ -52,7 +52,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	if status := conditional.Precondition(r.Header, etag); status != 0 {
 		if err := s.exists(r.Context(), m, a); err != nil { // first of all
 			m.Suspect(err)
-			return busy(w, err)
+			return err
 		}
 		if rev.Branch { // who has it asks for the next one as well
 			s.mirrors.prefetch.Remember(m.Name, req.want)
@@ -80,7 +80,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	if err == nil && rev.Branch { // a pull can change what this is
 		s.mirrors.prefetch.Remember(m.Name, req.want)
 	}
-	return busy(w, err)
+	return err
 }
 
 // cacheControl is what caches may do with an archive: that of a commit never
@@ -164,7 +164,7 @@ func sendFile(w http.ResponseWriter, r *http.Request, f *os.File, a archive.Arch
 func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive) error {
 	ctx := r.Context()
 	if err := s.conns.AcquireSend(); err != nil { // who waits for an archive counts as well
-		return busy(w, err)
+		return err
 	}
 	defer s.conns.ReleaseSend()
 	growing, err := s.mirrors.archives.Get(m, a)
@@ -188,7 +188,7 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.
 	case errors.Is(err, spool.ErrNoSpace):
 		return s.serveDirectly(w, r, m, a)
 	case errors.Is(err, limiter.ErrBusy):
-		return busy(w, err)
+		return err
 	case err != nil:
 		return fmt.Errorf("can't archive %s: %w", a.Commit, err)
 	case growing.Finished():
@@ -268,7 +268,7 @@ type contentWriter struct{ *conn.DeadlineWriter }
 
 func (c contentWriter) WriteHeader(status int) {
 	if status >= http.StatusBadRequest {
-		dressError(c.Header())
+		setErrorHeaders(c.Header())
 	}
 	c.DeadlineWriter.WriteHeader(status)
 }

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 
 	"github.com/reconquest/sould/internal/archive"
@@ -94,12 +94,11 @@ func (ms *mirrors) changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 	ms.keeper.Changed(m)
 }
 
-// find is the mirror that a GET asks for. A client that comes too early is told to come again.
-func (ms *mirrors) find(w http.ResponseWriter, name storage.Name) (*mirror.Mirror, error) {
+// find is the mirror that a GET asks for.
+func (ms *mirrors) find(name storage.Name) (*mirror.Mirror, error) {
 	m, err := ms.store.Get(name)
 	if errors.Is(err, mirror.ErrUnknown) && ms.store.Progress(name) != nil {
-		w.Header().Set("Retry-After", "1")
-		return nil, fail(kindNotFound, "%w yet: it is being fetched for the first time", err)
+		err = &tooEarly{fmt.Errorf("%w yet: it is being fetched for the first time", err)}
 	}
 	return m, err
 }

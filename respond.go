@@ -61,13 +61,16 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Method == http.MethodPost, r.Method == http.MethodDelete: // somebody's push was not mirrored
 		log.Warn("refused", "err", err)
 	}
-	dressError(w.Header())
+	setErrorHeaders(w.Header())
+	if isTemporary(err) {
+		w.Header().Set("Retry-After", "1")
+	}
 	_ = writeReport(w, r, rep)
 }
 
-// dressError takes from an answer that is an error what was said of the content that it
+// setErrorHeaders takes from an answer that is an error what was said of the content that it
 // was to be: a cache would keep the error for as long as that.
-func dressError(header http.Header) {
+func setErrorHeaders(header http.Header) {
 	header.Set("Cache-Control", "no-store")
 	for _, name := range []string{"Etag", "Accept-Ranges", "Content-Disposition"} {
 		header.Del(name)

@@ -303,7 +303,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if body == nil || r.Method != http.MethodPost { // whose body nobody reads
 		if err := s.conns.Answer(r.Context(), isHealth(r.URL.Path)); err != nil {
 			w.Header().Set("Connection", "close")
-			s.writeError(w, r, busy(w, err))
+			s.writeError(w, r, err)
 			return
 		}
 	}
