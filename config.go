@@ -23,9 +23,8 @@ import (
 	"github.com/reconquest/sould/internal/refs"
 )
 
-// Config is what the configuration file says, complete with defaults. It is
-// never changed after it was loaded. The manual of its keys is
-// sould.conf.example.
+// Config is what the configuration file says, with defaults for what it does not say. It
+// never changes after it was loaded. The manual of the keys is sould.conf.example.
 type Config struct {
 	Listen         string
 	Storage        string // absolute
@@ -54,23 +53,22 @@ type Config struct {
 	CAFile         string
 
 	// Who may do what.
-	Token, ReadToken         access.Secret // from their files, if these are named
+	Token, ReadToken         access.Secret // read from the token files, if these are set
 	TokenFile, ReadTokenFile string
-	Origins                  []origin.Pattern // none for any
-	AllowHosts               []access.Host    // none for any
+	Origins                  []origin.Pattern // empty for any
+	AllowHosts               []access.Host    // empty for any
 	TLSCert, TLSKey, TLSCA   string
 	certificate              *tls.Certificate // of TLSCert and TLSKey; nil for plain HTTP
 	authorities              *x509.CertPool   // of TLSCA; nil for the system's
 }
 
-// DefaultConfigFile is read when no other is named and it exists.
+// DefaultConfigFile is read if the command line names no file and this one exists.
 const DefaultConfigFile = "/etc/sould.conf"
 
-// maxConfigFile is the size in bytes over which a file is not taken for a
-// configuration.
+// maxConfigFile is the size of the largest file that is read as a configuration, in bytes.
 const maxConfigFile = 256 << 10
 
-// defaultConfig returns what holds without a file.
+// defaultConfig returns the configuration without a file.
 func defaultConfig() Config {
 	return Config{
 		Listen:         "127.0.0.1:8080",
@@ -96,10 +94,10 @@ func defaultConfig() Config {
 	}
 }
 
-// defaultStorage is where systemd, or else the XDG Base Directory Specification,
-// wants a service's data. It is empty if neither says anything.
+// defaultStorage is where systemd or else the XDG Base Directory Specification wants the data
+// of a service to be. It is empty if neither says anything.
 func defaultStorage() string {
-	// systemd lists several directories if the unit does; the first is ours.
+	// If the unit has several directories, systemd lists all of them; ours is the first.
 	if dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); dir != "" {
 		return dir
 	}
@@ -112,7 +110,7 @@ func defaultStorage() string {
 	return ""
 }
 
-// configError is one thing that is wrong with a configuration.
+// configError is one mistake in a configuration.
 type configError struct {
 	file string
 	line int // 0 if unknown
@@ -134,9 +132,9 @@ func (e *configError) Error() string {
 
 func (e *configError) Unwrap() error { return e.err }
 
-// LoadConfig reads the configuration: the file of that path or, if path is
-// empty, DefaultConfigFile where that exists, else the defaults alone. It also
-// returns which of these it was. The error joins everything that is wrong.
+// LoadConfig reads the configuration from the file at path. If path is empty, it reads
+// DefaultConfigFile or, if that does not exist, takes the defaults. source says which of these
+// it was. The error joins all mistakes.
 func LoadConfig(path string) (c Config, source string, err error) {
 	c = defaultConfig()
 	required := path != ""
@@ -160,7 +158,7 @@ func LoadConfig(path string) (c Config, source string, err error) {
 	return c, source, err
 }
 
-// parse sets what the text says, or returns everything that is wrong with it.
+// parse sets what the text says. The error joins all mistakes in it.
 func (c *Config) parse(file, text string) error {
 	var values map[string]any
 	if _, err := toml.Decode(text, &values); err != nil {
@@ -207,10 +205,10 @@ func (c *Config) parse(file, text string) error {
 	return errors.Join(all...)
 }
 
-// keyLine finds the line in which the value of a top-level key begins. The TOML
-// library does not tell, and a search for the text would be misled by strings of
-// several lines. So: the file is read line by line more, and the key begins
-// after the longest part that can be read and does not have it yet.
+// keyLine finds the line in which a top-level key begins. The TOML library does not tell, and
+// a search for the key's name could find it in a string of several lines. So keyLine decodes
+// the first line, the first two lines, and so on: the key begins after the longest part that
+// is valid and does not contain it.
 func keyLine(text, key string) int {
 	start := 1
 	lines := strings.SplitAfter(text, "\n")
@@ -237,8 +235,8 @@ func isBlankTOML(line string) bool {
 	return line == "" || line[0] == '#'
 }
 
-// didYouMean suggests the known key that differs from name only in what people
-// get wrong: case, dashes, a missing or doubled "s".
+// didYouMean suggests the known key that differs from name only by common mistakes: case,
+// dashes, a missing or additional "s" at the end.
 func didYouMean(name string) string {
 	fold := func(s string) string {
 		return strings.TrimRight(strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s)), "s")
@@ -251,7 +249,7 @@ func didYouMean(name string) string {
 	return ""
 }
 
-// Show writes the settings in force as a configuration file.
+// Show returns the settings in force as the text of a configuration file, without secrets.
 func (c *Config) Show() string {
 	var b strings.Builder
 	for _, k := range configKeys {

@@ -18,7 +18,7 @@ import (
 
 // Limits of a token, in characters.
 const (
-	shortestToken = 16 // what is shorter can be guessed
+	shortestToken = 16 // a shorter one can be guessed
 	longestToken  = 1024
 )
 
@@ -38,7 +38,7 @@ func secretKey(name string, field func(*Config) *access.Secret, file func(*Confi
 			return checkToken(s)
 		},
 		show: func(c *Config) string {
-			if *file(c) != "" { // it came from there
+			if *file(c) != "" { // the secret was read from that file
 				return quoteTOML("")
 			}
 			return quoteTOML(field(c).String())
@@ -61,14 +61,15 @@ func checkToken(s string) error {
 	return nil
 }
 
-// tokenRune reports whether a token may have a character in it (RFC 6750, section 2.1).
-// None of these is ever escaped, so that a token is found wherever it must be hidden.
+// tokenRune reports whether a token may contain a character (RFC 6750, section 2.1). None of
+// these is ever escaped, so that a token looks the same wherever it has to be hidden.
 func tokenRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~+/=", r)
 }
 
-// isSecret reports whether what is wrong in a line of the file may be a token, so that it
-// must not be repeated: by the last key before it, or by how the line begins.
+// isSecret reports whether a syntax error in that line of the file may be in a token, so that
+// the message must not repeat it. The last key before the error tells, or the beginning of the
+// line.
 func isSecret(text string, line int, lastKey string) bool {
 	lines := strings.Split(text, "\n")
 	if 1 <= line && line <= len(lines) && namesToken(lines[line-1]) {
@@ -77,7 +78,8 @@ func isSecret(text string, line int, lastKey string) bool {
 	return slices.ContainsFunc(strings.Split(lastKey, "."), namesToken)
 }
 
-// namesToken reports whether words begin with a key that holds a token, or nearly one.
+// namesToken reports whether a text begins with a key that holds a token, or with a misspelt
+// one.
 func namesToken(words string) bool {
 	words = strings.ToLower(strings.TrimLeft(words, " \t\"'\ufeff"))
 	words = strings.TrimPrefix(words, "read_")
@@ -100,10 +102,10 @@ func readToken(path string) (access.Secret, error) {
 	return access.Secret(token), nil
 }
 
-// readSmallFile reads the configuration, or a file that a key names: a regular one, since
-// reading another one may never end, and none that is too large for what it is to hold.
+// readSmallFile reads the configuration file, or a file that a key names. It refuses a file that
+// is not regular, since reading it may never end, and one larger than maxConfigFile.
 func readSmallFile(path string) ([]byte, error) {
-	// Without O_NONBLOCK opening a FIFO may never end either.
+	// Without O_NONBLOCK, opening a FIFO may never return.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -140,7 +142,8 @@ func readPair(certFile, keyFile string) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// readAuthorities reads certificates that others are checked against.
+// readAuthorities reads the certificates of the authorities that other servers' certificates
+// are checked against.
 func readAuthorities(path string) (*x509.CertPool, error) {
 	text, err := readSmallFile(path)
 	if err != nil {
@@ -153,8 +156,8 @@ func readAuthorities(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// loadAccess reads the files that keys about access name, and reports what does not go
-// together.
+// loadAccess reads the files of tokens and certificates that the configuration names, and
+// reports keys that contradict each other.
 func (c *Config) loadAccess(report func(key string, err error)) {
 	for _, t := range []struct {
 		key, file string
@@ -200,7 +203,7 @@ func (c *Config) loadAccess(report func(key string, err error)) {
 	}
 }
 
-// Warnings are what is legal in a configuration, but hardly meant.
+// Warnings are about what is legal in a configuration, but hardly intended.
 func (c *Config) Warnings(source string) (warnings []string) {
 	files := []string{c.TokenFile, c.ReadTokenFile, c.TLSKey}
 	if c.Token != "" && c.TokenFile == "" || c.ReadToken != "" && c.ReadTokenFile == "" {

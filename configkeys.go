@@ -19,8 +19,8 @@ import (
 	"github.com/reconquest/sould/internal/units"
 )
 
-// configKey is one key of the file: how its value gets into a Config, and how it
-// is shown again, as TOML.
+// configKey is one key of the file: set takes its value into a Config, and show writes it as
+// TOML again.
 type configKey struct {
 	name string
 	set  func(c *Config, value any) error
@@ -127,8 +127,8 @@ func intKey(name string, field func(*Config) *int, least, most int64) configKey 
 	}
 }
 
-// longest is the longest duration that a key takes: beyond it a typing error is
-// likelier than an intention.
+// longest is the longest duration that a key takes: a longer one is more likely to be a typing
+// error than intended.
 const longest = 10 * 365 * 24 * time.Hour
 
 func durationKey(name string, field func(*Config) *time.Duration, least time.Duration) configKey {
@@ -178,8 +178,8 @@ func sizeKey(name string, field func(*Config) *int64) configKey {
 	}
 }
 
-// item is an element of a list: shown as it was written, and equal to another one if
-// it means the same.
+// item is an element of a list. String shows it as it was written, and Same reports whether
+// two of them mean the same.
 type item[T any] interface {
 	fmt.Stringer
 	Same(T) bool
@@ -211,7 +211,7 @@ func listKey[T item[T]](name string, field func(*Config) *[]T, parse func(string
 				}
 			}
 			*field(c) = list
-			if len(wrong) > 0 { // the list is shorter than it was meant to be
+			if len(wrong) > 0 { // the list is not complete, so that check could be wrong
 				return errors.Join(wrong...)
 			}
 			return check(list)

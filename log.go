@@ -15,39 +15,41 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// treeKey is the attribute whose value is written below its record's line, one line after
-// the other, instead of behind it. So are errors, as trees of reasons.
+// treeKey is the key of an attribute whose value has several lines, which are written below
+// the record. Errors are written there as well, as trees of reasons.
 const treeKey = "tree"
 
-// newLog returns a log for people and journals: a line a record, then the tree of
-// reasons if there is one.
+// newLog returns a log for people and journals. A record is one line, and the tree of reasons
+// below it if there is one.
 //
 //	2026-01-02T15:04:05Z ERROR can't pull mirror=dev/configs
 //	    can't fetch
 //	    └─ fatal: unable to access 'https://git.in.local/x.git/': …
 //
-// The time is left out where the journal notes it anyway.
+// The time is left out if the log goes to the journal, which records it itself.
 func newLog(w io.Writer) *slog.Logger {
 	_, journal := os.LookupEnv("JOURNAL_STREAM")
 	return slog.New(&logHandler{out: newLogWriter(w), withTime: !journal})
 }
 
-// logWriter writes one record at a time, and does without those that nobody takes in: a
-// terminal that somebody has stopped, or a pipe that is full, must not stop the server.
+// logWriter writes one record at a time. It drops records that nobody reads in time: a stopped
+// terminal or a full pipe must not stop the server.
 type logWriter struct {
-	w     io.Writer
-	place chan struct{} // has an element while a record is being written
-	stuck atomic.Bool   // that takes too long
-	lost  atomic.Int64  // records that were not written, and that no record has told of yet
+	w       io.Writer
+	writing chan struct{} // has an element while a record is being written
+	stuck   atomic.Bool   // the record that is being written takes too long
+	lost    atomic.Int64  // dropped records that no later record has reported yet
 }
 
-func newLogWriter(w io.Writer) *logWriter { return &logWriter{w: w, place: make(chan struct{}, 1)} }
+func newLogWriter(w io.Writer) *logWriter {
+	return &logWriter{w: w, writing: make(chan struct{}, 1)}
+}
 
-// logTime is how long a record is waited for, and its place in line. As long as one is late,
-// others are not.
+// logTime is how long a caller waits until its record is written. While one record takes longer,
+// later ones are dropped at once.
 const logTime = 5 * time.Second
 
-// write reports whether a record was written, or still may be.
+// write reports whether a record was written, or may still be.
 func (l *logWriter) write(record string) bool {
 	if l.stuck.Load() {
 		return false
@@ -55,23 +57,23 @@ func (l *logWriter) write(record string) bool {
 	late := time.NewTimer(logTime)
 	defer late.Stop()
 	select {
-	case l.place <- struct{}{}:
+	case l.writing <- struct{}{}:
 	case <-late.C:
 		return false
 	}
 	written := make(chan struct{})
-	go func() { // ends when somebody takes the record in, or with the process
-		_, _ = io.WriteString(l.w, record) // there is nowhere to tell why it can't be
+	go func() { // ends when somebody reads the record, or with the process
+		_, _ = io.WriteString(l.w, record) // there is nowhere to report an error of the log
 		close(written)
-		l.stuck.Store(false) // in this order: whoever has just given up looks once more
-		<-l.place
+		l.stuck.Store(false) // after the close: a caller that has just given up checks it again
+		<-l.writing
 	}()
 	select {
 	case <-written:
 	case <-late.C:
 		l.stuck.Store(true)
 		select {
-		case <-written: // at the same moment
+		case <-written: // it was written at the same moment
 			l.stuck.Store(false)
 		default:
 		}
@@ -79,8 +81,7 @@ func (l *logWriter) write(record string) bool {
 	return true
 }
 
-// logHandler is a slog.Handler. Groups are not used in this program and not
-// supported.
+// logHandler is a slog.Handler. It does not support groups, which this program does not use.
 type logHandler struct {
 	out      *logWriter
 	withTime bool
@@ -99,11 +100,11 @@ func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &c
 }
 
-// maxLogRecord bounds one record with all that stands below its line, in bytes.
+// maxLogRecord bounds one record and all lines below it, in bytes.
 const maxLogRecord = 64 << 10
 
-// Handle writes a record in one piece, so that records do not mix. If the message has
-// several lines, as that of a panic, those after the first stand below it.
+// Handle writes a record in one piece, so that records do not mix. If its message has several
+// lines, as that of a panic has, all but the first are written below the record.
 func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
 	if h.withTime {
@@ -112,7 +113,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	message, below, _ := strings.Cut(errtext.Clean(r.Message), "\n")
 	b.WriteString(r.Level.String() + " " + message)
 	write := func(a slog.Attr) bool {
-		value := a.Value.Resolve().String() // of whatever key: each may hold a URL that somebody has sent
+		value := a.Value.Resolve().String()
 		err, isError := a.Value.Any().(error)
 		if isError {
 			value = errtext.Tree(err)
@@ -121,6 +122,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 			below = strings.TrimPrefix(below+"\n"+value, "\n")
 			return true
 		}
+		// Whatever its key, the value may hold a URL with a password that a client has sent.
 		b.WriteString(" " + a.Key + "=" + quoteLog(errtext.Word(value, maxLogRecord)))
 		return true
 	}
@@ -141,7 +143,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// quoteLog quotes a value that would not be one word otherwise.
+// quoteLog quotes a value unless it is one printable word.
 func quoteLog(s string) string {
 	if s == "" || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !strconv.IsPrint(r) }) {
 		return strconv.Quote(s)

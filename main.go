@@ -1,11 +1,12 @@
 // Sould keeps mirrors of git repositories, so that their content stays available
 // as tarballs and clones while the place they came from is down.
 //
-// The story in the order of its verbs: main.go parses the command line, config.go
-// reads the configuration, server.go starts, reloads and closes; handler_pull.go
-// answers POST, handler_tar.go answers GET. Between them and git stand
-// mirrors.go and mirror.go (what is known), pull.go (how it is brought up to
-// date) and plan.go (what that means). ARCHITECTURE.md tells the rest.
+// This package is the part that speaks HTTP and reads TOML. main.go parses the command
+// line, config.go reads the configuration, signals.go answers signals, and server.go starts,
+// reloads and closes. routes.go finds the handler of a request: handler_pull.go answers
+// POST, handler_tar.go GET, handler_git.go git clients, handler_status.go /x/status.
+// mirror.go connects them with the packages below internal/, which do the work, and
+// propagate.go passes requests on to slaves. ARCHITECTURE.md shows the whole.
 package main
 
 import (

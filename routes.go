@@ -12,8 +12,8 @@ import (
 // it must not have written anything itself then.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-// route finds who answers a method and a path. If nobody does, it returns the
-// methods that the path takes.
+// route finds the handler of a method and a path. If there is none, it returns the methods
+// that are allowed for the path, as the header Allow has them.
 func (s *Server) route(method, path string) (answer handler, allow string) {
 	get := method == http.MethodGet || method == http.MethodHead
 	first, _, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
@@ -36,7 +36,7 @@ func (s *Server) route(method, path string) (answer handler, allow string) {
 	}
 }
 
-// routeOwn is route for what is the server's own.
+// routeOwn is route for paths below /x, which are the server's own.
 func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) {
 	switch strings.Trim(path, "/") {
 	case "x/status":
@@ -52,22 +52,23 @@ func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) 
 	return answer, ""
 }
 
+// handleUnknown answers 404 for a path below /x that does not exist.
 func (s *Server) handleUnknown(_ http.ResponseWriter, r *http.Request) error {
 	return fail(kindNotFound, "there is nothing at %s", errtext.Word(r.URL.Path, 200))
 }
 
-// challenges are the values of WWW-Authenticate. Only reading takes a password: a
-// browser sends one that it knows with each request, also with those that another
-// site made it send.
+// challenges are the values of WWW-Authenticate. Only reading accepts a password: a browser
+// adds a password that it knows to every request, even to one that another site makes it
+// send.
 var challenges = map[access.Need]string{
 	access.Read:    `Basic realm="sould"`,
 	access.Command: "Bearer",
 }
 
-// admit checks a request before anybody answers it.
+// admit checks whether a request is permitted, before its handler sees it.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, what access.Need) error {
 	set := s.settings()
-	if (r.TLS != nil) != (set.certificate != nil) { // a connection from before a reload
+	if (r.TLS != nil) != (set.certificate != nil) { // a reload has turned TLS on or off since it connected
 		w.Header().Set("Connection", "close")
 	}
 	err := set.accessPolicy().Permit(what, r.Host, r.Header)

@@ -37,8 +37,9 @@ func (s signals) stop() {
 // isEnding reports whether a signal that ends the server waits to be answered.
 func (s signals) isEnding() bool { return len(s.end) > 0 }
 
-// outliveLogs has the server outlive whoever reads its log: at the first record after that
-// one has gone, SIGPIPE would end it. To ignore the signal would be passed on to git.
+// outliveLogs lets the server outlive the reader of its log: SIGPIPE would end it at the first
+// record after the reader has gone. It catches the signal instead of ignoring it, because
+// git would inherit that it is ignored.
 func outliveLogs() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // Run answers signals until one of them, or a broken listener, ends the server.
@@ -79,8 +80,8 @@ func second(end <-chan os.Signal) <-chan struct{} {
 	return hurry
 }
 
-// notify tells the service manager how things are, if there is one that wants to
-// know (sd_notify(3)).
+// notify tells the service manager the server's state, if there is one that listens
+// (sd_notify(3)).
 func (s *Server) notify(state string) {
 	if err := notify(os.Getenv("NOTIFY_SOCKET"), state); err != nil {
 		s.log.Warn("can't notify the service manager", "err", err)
@@ -100,7 +101,7 @@ func notify(socket, state string) error {
 	return err
 }
 
-// reloadingState tells when a reload began, as Type=notify-reload wants it.
+// reloadingState says that a reload begins, and when, as Type=notify-reload needs it.
 func reloadingState() string {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
@@ -109,28 +110,28 @@ func reloadingState() string {
 	return fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000)
 }
 
-// spareThreads is how many threads there are from the start. A program in Go ends when
-// it cannot make one that it needs: a machine on which nothing can be started any more
-// (ulimit -u, the TasksMax of a unit) would take a running server with it. The runtime
-// keeps what it has, and so many are enough to serve what is there: a thread is needed
-// for each call that the kernel does not answer at once, of a slow disk above all.
+// spareThreads is how many threads the process has from the start. The Go runtime ends the
+// program when it cannot create a thread that it needs, so the server would die when the
+// machine can start nothing more (ulimit -u, the TasksMax of a unit). The runtime never gives
+// threads back, and this number is enough to go on serving: it needs a thread for each system
+// call that takes long, above all on a slow disk.
 const spareThreads = 64
 
-// reserveThreads has the runtime make threads. Each of its goroutines holds one until
-// all of them are there.
+// reserveThreads makes the runtime create threads. Each of n goroutines holds one until all
+// of them have one.
 func reserveThreads(n int) {
-	var there, gone sync.WaitGroup
+	var running, ended sync.WaitGroup
 	release := make(chan struct{})
-	there.Add(n)
+	running.Add(n)
 	for range n {
-		gone.Go(func() {
+		ended.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			there.Done()
+			running.Done()
 			<-release
 		})
 	}
-	there.Wait()
+	running.Wait()
 	close(release)
-	gone.Wait()
+	ended.Wait()
 }

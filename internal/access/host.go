@@ -9,7 +9,7 @@ import (
 	"github.com/reconquest/sould/internal/origin"
 )
 
-// Host is a name or an address that this server may be called by.
+// Host is a name or an address that clients may call this server by.
 type Host struct{ name string }
 
 // ParseHost reads a host name or an address, in brackets or not.
@@ -24,10 +24,10 @@ func ParseHost(raw string) (Host, error) {
 
 func (h Host) String() string { return h.name }
 
+// Same reports whether two hosts are equal.
 func (h Host) Same(other Host) bool { return h == other }
 
-// HostOf is the host of a Host header, without its port, in the one spelling that
-// hosts are compared in.
+// HostOf is the host in a Host header, without its port, in a canonical spelling.
 func HostOf(header string) string {
 	host := header
 	if h, _, err := net.SplitHostPort(header); err == nil {
@@ -40,8 +40,8 @@ func HostOf(header string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// isAllowedHost reports whether a Host header names one of these hosts. Without any,
-// every header will do.
+// isAllowedHost reports whether a Host header names one of these hosts. If there are none,
+// every header is allowed.
 func isAllowedHost(allowed []Host, header string) bool {
 	if len(allowed) == 0 {
 		return true

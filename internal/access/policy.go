@@ -1,5 +1,5 @@
-// Package access decides who may ask a server for what: tokens, and the names that the server
-// may be called by.
+// Package access decides which requests a server answers: by the token that a request brings,
+// and by the name that it calls the server.
 package access
 
 import (
@@ -10,16 +10,16 @@ import (
 	"github.com/reconquest/sould/internal/errtext"
 )
 
-// Need is what a request must be permitted to do.
+// Need is the permission that a request needs.
 type Need int
 
 const (
-	Nothing Need = iota // it tells nobody anything
-	Read
-	Command
+	Nothing Need = iota // the answer tells nothing that is worth protecting
+	Read                // it reads mirrors or the status
+	Command             // it may change something
 )
 
-// NeedOf tells what a request needs. What is not known to be harmless is a command.
+// NeedOf returns what a request needs. Whatever is not known to be harmless is a Command.
 func NeedOf(method, path string) Need {
 	switch {
 	case method == http.MethodGet, method == http.MethodHead:
@@ -34,15 +34,15 @@ func NeedOf(method, path string) Need {
 	}
 }
 
-// Policy says what requests must bring. The zero value permits everything to everybody.
+// Policy says what requests must bring. The zero value permits every request.
 type Policy struct {
-	Hosts            []Host // what the server may be called; none for anything
-	Token, ReadToken Secret // for commands and reading, and for reading alone; "" for none
+	Hosts            []Host // the names that the server may be called; empty for any
+	Token, ReadToken Secret // Token permits everything, ReadToken only to read; "" for none
 }
 
-// Refusal is why a request may not go on.
+// Refusal says why a request is not permitted.
 type Refusal struct {
-	WrongHost bool // it means another server; else it lacks a token
+	WrongHost bool // the request means another server; else it lacks a token
 	reason    string
 }
 
@@ -52,8 +52,8 @@ func refuse(wrongHost bool, format string, args ...any) error {
 	return &Refusal{wrongHost, fmt.Sprintf(format, args...)}
 }
 
-// Permit decides whether a request may go on: it must mean this server, and bring the
-// token that it needs, if the policy wants one. The error is a *Refusal.
+// Permit decides whether a request is permitted: it must mean this server, and bring the token
+// that the policy wants for its need. The error is a *Refusal.
 func (p Policy) Permit(what Need, host string, header http.Header) error {
 	if !isAllowedHost(p.Hosts, host) {
 		return refuse(true, "this server is not called %q: its configuration (allow_hosts) does not name it", errtext.Word(host, 100))
@@ -84,8 +84,8 @@ func (p Policy) Permit(what Need, host string, header http.Header) error {
 	return nil
 }
 
-// credential returns the token that a request brings: after "Bearer", or as the
-// password of basic authentication, whoever the user is.
+// credential returns the token that a request brings, either after "Bearer" or as the password
+// of basic authentication with any user.
 func credential(header http.Header) (word string, bearer bool) {
 	scheme, rest, _ := strings.Cut(header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "Bearer") {
@@ -95,16 +95,16 @@ func credential(header http.Header) (word string, bearer bool) {
 	return word, false
 }
 
-// Authorize lets a request to another server of the cluster bring the token that it
-// needs there: that of this server, since a cluster has one. It is for servers that
-// the configuration names, and nobody else.
+// Authorize adds to a request to another server of the cluster the token that it needs there.
+// It is this server's own, since all servers of a cluster have the same. Only servers that
+// the configuration names may be sent it.
 func (p Policy) Authorize(r *http.Request) {
 	if token := p.TokenFor(NeedOf(r.Method, r.URL.Path)); token != "" {
 		r.Header.Set("Authorization", "Bearer "+string(token))
 	}
 }
 
-// TokenFor is what a request to another server of the cluster has to bring, or nothing.
+// TokenFor is the token that a request to another server of the cluster needs, or "".
 func (p Policy) TokenFor(what Need) Secret {
 	if p.Token == "" && what == Read {
 		return p.ReadToken
@@ -112,8 +112,8 @@ func (p Policy) TokenFor(what Need) Secret {
 	return p.Token
 }
 
-// Secrets are the words that an answer of another server must not bring in here: it
-// was sent them.
+// Secrets are the words that must be removed from the answers of other servers, which have
+// been sent them.
 func (p Policy) Secrets() (words []string) {
 	for _, s := range []Secret{p.Token, p.ReadToken} {
 		if s != "" {

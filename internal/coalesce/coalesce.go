@@ -1,8 +1,8 @@
-// Package coalesce answers many equal questions with few runs, without ever
-// answering one with something that was already known when it was asked.
+// Package coalesce carries out many equal requests with few runs. No caller ever gets the
+// result of a run that began before its request.
 //
 // The usual tool for joining calls, singleflight, lets a caller share a run
-// that is already going. For "bring me up to date" that is wrong: the run may
+// that has begun. For "bring me up to date" that is wrong: the run may
 // have looked at the world before the caller's change was made. A [Group] lets
 // a caller share only a run that has not begun yet:
 //
@@ -13,13 +13,13 @@
 // So however many callers ask during run 1, one more run answers them all, and
 // each of them gets the result of a run that began after it asked.
 //
-// Runs are kept apart by lane and by variant. In one lane there is never more
-// than one run at a time, and runs begin in the order in which they were asked
-// for. Callers share a run only if their variants are equal, because a run does
-// what its own variant says. Lanes know nothing of each other.
+// Each run belongs to a lane and has a variant. A lane has at most one run at a time,
+// and its runs begin in the order of the requests. Callers share a run only if their
+// variants are equal, because a run does what its own variant says. Lanes are
+// independent of each other.
 //
-// A caller that gives up does not stop the run: someone else may wait for it,
-// and the work is worth having.
+// A caller that gives up does not stop the run: another caller may wait for it,
+// and its result is useful in any case.
 package coalesce
 
 import (
@@ -30,27 +30,27 @@ import (
 	"sync"
 )
 
-// maxWaiting is how many runs may be in line in one lane. Each has a variant of its own.
+// maxWaiting is how many runs may be queued in one lane. Each has a different variant.
 const maxWaiting = 16
 
-// ErrFull is returned to a caller for whose run there is no room in line.
+// ErrFull is returned if the queue of the lane has no room for one more run.
 var ErrFull = errors.New("too many different requests are waiting already")
 
 // Group runs functions, at most one at a time in each lane. Its zero value is
 // ready for use; it must not be copied after the first use.
 type Group[Lane, Variant comparable, Result any] struct {
 	mu    sync.Mutex                       // guards lanes and everything in them but a run's result
-	lanes map[Lane]*queue[Variant, Result] // a lane exists while a run is going in it
-	runs  sync.WaitGroup                   // one for each lane that is going
+	lanes map[Lane]*queue[Variant, Result] // a lane exists while it has a run
+	runs  sync.WaitGroup                   // counts the lanes that exist
 }
 
-// queue is a lane: the run that is going and those in line behind it.
+// queue is a lane: its current run, and the runs that wait for it to end.
 type queue[Variant comparable, Result any] struct {
-	going   *Run[Variant, Result]
+	current *Run[Variant, Result]
 	waiting []*Run[Variant, Result]
 }
 
-// Run is a run, for those who wait for it.
+// Run is one run of a function. Several callers may wait for it.
 type Run[Variant comparable, Result any] struct {
 	variant Variant
 	work    func() (Result, error)
@@ -62,18 +62,18 @@ type Run[Variant comparable, Result any] struct {
 // PanicError is the error of a run whose function panicked. The lane goes on.
 type PanicError struct {
 	Value any    // what was passed to panic
-	Stack []byte // where
+	Stack []byte // of the goroutine that panicked
 }
 
 func (e *PanicError) Error() string {
 	return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack)
 }
 
-// Do returns the result of a run of the lane and variant that begins after Do
-// was called. That is a run that another caller is waiting for already, or else
-// one of work, put at the end of the line. If that is full, the error is ErrFull.
+// Do returns the result of a run that begins after Do was called. It shares the run that
+// is queued in the lane with this variant or, if there is none, queues a run of work. If
+// the queue is full, the error is ErrFull.
 //
-// If ctx ends first, Do returns the cause of its end; the run is not affected.
+// If ctx ends first, Do returns the cause of its end, and the run goes on.
 func (g *Group[Lane, Variant, Result]) Do(
 	ctx context.Context, lane Lane, variant Variant, work func() (Result, error),
 ) (Result, error) {
@@ -85,35 +85,36 @@ func (g *Group[Lane, Variant, Result]) Do(
 	return r.Wait(ctx)
 }
 
-// Enter is the first half of Do: it finds a place in line, and waits for nothing. The
-// other half is Wait.
+// Enter is the first half of Do: it finds or queues the run, without waiting. The second
+// half is Run.Wait.
 func (g *Group[Lane, Variant, Result]) Enter(
 	lane Lane, variant Variant, work func() (Result, error),
 ) (*Run[Variant, Result], error) {
 	return g.enter(lane, variant, work, false)
 }
 
-// Join is Do for a caller to whom a run that is already going will do,
-// whatever its variant. It waits for that one, or else starts one of work.
+// Join is Do for a caller that accepts the result of the current run, whatever its
+// variant. If the lane has no run, Join starts one of work.
 func (g *Group[Lane, Variant, Result]) Join(
 	ctx context.Context, lane Lane, variant Variant, work func() (Result, error),
 ) (Result, error) {
-	r, _ := g.enter(lane, variant, work, true) // there is a run, or no line
+	r, _ := g.enter(lane, variant, work, true) // it never queues, so the queue is never full
 	return r.Wait(ctx)
 }
 
-// Ask is Do for a caller who wants the run, if there is room for it, but not its result.
+// Ask queues a run for a caller that does not need its result. If the queue is full, it does
+// nothing.
 func (g *Group[Lane, Variant, Result]) Ask(lane Lane, variant Variant, work func() (Result, error)) {
 	_, _ = g.Enter(lane, variant, work)
 }
 
-// Wait returns when no run is going or waiting in any lane. Whoever calls it
-// sees to it that no new ones are asked for.
+// Wait returns when no lane has a run. The caller must make sure that nobody asks for new
+// ones meanwhile.
 func (g *Group[Lane, Variant, Result]) Wait() {
 	g.runs.Wait()
 }
 
-// enter finds the run that answers a caller who asks now, or makes it.
+// enter finds the run whose result a caller gets that asks now, or makes one.
 func (g *Group[Lane, Variant, Result]) enter(
 	lane Lane, variant Variant, work func() (Result, error), join bool,
 ) (*Run[Variant, Result], error) {
@@ -123,7 +124,7 @@ func (g *Group[Lane, Variant, Result]) enter(
 	q := g.lanes[lane]
 	if q != nil {
 		if join {
-			return q.going, nil
+			return q.current, nil
 		}
 		for _, r := range q.waiting {
 			if r.variant == variant {
@@ -143,20 +144,20 @@ func (g *Group[Lane, Variant, Result]) enter(
 	if g.lanes == nil {
 		g.lanes = make(map[Lane]*queue[Variant, Result])
 	}
-	q = &queue[Variant, Result]{going: r}
+	q = &queue[Variant, Result]{current: r}
 	g.lanes[lane] = q
 	g.runs.Go(func() { g.drain(lane, q) })
 	return r, nil
 }
 
-// drain runs what is in line in a lane until nothing is.
+// drain carries out the runs of a lane until none is left.
 func (g *Group[Lane, Variant, Result]) drain(lane Lane, q *queue[Variant, Result]) {
-	for r := q.going; r != nil; r = g.next(lane, q) {
+	for r := q.current; r != nil; r = g.next(lane, q) {
 		r.do()
 	}
 }
 
-// next makes the first run in line the one that is going, or closes the lane.
+// next makes the first queued run the current one. If there is none, it removes the lane.
 func (g *Group[Lane, Variant, Result]) next(lane Lane, q *queue[Variant, Result]) *Run[Variant, Result] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -165,8 +166,8 @@ func (g *Group[Lane, Variant, Result]) next(lane Lane, q *queue[Variant, Result]
 		delete(g.lanes, lane)
 		return nil
 	}
-	q.going, q.waiting = q.waiting[0], q.waiting[1:]
-	return q.going
+	q.current, q.waiting = q.waiting[0], q.waiting[1:]
+	return q.current
 }
 
 func (r *Run[Variant, Result]) do() {
@@ -179,8 +180,8 @@ func (r *Run[Variant, Result]) do() {
 	r.result, r.err = r.work()
 }
 
-// Wait returns the run's result, or the cause of the end of ctx if that comes first. The
-// run is not affected.
+// Wait returns the run's result. If ctx ends first, it returns the cause of that end, and
+// the run goes on.
 func (r *Run[Variant, Result]) Wait(ctx context.Context) (Result, error) {
 	select {
 	case <-r.done:
@@ -188,7 +189,7 @@ func (r *Run[Variant, Result]) Wait(ctx context.Context) (Result, error) {
 	case <-ctx.Done():
 	}
 	select {
-	case <-r.done: // both were ready: the result is worth more
+	case <-r.done: // both have ended: a result is better than an error
 		return r.result, r.err
 	default:
 		var none Result

@@ -10,22 +10,23 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 )
 
-// BodyTimeout is how long a client may take to begin to send a body, in any case.
+// BodyTimeout is how long every client may take to begin to send a body.
 const BodyTimeout = 30 * time.Second
 
-// Body is a request's body while it comes. Its client waits until it is whole, like
-// one whose header is not there yet; then the request is being answered.
+// Body is the body of a request while it arrives. Until it is complete, its connection
+// counts as waiting, like one whose header has not arrived; from then on its request is
+// being answered.
 type Body struct {
 	io.ReadCloser
-	answer func() error // notes that it is, or refuses it
-	Whole  bool
+	answer func() error // records that the request is being answered, or refuses it
+	Whole  bool         // all of it has been read
 }
 
-// Arriving is a request whose body is about to come.
+// Arriving returns the request with a body that tells the limiter when it is complete.
 func (l *Limiter) Arriving(r *http.Request) (*http.Request, *Body) {
 	ctx := r.Context()
 	body := &Body{ReadCloser: r.Body, answer: func() error { return l.Answer(ctx, false) }}
-	r = r.WithContext(ctx) // a copy: net/http looks at the body of its own
+	r = r.WithContext(ctx) // a copy: net/http needs the body of its own request
 	r.Body = body
 	return r, body
 }
@@ -41,19 +42,19 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Budget bounds what is kept in memory of bodies that have not come yet as a whole. There are
-// so many connections that all together it may be only so much.
+// Budget bounds how much memory incomplete bodies take, all together: the bounds of each body
+// and of the number of connections would allow too much.
 type Budget struct{ bytes atomic.Int64 }
 
-// CountedBody is a body that counts against a budget while it comes.
+// CountedBody is a body that counts against a budget while it arrives.
 type CountedBody struct {
 	io.Reader
 	budget     *Budget
 	read, held int64
 }
 
-// Count returns a body that counts. Its reading fails with limiter.ErrBusy when the budget
-// is exceeded.
+// Count returns a body that counts against the budget. Reading it fails with limiter.ErrBusy
+// when the budget is exceeded.
 func (b *Budget) Count(body io.Reader) *CountedBody { return &CountedBody{Reader: body, budget: b} }
 
 func (c *CountedBody) Read(p []byte) (int, error) {
@@ -68,16 +69,16 @@ func (c *CountedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Done says that it need not count any longer.
+// Done ends the counting.
 func (c *CountedBody) Done() { c.budget.bytes.Add(-c.held) }
 
-// PacedReader reads from a client that must send as fast as it would have to take in what
-// is sent to it, and has a little more time in the beginning.
+// PacedReader reads from a client that must send as fast as clients must read: MaxPiece bytes
+// in each WriteTimeout, with BodyTimeout more at the beginning.
 type PacedReader struct {
 	io.Reader
 	control *http.ResponseController
 	began   time.Time
-	until   time.Time // when all must be there; zero for no limit
+	until   time.Time // when all must have arrived; zero for no limit
 	read    int64     // bytes since it began
 }
 
@@ -85,13 +86,14 @@ func NewPacedReader(body io.Reader, control *http.ResponseController) *PacedRead
 	return &PacedReader{Reader: body, control: control, began: time.Now()}
 }
 
-// Restart begins anew, for a client that was made to wait. The rest must be there in time.
+// Restart starts the time anew, for a client that had to wait. The rest must arrive within
+// limit.
 func (p *PacedReader) Restart(limit time.Duration) {
 	p.began, p.read = time.Now(), 0
 	p.until = p.began.Add(limit)
 }
 
-// deadline is until when the client must have sent more.
+// deadline is when the client must have sent more.
 func (p *PacedReader) deadline() time.Time {
 	next := p.began.Add(BodyTimeout + time.Duration(p.read)*WriteTimeout/MaxPiece)
 	if !p.until.IsZero() && next.After(p.until) {

@@ -2,7 +2,7 @@ package conn
 
 import "golang.org/x/sys/unix"
 
-// DescriptorLimit is how many descriptors the process may have.
+// DescriptorLimit is how many file descriptors this process may have.
 func DescriptorLimit() uint64 {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -11,8 +11,8 @@ func DescriptorLimit() uint64 {
 	return uint64(limit.Cur)
 }
 
-// ListBound is how many origins may be asked for their refs at once. Each takes several
-// processes and descriptors.
+// ListBound is how many origins may be asked for their refs at once. Each of these takes
+// several processes and descriptors.
 func ListBound(descriptors uint64) int { return int(max(min(mostLists, descriptors/32), 2)) }
 
 // ServerBound is how many connections there may be to each of so many other servers.

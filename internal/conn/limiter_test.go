@@ -9,7 +9,7 @@ import (
 
 func TestConnectionsMakeRoom(t *testing.T) {
 	l := NewLimiter(1 << 20)
-	l.most, l.answers = 3, 2
+	l.maxOpen, l.maxAnswering = 3, 2
 	var ours, theirs []net.Conn
 	var contexts []context.Context
 	come := func() {

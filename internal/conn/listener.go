@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Listener is a TCP listener that can be given up without a loss: connections
-// that the kernel has taken for it are accepted before it closes.
+// Listener is a TCP listener that can be retired without losing connections: it accepts those
+// that are in the kernel's queue before it closes.
 type Listener struct {
 	*net.TCPListener
-	Address string // as it was asked for
+	Address string // as it was passed to Listen
 	retired atomic.Bool
-	closed  chan struct{} // closed when it is not served any more
+	closed  chan struct{} // closed when Serve returns
 }
 
 // Listen listens on a TCP address.
@@ -28,17 +28,17 @@ func Listen(address string) (*Listener, error) {
 	return &Listener{TCPListener: l.(*net.TCPListener), Address: address, closed: make(chan struct{})}, nil
 }
 
-// Serve accepts connections with serve, which returns when the listener has closed. If
-// config returns one, connections are encrypted that are accepted then: a reload can change
-// a certificate, or turn encryption on and off, without a word to the listener. What has
-// been accepted stays as it is. Serve is called once.
+// Serve passes the listener to serve, which must return when it has closed. For each
+// connection that it accepts it calls config, and encrypts the connection if the result is
+// not nil: so a reload can change the certificate, or turn encryption on and off, for later
+// connections. Serve must be called once.
 func (l *Listener) Serve(config func() *tls.Config, serve func(net.Listener) error) error {
 	defer close(l.closed)
 	return serve(secured{l, config})
 }
 
-// Accept accepts a connection. When the listener is being given up, it accepts those
-// that are there, without waiting, and then closes it.
+// Accept accepts a connection. When the listener is retired, it accepts those that are in
+// the queue, without waiting for others, and then closes the listener.
 func (l *Listener) Accept() (net.Conn, error) {
 	c, err := l.TCPListener.Accept()
 	if errors.Is(err, os.ErrDeadlineExceeded) && l.Retired() {
@@ -53,8 +53,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// acceptNow accepts a connection that is there. net.TCPListener does not try, once its
-// deadline has passed.
+// acceptNow accepts a connection from the queue, without waiting. net.TCPListener does not
+// try to, once its deadline has passed.
 func (l *Listener) acceptNow() (net.Conn, error) {
 	raw, err := l.SyscallConn()
 	if err != nil {
@@ -73,19 +73,18 @@ func (l *Listener) acceptNow() (net.Conn, error) {
 	return net.FileConn(f)
 }
 
-// Retire gives the listener up, while it is being served. Its address is free when Retire
-// returns.
+// Retire closes the listener, which must be served. When it returns, the address is free.
 func (l *Listener) Retire() {
 	l.retired.Store(true)
 	_ = l.SetDeadline(time.Unix(1, 0))
 	<-l.closed
 }
 
-// Retired reports whether the listener was given up.
+// Retired reports whether Retire was called.
 func (l *Listener) Retired() bool { return l.retired.Load() }
 
-// SamePort reports whether two addresses are on one port, so that they cannot
-// both be listened on.
+// SamePort reports whether two addresses have the same port, so that a server may not be able
+// to listen on both.
 func SamePort(a, b string) bool {
 	_, portA, errA := net.SplitHostPort(a)
 	_, portB, errB := net.SplitHostPort(b)
@@ -97,8 +96,8 @@ func SamePort(a, b string) bool {
 	return errA == nil && errB == nil && numberA == numberB && numberA != 0
 }
 
-// secured is a listener whose connections are encrypted if config says so. net/http bounds
-// the handshake by ReadHeaderTimeout.
+// secured is a listener that encrypts connections if config returns a configuration. net/http
+// bounds the handshake by ReadHeaderTimeout.
 type secured struct {
 	*Listener
 	config func() *tls.Config // returns nil for none

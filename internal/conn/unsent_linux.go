@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxUnsent is how much the kernel takes for a connection before it can be sent, in
-// bytes. Without a limit it takes megabytes, and nobody can tell a client that reads
-// slowly from one that does not read at all.
+// maxUnsent is how many bytes the kernel buffers for a connection before it sends them.
+// Without a limit it buffers megabytes, and a client that reads slowly looks like one that
+// does not read at all.
 const maxUnsent = 256 << 10
 
 func limitUnsent(c net.Conn) {

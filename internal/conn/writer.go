@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// WriteTimeout is how long a client may take to take in MaxPiece bytes.
+// WriteTimeout is how long a client may take to read MaxPiece bytes.
 const WriteTimeout = time.Minute
 
-// MaxPiece is how much is sent to a client within one WriteTimeout, in bytes: who
-// takes in less in that time is given up.
+// MaxPiece is how many bytes a client must read within one WriteTimeout. If it reads less,
+// its answer is cut off.
 const MaxPiece = 512 << 10
 
-// DeadlineWriter sends to a client that must keep taking in what is sent.
+// DeadlineWriter writes an answer to a client that must read at a certain speed.
 type DeadlineWriter struct {
 	http.ResponseWriter
 	Control *http.ResponseController
 	Begun   bool  // something was written
-	Err     error // of the client
+	Err     error // why it could not be written
 }
 
 // NewDeadlineWriter returns a writer of an answer.
@@ -41,7 +41,7 @@ func (w *DeadlineWriter) Write(p []byte) (n int, err error) {
 	return n, w.Err
 }
 
-// ReadFrom lets the kernel send files by itself, a piece at a time.
+// ReadFrom lets the kernel send a file by itself, piece by piece.
 func (w *DeadlineWriter) ReadFrom(src io.Reader) (total int64, err error) {
 	w.Begun = true
 	file, limit := src, int64(1<<62)

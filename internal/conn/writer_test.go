@@ -75,7 +75,7 @@ func TestAClientHasTimeAfterTheClockWasSetBack(t *testing.T) {
 	ctx := context.WithValue(t.Context(), connKey{}, one)
 	client := &taker{ResponseRecorder: httptest.NewRecorder()}
 	for i, pushed := range []time.Duration{-time.Hour, 0, time.Hour} {
-		one.pushed.Store(time.Now().Add(pushed).UnixNano())
+		one.extended.Store(time.Now().Add(pushed).UnixNano())
 		client.deadlines = nil
 		ExtendWrite(ctx, client)
 		if given := len(client.deadlines) == 1; given != (i != 1) {

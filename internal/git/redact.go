@@ -25,7 +25,7 @@ var (
 
 	// cutUserinfo is a URL whose host has a port that is none: what is left of user and
 	// password if the text was cut off before the @, and all that follows.
-	cutUserinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s/@'"\[\]]*:[0-9]*[^\s/@'"0-9]\S*)`)
+	cutUserinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s/@'"\[\]]*:(?:[0-9]+[^\s/@'"0-9:;,.?#)\]>…]|[^\s/@'"0-9])\S*)`)
 
 	// bareUserinfo is a user with a password where the scheme is missing.
 	bareUserinfo = regexp.MustCompile(`(^|[\s'"/=(])([^\s'"/@:=(]+:[^\s'"/@]+)@`)

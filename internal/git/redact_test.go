@@ -28,6 +28,9 @@ func TestRedact(t *testing.T) {
 		"http://h:80 https://h:8080/x": "http://h:80 https://h:8080/x",
 		"http://[::1]:80/x http://h:":  "http://[::1]:80/x http://h:",
 
+		"http://h:80: refused; (http://h:80), http://h:80. http://h:80?x": "http://h:80: refused; (http://h:80), http://h:80. http://h:80?x",
+		"https://u:12ab…": "https://***",
+
 		// Without a scheme.
 		"/u:p@h/x.git":                       "/***@h/x.git",
 		"git@h:x@v2 git@h:/x@v2 a:b c@d":     "git@h:x@v2 git@h:/x@v2 a:b c@d",

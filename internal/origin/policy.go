@@ -9,31 +9,31 @@ import (
 	"strings"
 )
 
-// Pattern says which origins may be mirrored: all of a host, or all below a URL.
+// Pattern selects origins that may be mirrored: all on a host, or all below a URL.
 type Pattern struct {
-	raw   string // as the configuration says it
-	whole bool   // the host counts, and the port if there is one, and nothing else
+	raw      string // as the configuration has it
+	hostOnly bool   // it selects by host and, if it has one, by port
 	place
 }
 
-// place is an origin taken apart, so that places can be compared piece by piece: as
-// strings, https://git.in.local.evil.com begins with https://git.in.local.
+// place is an origin in parts, because only parts can be compared: as a string,
+// https://git.in.local.evil.com begins with https://git.in.local.
 type place struct {
-	scheme string // in git's terms, or "file"
-	user   string // of ssh; empty in a pattern for any
+	scheme string // git's name for it, or "file"
+	user   string // for ssh only; in a pattern, an empty one stands for any
 	host   string
 	port   string
-	path   string // decoded; of user@host:path it may be relative to that user's home
+	path   string // decoded; that of user@host:path may be relative to the user's home
 }
 
 var (
 	errNoPlace = errors.New("is none of host, host:port, the beginning of a URL (https://host/team/), user@host:path, /path")
-	// errCrooked is for a path that its server may read as another one.
+	// errCrooked is the error of a path that the origin's server may read as another one.
 	errCrooked = errors.New("its path has a step up or an encoded slash in it, and may lead anywhere")
 )
 
-// ParsePattern reads an element of origins. The error does not repeat what may
-// hold a password.
+// ParsePattern reads an element of the configuration's origins. The error does not repeat an
+// element that may hold a password.
 func ParsePattern(raw string) (Pattern, error) {
 	p, err := parseOriginPattern(raw)
 	if err != nil && strings.Contains(raw, "@") {
@@ -58,17 +58,17 @@ func parseOriginPattern(raw string) (Pattern, error) {
 		u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return Pattern{}, errNoPlace
 	}
-	return Pattern{raw: raw, whole: true, place: place{host: strings.ToLower(u.Hostname()), port: u.Port()}}, nil
+	return Pattern{raw: raw, hostOnly: true, place: place{host: strings.ToLower(u.Hostname()), port: u.Port()}}, nil
 }
 
 func (p Pattern) String() string { return p.raw }
 
+// Same reports whether two patterns select the same origins.
 func (p Pattern) Same(other Pattern) bool {
-	return p.whole == other.whole && p.place == other.place
+	return p.hostOnly == other.hostOnly && p.place == other.place
 }
 
-// parsePlace takes a URL, user@host:path or local path apart, all of it or its
-// beginning.
+// parsePlace reads a URL, user@host:path or local path, or the beginning of one.
 func parsePlace(raw string) (place, error) {
 	switch {
 	case filepath.IsAbs(raw):
@@ -113,8 +113,8 @@ func parseSCPPlace(raw string) (place, error) {
 	return place{"ssh", user, host, defaultPorts["ssh"], path}, err
 }
 
-// straight decodes a path, and refuses one that leads elsewhere than it seems to, for
-// whoever may decode it once more than others.
+// straight decodes a path. It refuses a path that could mean another one to a server that
+// decodes it more than once.
 func straight(path string) (decoded string, err error) {
 	for round := 0; ; round++ {
 		if lower := strings.ToLower(path); strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") ||
@@ -122,7 +122,7 @@ func straight(path string) (decoded string, err error) {
 			return "", errCrooked
 		}
 		for step := range strings.SplitSeq(path, "/") {
-			step, _, _ = strings.Cut(step, ";") // some servers drop what follows
+			step, _, _ = strings.Cut(step, ";") // some servers ignore what follows it
 			if step = strings.TrimSpace(step); step == "." || step == ".." {
 				return "", errCrooked
 			}
@@ -141,25 +141,25 @@ func straight(path string) (decoded string, err error) {
 	}
 }
 
-// allows reports whether the pattern covers an origin.
+// allows reports whether the pattern selects an origin.
 func (p Pattern) allows(o place) bool {
-	if p.whole {
+	if p.hostOnly {
 		return p.host == o.host && (p.port == "" || p.port == o.port)
 	}
 	return p.scheme == o.scheme && p.host == o.host && p.port == o.port && (p.user == "" || p.user == o.user) &&
 		below(o.path, strings.TrimRight(p.path, "/"))
 }
 
-// below reports whether a path is another one or lies below it. Below the root is
-// everything, what is relative to a home included.
+// below reports whether a path is top or lies below it. Every path lies below an empty top,
+// those that are relative to a home included.
 func below(path, top string) bool {
 	return top == "" || path == top || strings.HasPrefix(path, top+"/")
 }
 
 // Policy says which origins a server reads.
 type Policy struct {
-	Local    bool      // also those that are local paths
-	Patterns []Pattern // one of them must allow it; none for any
+	Local    bool      // local paths are allowed
+	Patterns []Pattern // one of them must select the origin; if there are none, any origin is allowed
 }
 
 // Check returns why an origin may not be read, or nil.

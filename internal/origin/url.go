@@ -1,5 +1,6 @@
-// Package origin knows where mirrors come from: clone URLs that are safe to pass to git, the
-// credentials that came with them, and which of them a server may read.
+// Package origin reads clone URLs: it refuses those that are not safe to pass to git, separates
+// their credentials, tells when two URLs mean one origin, and decides which origins a server
+// may read.
 package origin
 
 import (
@@ -14,23 +15,23 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// URL is where a mirror is fetched from: a clone URL that is safe to pass to
-// git, and the credentials that came with it. It can only be made by Parse.
+// URL is the clone URL of an origin, safe to pass to git, with the credentials that came with
+// it. Only Parse makes one.
 type URL struct {
 	url            string // canonical, in git's form; the user of an ssh URL is part of it
-	key            string // what two spellings of one origin have in common
-	local          bool   // a path or a file URL
-	user, password string // of http and https only
+	key            string // equal for all spellings of one origin
+	local          bool   // it is a path or a file URL
+	user, password string // for http and https only
 }
 
 var (
-	// schemes are those that a client may name, each with what git calls it.
+	// schemes are those that a client may use, each with git's name for it.
 	schemes = map[string]string{"http": "http", "https": "https", "ssh": "ssh", "git+ssh": "ssh", "ssh+git": "ssh", "git": "git"}
-	// defaultPorts are left out of an origin's key.
+	// defaultPorts are left out of an origin's URL and key.
 	defaultPorts = map[string]string{"http": "80", "https": "443", "ssh": "22", "git": "9418"}
 )
 
-// maxOrigin is the longest origin, in bytes.
+// maxOrigin is the length of the longest clone URL, in bytes.
 const maxOrigin = 4096
 
 // Parse reads a clone URL. Local paths and file URLs are refused unless
@@ -67,7 +68,7 @@ func Parse(raw string, allowLocal bool) (URL, error) {
 	}
 }
 
-// Errors do not repeat what a password may be part of.
+// errBadHost does not repeat the host: a password may be part of it.
 var errBadHost = errors.New("the origin's host is not a legal one")
 
 func parseLocal(raw string) (URL, error) {
@@ -154,7 +155,7 @@ func parseSCP(raw string) (URL, error) {
 	}
 	host = strings.ToLower(host)
 	switch {
-	case !ok || !ok2 || strings.HasPrefix(path, ":"): // "ext::…", "--upload-pack=…"
+	case !ok || !ok2 || strings.HasPrefix(path, ":"): // such as "ext::…" and "--upload-pack=…"
 		return URL{}, errors.New("the origin is none of https://, http://, ssh://, git:// and user@host:path")
 	case !legalUser(user):
 		return URL{}, errors.New("the origin's user name is not a legal one")
@@ -176,8 +177,8 @@ func parseSCP(raw string) (URL, error) {
 	return URL{url: user + "@" + place + ":" + path, key: key}, nil
 }
 
-// IsHost reports whether host is a name or an address and nothing else: no
-// option of ssh, no escape, no zone.
+// IsHost reports whether host is a name or an address, in lower case, and nothing else: no
+// option of ssh, no escaped character, no zone of an IPv6 address.
 func IsHost(host string) bool {
 	if host == "" || len(host) > 255 || host[0] == '-' || host[0] == '.' {
 		return false
@@ -190,6 +191,7 @@ func IsHost(host string) bool {
 	return true
 }
 
+// IsPort reports whether port is a number from 1 to 65535, or empty.
 func IsPort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return port == "" || err == nil && n > 0
@@ -207,12 +209,12 @@ func legalUser(user string) bool {
 	return true
 }
 
-// schemeRune reports whether a scheme may have a character in it (RFC 3986, 3.1).
+// schemeRune reports whether a scheme may contain a character (RFC 3986, 3.1).
 func schemeRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("+-.", r)
 }
 
-// userRune reports whether a user's name may have a character in it.
+// userRune reports whether the name of a user may contain a character.
 func userRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-+~@", r)
 }
@@ -222,17 +224,18 @@ func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 // String is the origin without credentials, for people and for git.
 func (o URL) String() string { return o.url }
 
-// Same reports whether two origins are one: they may differ in user and
-// password, in a default port and in slashes at the end.
+// Same reports whether two URLs mean one origin. They may differ in user and password, in a
+// default port and in slashes at the end.
 func (o URL) Same(other URL) bool { return o.key == other.key }
 
-// IsLocal reports whether it is a path, or a file URL.
+// IsLocal reports whether the origin is a path, or a file URL.
 func (o URL) IsLocal() bool { return o.local }
 
-// Known reports whether there is an origin at all.
+// Known reports whether there is an origin: the zero value is none.
 func (o URL) Known() bool { return o.url != "" }
 
-// Host is what two origins have in common that can be reached together or not at all.
+// Host is the scheme and the host, with its port. Two origins with the same Host can both be
+// reached, or neither of them.
 func (o URL) Host() string {
 	scheme, rest, isURL := strings.Cut(o.key, "://")
 	if !isURL {
@@ -242,7 +245,7 @@ func (o URL) Host() string {
 	return scheme + "://" + host
 }
 
-// WithCredentials is the origin as a client would have to write it.
+// WithCredentials is the URL with its credentials, as a client would send it.
 func (o URL) WithCredentials() string {
 	if o.user == "" && o.password == "" {
 		return o.url
@@ -251,7 +254,7 @@ func (o URL) WithCredentials() string {
 	return scheme + "://" + url.UserPassword(o.user, o.password).String() + "@" + rest
 }
 
-// Credentials are those that came with the origin.
+// Credentials are those that came with the URL; both are empty if there were none.
 func (o URL) Credentials() (user, password string) { return o.user, o.password }
 
 // As is the origin with other credentials.
@@ -260,8 +263,8 @@ func (o URL) As(user, password string) URL {
 	return o
 }
 
-// OrCredentialsOf is the origin with the credentials that are known for it, if it
-// comes without.
+// OrCredentialsOf is the origin with the credentials of other, if it has none itself and both
+// are the same origin.
 func (o URL) OrCredentialsOf(other URL) URL {
 	if o.user == "" && o.password == "" && o.Same(other) {
 		o.user, o.password = other.user, other.password

@@ -8,15 +8,15 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Fingerprint is a digest of a mirror's refs and default branch, in hex. Two
-// servers with the same patterns have equal fingerprints exactly if they have
-// the same content.
+// Fingerprint is a digest of a mirror's refs and default branch, in hex. On two servers
+// with the same patterns, fingerprints are equal exactly if the mirrors have the same refs
+// and the same default branch.
 type Fingerprint string
 
 // FingerprintOf digests the refs that the patterns select, and HEAD.
 func FingerprintOf(l git.Listing, patterns []Pattern) Fingerprint {
 	h := sha256.New()
-	if l.Head.ID != "" { // else which branch it is that does not exist is no content
+	if l.Head.ID != "" { // else HEAD names a branch that does not exist, which is no content
 		io.WriteString(h, "HEAD "+l.Head.Ref+" "+l.Head.ID+"\n")
 	}
 	for _, ref := range l.Refs {

@@ -8,20 +8,20 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Names reports whether a ref or HEAD names the object of that id.
+// Names reports whether HEAD or a ref names the object with that id, or leads to it.
 func Names(l git.Listing, id string) bool {
 	return l.Head.ID == id || slices.ContainsFunc(l.Refs, func(r git.Ref) bool { return r.ID == id || r.Peeled == id })
 }
 
-// Join is all refs of a mirror, sorted.
+// Join returns all refs of a mirror, sorted.
 func Join(content, own []git.Ref) []git.Ref {
 	all := append(slices.Clip(content), own...)
 	slices.SortFunc(all, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
-// Separate takes apart what is a mirror's content and the refs that are not for
-// clients: the server's own, and those that would change what an id means.
+// Separate returns the refs that are a mirror's content, and those that clients must not
+// see: sould's own, and those that would change what an id means.
 func Separate(refs []git.Ref) (content, own []git.Ref) {
 	for _, ref := range refs {
 		if strings.HasPrefix(ref.Name, Own) || strings.HasPrefix(ref.Name, Replace) {
@@ -33,7 +33,7 @@ func Separate(refs []git.Ref) (content, own []git.Ref) {
 	return content, own
 }
 
-// Split separates the refs that the patterns select from the others.
+// Split returns the refs that the patterns select, and the others.
 func Split(refs []git.Ref, patterns []Pattern) (ours, others []git.Ref) {
 	for _, ref := range refs {
 		if Selected(patterns, ref.Name) {
@@ -45,12 +45,13 @@ func Split(refs []git.Ref, patterns []Pattern) (ours, others []git.Ref) {
 	return ours, others
 }
 
-// checkCompatible checks that no ref's name is a directory of another one's: git cannot
-// keep such refs.
+// checkCompatible checks that no ref's name is a directory of another one's, as a is of a/b:
+// git cannot store both.
 func checkCompatible(l git.Listing) error {
-	// The names that the one before begins with, itself the last. Names are sorted, but
-	// a-b stands between a and a/c. It is enough to look at the last one: if an earlier
-	// one were a directory of this name, it would be one of the last, too.
+	// starts holds the previous name, and before it every earlier name that it begins
+	// with. Names are sorted, but a-b stands between a and a/c, so the previous name alone
+	// does not tell. Of those that this name begins with, it is enough to look at the last
+	// one: an earlier one that were a directory of this name would be one of that as well.
 	var starts []string
 	for _, ref := range l.Refs {
 		for len(starts) > 0 {

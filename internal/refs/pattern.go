@@ -1,6 +1,6 @@
-// Package refs decides what the refs of a mirror become: which of an origin's it takes, what a
-// pull has to change, when it refuses to, and what is retained of what an origin has replaced
-// or deleted. All of it is pure: nothing is read or written here.
+// Package refs decides what happens to the refs of a mirror: which refs of the origin it takes,
+// what a pull has to change, when a pull is refused, and which refs are retained that the
+// origin has replaced or deleted. All functions are pure: they read and write nothing.
 package refs
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Pattern selects refs: a full name, or one with a single "*" that stands for
-// anything, slashes included, as in git's refspecs.
+// Pattern selects refs. It is a full name, or one with a single "*" that stands for any
+// characters, slashes included, as in git's refspecs.
 type Pattern struct{ s string }
 
 // ParsePattern checks a pattern.
@@ -39,7 +39,7 @@ func (p Pattern) Match(ref string) bool {
 	return len(ref) > len(before)+len(after) && strings.HasPrefix(ref, before) && strings.HasSuffix(ref, after)
 }
 
-// covers reports whether the pattern selects whatever another one does.
+// covers reports whether the pattern selects every ref that q selects.
 func (p Pattern) covers(q Pattern) bool {
 	before, after, star := strings.Cut(p.s, "*")
 	otherBefore, otherAfter, otherStar := strings.Cut(q.s, "*")
@@ -53,8 +53,8 @@ func (p Pattern) covers(q Pattern) bool {
 	}
 }
 
-// CoverAll reports whether a server with the patterns theirs has all that one with ours
-// has. A server from before it told of them says nothing.
+// CoverAll reports whether a server with the patterns theirs takes all refs that one with the
+// patterns ours takes. If theirs is empty, the server is too old to tell, and may.
 func CoverAll(theirs []string, ours []Pattern) bool {
 	if len(theirs) == 0 {
 		return true
@@ -70,8 +70,8 @@ func CoverAll(theirs []string, ours []Pattern) bool {
 	return true
 }
 
-// SamePatterns reports whether a server with the patterns theirs takes the same refs, as
-// far as it tells.
+// SamePatterns reports whether a server with the patterns theirs takes the same refs. If theirs
+// is empty, the server is too old to tell, and may.
 func SamePatterns(theirs []string, ours []Pattern) bool {
 	var names []string
 	for _, p := range ours {
@@ -85,8 +85,8 @@ func (p Pattern) Same(q Pattern) bool { return p == q }
 
 func (p Pattern) String() string { return p.s }
 
-// Own and Replace are prefixes of refs that are never taken from an origin: the first are
-// this server's own, the second would change what a commit id means.
+// Own and Replace are prefixes of refs that are never taken from an origin. Refs below Own are
+// sould's own; refs below Replace would change what a commit id means (git-replace(1)).
 const (
 	Own     = "refs/sould/"
 	Replace = "refs/replace/"

@@ -8,23 +8,23 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Plan is what a pull has to do so that a mirror becomes what its origin is.
+// Plan is what a pull has to do so that a mirror equals its origin.
 type Plan struct {
 	Fetch  []string    // ids of the objects that may be missing
 	Write  []git.Ref   // refs to create or move
-	Remove []string    // refs to delete, by name
+	Remove []string    // names of the refs to delete
 	Head   *git.Head   // what HEAD has to become; nil if it is right
-	After  git.Listing // what the mirror holds then; what written refs lead to is to be looked up
-	Tags   []string    // of what is written, the refs that are annotated tags, as the origin says
+	After  git.Listing // the refs of the mirror after the pull; Peeled is empty for those in Write
+	Tags   []string    // names of the refs in Write that are annotated tags, as the origin says
 }
 
 // Changed is the number of refs that are created, moved or deleted.
 func (p Plan) Changed() int { return len(p.Write) + len(p.Remove) }
 
-// Empty reports whether the mirror is what its origin is.
+// Empty reports whether the mirror equals its origin already.
 func (p Plan) Empty() bool { return p.Changed() == 0 && p.Head == nil }
 
-// Refusal is the reason for which a pull changes nothing although it could.
+// Refusal says why a pull must not change the mirror unless somebody accepts it.
 type Refusal struct {
 	have, deleted int
 	empty         bool
@@ -42,18 +42,20 @@ func (r *Refusal) Error() string {
 	return what + "; nothing was changed. If this is meant, POST again with accept=deletions"
 }
 
-// A pull is refused if it would delete more than half of a mirror's refs and
-// more than this number of them.
+// A pull is refused if it would delete more than half of a mirror's refs, and
+// more refs than this.
 const tolerableDeletions = 10
 
-// Acceptance tells which deletions are carried out that would be refused without it: ""
-// none, AcceptAll all, and a Fingerprint those that make the mirror what it is a digest
-// of. With the last one a server asks others for what it has itself, and for nothing that
-// the origin may have lost since.
+// Acceptance says which deletions are carried out that would be refused otherwise: "" none,
+// AcceptAll all, and a Fingerprint only those that give the mirror this fingerprint. A server
+// sends its own fingerprint to others, so that they delete what it has deleted, and nothing
+// that the origin may have lost since.
 type Acceptance string
 
+// AcceptAll accepts all deletions.
 const AcceptAll Acceptance = "deletions"
 
+// Covers reports whether a pull is accepted after which a mirror has these refs.
 func (a Acceptance) Covers(after git.Listing, patterns []Pattern) bool {
 	return a == AcceptAll || a != "" && Fingerprint(a) == FingerprintOf(after, patterns)
 }
@@ -73,7 +75,7 @@ func Make(now, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan,
 			if want.Peeled != want.ID {
 				p.Tags = append(p.Tags, want.Name)
 			}
-			want.Peeled = "" // what it leads to is not for the origin to say
+			want.Peeled = "" // it is looked up in the object: the origin's word is not enough
 			p.Write = append(p.Write, want)
 		}
 		p.After.Refs = append(p.After.Refs, want)
@@ -96,7 +98,7 @@ func Make(now, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan,
 			return Plan{}, err
 		}
 	}
-	// A HEAD that names the same branch follows it by itself.
+	// A HEAD that still names the same branch needs no change: it moves with the branch.
 	if p.After.Head != now.Head && (p.After.Head.Detached() || p.After.Head.Ref != now.Head.Ref) {
 		p.Head = &p.After.Head
 	}
@@ -104,9 +106,9 @@ func Make(now, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan,
 	return p, nil
 }
 
-// Rebuild is Make for a mirror that is built in the place of a damaged one, of which these
-// refs survive. What would be refused if nothing were damaged is refused; and so is to become
-// empty if there may have been more refs than survive.
+// Rebuild is Make for a mirror that replaces a damaged one, of which these refs could be read;
+// all reports whether these are all that it had. It refuses what Make refuses. If the damaged
+// mirror may have had more refs, it also refuses to make the mirror empty.
 func Rebuild(survivors git.Listing, all bool, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan, error) {
 	p, err := Make(survivors, origin, patterns, accept)
 	content, _ := Split(p.After.Refs, patterns)
@@ -116,7 +118,7 @@ func Rebuild(survivors git.Listing, all bool, origin git.Listing, patterns []Pat
 	return p, err
 }
 
-// missing lists the objects that the plan names and no ref names already.
+// missing returns the ids that the plan names and that no ref of the mirror names yet.
 func (p Plan) missing(now git.Listing) []string {
 	known := map[string]bool{now.Head.ID: true}
 	for _, ref := range now.Refs {
@@ -136,11 +138,11 @@ func (p Plan) missing(now git.Listing) []string {
 	return ids
 }
 
-// ChooseHead decides which branch is a mirror's default one: that which the
-// origin's HEAD names; if it names none that exists, the one from before, else
-// main, master or the only branch. A detached HEAD is followed as a commit. Where
-// there is no such branch, HEAD names one all the same that does not exist: a file
-// must stand there, and what readers are told must be what it says.
+// ChooseHead decides what a mirror's HEAD becomes. It names the branch that the origin's HEAD
+// names. If that does not exist, it names the previous default branch, else main, master or
+// the only branch. If the origin's HEAD is detached, so is the mirror's, at the same commit.
+// If none of these branches exists, HEAD names one that does not exist: a repository must
+// have a HEAD, and readers must be told what it says.
 func ChooseHead(before, origin git.Head, refs []git.Ref) git.Head {
 	if origin.Detached() {
 		return origin
@@ -161,7 +163,7 @@ func ChooseHead(before, origin git.Head, refs []git.Ref) git.Head {
 			return git.Head{Ref: name, ID: ref.ID}
 		}
 	}
-	if before.Ref == "" { // nothing yet, or a commit that is no longer what the origin shows
+	if before.Ref == "" { // there was no HEAD, or it was detached
 		return git.Head{Ref: "refs/heads/main"}
 	}
 	return git.Head{Ref: before.Ref}

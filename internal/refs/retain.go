@@ -11,26 +11,26 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// What an origin replaces or deletes is kept for a time, so that nothing is lost to
-// a mistaken force push: as refs of the mirror's own, which are not for clients, and
-// which no garbage collection takes away. A ref refs/heads/x that one pull has taken
-// away is kept as refs/sould/kept/<seconds>/heads/x. Every pull has a directory to
-// itself, so that the names in it, which were beside each other before, fit.
+// What an origin replaces or deletes is retained for a time, so that a mistaken force push
+// loses nothing: as refs of sould's own, which clients do not see, and which keep garbage
+// collection from removing the objects. A ref refs/heads/x that a pull has lost is retained
+// as refs/sould/kept/<seconds>/heads/x. Each pull has a directory of its own: the names in it
+// were beside each other before, so none of them is a directory of another one.
 const retainedPrefix = Own + "kept/"
 
-// retainedHead stands for HEAD below such a directory. No ref that a pull takes away is kept as
-// that: refs/sould/ is not an origin's.
+// retainedHead stands for HEAD in such a directory. No other lost ref has this name there:
+// refs below refs/sould/ are never taken from an origin.
 const retainedHead = "sould/HEAD"
 
 // Retained is a ref that the origin has replaced or deleted.
 type Retained struct {
 	Ref string    // its full name, or HEAD
-	ID  string    // what it led to
-	At  time.Time // when that was noticed
-	dir string    // of the pull that did
+	ID  string    // the object that it led to
+	At  time.Time // when a pull noticed it
+	dir string    // the directory of that pull
 }
 
-// refName is what the ref is kept as.
+// refName is the full name under which the ref is retained.
 func (k Retained) refName() string {
 	rest := strings.TrimPrefix(k.Ref, "refs/")
 	if k.Ref == "HEAD" {
@@ -39,36 +39,37 @@ func (k Retained) refName() string {
 	return retainedPrefix + k.dir + "/" + rest
 }
 
-// Bounds of what is kept of a mirror: each pull that changes something writes it anew.
+// Bounds of what is retained of a mirror: each pull that changes something writes all of it.
 const (
-	maxRetained       = 10_000 // refs; those that one pull has lost may be more
+	maxRetained       = 10_000 // refs; a single pull may lose more
 	maxRetainedValues = 1_000  // of one ref, such as a tag that each build moves
 )
 
-// Limits say how much is kept of a mirror, and for how long.
+// Limits say how much is retained of a mirror, and for how long.
 type Limits struct {
 	Span         time.Duration
 	Refs, Values int
 }
 
-// LimitsFor are the limits of a server that keeps things for so long.
+// LimitsFor returns the limits of a server that retains refs for this time.
 func LimitsFor(span time.Duration) Limits { return Limits{span, maxRetained, maxRetainedValues} }
 
-// RetainedAmong are the refs that are kept among a mirror's own, the oldest first.
+// RetainedAmong returns the refs that a mirror's own refs retain, the oldest first.
 func RetainedAmong(own []git.Ref) []Retained {
-	var kept []Retained
+	var all []Retained
 	for _, ref := range own {
 		if k, ok := parseRetained(ref); ok {
-			kept = append(kept, k)
+			all = append(all, k)
 		}
 	}
-	slices.SortStableFunc(kept, func(a, b Retained) int {
+	slices.SortStableFunc(all, func(a, b Retained) int {
 		return cmp.Or(a.At.Compare(b.At), len(a.dir)-len(b.dir), strings.Compare(a.dir, b.dir)) // 100, 100-2, 100-10
 	})
-	return kept
+	return all
 }
 
-// parseRetained tells what a ref of the mirror's own keeps, if it does.
+// parseRetained returns what one of a mirror's own refs retains. ok is false if it retains
+// nothing.
 func parseRetained(ref git.Ref) (k Retained, ok bool) {
 	rest, ok := strings.CutPrefix(ref.Name, retainedPrefix)
 	if !ok {
@@ -86,11 +87,12 @@ func parseRetained(ref git.Ref) (k Retained, ok bool) {
 	return Retained{name, cmp.Or(ref.Peeled, ref.ID), time.Unix(seconds, 0).UTC(), dir}, true
 }
 
-// Retain is what a mirror's own refs become when these refs are lost now: what has been
-// kept for long enough goes, and what there are too many of goes early. A ref that was
-// lost with the same value before, as by an origin that flaps, is kept once.
-func Retain(own, lost []git.Ref, now time.Time, most Limits) (after []git.Ref, early int) {
-	if most.Span <= 0 {
+// Retain returns a mirror's own refs after it has lost these refs. Refs that have been retained
+// for long enough are removed. If there are too many, the oldest are removed early; early is
+// how many. A ref that was lost with the same value before, as with an origin that alternates
+// between two states, is retained once.
+func Retain(own, lost []git.Ref, now time.Time, limits Limits) (after []git.Ref, early int) {
+	if limits.Span <= 0 {
 		lost = nil
 	}
 	again := make(map[[2]string]bool)
@@ -99,15 +101,15 @@ func Retain(own, lost []git.Ref, now time.Time, most Limits) (after []git.Ref, e
 	}
 	own = slices.DeleteFunc(slices.Clone(own), func(ref git.Ref) bool {
 		k, ok := parseRetained(ref)
-		return ok && (!k.At.Add(most.Span).After(now) || again[[2]string{k.Ref, ref.ID}])
+		return ok && (!k.At.Add(limits.Span).After(now) || again[[2]string{k.Ref, ref.ID}])
 	})
-	goes := evicted(own, lost, most)
-	taken := make(map[string]bool) // directories
+	removed := evicted(own, lost, limits)
+	taken := make(map[string]bool) // directories that exist
 	for _, ref := range own {
-		if goes[ref.Name] {
+		if removed[ref.Name] {
 			continue
 		}
-		if rest, ok := strings.CutPrefix(ref.Name, retainedPrefix); ok { // whoever has made it
+		if rest, ok := strings.CutPrefix(ref.Name, retainedPrefix); ok { // even if it retains nothing
 			dir, _, _ := strings.Cut(rest, "/")
 			taken[dir] = true
 		}
@@ -119,32 +121,32 @@ func Retain(own, lost []git.Ref, now time.Time, most Limits) (after []git.Ref, e
 	}
 	for _, ref := range lost {
 		name := Retained{Ref: ref.Name, dir: dir}.refName()
-		if !git.IsRefName(name) { // it was as long as a name can be
+		if !git.IsRefName(name) { // with the prefix it is too long
 			name = retainedPrefix + dir + "/too-long/" + ref.ID
 		}
 		ref.Name = name
 		after = append(after, ref)
 	}
 	slices.SortFunc(after, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(after, func(a, b git.Ref) bool { return a.Name == b.Name }), len(goes)
+	return slices.CompactFunc(after, func(a, b git.Ref) bool { return a.Name == b.Name }), len(removed)
 }
 
-// evicted names those of the mirror's own refs for which there is no place beside what
-// is lost now. The latest stay. What one pull has lost has a place as long as there was
-// one when it was lost, and goes as a whole when others have filled it since: a deletion
-// of many refs that somebody has accepted by mistake can be undone as a whole.
-func evicted(own, lost []git.Ref, most Limits) map[string]bool {
-	values := make(map[string]int) // of each ref
+// evicted returns the names of the mirror's own refs that have to make room for those that are
+// lost now. The latest stay. The refs that one pull has lost stay or go together: if somebody
+// accepts a deletion of many refs by mistake, all of them can be restored, even if they are
+// more than limits.Refs.
+func evicted(own, lost []git.Ref, limits Limits) map[string]bool {
+	values := make(map[string]int) // how many values of each ref stay
 	for _, ref := range lost {
 		values[ref.Name]++
 	}
 	goes := make(map[string]bool)
-	stay, later, dir := len(lost), 0, ""
+	stay, later, dir := len(lost), 0, "" // later is how many refs of later pulls stay
 	for _, k := range slices.Backward(RetainedAmong(own)) {
 		if k.dir != dir {
 			dir, later = k.dir, stay
 		}
-		if values[k.Ref]++; values[k.Ref] > most.Values || later >= most.Refs {
+		if values[k.Ref]++; values[k.Ref] > limits.Values || later >= limits.Refs {
 			goes[k.refName()] = true
 		} else {
 			stay++
@@ -153,16 +155,16 @@ func evicted(own, lost []git.Ref, most Limits) map[string]bool {
 	return goes
 }
 
-// Moved is a ref that a plan gives another value.
+// Moved is a ref that a plan moves.
 type Moved struct {
 	From git.Ref
-	To   []string // ids in whose history it may still be
+	To   []string // ids whose history may contain what it led to
 }
 
-// Losses are the refs that a plan takes away, and those that it moves, of which only
-// the history can tell whether anything is lost. A tag is not meant to move: whatever
-// it becomes, it is lost. A HEAD that is detached may be the only name of its commit.
-func Losses(now git.Listing, p Plan) (lost []git.Ref, asks []Moved) {
+// Losses returns the refs that are lost by a plan, and those that are moved, for which only
+// the history can tell whether anything is lost. A tag is not meant to move, so a moved tag is
+// always lost. A detached HEAD may be the only name of its commit, so it counts as moved.
+func Losses(now git.Listing, p Plan) (lost []git.Ref, moved []Moved) {
 	for _, name := range p.Remove {
 		if old, ok := now.Find(name); ok {
 			lost = append(lost, old)
@@ -175,7 +177,7 @@ func Losses(now git.Listing, p Plan) (lost []git.Ref, asks []Moved) {
 		case strings.HasPrefix(old.Name, "refs/tags/"), old.Peeled != old.ID:
 			lost = append(lost, old)
 		default:
-			asks = append(asks, Moved{old, []string{ref.ID}})
+			moved = append(moved, Moved{old, []string{ref.ID}})
 		}
 	}
 	if old := now.Head; old.Detached() && !Names(p.After, old.ID) {
@@ -186,7 +188,7 @@ func Losses(now git.Listing, p Plan) (lost []git.Ref, asks []Moved) {
 		for _, ref := range p.After.Refs {
 			head.To = append(head.To, ref.ID)
 		}
-		asks = append(asks, head)
+		moved = append(moved, head)
 	}
-	return lost, asks
+	return lost, moved
 }

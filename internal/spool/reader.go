@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Reader reads one file of a cache from its beginning, while it grows or
-// afterwards. It must be closed, and used by one goroutine at a time.
+// Reader reads one file of a cache from its beginning, while the file grows or after that.
+// It must be closed. Only one goroutine at a time may use it.
 type Reader struct {
 	cache   *Cache
 	entry   *entry
@@ -27,9 +27,9 @@ func (r *Reader) Finished() bool {
 	return r.entry.done && r.entry.err == nil
 }
 
-// Next waits until there is something to read behind what was read, and returns
-// how much. It returns io.EOF at the end of a complete file, the producer's error
-// if it failed, and the cause of ctx's end if that comes first.
+// Next waits until more can be read, and returns how many bytes. At the end of a complete
+// file the error is io.EOF. If the producer failed, it is the producer's error; if ctx ends
+// first, it is the cause of that end.
 func (r *Reader) Next(ctx context.Context) (int64, error) {
 	for {
 		r.cache.mu.Lock()
@@ -52,9 +52,8 @@ func (r *Reader) Next(ctx context.Context) (int64, error) {
 	}
 }
 
-// CopyNext writes what there is to read to w, waiting for it if need be, and
-// returns how much it was and the errors of Next or of w. At most limit bytes
-// are written.
+// CopyNext waits as Next does, and writes what can be read to w, at most limit bytes. It
+// returns how many bytes it wrote, and the error of Next or of w.
 func (r *Reader) CopyNext(ctx context.Context, w io.Writer, limit int64) (int64, error) {
 	n, err := r.Next(ctx)
 	if err != nil {
@@ -66,10 +65,10 @@ func (r *Reader) CopyNext(ctx context.Context, w io.Writer, limit int64) (int64,
 	return r.copy(w, min(n, limit))
 }
 
-// buffers are for copy. Slow readers hold theirs for long: they must not be large.
+// buffers are those of copy. They are small because slow readers hold them for long.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
-// copy writes n bytes that are there.
+// copy writes the next n bytes, which the file must have.
 func (r *Reader) copy(w io.Writer, n int64) (copied int64, err error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -113,8 +112,8 @@ func (r *Reader) attach() error {
 	return nil
 }
 
-// Wait waits until the file is complete, and returns nil then. Else it returns
-// the producer's error or the cause of ctx's end.
+// Wait returns nil when the file is complete. If the producer fails or ctx ends first, it
+// returns the producer's error or the cause of that end.
 func (r *Reader) Wait(ctx context.Context) error {
 	for {
 		r.cache.mu.Lock()
@@ -132,10 +131,10 @@ func (r *Reader) Wait(ctx context.Context) error {
 	}
 }
 
-// Open returns a complete file by itself, for those who want to seek in it or let
-// the kernel send it. Its position is anywhere. It belongs to the reader, and is
-// closed with it, or kept open for the next one. If somebody has removed the file, the
-// error is fs.ErrNotExist, and the next Get makes it anew.
+// Open returns the complete file itself, for a caller that seeks in it or lets the kernel
+// send it. Its offset is undefined. The reader owns the file, and Close closes it or keeps
+// it open for the next reader. If somebody has removed the file, the error is
+// fs.ErrNotExist, and the next Get makes it again.
 func (r *Reader) Open() (*os.File, error) {
 	if r.opened != nil {
 		return r.opened, nil
@@ -150,7 +149,7 @@ func (r *Reader) Open() (*os.File, error) {
 	}
 	f, err := os.Open(e.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		c.forget(e) // somebody has removed it: the next one makes it again
+		c.forget(e) // somebody has removed it: the next Get makes it again
 	}
 	if err != nil {
 		return nil, err
@@ -159,8 +158,8 @@ func (r *Reader) Open() (*os.File, error) {
 	return f, nil
 }
 
-// Close says that the file is not read any more. If nobody else reads it and it
-// is not complete, its producer is stopped and the file removed.
+// Close ends the reading. If the file has no other reader and is not complete, Close stops
+// its producer, and the file is removed.
 func (r *Reader) Close() error {
 	if r.closed {
 		return nil
@@ -181,7 +180,7 @@ func (r *Reader) Close() error {
 		return nil
 	}
 	if !e.done {
-		c.forget(e) // whoever comes now begins anew
+		c.forget(e) // the next Get begins anew
 		e.stop(errAbandoned)
 	}
 	c.release(e)

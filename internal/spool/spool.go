@@ -1,33 +1,31 @@
 // Package spool keeps the output of slow producers in files, so that each output
-// is made once, however many want it, and how slow or fast they read.
+// is made once, however many readers there are and however fast they read.
 //
-// A producer writes a stream: an archive, a report, a rendered page. Its first
-// bytes are wanted at once, by several readers of different speed, and its
-// output is wanted again later. A spool puts a file between them:
+// A producer writes a stream: an archive, a report, a rendered page. Several readers of
+// different speed want its first bytes at once, and other readers want the whole output
+// later. A spool puts a file between them:
 //
 //	                 ┌──────────────── file ────────────────┐
 //	producer ──────▶ │██████████████████████░░░░░░░░░░░░░░░░│
 //	                 └──────┬───────┬──────┬────────────────┘
 //	                        ▼       ▼      ▼
-//	                     reader  reader  reader      each at its own place
+//	                     reader  reader  reader      each at its own offset
 //
-// The producer never waits for a reader, and no reader for another one: all they
-// share is how far the file has grown. When the producer is done, the file stays
-// in the cache, and further readers open it as an ordinary file, which the kernel
-// can send by itself.
+// The producer never waits for a reader, and no reader waits for another one: they share
+// only the size of the file. When the producer has finished, the file stays in the cache.
+// Later readers open it as an ordinary file, which the kernel can send by itself.
 //
 // # What readers can rely on
 //
-// The end of a stream is the end of what the producer made, or an error. A
-// producer that fails makes every reader fail, after the bytes that there were;
-// what it wrote is not kept. Nobody ever sees the end of a part as if it were the
-// end of the whole.
+// A stream ends with all that the producer made, or with an error. If the producer fails,
+// every reader gets the bytes that were written, and then the error; the file is removed.
+// No reader ever takes a part for the whole.
 //
-// # Who keeps a producer going
+// # How long a producer runs
 //
-// Its readers do. When the last one has gone, the producer's context ends, and
-// what it wrote is removed. Who wants a file made ahead is a reader as well:
-// [Cache.GetNew], [Reader.Wait], [Reader.Close].
+// As long as it has readers. When the last one closes, the producer's context ends, and
+// its file is removed. To prefetch a file, be a reader of it: [Cache.GetNew],
+// [Reader.Wait], [Reader.Close].
 //
 // # What is not kept
 //
@@ -35,21 +33,22 @@
 //
 // # Disk
 //
-// The cache has a limit in bytes. Files that nobody reads are removed, the least
-// recently used first, when the sum of all files, growing ones included, is over
-// it. A file that is read is never taken away. Once what is in use exceeds the limit by
-// 256 MiB, a producer that has not written yet fails with [ErrNoSpace]: so the limit can
-// be exceeded by that and what those write that are at work then, and by no more.
-// When the disk is full, idle files are given up first, whatever the limit; if that
-// does not help, the producer fails with [ErrNoSpace], and so does, for a while, every
-// new one, so that its callers can do without the cache. It is the same on a disk that can
-// only be read, as after an error of the disk; but there the idle files stay.
+// The cache has a limit in bytes. When the sum of all files, growing ones included, exceeds
+// it, files without a reader are removed, the least recently used first. A file with a
+// reader is never removed. When the files in use exceed the limit by 256 MiB, a producer
+// that has not written yet fails with [ErrNoSpace]. So the cache can exceed its limit by
+// 256 MiB and by what the producers write that have begun by then, and by no more.
+//
+// When the disk is full, files without a reader are removed first, whatever the limit. If
+// that does not help, the producer fails with [ErrNoSpace], and for a while so does every
+// new one, so that callers can do without the cache. A disk that has become read-only, as
+// after a disk error, is treated in the same way, but files are not removed from it.
 //
 // # Restarts
 //
 // A finished file is synced and then renamed to its name, which is a digest of
-// its key. [Open] finds finished files again and removes the others. The order of
-// use survives too, in the files' times of modification.
+// its key. [Open] finds finished files again and removes the others. The files' times of
+// modification tell in which order they were used.
 package spool
 
 import (
@@ -101,43 +100,43 @@ type entry struct {
 	stop    context.CancelCauseFunc
 	readers int
 	settled bool          // synced and renamed, or given up
-	idle    *list.Element // its place in the cache's list, if it is there
-	open    []*os.File    // that nobody reads at the moment
-	used    time.Time
-	touched time.Time // the time of use that the file's modification time tells
+	idle    *list.Element // its element in the cache's list of idle entries, or nil
+	open    []*os.File    // open files for later readers
+	used    time.Time     // when it was last used
+	touched time.Time     // the time of use that the file's modification time shows
 }
 
-// ErrNoSpace is why a producer failed, or was not begun, when the disk is full or can only
-// be read, or too much of the cache is in use.
+// ErrNoSpace is the error of a producer that failed or did not start because the disk is
+// full or read-only, or because too much of the cache is in use.
 var ErrNoSpace = errors.New("no space left for a file in the cache")
 
 // ErrClosed is returned when the cache is closed.
 var ErrClosed = errors.New("the cache is closed")
 
-// errAbandoned is why a producer's context ends when nobody reads any more.
+// errAbandoned is the cause with which the context of a producer without readers ends.
 var errAbandoned = errors.New("nobody reads this any more")
 
 const (
-	// unfinished is the end of the name of a file that is being written.
+	// unfinished is the suffix of a file that is being written.
 	unfinished = ".part"
 
-	// spare is by how much what is in use may exceed the limit, in bytes. A small cache is no
-	// reason to make for each reader what several could share.
+	// spare is how many bytes the files in use may exceed the limit by. Even with a small
+	// cache, readers should share a file instead of having it made for each of them.
 	spare = 256 << 20
 
 	// fullFor is how long a full disk is remembered.
 	fullFor = 10 * time.Second
 
-	// maxOpen is how many files are kept open for readers to come.
+	// maxOpen is how many files are kept open for later readers.
 	maxOpen = 64
 
-	// touchEvery is how exactly the order of use survives a restart.
+	// touchEvery is how precisely the order of use survives a restart.
 	touchEvery = time.Minute
 )
 
-// Open opens a cache in a directory, which is created if need be and must be used
-// by nothing else. Finished files are found again, unfinished ones removed, and so
-// is what exceeds the limit in bytes.
+// Open opens a cache in a directory, which it creates if there is none. Nothing else may
+// use that directory. Open keeps finished files up to the limit in bytes, and removes
+// unfinished ones.
 func Open(dir string, limit int64) (*Cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -178,8 +177,8 @@ func Open(dir string, limit int64) (*Cache, error) {
 	return c, nil
 }
 
-// createTemp makes a file of its own for a name: one that was given up may still
-// be written to.
+// createTemp creates a new file for a name. It must not be the file of a producer that was
+// given up, which may still write to it.
 func createTemp(path string) (*os.File, error) {
 	return os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*"+unfinished)
 }
@@ -192,7 +191,7 @@ func (c *Cache) Resize(limit int64) {
 	c.shrink()
 }
 
-// Close stops all producers, waits for them, and lets their readers fail.
+// Close stops all producers and waits for their end. Their readers get an error.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -224,9 +223,9 @@ func (c *Cache) Find(key string) *Reader {
 	return c.read(e)
 }
 
-// Get returns a reader of the file of that key. If there is none, neither finished
-// nor growing, it is made by produce, which writes to w until it is done or its
-// context ends. The reader must be closed.
+// Get returns a reader of the file of that key. If there is no such file, neither finished
+// nor growing, Get starts produce, which writes to w until it has finished or its context
+// ends. The caller must close the reader.
 func (c *Cache) Get(key string, produce func(ctx context.Context, w io.Writer) error) (*Reader, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -236,8 +235,8 @@ func (c *Cache) Get(key string, produce func(ctx context.Context, w io.Writer) e
 	return c.begin(fileName(key), produce)
 }
 
-// GetNew is Get for who wants a file to be made, but not one that is there or being made
-// already: the reader is nil then.
+// GetNew is Get for a caller that only wants a missing file to be made. If the file exists,
+// finished or growing, the reader is nil.
 func (c *Cache) GetNew(key string, produce func(ctx context.Context, w io.Writer) error) (*Reader, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -298,7 +297,7 @@ func (c *Cache) read(e *entry) *Reader {
 		e.passing.readers[r] = struct{}{}
 	} else if e.settled && e.err == nil && e.used.Sub(e.touched) >= touchEvery {
 		e.touched = e.used
-		_ = os.Chtimes(e.path, e.used, e.used) // for the order of use alone
+		_ = os.Chtimes(e.path, e.used, e.used) // a failure only affects the order of use
 	}
 	return r
 }
@@ -314,10 +313,10 @@ func (c *Cache) produce(ctx context.Context, e *entry, produce func(context.Cont
 	c.mu.Lock()
 	delete(c.running, e)
 	if err == nil && e.err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx) // it has not noticed, and may have stopped early
+		err = context.Cause(ctx) // it returned nil, but may have stopped early
 	}
 	if err == nil {
-		err = e.err // of a write that it has ignored
+		err = e.err // of a write whose error it ignored
 	}
 	e.done, e.err = true, err
 	if err != nil {
@@ -327,7 +326,7 @@ func (c *Cache) produce(ctx context.Context, e *entry, produce func(context.Cont
 	c.mu.Unlock()
 
 	if err == nil && e.passing == nil {
-		err = c.keep(e)
+		err = c.settle(e)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -343,7 +342,7 @@ func (c *Cache) produce(ctx context.Context, e *entry, produce func(context.Cont
 	c.shrink()
 }
 
-// run calls a producer, of which a panic is a failure.
+// run calls a producer, and turns a panic into an error.
 func run(ctx context.Context, w io.Writer, produce func(context.Context, io.Writer) error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -353,8 +352,8 @@ func run(ctx context.Context, w io.Writer, produce func(context.Context, io.Writ
 	return produce(ctx, w)
 }
 
-// keep makes a complete file durable and gives it its name.
-func (c *Cache) keep(e *entry) error {
+// settle makes a complete file durable and gives it its name.
+func (c *Cache) settle(e *entry) error {
 	if err := e.file.Sync(); err != nil {
 		return err
 	}
@@ -368,8 +367,8 @@ func (c *Cache) keep(e *entry) error {
 	return nil
 }
 
-// forget takes an entry out of the cache, if it is in it, so that nobody finds it
-// any more; c.mu is held. Those who have it keep it.
+// forget removes an entry from the cache, so that no new reader finds it; c.mu is held.
+// Readers that have it already go on.
 func (c *Cache) forget(e *entry) {
 	c.forgetName(e)
 	c.used -= e.disk
@@ -383,8 +382,8 @@ func (c *Cache) forgetName(e *entry) {
 	}
 }
 
-// release lets go of an entry that neither producer nor reader needs; c.mu is
-// held. If it is in the cache, it may be evicted from now on.
+// release closes the file of an entry that has neither a producer nor a reader; c.mu is
+// held. If the entry is in the cache, it may be evicted from now on.
 func (c *Cache) release(e *entry) {
 	if !e.settled || e.readers > 0 {
 		return
@@ -403,29 +402,32 @@ func (c *Cache) release(e *entry) {
 	}
 }
 
-// wake tells all who follow an entry that it has changed; c.mu is held.
+// wake tells all readers of an entry that it has changed; c.mu is held.
 func (c *Cache) wake(e *entry) {
 	close(e.changed)
 	e.changed = make(chan struct{})
 }
 
-// shrink removes idle files until the limit is kept or none is left; c.mu is held.
+// shrink removes idle files until the cache is within its limit or none is left; c.mu is
+// held.
 func (c *Cache) shrink() {
 	for c.used > c.limit && c.evict() {
 	}
 }
 
-// admit refuses what has not grown yet when what is in use leaves no room for it.
+// admit refuses a producer that has not written yet, if the files in use leave no room for
+// it.
 func (c *Cache) admit(e *entry) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e.size == 0 && c.used-c.limit > c.spare { // nothing is idle then
+	if e.size == 0 && c.used-c.limit > c.spare { // shrink has left no idle file
 		e.err = ErrNoSpace
 	}
 	return e.err
 }
 
-// evict removes the idle file that was used least recently; c.mu is held.
+// evict removes the least recently used idle file, and reports whether there was one; c.mu
+// is held.
 func (c *Cache) evict() bool {
 	oldest := c.idle.Front()
 	if oldest == nil {
@@ -438,12 +440,12 @@ func (c *Cache) evict() bool {
 		c.open--
 	}
 	e.open = nil
-	_ = os.Remove(e.path) // what cannot be removed is found at the next start
+	_ = os.Remove(e.path) // if that fails, the next Open finds the file again
 	return true
 }
 
-// putBack keeps a file open for the next reader, or closes it; c.mu is held. Opening
-// a small file takes as long as sending it.
+// putBack keeps a file open for the next reader, or closes it; c.mu is held. It takes as
+// long to open a small file as to send it.
 func (c *Cache) putBack(e *entry, f *os.File) {
 	if c.entries[e.name] != e || c.open >= maxOpen || c.closed {
 		f.Close()
@@ -453,13 +455,13 @@ func (c *Cache) putBack(e *entry, f *os.File) {
 	c.open++
 }
 
-// writer is where a producer writes to.
+// writer is what a producer writes to.
 type writer struct {
 	cache *Cache
 	entry *entry
 }
 
-// Write appends to the file and lets readers see what is there.
+// Write appends to the file and wakes its readers.
 func (w *writer) Write(p []byte) (n int, err error) {
 	c, e := w.cache, w.entry
 	if err := c.admit(e); err != nil {

@@ -1,5 +1,6 @@
-// Package storage keeps the directory of the mirrors: their names, who owns it, where mirrors are
-// built and how they take their place in one step, what was removed, and what tells of that.
+// Package storage keeps the directory of the mirrors. It knows the rules for their names, lets only
+// one daemon use the directory, builds mirrors aside and puts them in place in one step, and
+// keeps removed mirrors in a trash and their names on tombstones.
 package storage
 
 import (
@@ -25,16 +26,16 @@ import (
 //	id         tells this server from others
 //	lock       held by the daemon
 //	children   held by the daemon and by every git that it started
-//	incoming/  mirrors that are being built, and views of others; of no worth after a crash
-//	replaced/  mirrors that are just being replaced, if that cannot be done in one step
-//	trash/     mirrors that were removed on purpose, or were replaced and could not be
-//	           read in full, as long as they are kept
-//	tombstones/ what tells that mirrors were removed on purpose
+//	incoming/  mirrors that are being built, and views of others; worthless after a crash
+//	replaced/  mirrors that are being replaced, where that takes more than one step
+//	trash/     mirrors that were removed on purpose, and replaced ones that could not be
+//	           read in full, for as long as the configuration says (keep)
+//	tombstones/ the names of mirrors that were removed on purpose
 //	neutral/   empty repositories through which archives are made
 //	cache/     finished archives
 type Dir struct {
 	Path    string // absolute, without symbolic links
-	ID      string // of this server, as long as the storage exists
+	ID      string // tells this server from others, as long as the storage exists
 	Leash   *git.Leash
 	Neutral git.Neutral
 	lock    *os.File
@@ -44,12 +45,12 @@ type Dir struct {
 // dot.
 const ownDir = ".sould"
 
-// orphanWait is how long a new daemon waits for the git processes of a daemon
-// that was killed, after it has told them to end.
+// orphanWait is how long a new daemon waits for the git processes of a killed one to end,
+// after it has signalled them.
 const orphanWait = 30 * time.Second
 
-// Open takes possession of a directory, which is created if need be. What an
-// interrupted daemon left there is cleared away by Clean.
+// Open takes possession of a directory, which it creates if there is none. RemoveLeftovers
+// removes what an interrupted daemon has left there.
 func Open(ctx context.Context, dir string) (*Dir, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -107,8 +108,8 @@ func (s *Dir) prepare(ctx context.Context) error {
 	return err
 }
 
-// EnsureDirs makes the directories of sould's own that are not there. Somebody may have
-// removed one while the server runs, to make room.
+// EnsureDirs creates those of sould's own directories that are missing. Somebody may remove
+// one while the server runs, to free disk space.
 func (s *Dir) EnsureDirs() error {
 	for _, sub := range []string{"incoming", "trash", "tombstones", "cache"} {
 		if err := os.MkdirAll(s.Own(sub), 0o700); err != nil {
@@ -122,7 +123,7 @@ func (s *Dir) EnsureDirs() error {
 	return err
 }
 
-// readID reads the server's id, or makes one.
+// readID reads the server's id. If there is none, it makes one.
 func (s *Dir) readID() (string, error) {
 	text, err := os.ReadFile(s.Own("id"))
 	if id := strings.TrimSpace(string(text)); err == nil && id != "" {
@@ -135,7 +136,7 @@ func (s *Dir) readID() (string, error) {
 	return id, durable.WriteFile(s.Own("id"), s.Own("id.new"), []byte(id+"\n"), 0o600)
 }
 
-// Close lets go of the directory. Every child must have ended.
+// Close gives the directory up. Every child process must have ended.
 func (s *Dir) Close() error {
 	var err error
 	if s.Leash != nil {
@@ -144,13 +145,14 @@ func (s *Dir) Close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
+// Own is a path in sould's own directory.
 func (s *Dir) Own(sub string) string { return filepath.Join(s.Path, ownDir, sub) }
 
 // MirrorDir is where the mirror of that name lies, if there is one.
 func (s *Dir) MirrorDir(name Name) string { return filepath.Join(s.Path, name.Path()) }
 
-// Staging makes a new directory in which a mirror can be built. It is on the
-// storage's file system, so that Install can move it into place.
+// Staging creates a new directory in which a mirror can be built. It is on the storage's file
+// system, so that Install can move it.
 func (s *Dir) Staging() (string, error) {
 	dir, err := os.MkdirTemp(s.Own("incoming"), "")
 	if err != nil {
@@ -159,9 +161,9 @@ func (s *Dir) Staging() (string, error) {
 	return dir, os.Chmod(dir, 0o755) // an ordinary repository; its secrets are in a file of mode 0600
 }
 
-// Install moves a complete mirror from its staging directory to its place. A mirror that
-// is there already is in the staging directory then or, if it is to be spared, kept in the
-// trash; old says where. Settle makes all this durable.
+// Install moves a complete mirror from its staging directory to its place. If a mirror is there
+// already, the two change places; with spare, the old mirror goes to the trash instead. old is
+// where the old mirror is then. SyncPlace makes this durable.
 func (s *Dir) Install(staging string, name Name, spare bool) (old string, err error) {
 	dir := s.MirrorDir(name)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
@@ -180,8 +182,8 @@ func (s *Dir) Install(staging string, name Name, spare bool) (old string, err er
 	return old, err
 }
 
-// replace puts a mirror in the place of another one, which changes places with it in the
-// trash: there is no moment in which a start would remove it.
+// replace moves the new mirror to the trash, and then exchanges it with the old one. In this
+// order a start never finds the old mirror where it would remove it.
 func (s *Dir) replace(staging string, name Name) (old string, err error) {
 	trash, err := s.trashFor(name, time.Now())
 	if err != nil {
@@ -191,13 +193,13 @@ func (s *Dir) replace(staging string, name Name) (old string, err error) {
 	if err = os.Rename(staging, old); err == nil {
 		err = s.exchange(old, name)
 	}
-	if err != nil { // the new one is there, or nothing
+	if err != nil { // the trash holds the new mirror, or nothing
 		return "", errors.Join(err, os.RemoveAll(trash))
 	}
 	return old, errors.Join(durable.Sync(trash), durable.Sync(s.Own("trash")))
 }
 
-// exchange makes the mirror of that name and a directory of the storage change places.
+// exchange lets the mirror of that name and another directory change places.
 func (s *Dir) exchange(other string, name Name) error {
 	err := exchange(other, s.MirrorDir(name))
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
@@ -206,14 +208,14 @@ func (s *Dir) exchange(other string, name Name) error {
 	return err
 }
 
-// isTaken reports whether a directory could not be renamed because of another one that
-// stands in its way.
+// isTaken reports whether a directory could not be renamed because there is another one with
+// the new name.
 func isTaken(err error) bool {
 	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST)
 }
 
-// exchangeSlowly is exchange for file systems that cannot do it in one step. Between the
-// steps the mirror is where a start finds it.
+// exchangeSlowly is exchange for file systems that cannot do it in one step. If the daemon is
+// interrupted between the steps, restore finds the mirror.
 func (s *Dir) exchangeSlowly(other string, name Name) error {
 	dir, aside := s.MirrorDir(name), filepath.Join(s.Own("replaced"), name.Path())
 	if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
@@ -228,7 +230,7 @@ func (s *Dir) exchangeSlowly(other string, name Name) error {
 	return os.Rename(aside, other)
 }
 
-// restore puts mirrors back that an interrupted daemon was about to replace.
+// restore puts back the mirrors that an interrupted daemon was replacing.
 func (s *Dir) restore() error {
 	replaced := &Dir{Path: s.Own("replaced")}
 	var failed error
@@ -237,7 +239,7 @@ func (s *Dir) restore() error {
 		if err == nil {
 			err = os.Rename(replaced.MirrorDir(name), s.MirrorDir(name))
 		}
-		if !isTaken(err) { // else the new one is there
+		if !isTaken(err) { // else the new mirror is in place
 			failed = errors.Join(failed, err)
 		}
 	})
@@ -250,7 +252,7 @@ func (s *Dir) restore() error {
 	return os.RemoveAll(replaced.Path)
 }
 
-// SyncPlace makes a mirror's place in the storage durable.
+// SyncPlace makes the directory entries durable that lead to a mirror.
 func (s *Dir) SyncPlace(name Name) error {
 	for dir := filepath.Dir(s.MirrorDir(name)); ; dir = filepath.Dir(dir) {
 		if err := durable.Sync(dir); err != nil || dir == s.Path {
@@ -259,8 +261,7 @@ func (s *Dir) SyncPlace(name Name) error {
 	}
 }
 
-// SyncTree makes a mirror durable that was just built, but for its packs, which
-// git has synced.
+// SyncTree makes the files of a new mirror durable, except for its packs, which git has synced.
 func SyncTree(dir string) error {
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || strings.HasPrefix(entry.Name(), "pack-") {
@@ -270,7 +271,7 @@ func SyncTree(dir string) error {
 	})
 }
 
-// ClearPlace removes the empty directories that stand where a mirror is to be created.
+// ClearPlace removes empty directories from the place where a mirror is to be created.
 func (s *Dir) ClearPlace(name Name) error {
 	dirs, err := s.standing(name)
 	for i := len(dirs) - 1; err == nil && i >= 0; i-- {
@@ -279,15 +280,15 @@ func (s *Dir) ClearPlace(name Name) error {
 	return err
 }
 
-// CheckPlace returns a *Conflict if something stands where a mirror is to be created, other
-// than empty directories.
+// CheckPlace returns a *Conflict if the place where a mirror is to be created is taken by
+// anything but empty directories.
 func (s *Dir) CheckPlace(name Name) error {
 	_, err := s.standing(name)
 	return err
 }
 
-// standing lists the directories that stand where a mirror is to be created, the outer
-// ones first. The error is a *Conflict if there is anything in them or in their place.
+// standing lists the directories in the place where a mirror is to be created, the outer ones
+// first. The error is a *Conflict if they hold anything, or something else takes the place.
 func (s *Dir) standing(name Name) (dirs []string, err error) {
 	for _, above := range name.Above() {
 		if info, err := os.Stat(s.MirrorDir(above)); err == nil && !info.IsDir() {
@@ -313,9 +314,9 @@ func (s *Dir) standing(name Name) (dirs []string, err error) {
 	return dirs, err
 }
 
-// IsMirror reports whether there is a mirror of that name. What looks like a
-// repository inside a mirror is none: branches of an origin can look like that. The
-// error says why that cannot be told.
+// IsMirror reports whether there is a mirror of that name. What looks like a repository inside
+// a mirror is none, since an origin's branches can look like one. It is an error if the disk
+// does not tell.
 func (s *Dir) IsMirror(name Name) (bool, error) {
 	for _, above := range name.Above() {
 		if s.IsLink(above) {
@@ -337,14 +338,15 @@ func looksLikeMirror(dir string) (bool, error) {
 	return IsFile(dir, StateFile) || isRemains(dir), nil
 }
 
-// isRemains reports whether a directory is a bare repository that has lost its HEAD, by
-// what nothing else has side by side: directories of objects, and refs or a configuration.
-// A working copy has its own below .git.
+// isRemains reports whether a directory is a bare repository that has lost its HEAD. It looks
+// for what only a repository has side by side: directories of objects, and refs or a
+// configuration. A working copy has them below .git.
 func isRemains(dir string) bool {
 	return isDir(dir, "objects/pack") && isDir(dir, "objects/info") &&
 		(IsFile(dir, "packed-refs") || IsFile(dir, "config")) && !IsFile(dir, ".git") && !isDir(dir, ".git")
 }
 
+// IsFile reports whether a directory has a regular file of that name.
 func IsFile(dir, name string) bool {
 	info, err := os.Lstat(filepath.Join(dir, name))
 	return err == nil && info.Mode().IsRegular()
@@ -355,16 +357,16 @@ func isDir(dir, name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// IsLink reports whether there is a symbolic link of that name. A mirror may be one; no
-// way to a mirror leads through one: it could leave the storage, or lead to a mirror
-// that has another name as well.
+// IsLink reports whether there is a symbolic link of that name. A mirror may be a link, but no
+// directory above a mirror may: it could lead out of the storage, or give a mirror a second
+// name.
 func (s *Dir) IsLink(name Name) bool {
 	info, err := os.Lstat(s.MirrorDir(name))
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
-// Names walks over the storage and calls found for each mirror. What cannot be read
-// is passed over; the error says what it was.
+// Names walks through the storage and calls found for each mirror. It skips what cannot be
+// read, and tells of it in the error.
 func (s *Dir) Names(found func(Name)) error { return s.names("", found) }
 
 // NamesBelow is Names for the mirrors whose names lie inside that name.
@@ -392,7 +394,7 @@ func (s *Dir) names(prefix string, found func(Name)) error {
 			unreadable = append(unreadable, err)
 		case mirror:
 			found(name)
-		case entry.IsDir(): // not a link: it could lead round in a circle
+		case entry.IsDir(): // not a link, which could lead in a circle
 			if err := s.names(name.String()+"/", found); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				unreadable = append(unreadable, err)
 			}

@@ -2,7 +2,7 @@ package storage
 
 import "golang.org/x/sys/unix"
 
-// exchange makes two directories change places in one step. Not all file systems can.
+// exchange lets two directories change places in one step. Not every file system can do that.
 func exchange(a, b string) error {
 	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 }

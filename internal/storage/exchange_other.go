@@ -4,5 +4,5 @@ package storage
 
 import "errors"
 
-// exchange would make two directories change places in one step.
+// exchange cannot be done in one step on this system.
 func exchange(a, b string) error { return errors.ErrUnsupported }

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Identify returns the identity of a directory, or the zero value if there is
-// none. An inode number alone will not do: it is given out again.
+// Identify returns the identity of a directory, or the zero value if there is no such
+// directory. An inode number alone is not enough, because the file system reuses it.
 func Identify(dir string) (Identity, error) {
 	var stat unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_INO|unix.STATX_BTIME|unix.STATX_TYPE, &stat)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Identify returns the Identity of a directory, or the zero value if there is
-// none.
+// Identify returns the identity of a directory, or the zero value if there is no such
+// directory.
 func Identify(dir string) (Identity, error) {
 	var stat unix.Stat_t
 	err := unix.Stat(dir, &stat)

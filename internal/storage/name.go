@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Name is a mirror's name: one or more components joined by slashes, such as
-// "dev/configs". It can only be made by ParseName, so whoever holds one may join
-// it to the storage directory.
+// Name is the name of a mirror: one or more components joined by slashes, such as
+// "dev/configs". Only ParseName makes one, so it is safe to join a Name to the path of the
+// storage.
 type Name struct{ s string }
 
 // The longest component and the longest name, in bytes.

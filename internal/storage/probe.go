@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	probePause = time.Second     // between two tries to write
-	probeLimit = 2 * time.Second // for a try, before the disk counts as hanging
+	probePause = time.Second     // between two trials
+	probeLimit = 2 * time.Second // how long a trial may take before the disk counts as hanging
 )
 
-// Probe finds out whether a directory can be written, by writing.
+// Probe finds out whether a directory can be written, by writing a small file.
 type Probe struct {
 	file string
 
@@ -22,26 +22,26 @@ type Probe struct {
 	latest *trial
 }
 
-// trial is one try to write.
+// trial is one attempt to write the file.
 type trial struct {
 	began time.Time
 	over  chan struct{} // closed when err is known
 	err   error
 }
 
-// NewProbe returns a probe that writes a small file.
+// NewProbe returns a probe that writes this file, and removes it again.
 func NewProbe(file string) *Probe { return &Probe{file: file} }
 
-// Check returns why the storage cannot be written, or nil. However many ask, there is
-// one try at a time, and one a second at most.
+// Check returns why the directory cannot be written, or nil. However many callers there are, it
+// makes one trial at a time, and at most one a second.
 func (p *Probe) Check(ctx context.Context) error {
 	p.mu.Lock()
 	t := p.latest
 	if t == nil || t.isOver() && time.Since(t.began) >= probePause {
 		t = &trial{began: time.Now(), over: make(chan struct{})}
 		p.latest = t
-		// Nobody waits for its end: on a disk that hangs there may be none, and that
-		// must not keep the server from ending.
+		// Nobody waits for this goroutine. On a disk that hangs it may never end, and
+		// the server must be able to stop all the same.
 		go func() {
 			t.err = writeAndRemove(p.file)
 			close(t.over)
@@ -72,7 +72,7 @@ func (t *trial) isOver() bool {
 func writeAndRemove(file string) error {
 	err := os.WriteFile(file, []byte("can this be written?\n"), 0o600)
 	if err != nil {
-		return errors.Join(err, removeIfThere(file)) // a full disk may have let it be created
+		return errors.Join(err, removeIfThere(file)) // on a full disk it may have been created
 	}
 	return os.Remove(file)
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/reconquest/sould/internal/refs"
 )
 
-// Tombstone tells that a mirror was removed on purpose, so that no copy on another
-// server brings it back.
+// Tombstone says that a mirror was removed on purpose, so that it is not copied back from
+// another server.
 type Tombstone struct {
 	Name        string           `json:"name"`
 	At          time.Time        `json:"date"`
@@ -27,12 +27,12 @@ type Tombstone struct {
 	Fingerprint refs.Fingerprint `json:"fingerprint,omitempty"`
 }
 
-// ShortKeep is how long a tombstone stands where nothing is kept: other servers must
-// have had the time to notice.
+// ShortKeep is how long tombstones are kept where the configuration keeps nothing: other
+// servers need time to notice.
 const ShortKeep = time.Hour
 
-// escapeName makes a name one component of a path. One that is too long for that is
-// told from others by its digest; no other name is written with a small %.
+// escapeName makes a name one component of a path. If it is too long for that, a digest
+// replaces its end, with lower-case hex digits behind the %, which no escaped name has.
 func escapeName(name Name) string {
 	escaped := url.PathEscape(name.String())
 	if len(escaped) <= maxComponent {
@@ -46,7 +46,7 @@ func (s *Dir) tombstonePath(name Name) string {
 	return s.Own(filepath.Join("tombstones", escapeName(name)))
 }
 
-// WriteTombstone writes a mirror's tombstone. When it returns without an error, it is on disk.
+// WriteTombstone writes the tombstone of a mirror. It is on disk when there is no error.
 func (s *Dir) WriteTombstone(name Name, t Tombstone) error {
 	text, err := json.Marshal(t)
 	if err != nil {
@@ -57,14 +57,15 @@ func (s *Dir) WriteTombstone(name Name, t Tombstone) error {
 	return durable.WriteFile(path, dir+".new-"+file, append(text, '\n'), 0o600) // no name begins with a dot
 }
 
-// maxTombstones is how many there may be before names that no mirror had here get none.
-// Those of mirrors that were here are bounded by their number.
+// maxTombstones is how many tombstones there may be before there are no more for names that no
+// mirror had on this server. Those of its own mirrors are bounded by their number.
 const maxTombstones = 4096
 
-// ErrTooManyTombstones is why a name that no mirror had here gets none.
+// ErrTooManyTombstones says why a name gets no tombstone that no mirror had on this server.
 var ErrTooManyTombstones = fmt.Errorf("there was no such mirror, and %d tombstones are kept already", maxTombstones)
 
-// RoomForTombstone refuses one for a name that no mirror had here, if there are too many.
+// RoomForTombstone returns ErrTooManyTombstones if there is no room for the tombstone of a name
+// that no mirror had on this server.
 func (s *Dir) RoomForTombstone() error {
 	entries, err := os.ReadDir(s.Own("tombstones"))
 	if err == nil && len(entries) >= maxTombstones {
@@ -73,7 +74,7 @@ func (s *Dir) RoomForTombstone() error {
 	return err
 }
 
-// RemoveTombstone takes the tombstone away, if there is one: somebody wants the mirror again.
+// RemoveTombstone removes the tombstone of a name, if there is one.
 func (s *Dir) RemoveTombstone(name Name) error {
 	err := os.Remove(s.tombstonePath(name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -82,7 +83,7 @@ func (s *Dir) RemoveTombstone(name Name) error {
 	return errors.Join(err, durable.Sync(s.Own("tombstones")))
 }
 
-// Tombstone returns that of a name. The error is fs.ErrNotExist if there is none.
+// Tombstone returns the tombstone of a name. The error is fs.ErrNotExist if there is none.
 func (s *Dir) Tombstone(name Name) (Tombstone, error) {
 	return readTombstone(s.tombstonePath(name))
 }
@@ -98,7 +99,7 @@ func readTombstone(path string) (t Tombstone, err error) {
 	return t, err
 }
 
-// Tombstones returns all of them, by name. The error tells of those that cannot be read.
+// Tombstones returns all tombstones, sorted by name. The error tells of those that cannot be read.
 func (s *Dir) Tombstones() ([]Tombstone, error) {
 	entries, err := os.ReadDir(s.Own("tombstones"))
 	var all []Tombstone

@@ -14,8 +14,8 @@ import (
 	"github.com/reconquest/sould/internal/durable"
 )
 
-// MoveToTrash moves a mirror to the trash, and removes the directories above it that are
-// empty then. It returns where the mirror lies now. SyncTrash makes all this durable.
+// MoveToTrash moves a mirror to the trash, and removes the directories above it that become
+// empty. It returns where the mirror is now. SyncTrash makes this durable.
 func (s *Dir) MoveToTrash(name Name, now time.Time) (string, error) {
 	dir := s.MirrorDir(name)
 	trash, err := s.trashFor(name, now)
@@ -36,18 +36,18 @@ func (s *Dir) MoveToTrash(name Name, now time.Time) (string, error) {
 	return to, nil
 }
 
-// SyncTrash makes it durable that a mirror lies in the trash.
+// SyncTrash makes it durable that a mirror was moved to the trash.
 func (s *Dir) SyncTrash(name Name, to string) error {
 	above := filepath.Dir(s.MirrorDir(name))
 	err := durable.Sync(above)
-	for errors.Is(err, fs.ErrNotExist) && above != s.Path { // it was empty
+	for errors.Is(err, fs.ErrNotExist) && above != s.Path { // it was empty, and was removed
 		above = filepath.Dir(above)
 		err = durable.Sync(above)
 	}
 	return errors.Join(err, durable.Sync(filepath.Dir(to)), durable.Sync(s.Own("trash")))
 }
 
-// trashFor makes a directory in the trash for a mirror that was removed.
+// trashFor creates a directory in the trash for a mirror that is removed.
 func (s *Dir) trashFor(name Name, now time.Time) (string, error) {
 	for i := 0; ; i++ {
 		time := strconv.FormatInt(now.Unix(), 10)
@@ -61,8 +61,8 @@ func (s *Dir) trashFor(name Name, now time.Time) (string, error) {
 	}
 }
 
-// discardedAt tells when a directory in the trash was put there by Discard. The others are
-// of no worth.
+// discardedAt returns when trashFor created a directory in the trash. ok is false for others,
+// which are worthless.
 func discardedAt(trash string) (at time.Time, ok bool) {
 	text, name, ok := strings.Cut(trash, "-")
 	text, _, _ = strings.Cut(text, ".")
@@ -70,9 +70,9 @@ func discardedAt(trash string) (at time.Time, ok bool) {
 	return time.Unix(seconds, 0), ok && err == nil && name != ""
 }
 
-// RemoveLeftovers removes what an interrupted daemon had not finished: mirrors, tombstones, and what
-// lies in the trash but for mirrors that were removed on purpose. It goes on where it can;
-// what the error names is in nobody's way.
+// RemoveLeftovers removes what an interrupted daemon has left: unfinished mirrors and tombstones,
+// and what is in the trash without having been removed on purpose. It does not stop at
+// errors; what could not be removed does no harm.
 func (s *Dir) RemoveLeftovers() error {
 	err := s.empty("incoming", func(string) bool { return true })
 	err = errors.Join(err, s.empty("trash", func(name string) bool { _, ok := discardedAt(name); return !ok }))
@@ -86,11 +86,12 @@ func (s *Dir) RemoveLeftovers() error {
 	return err
 }
 
-// empty removes from a directory of sould's own what goes.
-func (s *Dir) empty(sub string, goes func(name string) bool) error {
+// empty removes the files and directories from one of sould's own directories that remove
+// selects.
+func (s *Dir) empty(sub string, remove func(name string) bool) error {
 	entries, err := os.ReadDir(s.Own(sub))
 	for _, entry := range entries {
-		if goes(entry.Name()) {
+		if remove(entry.Name()) {
 			err = errors.Join(err, os.RemoveAll(s.Own(filepath.Join(sub, entry.Name()))))
 		}
 	}

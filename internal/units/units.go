@@ -24,7 +24,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// Milliseconds is the duration of n milliseconds. The error says that there is no such one.
+// Milliseconds is the duration of n milliseconds. It is an error if no duration is that long.
 func Milliseconds(n int64) (time.Duration, error) {
 	if n > math.MaxInt64/int64(time.Millisecond) || n < math.MinInt64/int64(time.Millisecond) {
 		return 0, errors.New("that is more than 292 years")
