@@ -256,7 +256,7 @@ func statusOf(name storage.Name, s *mirror.Snapshot, processing bool, unreadable
 		if !s.Checked.IsZero() {
 			m.Checked, m.CheckError = s.Checked.Unix(), errtext.Line(s.CheckError)
 		}
-		m.Warnings = s.Warnings
+		m.Shallow, m.Warnings = s.Shallow, s.Warnings
 		if !s.Mended.IsZero() {
 			m.Mended = s.Mended.Unix()
 		}

@@ -24,6 +24,7 @@ type holding struct {
 	pulled      time.Time // of the latest successful pull; zero for never
 	healthy     bool      // the latest pull has succeeded
 	busy        bool      // a pull is running
+	shallow     bool      // a part of the history is missing, of which refs say nothing
 }
 
 // difference is a mirror that two servers do not have in common.
@@ -51,7 +52,7 @@ func holdings(store *mirror.Store) map[storage.Name]holding {
 			h.removed = s.Removed
 			h.fingerprint, h.revision = s.Fingerprint, s.Head.ID
 			h.healthy = s.Outcome == mirror.Success
-			h.pulled = s.Pulled
+			h.pulled, h.shallow = s.Pulled, s.Shallow
 		}
 		all[m.Name] = h
 	}
@@ -71,6 +72,7 @@ func holdingsOf(doc *protocol.Status) map[storage.Name]holding {
 			origin: from, wanted: m.WantedAt(),
 			fingerprint: refs.Fingerprint(m.Fingerprint), revision: m.Revision, pulled: m.PulledAt(),
 			healthy: m.State == protocol.Success, busy: m.State == protocol.Processing,
+			shallow: m.Shallow,
 		}
 	}
 	return all
@@ -101,14 +103,16 @@ func outlived(slave map[storage.Name]holding, removed func(storage.Name) (time.T
 	return all
 }
 
-// compare finds what a slave has missed, a move or a removal included, and what it has
-// pulled later than its master and has other refs of. What is being pulled at the moment is
+// compare finds what a slave has missed, a move, a removal or a part of the history included,
+// and what it has pulled later than its master and has other refs of, or has more history of. What is being pulled at the moment is
 // left alone.
 func compare(master, slave map[storage.Name]holding) (stale, newer []difference) {
 	for name, ours := range master {
 		theirs := slave[name]
 		moved := theirs.origin.Known() && slices.ContainsFunc(ours.formers, theirs.origin.Same)
-		if ours.busy || theirs.busy || !ours.origin.Known() || ours.pulled.IsZero() || ours.fingerprint == theirs.fingerprint && !moved {
+		same := ours.fingerprint == theirs.fingerprint // of the refs, which say nothing of their history
+		if ours.busy || theirs.busy || !ours.origin.Known() || ours.pulled.IsZero() ||
+			same && ours.shallow == theirs.shallow && !moved {
 			continue
 		}
 		d := difference{name: name, origin: ours.origin, wanted: ours.wanted, ours: ours.fingerprint, theirs: theirs.fingerprint}
@@ -119,7 +123,8 @@ func compare(master, slave map[storage.Name]holding) (stale, newer []difference)
 			d.former = theirs.origin
 		case !theirs.origin.Known() && len(ours.formers) > 0: // it cannot be read
 			d.former = ours.formers[0]
-		case theirs.healthy && theirs.pulled.After(ours.pulled):
+		case same && theirs.shallow:
+		case same, theirs.healthy && theirs.pulled.After(ours.pulled):
 			newer = append(newer, d)
 			continue
 		}

@@ -35,6 +35,9 @@ func TestCompare(t *testing.T) {
 	}{
 		{"the same", ours, holding{fingerprint: "b", pulled: time.Unix(1, 0)}, false, false, origin.URL{}, "", time.Time{}},
 		{"the same, and it has failed since", ours, holding{fingerprint: "b", pulled: time.Unix(90, 0)}, false, false, origin.URL{}, "", time.Time{}},
+		{"the same refs, and less of their history", ours, holding{fingerprint: "b", pulled: time.Unix(110, 0), healthy: true, shallow: true}, true, false, origin.URL{}, "", time.Time{}},
+		{"the same refs, and more of their history", with(ours, func(h *holding) { h.shallow = true }), holding{fingerprint: "b", pulled: time.Unix(90, 0), healthy: true}, false, true, origin.URL{}, "", time.Time{}},
+		{"the same refs, both with a part of their history", with(ours, func(h *holding) { h.shallow = true }), holding{fingerprint: "b", pulled: time.Unix(90, 0), shallow: true}, false, false, origin.URL{}, "", time.Time{}},
 		{"it has none", ours, holding{}, true, false, origin.URL{}, "", time.Time{}},
 		{"older", ours, holding{fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false, origin.URL{}, "", time.Time{}},
 		{"as old", ours, holding{fingerprint: "a", pulled: time.Unix(100, 0), healthy: true}, true, false, origin.URL{}, "", time.Time{}},

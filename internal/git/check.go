@@ -42,9 +42,11 @@ func (r Repo) fsck(ctx context.Context) (failed *Error, warnings Warnings, err e
 	}
 	counted := tally{}
 	var out bytes.Buffer
-	err = r.git.run(ctx, command{
-		name: "fsck", dir: r.Dir, args: fsckArgs(version), patient: true,
-		stdout: &limitedWriter{w: &out, left: maxOutput}, heard: counted.note,
+	err = r.inJudgesView(ctx, func(view Repo) error {
+		return r.git.run(ctx, command{
+			name: "fsck", dir: view.Dir, args: fsckArgs(version), patient: true,
+			stdout: &limitedWriter{w: &out, left: maxOutput}, heard: counted.note,
+		})
 	})
 	warnings = counted.warnings()
 	if !errors.As(err, &failed) || failed.Err != nil || outOfMemory(err) {
@@ -58,6 +60,20 @@ func (r Repo) fsck(ctx context.Context) (failed *Error, warnings Warnings, err e
 	return failed, warnings, nil
 }
 
+// inJudgesView has a repository checked that was copied in, whatever its own configuration
+// says, as that objects may be missing. If git cannot work with that configuration, the error
+// is git's.
+func (r Repo) inJudgesView(ctx context.Context, work func(Repo) error) error {
+	if r.isOurs() {
+		return work(r)
+	}
+	idLength, err := r.IDLength(ctx)
+	if err != nil {
+		return err
+	}
+	return r.inViewOf(viewing{parts: viewed}, idLength, work)
+}
+
 var invalidHead = regexp.MustCompile(`(?m)^error: invalid HEAD$`)
 
 // headIsTooLong reports whether HEAD names a branch that cannot be a file, in which git
@@ -67,7 +83,7 @@ func (r Repo) headIsTooLong() bool {
 	return err == nil && head.Ref != "" && (!fitsFile(head.Ref) || !fitsFile(filepath.Join(r.Dir, head.Ref)))
 }
 
-// judge tells what a git-fsck that has failed has found: what is broken, or why that
+// judge tells what a git-fsck or git-rev-list that has failed has found: what is broken, or why that
 // could not be found out. As long as the machine keeps git from reading, its words about
 // objects say nothing: what was found to be missing may only not have been readable.
 func judge(failed *Error) (damage, err error) {
@@ -78,7 +94,7 @@ func judge(failed *Error) (damage, err error) {
 	case failed.Signal != 0, failed.ExitCode == 126, failed.ExitCode == 127, saysAny(strings.Join(broken, "\n"), machineWords...):
 		return nil, failed
 	case len(broken) > 0:
-		return fmt.Errorf("git fsck: %s", strings.Join(broken[:min(len(broken), maxDamages)], "\n")), nil
+		return fmt.Errorf("git %s: %s", failed.Command, strings.Join(broken[:min(len(broken), maxDamages)], "\n")), nil
 	}
 	return nil, nil
 }
@@ -142,7 +158,7 @@ func saysAny(text string, words ...string) bool {
 // cannot read.
 var signsOfDamage = []string{
 	"corrupt", "bad object", "missing", "unable to read", "could not read", "failed to read", "cannot read",
-	"not a git repository", "bad config", "truncated", "inflate", "mismatch", "does not match", "checksum",
+	"not a git repository", "bad config", "cannot chdir", "unknown repository extension", "expected git repo version", "truncated", "inflate", "mismatch", "does not match", "checksum",
 	"unresolved delta", "did not send all necessary objects", "broken", "could not parse", "unable to parse",
 	"cannot be accessed", "is empty", "unexpected line", "invalid object", "unable to find", "not a valid object",
 	"bad tree", "failed to traverse", "pack has bad", "invalid sha1 pointer", "not a tree object",

@@ -72,7 +72,7 @@ func TestMessagesOfTheInstalledGit(t *testing.T) {
 		if err := repo.Init(t.Context(), 40, ""); err != nil {
 			t.Fatal(err)
 		}
-		if f, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{id}, nil); err != nil || len(f.Warnings)+len(f.Refused) > 0 {
+		if f, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{id}, FetchMode{}, nil); err != nil || len(f.Warnings)+len(f.Refused) > 0 {
 			t.Errorf("%s: %+v, %v", level, f, err)
 		}
 		args := []string{"--git-dir=" + repo.Dir}
@@ -118,7 +118,7 @@ func TestObjectsThatGitDislikes(t *testing.T) {
 				if err := repo.Init(t.Context(), 40, ""); err != nil {
 					t.Fatal(err)
 				}
-				f, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{main, odd, tag}, nil)
+				f, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{main, odd, tag}, FetchMode{}, nil)
 				if err != nil {
 					t.Errorf("%s: %v", level, err)
 					continue
@@ -210,14 +210,14 @@ func onlyWhatLeadsToARefusedObject(t *testing.T, format string) {
 			t.Fatal(err)
 		}
 		if before != "" {
-			if _, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{before}, nil); err != nil {
+			if _, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{before}, FetchMode{}, nil); err != nil {
 				t.Fatal(err)
 			}
 			if err := repo.WriteRefs([]Ref{{Name: "refs/heads/main", ID: before}}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		f, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, slices.Collect(maps.Values(ids)), nil)
+		f, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, slices.Collect(maps.Values(ids)), FetchMode{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,7 +249,7 @@ func TestMessagesThatStayErrors(t *testing.T) {
 	if err := repo.Init(t.Context(), 40, ""); err != nil {
 		t.Fatal(err)
 	}
-	f, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{id, odd}, nil)
+	f, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{id, odd}, FetchMode{}, nil)
 	if err != nil || len(f.Refused) > 0 || len(f.Warnings) != 1 {
 		t.Errorf("%+v, %v", f, err)
 	}
@@ -300,7 +300,7 @@ func TestRefusedObjectsStayRefused(t *testing.T) {
 	}
 	fetch := func(what string, ids ...string) {
 		t.Helper()
-		f, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, ids, nil)
+		f, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, ids, FetchMode{}, nil)
 		if err != nil || (f.Refused[bad] != "") != slices.Contains(ids, bad) || f.Refused[second] != "" {
 			t.Errorf("%s: %v, %v", what, f, err)
 		}

@@ -90,7 +90,7 @@ func TestTransports(t *testing.T) {
 				for _, ref := range l.Refs {
 					ids = append(ids, ref.ID)
 				}
-				if _, err := repo.Fetch(t.Context(), remote, ids, nil); err != nil {
+				if _, err := repo.Fetch(t.Context(), remote, ids, FetchMode{}, nil); err != nil {
 					t.Fatal(err)
 				}
 				if err := errors.Join(repo.WriteRefs(l.Refs), repo.WriteHead(l.Head)); err != nil {
@@ -108,7 +108,7 @@ func TestTransports(t *testing.T) {
 				}
 
 				gone := strings.Repeat("0", len(main.ID)-1) + "1"
-				if _, err := repo.Fetch(t.Context(), remote, []string{gone}, nil); !errors.Is(err, ErrMoved) {
+				if _, err := repo.Fetch(t.Context(), remote, []string{gone}, FetchMode{}, nil); !errors.Is(err, ErrMoved) {
 					t.Errorf("fetching what the origin does not have: %v", err)
 				}
 			})

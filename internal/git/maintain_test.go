@@ -24,7 +24,7 @@ func packed(t *testing.T, packs int) (Repo, *origin.Repo, string) {
 	id := ""
 	for i := range packs {
 		id = from.Commit("main", map[string]string{fmt.Sprint("f", i): strings.Repeat(fmt.Sprintln(i), 50)})
-		if _, err := repo.Fetch(t.Context(), Remote{URL: from.Dir}, []string{id}, nil); err != nil {
+		if _, err := repo.Fetch(t.Context(), Remote{URL: from.Dir}, []string{id}, FetchMode{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if i < packs-1 {

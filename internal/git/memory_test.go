@@ -33,7 +33,7 @@ func TestMemoryOfHelpers(t *testing.T) {
 		t.Fatal(err)
 	}
 	fetch := func(g *Git) {
-		_, _ = g.Repo(repo).Fetch(t.Context(), remote, []string{strings.Repeat("1", 40)}, nil)
+		_, _ = g.Repo(repo).Fetch(t.Context(), remote, []string{strings.Repeat("1", 40)}, FetchMode{}, nil)
 	}
 	for _, test := range []struct {
 		memory uint64

@@ -21,7 +21,7 @@ import (
 // fetchApart is Fetch by way of a quarantine.
 func (r Repo) fetchApart(ctx context.Context, remote Remote, ids []string, progress func(string)) (f Fetched, err error) {
 	err = r.inQuarantine(len(ids[0]), func(q quarantine) error {
-		if err := q.transfer(ctx, remote, ids, uncheckedSettings, progress, nil); err != nil {
+		if err := q.transfer(ctx, remote, wanted{ids: ids}, uncheckedSettings, progress, nil); err != nil {
 			return err
 		}
 		if progress != nil {
@@ -117,7 +117,7 @@ type quarantine struct {
 // inQuarantine has work done in a quarantine, which is gone then.
 func (r Repo) inQuarantine(idLength int, work func(quarantine) error) error {
 	parts := slices.DeleteFunc(slices.Clone(viewed), func(part string) bool { return part == "objects" })
-	return r.inViewOf(parts, idLength, func(view Repo) error {
+	return r.inViewOf(viewing{parts: parts, promises: true}, idLength, func(view Repo) error {
 		q := quarantine{Repo: view, alone: r.git.Repo(filepath.Join(view.Dir, "alone"))}
 		q.refs, _ = r.Remains()
 		for _, dir := range []string{

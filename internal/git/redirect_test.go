@@ -70,7 +70,7 @@ func TestRedirectOfAFetch(t *testing.T) {
 	}
 	remote := Remote{URL: server.URL + "/old/r", User: "jack", Password: "s3cr3t-p4ss"}
 	server.Be(origin.MovedTo("/old/r/", "/r.git/"))
-	if _, err := repo.Fetch(t.Context(), remote, []string{id}, nil); err != nil {
+	if _, err := repo.Fetch(t.Context(), remote, []string{id}, FetchMode{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := repo.Commit(t.Context(), id); err != nil {

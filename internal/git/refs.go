@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/reconquest/sould/internal/durable"
 )
@@ -60,11 +61,22 @@ func withBroken(l, packed Listing, dir string, loose []string) Listing {
 // refs, as far as can be told without reading them.
 func (r Repo) Stamp() string {
 	var b strings.Builder
-	for _, name := range []string{"HEAD", "packed-refs", "refs", "refs/heads", "refs/tags"} {
-		if info, err := os.Stat(filepath.Join(r.Dir, filepath.FromSlash(name))); err == nil {
+	note := func(name, path string) {
+		if info, err := os.Stat(path); err == nil {
 			fmt.Fprintf(&b, "%s %d %d;", name, info.ModTime().UnixNano(), info.Size())
 		}
 	}
+	for _, name := range []string{"HEAD", "packed-refs"} {
+		note(name, filepath.Join(r.Dir, name))
+	}
+	// Git replaces the file of a ref by a rename, which its directory tells.
+	refs := filepath.Join(r.Dir, "refs")
+	_ = filepath.WalkDir(refs, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			note(strings.TrimPrefix(path, r.Dir), path)
+		}
+		return nil // what cannot be read is the same until it can
+	})
 	return b.String()
 }
 
@@ -313,7 +325,7 @@ func (h Head) text() string {
 // replace writes a file as git does, under its lock, and syncs it.
 func (r Repo) replace(name string, text []byte) error {
 	path := filepath.Join(r.Dir, name)
-	f, err := os.OpenFile(path+".lock", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := lockFile(path + ".lock")
 	if err != nil {
 		return err
 	}
@@ -321,4 +333,19 @@ func (r Repo) replace(name string, text []byte) error {
 		return errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	return durable.Replace(f, path)
+}
+
+// lockPatience is how long git waits for whoever writes packed-refs (git-config(1),
+// core.packedRefsTimeout).
+const lockPatience = time.Second
+
+// lockFile makes the lock of a file, and waits for who has it: somebody may be packing refs by
+// hand.
+func lockFile(path string) (*os.File, error) {
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if !errors.Is(err, fs.ErrExist) || time.Now().After(deadline) {
+			return f, err
+		}
+	}
 }

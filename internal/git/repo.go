@@ -98,6 +98,24 @@ func (r Repo) IDLength(ctx context.Context) (int, error) {
 	return 40, nil
 }
 
+// FetchMode says more about a fetch.
+type FetchMode struct {
+	// Deepen brings the whole history too, as far as the remote has it, if the repository is
+	// shallow.
+	Deepen bool
+	// Hold are those of the ids that no ref leads to. Refs of their own lead to them from before
+	// git lets anybody remove the new packs until [Repo.Release].
+	Hold []string
+}
+
+// fresh are those of the ids that a fetch asks for to have them, and not their history.
+func (m FetchMode) fresh(ids []string) []string {
+	if m.Deepen {
+		return m.Hold
+	}
+	return ids
+}
+
 // Fetched is what a fetch has to tell of what came.
 type Fetched struct {
 	Warnings Warnings          // of what was taken
@@ -110,7 +128,7 @@ type Fetched struct {
 // brought, and no error. The error is [ErrMoved] if the remote does not have one of
 // them any more. When Fetch returns without one, they are on disk. No command may be
 // writing to the repository.
-func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress func(string)) (Fetched, error) {
+func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode FetchMode, progress func(string)) (Fetched, error) {
 	if len(ids) == 0 {
 		return Fetched{}, nil
 	}
@@ -128,7 +146,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 				return err
 			}
 			counted, refused = tally{}, false
-			err = view.transfer(ctx, remote, ids, settings, progress, func(f finding) {
+			err = view.transfer(ctx, remote, wanted{ids, mode}, settings, progress, func(f finding) {
 				counted.note(f)
 				refused = refused || f.refused
 			})
@@ -148,8 +166,11 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, progress f
 	}
 	if came, err := r.hasMore(before); err != nil {
 		return Fetched{}, err
-	} else if !came && r.git.fsck != FsckOff {
-		return r.examineHere(ctx, ids)
+	} else if fresh := mode.fresh(ids); !came && len(fresh) > 0 && r.git.fsck != FsckOff {
+		if err := r.Release(); err != nil { // else it would seem as if refs led to them
+			return Fetched{}, err
+		}
+		return r.examineHere(ctx, fresh)
 	}
 	return Fetched{Warnings: counted.warnings()}, durable.Sync(filepath.Join(r.Dir, "objects", "pack"))
 }
@@ -165,49 +186,100 @@ func (r Repo) hasMore(before map[string]bool) (bool, error) {
 	return false, err
 }
 
+// held is where refs are that hold what was fetched until others lead to it. The server's own
+// refs are not for clients.
+const held = "refs/sould/incoming/"
+
+// IsHold reports whether a ref only holds what was fetched.
+func IsHold(name string) bool { return strings.HasPrefix(name, held) }
+
+// Release lets go of what a fetch has held. Refs lead to it, or nobody wants it.
+func (r Repo) Release() error {
+	dir := filepath.Join(r.Dir, filepath.FromSlash(held))
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	_ = os.Remove(filepath.Dir(dir)) // unless it has something else
+	return nil
+}
+
+// wanted is what a fetch asks for.
+type wanted struct {
+	ids []string
+	FetchMode
+}
+
+// refspecs are the lines that tell git so.
+func (w wanted) refspecs() string {
+	hold := make(map[string]bool, len(w.Hold))
+	for _, id := range w.Hold {
+		hold[id] = true
+	}
+	var b strings.Builder
+	for _, id := range w.ids {
+		b.WriteString(id)
+		if hold[id] {
+			b.WriteString(":" + held + id)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
 // transfer is the one step of Fetch that talks to the remote. What git says of objects goes
 // to heard.
 func (r Repo) transfer(
-	ctx context.Context, remote Remote, ids, settings []string, progress func(string), heard func(finding),
+	ctx context.Context, remote Remote, want wanted, settings []string, progress func(string), heard func(finding),
 ) error {
 	c := command{
 		name: "fetch",
 		dir:  r.Dir,
 		args: []string{
 			"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
-			"--no-auto-maintenance", "--no-recurse-submodules", "--stdin", "--",
+			"--no-auto-maintenance", "--no-recurse-submodules", "--stdin",
+			"--update-shallow", // what a shallow remote has is mirrored as what it is
 		},
 		settings: settings,
 		helpers:  true,
 		progress: progress,
 		heard:    heard,
 	}
-	err := r.git.following(ctx, remote, func(remote Remote) error { return r.git.transfer(ctx, c, remote, ids) })
+	if want.Deepen {
+		c.args = append(c.args, "--depth="+wholeHistory)
+	}
+	err := r.git.following(ctx, remote, func(remote Remote) error { return r.git.transfer(ctx, c, remote, want) })
 	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText.MatchString(e.Stderr) {
 		return fmt.Errorf("%w: %w", ErrMoved, err)
 	}
 	return err
 }
 
+// wholeHistory is the depth that git takes for no limit (git-fetch(1), --unshallow, which a
+// repository that is whole already refuses).
+const wholeHistory = "2147483647"
+
 // transfer asks for objects in version 2 of the protocol, which sends no list of refs. Over
 // git:// its small packets stall, so that it is only for servers that speak no other.
-func (g *Git) transfer(ctx context.Context, c command, remote Remote, ids []string) error {
+func (g *Git) transfer(ctx context.Context, c command, remote Remote, want wanted) error {
 	if !strings.HasPrefix(remote.URL, "git://") {
-		return g.transferIn(ctx, c, remote, "2", ids)
+		return g.transferIn(ctx, c, remote, "2", want)
 	}
-	err := g.transferIn(ctx, c, remote, "0", ids)
+	err := g.transferIn(ctx, c, remote, "0", want)
 	if e := (*Error)(nil); errors.As(err, &e) && remote.answered(err) && refusedText.MatchString(e.Stderr) && !movedText.MatchString(e.Stderr) {
-		return g.transferIn(ctx, c, remote, "2", ids)
+		return g.transferIn(ctx, c, remote, "2", want)
 	}
 	return err
 }
 
-func (g *Git) transferIn(ctx context.Context, c command, remote Remote, version string, ids []string) error {
-	c.args = append(slices.Clip(c.args), remote.URL)
+func (g *Git) transferIn(ctx context.Context, c command, remote Remote, version string, want wanted) error {
+	c.args = append(slices.Clip(c.args), "--", remote.URL)
 	c.settings = append(remote.settings(version), c.settings...)
 	c.env = g.envFor(remote)
 	c.secrets = remote.Secrets()
-	c.stdin = strings.NewReader(strings.Join(ids, "\n") + "\n")
+	c.stdin = strings.NewReader(want.refspecs())
 	return g.run(ctx, c)
 }
 
@@ -290,7 +362,7 @@ func (r Repo) Sweep() error {
 	for _, path := range stale {
 		err = errors.Join(err, os.RemoveAll(path))
 	}
-	return errors.Join(err, r.sweepPacks(time.Now()))
+	return errors.Join(err, r.Release(), r.sweepPacks(time.Now()))
 }
 
 // globQuote protects a path from being read as a pattern.

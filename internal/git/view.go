@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -48,20 +49,33 @@ func isPlain(config string) bool {
 // inViewIfNeeded is inView for a repository that was copied in. In one of our own, commands
 // that heed nothing but the configuration can work as it is.
 func (r Repo) inViewIfNeeded(idLength int, work func(Repo) error) error {
-	config, err := os.ReadFile(filepath.Join(r.Dir, "config"))
-	if _, graftErr := os.Lstat(filepath.Join(r.Dir, "info", "grafts")); err == nil && isPlain(string(config)) && errors.Is(graftErr, fs.ErrNotExist) {
+	if r.isOurs() {
 		return work(r)
 	}
 	return r.inView(idLength, work)
 }
 
+// isOurs reports whether nothing in the repository says what git is to do but what Init has
+// written.
+func (r Repo) isOurs() bool {
+	config, err := os.ReadFile(filepath.Join(r.Dir, "config"))
+	_, graftErr := os.Lstat(filepath.Join(r.Dir, "info", "grafts"))
+	return err == nil && isPlain(string(config)) && errors.Is(graftErr, fs.ErrNotExist)
+}
+
 // inView has commands work in a view of a repository whose object ids have that length.
 func (r Repo) inView(idLength int, work func(view Repo) error) error {
-	return r.inViewOf(viewed, idLength, work)
+	return r.inViewOf(viewing{parts: viewed, promises: true}, idLength, work)
+}
+
+// viewing says what a view shows.
+type viewing struct {
+	parts    []string // of the repository
+	promises bool     // objects may be missing that a remote has promised
 }
 
 // inViewOf is inView of some parts of the repository.
-func (r Repo) inViewOf(parts []string, idLength int, work func(view Repo) error) (err error) {
+func (r Repo) inViewOf(v viewing, idLength int, work func(view Repo) error) (err error) {
 	config, ok := configs[idLength]
 	if !ok {
 		return fmt.Errorf("there are no object ids of %d digits", idLength)
@@ -70,7 +84,7 @@ func (r Repo) inViewOf(parts []string, idLength int, work func(view Repo) error)
 	if err != nil {
 		return err
 	}
-	if len(promised) > 0 {
+	if v.promises && len(promised) > 0 {
 		config += partial
 	}
 	head, err := r.readHead(Listing{})
@@ -94,10 +108,19 @@ func (r Repo) inViewOf(parts []string, idLength int, work func(view Repo) error)
 			return err
 		}
 	}
-	for _, part := range parts {
+	for _, part := range v.parts {
 		if err := os.Symlink(filepath.Join(r.Dir, part), filepath.Join(dir, part)); err != nil {
 			return err
 		}
 	}
-	return work(r.git.Repo(dir))
+	if err := work(r.git.Repo(dir)); err != nil {
+		return err
+	}
+	// Git writes what it finds behind a link, and removes the link itself.
+	if _, gone := os.Lstat(filepath.Join(dir, "shallow")); errors.Is(gone, fs.ErrNotExist) && slices.Contains(v.parts, "shallow") {
+		if err := os.Remove(filepath.Join(r.Dir, "shallow")); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }

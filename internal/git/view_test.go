@@ -124,7 +124,7 @@ func everything(t *testing.T, repo Repo, remote Remote, first, second string) {
 	}
 	_, err = repo.Origin(ctx)
 	expect("its origin", err)
-	_, err = repo.Fetch(ctx, remote, []string{second}, nil)
+	_, err = repo.Fetch(ctx, remote, []string{second}, FetchMode{}, nil)
 	expect("fetch", err)
 	refs := []Ref{{Name: "refs/heads/main", ID: second, Peeled: second}}
 	_, err = repo.Settle(ctx)
@@ -190,7 +190,7 @@ func TestIncompleteMirrors(t *testing.T) {
 			}
 			next := r.Commit("main", map[string]string{"file": option, "another": option})
 			repo := New(Options{AllowLocal: true}).Repo(dir)
-			if _, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{next}, nil); err != nil {
+			if _, err := repo.Fetch(t.Context(), Remote{URL: r.Dir}, []string{next}, FetchMode{}, nil); err != nil {
 				t.Error("fetch:", err)
 			}
 			if err := repo.Repack(t.Context(), RepackFull); err != nil {

@@ -132,6 +132,11 @@ func (j *pullJob) finish(repo git.Repo, b brought, all []git.Ref, old *survivors
 	state := j.successor(m, old, from)
 	j.describe(&state, src, from)
 	b.describe(&state)
+	packs, err := repo.Inventory()
+	if err != nil {
+		return nil, err
+	}
+	state.Whole = j.whole(packs)
 	if err := state.write(repo.Dir); err != nil {
 		return nil, err
 	}

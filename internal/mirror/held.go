@@ -95,6 +95,9 @@ func (h *held) change(p refs.Plan, own []git.Ref) error {
 			return err
 		}
 	}
+	if err := h.repo.Release(); err != nil {
+		return err
+	}
 	if p.Head != nil {
 		return h.repo.WriteHead(*p.Head)
 	}
@@ -146,6 +149,7 @@ func (d *disk) publish(opts *Options, dir string, old *Snapshot, l git.Listing, 
 	} else {
 		snap.Head = l.Head
 		snap.Refs, d.own = refs.Separate(l.Refs)
+		d.own = slices.DeleteFunc(d.own, func(ref git.Ref) bool { return git.IsHold(ref.Name) })
 		snap.Retained = refs.RetainedAmong(d.own)
 	}
 	if same && slices.Equal(d.selection, opts.Refs) {
@@ -154,6 +158,7 @@ func (d *disk) publish(opts *Options, dir string, old *Snapshot, l git.Listing, 
 		snap.Fingerprint = refs.FingerprintOf(snap.Listing, opts.Refs)
 	}
 	d.stamp, d.selection = stamp, opts.Refs
+	snap.Shallow = opts.Git.Repo(dir).IsShallow()
 	if d.state.Pulled.IsZero() {
 		snap.Changed = refsChanged(dir)
 	}

@@ -227,7 +227,7 @@ func (j *pullJob) overtaken(now *Snapshot) bool {
 }
 
 // update pulls into a mirror that exists.
-func (j *pullJob) update(ctx context.Context, h *held, src Source) (Result, error) {
+func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Result, err error) {
 	if err := h.packRefs(ctx); err != nil {
 		return Result{}, err
 	}
@@ -248,9 +248,17 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (Result, erro
 	} else if rebuild {
 		return j.build(ctx, h.lock, src, from, listing, &survivors{dir: h.Dir, state: h.state()})
 	}
+	known, err := j.ensureWhole(ctx, h)
+	if err != nil {
+		return Result{}, err
+	}
 	j.refused = maps.Clone(h.refused().known(j.opts.Git))
+	defer func() { err = errors.Join(err, h.repo.Release()) }()
 	b, err := j.bring(ctx, h.lock, h.repo, now.Listing, src, from, listing)
 	if err != nil {
+		return Result{}, err
+	}
+	if known, err = j.lookAfter(ctx, h, known); err != nil {
 		return Result{}, err
 	}
 	h.setRefused(refusedBy(j.opts.Git, b.refused))
@@ -267,6 +275,9 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (Result, erro
 	next := h.state()
 	j.describe(&next, src, from)
 	b.describe(&next)
+	if packs, err := h.repo.Inventory(); err == nil && known != nil && packs.Includes(known) {
+		next.Whole = j.whole(packs)
+	}
 	if err := h.apply(ctx, b.Plan, own, next); err != nil {
 		return Result{}, err
 	}
@@ -319,8 +330,8 @@ func (j *pullJob) bring(
 		if err != nil {
 			return b, err
 		}
-		if len(b.Fetch) > 0 {
-			if err = j.fetch(ctx, lock, repo, src, from, b.Fetch); err == nil {
+		if ids, mode := j.fetchPlan(repo, b, now, listing); len(ids) > 0 {
+			if err = j.fetch(ctx, lock, repo, src, from, ids, mode); err == nil {
 				b, err = j.plan(now, listing) // some of it may be refused
 			}
 		}
@@ -334,6 +345,33 @@ func (j *pullJob) bring(
 			return brought{}, err
 		}
 	}
+}
+
+// fetchPlan is what is to be fetched for a plan, and how. A mirror that is shallow may have a
+// source that is not, or not any more: that takes asking it for all that it has. What no ref
+// leads to yet is held, since somebody may repack the mirror by hand meanwhile; a mirror that is
+// being built has no refs, and nobody knows it.
+func (j *pullJob) fetchPlan(repo git.Repo, b brought, now, listing git.Listing) (ids []string, mode git.FetchMode) {
+	if len(now.Refs) > 0 {
+		mode.Hold = b.Fetch
+	}
+	if mode.Deepen = repo.IsShallow(); !mode.Deepen {
+		return b.Fetch, mode
+	}
+	seen := make(map[string]bool)
+	wanted, _ := refs.Split(listing.Refs, j.opts.Refs)
+	for _, ref := range wanted {
+		if j.refused[ref.ID] == "" && !seen[ref.ID] {
+			seen[ref.ID] = true
+			ids = append(ids, ref.ID)
+		}
+	}
+	for _, id := range b.Fetch { // a detached HEAD
+		if !seen[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids, mode
 }
 
 // list asks a source for its refs.
@@ -364,6 +402,7 @@ const maxTransferWait = time.Hour
 // leaves nothing behind.
 func (j *pullJob) fetch(
 	ctx context.Context, lock *keylock.Lock[storage.Name], repo git.Repo, src Source, from origin.URL, ids []string,
+	mode git.FetchMode,
 ) error {
 	j.progress.say("waiting for other transfers")
 	if err := j.fetches.AcquireWithin(ctx, j.req.Name.String(), maxTransferWait); err != nil {
@@ -374,7 +413,7 @@ func (j *pullJob) fetch(
 	j.progress.say("fetching" + src.of())
 	reason := fmt.Errorf("the transfer was not over within %s", j.opts.FetchTimeout)
 	err := j.spend(ctx, j.left, reason, func(ctx context.Context) error {
-		fetched, err := repo.Fetch(ctx, src.remote(from), ids, j.progress.say)
+		fetched, err := repo.Fetch(ctx, src.remote(from), ids, mode, j.progress.say)
 		j.fetched(fetched)
 		return err
 	})

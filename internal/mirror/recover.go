@@ -97,7 +97,7 @@ func (j *pullJob) recover(ctx context.Context, h *held, src Source, result Resul
 	result, err := j.rebuild(ctx, h, src)
 	if err != nil && !errors.As(err, new(*refusedRefs)) {
 		err = fmt.Errorf("can't rebuild the damaged mirror: %w", err)
-		if pullErr == nil {
+		if pullErr == nil || errors.Is(pullErr, damage) {
 			err = errors.Join(err, damage)
 		}
 	}

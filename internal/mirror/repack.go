@@ -55,12 +55,12 @@ func (s *Store) Repack(ctx context.Context, name storage.Name, policy RepackPoli
 		h.lock.Unlock()
 		return Repacked{}, err
 	}
-	now := time.Now()
+	now, known := time.Now(), h.knownWhole()
 	work := h.lock.Downgrade(ctx)
 	err = h.repack(work.Context, &r, repackLimit)
 	s.tendedNoMore(name)
 	work.Done()
-	if err != nil || r.Kind != git.RepackFull {
+	if err != nil {
 		return r, err
 	}
 	lock, err := s.locks.Lock(ctx, name)
@@ -71,7 +71,23 @@ func (s *Store) Repack(ctx context.Context, name storage.Name, policy RepackPoli
 	if err := s.isCurrent(h.Mirror); err != nil {
 		return r, err
 	}
-	return r, h.hold(h.opts, lock).update(func(s *stateFile) { s.Repacked = now.Truncate(time.Second) })
+	return r, h.hold(h.opts, lock).recordRepack(r.Kind, now, known)
+}
+
+// recordRepack notes that the mirror was repacked, and that it is as whole as it was before.
+func (h *held) recordRepack(kind git.Repack, at time.Time, known git.Inventory) error {
+	packs, err := h.repo.Inventory()
+	if err != nil {
+		return err
+	}
+	return h.update(func(s *stateFile) {
+		if kind == git.RepackFull {
+			s.Repacked = at.Truncate(time.Second)
+		}
+		if known != nil {
+			s.Whole = h.store.whole(packs)
+		}
+	})
 }
 
 // RepackNow has a mirror wait that has got too many packs, and its pulls, until it has fewer.
@@ -85,7 +101,11 @@ func (s *Store) RepackNow(ctx context.Context, name storage.Name, policy RepackP
 	if r, err = h.choose(policy); err != nil || r.Kind != git.RepackIncremental {
 		return Repacked{}, err
 	}
-	return r, h.repack(ctx, &r, incrementalLimit)
+	known := h.knownWhole()
+	if err := h.repack(ctx, &r, incrementalLimit); err != nil {
+		return r, err
+	}
+	return r, h.recordRepack(r.Kind, time.Now(), known)
 }
 
 // tendLocked locks a mirror whose packs are to be written. It does not wait for
@@ -151,6 +171,12 @@ func (s *Store) tend(m *Mirror) error {
 	}
 	s.tended[m.Name] = true
 	return nil
+}
+
+func (s *Store) isTended(name storage.Name) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tended[name]
 }
 
 func (s *Store) tendedNoMore(name storage.Name) {

@@ -37,6 +37,7 @@ type Snapshot struct {
 	Removed     time.Time        // when the previous mirror of this name was deleted; zero if there was none
 	Checked     time.Time        // when all objects were last checked; zero for never
 	CheckError  string           // what was found to be damaged then
+	Shallow     bool             // it has only a part of its origin's history, as its origin itself may have
 	Warnings    git.Warnings     // about objects that git dislikes
 	Mended      time.Time        // when it was last rebuilt because it was damaged; zero for never
 	Retained    []refs.Retained  // what the origin has replaced or deleted of late, the oldest first

@@ -37,6 +37,7 @@ type stateFile struct {
 	Removed   time.Time `json:"removed,omitzero"`  // when the previous mirror of this name was deleted; zero if there was none
 	Repacked  time.Time `json:"repacked,omitzero"` // in full
 
+	Whole      wholeness `json:"whole,omitzero"` // who knows that all objects are there
 	Checked    time.Time `json:"checked,omitzero"`
 	CheckError string    `json:"check_error,omitempty"`
 	Mended     time.Time `json:"mended,omitzero"` // when it was last rebuilt because of damage

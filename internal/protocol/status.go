@@ -52,6 +52,7 @@ type Mirror struct {
 	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
 	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, in a line
 	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last built anew because it was damaged, in Unix seconds
+	Shallow    bool         `json:"shallow,omitempty" toml:"shallow,omitempty"`         // it lacks a part of the history, as its origin may
 	Warnings   git.Warnings `json:"warnings,omitempty" toml:"warnings,omitempty"`       // about objects that git dislikes and that are mirrored all the same
 	Kept       []Retained   `json:"kept,omitempty" toml:"kept,omitempty"`               // only if one mirror was asked for, and not by a server
 }
@@ -199,6 +200,9 @@ func (m *Mirror) branches() []branch {
 	addDate("checked", m.Checked)
 	add("check_error", m.CheckError)
 	addDate("mended", m.Mended)
+	if m.Shallow {
+		add("shallow", "true")
+	}
 	if len(m.Warnings) > 0 {
 		warnings := branch{text: "warnings"}
 		for _, w := range m.Warnings {

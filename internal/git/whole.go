@@ -1,0 +1,134 @@
+package git
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Inventory is what a repository has its objects in, as far as it can be told without reading
+// them: the sizes of packs, of their indexes, and of the files that cut its history off, by
+// their paths.
+type Inventory map[string]int64
+
+// Inventory looks what there is. Packs that are borrowed from other repositories
+// (objects/info/alternates) are part of it.
+func (r Repo) Inventory() (Inventory, error) {
+	all := make(Inventory)
+	for _, name := range []string{"shallow", "info/grafts"} {
+		if info, err := os.Stat(filepath.Join(r.Dir, name)); err == nil {
+			all[name] = info.Size()
+		}
+	}
+	for prefix, dir := range r.objectDirs() {
+		entries, err := os.ReadDir(filepath.Join(dir, "pack"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, entry := range entries {
+			name := entry.Name()
+			if !strings.HasSuffix(name, ".pack") && !strings.HasSuffix(name, ".idx") {
+				continue
+			}
+			if info, err := os.Stat(filepath.Join(dir, "pack", name)); err == nil {
+				all[prefix+name] = info.Size()
+			}
+		}
+	}
+	return all, nil
+}
+
+// objectDirs are the directories of the repository's objects, its own under "".
+func (r Repo) objectDirs() map[string]string {
+	own := filepath.Join(r.Dir, "objects")
+	dirs := map[string]string{"": own}
+	text, _ := os.ReadFile(filepath.Join(own, "info", "alternates")) // hardly anybody has it
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		dir := line
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(own, dir)
+		}
+		dirs[line+"/"] = dir
+	}
+	return dirs
+}
+
+// Digest is equal for equal inventories.
+func (i Inventory) Digest() string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(i)) {
+		fmt.Fprintf(h, "%d %q\n", i[name], name)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Includes reports whether all packs of an older inventory are still there as they were.
+func (i Inventory) Includes(older Inventory) bool {
+	for name, size := range older {
+		if now, ok := i[name]; (!ok || now != size) && strings.Contains(name, "pack-") {
+			return false
+		}
+	}
+	return true
+}
+
+// IsShallow reports whether the repository lacks a part of its history, and says so
+// (gitrepository-layout(5)).
+func (r Repo) IsShallow() bool {
+	_, err := os.Lstat(filepath.Join(r.Dir, "shallow"))
+	return err == nil
+}
+
+// lookedAt are the parts of a repository that say which objects it has.
+var lookedAt = []string{"objects", "refs", "packed-refs", "shallow"}
+
+// Connected looks whether all objects are there that these lead to, with their history,
+// whatever the repository's own configuration says of that. Packs are opened and commits and
+// trees are read; of files it is looked whether they are there. damage says what is missing;
+// err, that this could not be found out.
+func (r Repo) Connected(ctx context.Context, ids []string) (damage, err error) {
+	if _, err := os.Lstat(filepath.Join(r.Dir, "info", "grafts")); err == nil {
+		return fmt.Errorf("%w: info/grafts gives commits other parents than they have", ErrDamaged), nil
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if !r.isOurs() { // can git work with it at all?
+		if _, err := r.IDLength(ctx); err != nil {
+			return judged(err)
+		}
+	}
+	err = r.inViewOf(viewing{parts: lookedAt}, len(ids[0]), func(view Repo) error {
+		return r.git.run(ctx, command{
+			name: "rev-list", dir: view.Dir, patient: true,
+			args:     []string{"--objects", "--quiet", "--stdin"},
+			settings: []string{"core.commitGraph", "false"}, // it tells of commits that may be gone
+			stdin:    strings.NewReader(strings.Join(ids, "\n") + "\n"),
+		})
+	})
+	return judged(err)
+}
+
+// judged is what the error of a command tells of a repository that it could not read.
+func judged(err error) (damage, _ error) {
+	failed := (*Error)(nil)
+	if !errors.As(err, &failed) || failed.Err != nil || outOfMemory(err) {
+		return nil, err
+	}
+	damage, unknown := judge(failed)
+	if damage == nil && unknown == nil {
+		unknown = failed
+	}
+	return damage, unknown
+}
