@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -187,19 +188,26 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 	}
 	defer growing.Close()
 	pack := &packWriter{DeadlineWriter: w}
-	if err = pack.follow(ctx, growing); err == io.EOF {
+	switch err = pack.follow(ctx, growing); {
+	case err == io.EOF:
 		return nil
-	}
-	if !w.Begun && errors.Is(err, limiter.ErrBusy) {
+	case !w.Begun && errors.Is(err, limiter.ErrBusy):
 		return err
+	default:
+		return packFailed(pack, s.log.With("mirror", m.Name, "client", r.RemoteAddr), m, ctx.Err() != nil, err)
 	}
-	log := s.log.With("mirror", m.Name, "client", r.RemoteAddr)
+}
+
+// packFailed tells a client that git has failed, or that it was given up: by a status, in git's
+// own words or, if there are none and it is too late for a status, by breaking off. ended is
+// whether client or server are about to go.
+func packFailed(w *packWriter, log *slog.Logger, m *mirror.Mirror, ended bool, err error) error {
 	if id := git.Unknown(err); id != "" && refs.Names(m.Snapshot().Listing, id) { // it was shown to the client
 		log.Error("can't make a pack", "err", err)
 		m.Suspect(fmt.Errorf("%w: %w", git.ErrDamaged, err))
 	}
 	switch {
-	case pack.refusal && git.IsRequestError(err):
+	case w.refusal && git.IsRequestError(err):
 		return nil
 	case !w.Begun && git.IsRequestError(err):
 		return &fault{kindBadRequest, err}
@@ -211,7 +219,7 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 	switch {
 	case !w.Begun:
 		return fmt.Errorf("can't make a pack: %w", err)
-	case pack.refusal: // the client knows, and here is why
+	case w.refusal: // the client knows, and here is why
 		log.Error("can't make a pack", "err", err)
 		return nil
 	}
@@ -220,7 +228,7 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 		log.Info("the client took in nothing for too long")
 	case errors.Is(err, spool.ErrTooSlow):
 		log.Warn("gave up a clone", "err", err)
-	case w.Err == nil && ctx.Err() == nil:
+	case w.Err == nil && !ended:
 		log.Error("clone broken off", "err", err)
 	}
 	panic(http.ErrAbortHandler)

@@ -1,0 +1,148 @@
+package pack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/smarthttp"
+	"github.com/reconquest/sould/internal/spool"
+	"github.com/reconquest/sould/internal/storage"
+)
+
+// maker is a maker with one place, and an empty mirror.
+func maker(t *testing.T) (*Maker, *mirror.Mirror, *storage.Dir) {
+	t.Helper()
+	dir, err := storage.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := storage.ParseName("m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := &mirror.Options{Git: git.New(git.Options{Leash: dir.Leash})}
+	if err := os.MkdirAll(filepath.Dir(dir.MirrorDir(name)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := opts.Git.Repo(dir.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	store := mirror.NewStore(t.Context(), mirror.Parts{Dir: dir, Log: slog.New(slog.DiscardHandler), MaxLists: 1}, opts)
+	cache, err := spool.Open(dir.Own("cache"), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cache.Close()
+		store.Wait()
+		dir.Close()
+	})
+	m, err := store.Get(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := NewMaker(cache)
+	k.Resize(1)
+	return k, m, dir
+}
+
+// TestPeersHavePlaces that clients do not take, and that they do not take from clients.
+func TestPeersHavePlaces(t *testing.T) {
+	k, m, _ := maker(t)
+	soon := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	for _, peer := range []bool{false, true} {
+		release, err := k.Acquire(soon(), m, peer)
+		if err != nil {
+			t.Fatalf("peer %v: %v", peer, err)
+		}
+		if _, err := k.Acquire(soon(), m, peer); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("peer %v: a second place: %v", peer, err)
+		}
+		defer release()
+	}
+}
+
+// TestAnswers are what git says, and its error; whatever becomes of a request, it is let go of.
+func TestAnswers(t *testing.T) {
+	k, m, dir := maker(t)
+	reader := smarthttp.NewReader(dir.Own("incoming"), &conn.Budget{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request, err := reader.Read(w, r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		growing, err := k.Get(m, 0, request, false)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		defer growing.Close()
+		for err == nil {
+			_, err = growing.CopyNext(r.Context(), w, 1<<20)
+		}
+		fmt.Fprintf(w, "; %v, %v", err == io.EOF, git.IsRequestError(err))
+	}))
+	defer server.Close()
+	post := func(body string) string {
+		t.Helper()
+		answer, err := http.Post(server.URL, "application/x-git-upload-pack-request", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if got := post("0000"); got != "; true, false" {
+		t.Errorf("a request for nothing: %q", got)
+	}
+	if got := post("0032want " + strings.Repeat("12", 20) + "\n00000009done\n"); !strings.Contains(got, "not our ref") || !strings.HasSuffix(got, "; false, true") {
+		t.Errorf("a request for what is not there: %q", got)
+	}
+	large := string(bytes.Repeat([]byte("0000"), 20_000)) // goes to a file, of which there may be a few
+	for range 20 {
+		post(large)
+	}
+	k.clients.places.Resize(0)
+	for range 20 { // who leaves the line lets go of it, too
+		ctx, leave := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, strings.NewReader(large))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-git-upload-pack-request")
+		if answer, err := http.DefaultClient.Do(r); err == nil {
+			answer.Body.Close()
+		}
+		leave()
+	}
+	if waited := k.clients.places.Waited(); waited > time.Second {
+		t.Errorf("somebody still waits, for %s", waited)
+	}
+	k.Resize(1)
+	if got := post(large); got != "; true, false" {
+		t.Errorf("afterwards: %q", got)
+	}
+}
