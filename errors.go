@@ -95,7 +95,7 @@ func status(err error) int {
 	case errors.Is(err, mirror.ErrUnknown), errors.Is(err, mirror.ErrUnknownRef), errors.Is(err, mirror.ErrNoDefault),
 		errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
 		return statuses[kindNotFound]
-	case errors.Is(err, mirror.ErrClosing), errors.Is(err, storage.ErrTooManyTombstones), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed), errors.Is(err, limiter.ErrBusy):
+	case errors.Is(err, mirror.ErrClosing), errors.Is(err, storage.ErrLost), errors.Is(err, storage.ErrTooManyTombstones), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed), errors.Is(err, limiter.ErrBusy):
 		return statuses[kindUnavailable]
 	default:
 		return statuses[kindBroken]

@@ -85,12 +85,18 @@ func (ms *mirrors) changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 	ms.keeper.Changed(m)
 }
 
-// find is the mirror that a GET asks for. A client that comes too early is told to come again.
+// find is the mirror that a GET asks for. A client that comes too early is told to come again;
+// one whose mirror cannot be read is told as much of its state as is known.
 func (ms *mirrors) find(w http.ResponseWriter, name storage.Name) (*mirror.Mirror, error) {
 	m, err := ms.store.Get(name)
 	if errors.Is(err, mirror.ErrUnknown) && ms.store.Progress(name) != nil {
 		w.Header().Set("Retry-After", "1")
 		return nil, fail(kindNotFound, "%w yet: it is being fetched for the first time", err)
+	}
+	if err != nil && !errors.Is(err, mirror.ErrUnknown) {
+		if known := ms.store.LastKnown(name); known != nil {
+			setState(w.Header(), known)
+		}
 	}
 	return m, err
 }

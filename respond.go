@@ -91,5 +91,7 @@ func setState(header http.Header, snap *mirror.Snapshot) {
 		state = mirror.Success
 	}
 	header["X-State"] = []string{string(state)}
-	header["X-Date"] = []string{snap.DateText}
+	if !snap.Date().IsZero() {
+		header["X-Date"] = []string{snap.DateText}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -37,7 +38,16 @@ type Dir struct {
 	ID      string // of this server, as long as the storage exists
 	Leash   *git.Leash
 	Neutral git.Neutral
-	lock    *os.File
+
+	// Kept says where what lies now that a crash had left in two places at once, and that
+	// somebody may want.
+	Kept []string
+
+	lock      *os.File
+	root, own Identity // of Path and of sould's own directory, as they were opened
+	probe     *Probe
+
+	trash sync.Mutex // held while what comes into the trash is compared with what was meant
 }
 
 // ownDir is sould's own directory in a storage. No mirror's name begins with a
@@ -65,7 +75,11 @@ func Open(ctx context.Context, dir string) (*Dir, error) {
 	if s.lock, err = lockFile(s.Own("lock")); err != nil {
 		return nil, err
 	}
-	if err := s.prepare(ctx); err != nil {
+	s.probe = NewProbe(s.try)
+	if s.root, s.own, err = s.identify(); err == nil {
+		err = s.prepare(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -107,19 +121,64 @@ func (s *Dir) prepare(ctx context.Context) error {
 	return err
 }
 
+// ErrLost is why nothing can be said of mirrors, and nothing is written: what is at the
+// storage's path is not the directory that this server owns.
+var ErrLost = errors.New("the storage is not there any more, or another one is in its place: it was unmounted, moved or removed while the server ran")
+
+// CheckOwned checks that the storage is the one that was opened. The error is ErrLost, or says
+// why that cannot be told.
+func (s *Dir) CheckOwned() error {
+	root, own, err := s.identify()
+	if err == nil && (root != s.root || own != s.own) {
+		err = ErrLost
+	}
+	return err
+}
+
+func (s *Dir) identify() (root, own Identity, err error) {
+	root, err = Identify(s.Path)
+	if err == nil {
+		own, err = Identify(s.Own(""))
+	}
+	return root, own, err
+}
+
+// Check returns why the storage cannot be used, or nil. It is tried once a second at most,
+// however many ask.
+func (s *Dir) Check(ctx context.Context) error { return s.probe.Check(ctx) }
+
+// try finds out whether the storage can be used, by using it.
+func (s *Dir) try() error {
+	err := s.CheckOwned()
+	if err == nil {
+		err = s.ensureDirs()
+	}
+	if err == nil {
+		err = writeAndRemove(s.Own("health"))
+	}
+	return err
+}
+
 // EnsureDirs makes the directories of sould's own that are not there. Somebody may have
 // removed one while the server runs, to make room.
 func (s *Dir) EnsureDirs() error {
-	for _, sub := range []string{"incoming", "trash", "tombstones", "cache"} {
-		if err := os.MkdirAll(s.Own(sub), 0o700); err != nil {
-			return err
-		}
+	if err := s.ensureDirs(); err != nil {
+		return err
 	}
 	if isDir(s.Own(""), "neutral") {
 		return nil
 	}
 	_, err := git.NewNeutral(s.Own("neutral"))
 	return err
+}
+
+func (s *Dir) ensureDirs() error {
+	for _, sub := range []string{"incoming", "trash", "tombstones", "cache"} {
+		if err := os.MkdirAll(s.Own(sub), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readID reads the server's id, or makes one.
@@ -159,97 +218,6 @@ func (s *Dir) Staging() (string, error) {
 	return dir, os.Chmod(dir, 0o755) // an ordinary repository; its secrets are in a file of mode 0600
 }
 
-// Install moves a complete mirror from its staging directory to its place. A mirror that
-// is there already is in the staging directory then or, if it is to be spared, kept in the
-// trash; old says where. Settle makes all this durable.
-func (s *Dir) Install(staging string, name Name, spare bool) (old string, err error) {
-	dir := s.MirrorDir(name)
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
-	}
-	err = os.Rename(staging, dir)
-	switch {
-	case isTaken(err) && spare:
-		old, err = s.replace(staging, name)
-	case isTaken(err):
-		old, err = staging, s.exchange(staging, name)
-	}
-	if errors.Is(err, syscall.EXDEV) {
-		err = fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", filepath.Dir(dir), s.Own(""))
-	}
-	return old, err
-}
-
-// replace puts a mirror in the place of another one, which changes places with it in the
-// trash: there is no moment in which a start would remove it.
-func (s *Dir) replace(staging string, name Name) (old string, err error) {
-	trash, err := s.trashFor(name, time.Now())
-	if err != nil {
-		return "", err
-	}
-	old = filepath.Join(trash, "mirror")
-	if err = os.Rename(staging, old); err == nil {
-		err = s.exchange(old, name)
-	}
-	if err != nil { // the new one is there, or nothing
-		return "", errors.Join(err, os.RemoveAll(trash))
-	}
-	return old, errors.Join(durable.Sync(trash), durable.Sync(s.Own("trash")))
-}
-
-// exchange makes the mirror of that name and a directory of the storage change places.
-func (s *Dir) exchange(other string, name Name) error {
-	err := exchange(other, s.MirrorDir(name))
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
-		err = s.exchangeSlowly(other, name)
-	}
-	return err
-}
-
-// isTaken reports whether a directory could not be renamed because of another one that
-// stands in its way.
-func isTaken(err error) bool {
-	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST)
-}
-
-// exchangeSlowly is exchange for file systems that cannot do it in one step. Between the
-// steps the mirror is where a start finds it.
-func (s *Dir) exchangeSlowly(other string, name Name) error {
-	dir, aside := s.MirrorDir(name), filepath.Join(s.Own("replaced"), name.Path())
-	if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
-		return err
-	}
-	if err := os.Rename(dir, aside); err != nil {
-		return err
-	}
-	if err := os.Rename(other, dir); err != nil {
-		return errors.Join(err, os.Rename(aside, dir))
-	}
-	return os.Rename(aside, other)
-}
-
-// restore puts mirrors back that an interrupted daemon was about to replace.
-func (s *Dir) restore() error {
-	replaced := &Dir{Path: s.Own("replaced")}
-	var failed error
-	err := replaced.Names(func(name Name) {
-		err := os.MkdirAll(filepath.Dir(s.MirrorDir(name)), 0o755)
-		if err == nil {
-			err = os.Rename(replaced.MirrorDir(name), s.MirrorDir(name))
-		}
-		if !isTaken(err) { // else the new one is there
-			failed = errors.Join(failed, err)
-		}
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err = errors.Join(err, failed); err != nil {
-		return fmt.Errorf("put back mirrors that were being replaced: %w", err)
-	}
-	return os.RemoveAll(replaced.Path)
-}
-
 // SyncPlace makes a mirror's place in the storage durable.
 func (s *Dir) SyncPlace(name Name) error {
 	for dir := filepath.Dir(s.MirrorDir(name)); ; dir = filepath.Dir(dir) {
@@ -279,19 +247,20 @@ func (s *Dir) ClearPlace(name Name) error {
 	return err
 }
 
-// CheckPlace returns a *Conflict if something stands where a mirror is to be created, other
-// than empty directories.
+// CheckPlace returns an error if something stands where a mirror is to be created, other than
+// empty directories. It is no mirror, and so a fault of this storage alone: other servers can
+// have the mirror all the same.
 func (s *Dir) CheckPlace(name Name) error {
 	_, err := s.standing(name)
 	return err
 }
 
 // standing lists the directories that stand where a mirror is to be created, the outer
-// ones first. The error is a *Conflict if there is anything in them or in their place.
+// ones first. There is an error if there is anything in them or in their place.
 func (s *Dir) standing(name Name) (dirs []string, err error) {
 	for _, above := range name.Above() {
 		if info, err := os.Stat(s.MirrorDir(above)); err == nil && !info.IsDir() {
-			return nil, Conflictf("%s is no directory", above)
+			return nil, fmt.Errorf("%s is no directory", above)
 		}
 	}
 	err = filepath.WalkDir(s.MirrorDir(name), func(path string, entry fs.DirEntry, err error) error {
@@ -302,7 +271,7 @@ func (s *Dir) standing(name Name) (dirs []string, err error) {
 			if inside, err := filepath.Rel(s.Path, path); err == nil {
 				path = inside
 			}
-			return Conflictf("there is something else in its place: %s", errtext.Clean(path))
+			return fmt.Errorf("there is something else in its place: %s", errtext.Clean(path))
 		}
 		dirs = append(dirs, path)
 		return nil
