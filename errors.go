@@ -70,6 +70,14 @@ type tooEarly struct{ error }
 
 func (t *tooEarly) Unwrap() error { return t.error }
 
+// unreadable is why a mirror cannot be read, with what was last known of it.
+type unreadable struct {
+	error
+	known *mirror.Snapshot
+}
+
+func (u *unreadable) Unwrap() error { return u.error }
+
 // isTemporary reports whether a client should come again.
 func isTemporary(err error) bool {
 	return errors.As(err, new(*tooEarly)) || errors.Is(err, limiter.ErrBusy) || errors.Is(err, conn.ErrSending)
@@ -107,7 +115,7 @@ func status(err error) int {
 		errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
 		return statuses[kindNotFound]
 	case errors.Is(err, limiter.ErrBusy), errors.Is(err, conn.ErrSending), errors.Is(err, storage.ErrTooManyTombstones),
-		errors.Is(err, mirror.ErrClosing), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed):
+		errors.Is(err, storage.ErrLost), errors.Is(err, mirror.ErrClosing), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed):
 		return statuses[kindUnavailable]
 	default:
 		return statuses[kindBroken]

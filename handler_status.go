@@ -97,11 +97,12 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	}
 	peer := r.Header.Get(protocol.PeerHeader) != ""
 	asked := set.Master && q.upstream && !peer && !slices.Contains(via, s.id)
-	q.kept = !peer && len(via) == 0            // to a server it is nothing, and could be more than it reads
+	q.kept = !peer && len(via) == 0 // to a server it is nothing, and could be more than it reads
+	fault := s.mirrors.store.CheckStorage()
 	generation := s.mirrors.store.Generation() // before anything is read
 	var own *protocol.Status
 	if q.name != (storage.Name{}) { // an unknown one needs no slaves
-		if own, err = s.ownStatus(set, q); err != nil {
+		if own, err = s.ownStatus(set, q, fault); err != nil {
 			return err
 		}
 	}
@@ -111,7 +112,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	}
 	render := func() ([]byte, error) {
 		if own == nil {
-			own = s.allStatus(set)
+			own = s.allStatus(set, fault)
 		}
 		if asked {
 			own.Upstream = protocol.NewUpstream(cluster.Entries(slaves))
@@ -172,9 +173,14 @@ func renderStatus(d *protocol.Status, format string) ([]byte, error) {
 	}
 }
 
-// selfStatus is what this server tells of itself but for mirrors.
-func (s *Server) selfStatus(set *settings) *protocol.Status {
+// selfStatus is what this server tells of itself but for mirrors. fault is why its storage cannot
+// be used.
+func (s *Server) selfStatus(set *settings, fault error) *protocol.Status {
 	d := &protocol.Status{Role: set.role(), ID: s.id, Version: s.version}
+	if fault != nil {
+		fault = fmt.Errorf("can't use the storage: %w", fault)
+		d.Error, d.HierarchicalError = errtext.Line(fault.Error()), errtext.Tree(fault)
+	}
 	for _, p := range set.Refs {
 		d.Patterns = append(d.Patterns, p.String())
 	}
@@ -182,14 +188,17 @@ func (s *Server) selfStatus(set *settings) *protocol.Status {
 }
 
 // allStatus is what this server tells of itself.
-func (s *Server) allStatus(set *settings) *protocol.Status {
-	d := s.selfStatus(set)
+func (s *Server) allStatus(set *settings, fault error) *protocol.Status {
+	d := s.selfStatus(set, fault)
 	d.Loading = !s.mirrors.store.IsReady()
 	running := s.mirrors.store.Running()
 	all := s.mirrors.store.All()
 	d.Mirrors = make([]protocol.Mirror, 0, len(all)+len(running))
 	for _, m := range all {
 		one := mirrorStatus(m, running[m.Name])
+		if fault != nil { // what was read before is not there now
+			one = statusOf(m.Name, nil, running[m.Name], fault.Error())
+		}
 		delete(running, m.Name)
 		d.Loading = d.Loading || m.Snapshot() == nil && m.Unreadable() == ""
 		d.Mirrors = append(d.Mirrors, one)
@@ -206,9 +215,9 @@ func (s *Server) allStatus(set *settings) *protocol.Status {
 
 // ownStatus is what this server tells of itself if it is asked about one mirror. The
 // error is mirror.ErrUnknown.
-func (s *Server) ownStatus(set *settings, q statusQuery) (*protocol.Status, error) {
+func (s *Server) ownStatus(set *settings, q statusQuery, fault error) (*protocol.Status, error) {
 	name := q.name
-	d := s.selfStatus(set)
+	d := s.selfStatus(set, fault)
 	d.Total = 1
 	processing := s.mirrors.store.Progress(name) != nil
 	m, err := s.mirrors.store.Get(name)
@@ -320,8 +329,8 @@ func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) error {
 	if s.stopping.Load() {
 		return &fault{kindUnavailable, mirror.ErrClosing}
 	}
-	if err := s.probe.Check(r.Context()); err != nil {
-		return fail(kindUnavailable, "can't write to the storage: %w", err)
+	if err := s.dir.Check(r.Context()); err != nil {
+		return fail(kindUnavailable, "can't use the storage: %w", err)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

@@ -94,11 +94,17 @@ func (ms *mirrors) changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 	ms.keeper.Changed(m)
 }
 
-// find is the mirror that a GET asks for.
+// find is the mirror that a GET asks for. The error is a *tooEarly, or an *unreadable if anything is
+// known of the mirror.
 func (ms *mirrors) find(name storage.Name) (*mirror.Mirror, error) {
 	m, err := ms.store.Get(name)
 	if errors.Is(err, mirror.ErrUnknown) && ms.store.Progress(name) != nil {
 		err = &tooEarly{fmt.Errorf("%w yet: it is being fetched for the first time", err)}
+	}
+	if err != nil && !errors.Is(err, mirror.ErrUnknown) {
+		if known := ms.store.LastKnown(name); known != nil {
+			err = &unreadable{err, known}
+		}
 	}
 	return m, err
 }

@@ -62,6 +62,9 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		log.Warn("refused", "err", err)
 	}
 	setErrorHeaders(w.Header())
+	if known := (*unreadable)(nil); errors.As(err, &known) {
+		setState(w.Header(), known.known)
+	}
 	if isTemporary(err) {
 		w.Header().Set("Retry-After", "1")
 	}
@@ -94,5 +97,7 @@ func setState(header http.Header, snap *mirror.Snapshot) {
 		state = mirror.Success
 	}
 	header["X-State"] = []string{string(state)}
-	header["X-Date"] = []string{snap.DateText}
+	if !snap.Date().IsZero() {
+		header["X-Date"] = []string{snap.DateText}
+	}
 }

@@ -34,7 +34,6 @@ type Server struct {
 	mirrors  *mirrors
 	clones   *clones
 	places   places
-	probe    *storage.Probe
 	version  string
 	epoch    string // tells this start from others
 	pages    pages
@@ -93,6 +92,9 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	if err := dir.RemoveLeftovers(); err != nil {
 		log.Error("can't remove what an interrupted daemon has left", "err", err)
 	}
+	for _, kept := range dir.Kept {
+		log.Warn("an interrupted daemon was about to replace this, and its place was taken: it is kept", "to", kept)
+	}
 	s := newServer(configFile, unsecure, log, dir, listener)
 	set := newSettings(config, source, unsecure, dir)
 	s.current.Store(set)
@@ -113,7 +115,6 @@ func newServer(configFile string, unsecure bool, log *slog.Logger, dir *storage.
 	s := &Server{
 		configFile: configFile, unsecure: unsecure, log: log, id: dir.ID, dir: dir, listener: listener,
 		version: version(), epoch: rand.Text(), broken: make(chan error, 1),
-		probe: storage.NewProbe(dir.Own("health")),
 		conns: conn.NewLimiter(conn.DescriptorLimit()),
 	}
 	s.life, s.end = context.WithCancelCause(context.Background())

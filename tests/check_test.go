@@ -151,7 +151,7 @@ func TestWhatCannotBeReadIsNotDamaged(t *testing.T) {
 	_, _, url := served(t)
 	d := prepare(t)
 	d.setUser(54321)
-	left := filepath.Join(d.storage, ".sould", "trash", "123456")
+	left := filepath.Join(d.storage, ".sould", "incoming", "123456")
 	if err := os.MkdirAll(filepath.Join(left, "mirror"), 0o755); err != nil {
 		t.Fatal(err)
 	}

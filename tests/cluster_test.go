@@ -99,7 +99,7 @@ func TestAnswersOfAServerWithoutSlaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"notes", "notes/todo", "notes/todo/below"} {
-		if a := d.post(name, r.Dir).expect(t, 409); !strings.Contains(a.text(), "notes/todo") || strings.Contains(a.text(), d.storage) {
+		if a := d.post(name, r.Dir).expect(t, 500); !strings.Contains(a.text(), "notes/todo") || strings.Contains(a.text(), d.storage) {
 			t.Errorf("%s: %s", name, a.text())
 		}
 	}

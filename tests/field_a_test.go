@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -44,17 +43,6 @@ func clone(t *testing.T, args ...string) string {
 		t.Fatalf("clone %q: %v\n%s", args, err, out)
 	}
 	return dir
-}
-
-// copyIn puts a copy of a repository where a mirror is looked for.
-func (d *daemon) copyIn(from, name string) {
-	d.t.Helper()
-	if err := os.MkdirAll(filepath.Dir(d.mirror(name)), 0o755); err != nil {
-		d.t.Fatal(err)
-	}
-	if out, err := exec.Command("cp", "-a", from, d.mirror(name)).CombinedOutput(); err != nil {
-		d.t.Fatalf("%v\n%s", err, out)
-	}
 }
 
 // whole checks that a clone of the mirror has as many commits on main as the origin, and that

@@ -374,7 +374,7 @@ func TestHealth(t *testing.T) {
 	}
 	eventually(t, "the server is not well", func() bool {
 		a := d.get("/x/health")
-		return a.StatusCode == 503 && strings.Contains(a.text(), "can't write to the storage")
+		return a.StatusCode == 503 && strings.Contains(a.text(), "can't use the storage")
 	})
 	if err := os.RemoveAll(probe); err != nil {
 		t.Fatal(err)

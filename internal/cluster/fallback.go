@@ -74,6 +74,9 @@ func (f *Fallback) Sources(ctx context.Context, q mirror.Query) iter.Seq2[mirror
 		have := q.Have
 		have.Damaged = q.Damaged()
 		for _, r := range newer(s.replicas, have) {
+			if reached != nil && r.address.Same(reached.address) {
+				continue // it was tried
+			}
 			if !yield(s.source(r), nil) {
 				return
 			}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/reconquest/hierr-go"
@@ -17,13 +18,37 @@ import (
 //
 // A wrapping error is what stands before the text of the error that it wraps. Errors that
 // were joined stand side by side.
-func Tree(err error) string { return hierr.String(hierarchy(err)) }
+func Tree(err error) string {
+	all := branchesOf(err)
+	return all[0].with(all[1:]).String()
+}
 
-func hierarchy(err error) error {
+// branch is a part of a tree of reasons.
+type branch struct {
+	text  string
+	below []branch
+}
+
+// with is the branch with more branches below it. What stands beside a whole tree has no other
+// place.
+func (b branch) with(more []branch) branch {
+	return branch{b.text, append(slices.Clip(b.below), more...)}
+}
+
+func (b branch) String() string {
+	below := make([]string, len(b.below))
+	for i, one := range b.below {
+		below[i] = one.String()
+	}
+	return Branches(b.text, below...)
+}
+
+// branchesOf are the reasons that an error has, side by side.
+func branchesOf(err error) []branch {
 	var inner []error
 	switch e := err.(type) {
 	case *several:
-		return push(e.what, trees(e.reasons))
+		return []branch{{e.what, allBranches(e.reasons)}}
 	case *net.OpError, *fs.PathError, *os.LinkError, *os.SyscallError:
 		// They are one sentence.
 	case interface{ Unwrap() []error }:
@@ -34,20 +59,26 @@ func hierarchy(err error) error {
 		}
 	}
 	text := err.Error()
-	switch {
-	case len(inner) == 0:
-		return hierr.Errorf(nil, "%s", Clean(text))
-	case text == inner[0].Error(): // it adds nothing
-		return hierarchy(inner[0])
+	if len(inner) == 0 {
+		return leaf(text)
+	}
+	if text == errors.Join(inner...).Error() { // it adds nothing
+		return allBranches(inner)
 	}
 	last := inner[len(inner)-1]
 	if head, ok := strings.CutSuffix(text, ": "+last.Error()); ok {
-		return hierr.Errorf(hierr.String(hierarchy(last)), "%s", Clean(head))
+		return []branch{{Clean(head), branchesOf(last)}}
 	}
-	if len(inner) > 1 { // errors.Join
-		return push(Tree(inner[0]), trees(inner[1:]))
+	return leaf(text)
+}
+
+func leaf(text string) []branch { return []branch{{text: Clean(text)}} }
+
+func allBranches(errs []error) (all []branch) {
+	for _, err := range errs {
+		all = append(all, branchesOf(err)...)
 	}
-	return hierr.Errorf(nil, "%s", Clean(text))
+	return all
 }
 
 // several is an error with several reasons, none of which stands above the others.
@@ -62,23 +93,12 @@ func Several(what string, reasons ...error) error { return &several{what, reason
 func (s *several) Error() string   { return s.what + ": " + errors.Join(s.reasons...).Error() }
 func (s *several) Unwrap() []error { return s.reasons }
 
-func trees(errs []error) []string {
-	var all []string
-	for _, err := range errs {
-		all = append(all, Tree(err))
-	}
-	return all
-}
-
-// Branches puts rendered trees below a line.
-func Branches(top string, below ...string) string { return push(top, below).Error() }
-
-// push is Branches as an error of hierr's, which draws an empty line between children that
-// have children: as text they have none.
-func push(top string, below []string) error {
+// Branches puts rendered trees below a line. To hierr they are texts: between children that
+// have children it would draw an empty line.
+func Branches(top string, below ...string) string {
 	children := make([]hierr.NestedError, len(below))
 	for i, b := range below {
 		children[i] = b
 	}
-	return hierr.Push(top, children...)
+	return hierr.Push(top, children...).Error()
 }

@@ -194,6 +194,26 @@ func ours(said string) string {
 	return lines.String()
 }
 
+// localFaults are what the kernel says when a disk of this machine cannot be written or read.
+var localFaults = []error{syscall.ENOSPC, syscall.EROFS, syscall.EDQUOT, syscall.EIO}
+
+// localWords are git's words for that, in small letters, also when it says what it could not
+// do rather than why.
+var localWords = []string{
+	"no space left", "the disk is full", "read-only file system", "disk quota exceeded", inputError,
+	"unable to create temporary file", "insufficient permission for adding an object",
+}
+
+// IsLocalFault reports whether work has failed because of a disk of this machine, so that no
+// other source would have been of help.
+func IsLocalFault(err error) bool {
+	if slices.ContainsFunc(localFaults, func(fault error) bool { return errors.Is(err, fault) }) {
+		return true
+	}
+	e := (*Error)(nil)
+	return errors.As(err, &e) && e.Err == nil && saysAny(ours(e.Stderr), localWords...)
+}
+
 // Salvage brings refs' objects from another, perhaps damaged, repository of this
 // machine. What the refs in have lead to is here already. It returns the refs that can
 // be kept; the error says why others cannot.

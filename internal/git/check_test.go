@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -149,6 +150,28 @@ func TestNoMemoryIsNoDamage(t *testing.T) {
 		err := error(&Error{Command: "fsck", ExitCode: 128, Stderr: said})
 		if outOfMemory(err) != want || Suspicious(err) == want {
 			t.Errorf("%q: out of memory %v, suspicious %v", said, outOfMemory(err), Suspicious(err))
+		}
+	}
+}
+
+// TestIsLocalFault: a fault of a disk of this machine, and not what a remote says of its own.
+func TestIsLocalFault(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&Error{Stderr: "error: file write error: No space left on device\nfatal: unable to write"}, true},
+		{&Error{Stderr: "fatal: Unable to create '/s/m/shallow.lock': Read-only file system"}, true},
+		{&Error{Stderr: "error: unable to create temporary file: Not a directory"}, true},
+		{&Error{Stderr: "fatal: bad\nthe disk is full: 0 bytes are left"}, true},
+		{fmt.Errorf("can't: %w", &os.PathError{Op: "mkdir", Path: "x", Err: syscall.EDQUOT}), true},
+		{fmt.Errorf("can't: %w", &os.PathError{Op: "read", Path: "x", Err: syscall.EIO}), true},
+		{&Error{Stderr: "remote: fatal: write error: No space left on device\nfatal: early EOF"}, false},
+		{&Error{Stderr: "fatal: unable to access 'https://h/r.git/': Could not resolve host: h"}, false},
+		{&os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, false},
+	} {
+		if got := IsLocalFault(c.err); got != c.want {
+			t.Errorf("%v: %v, want %v", c.err, got, c.want)
 		}
 	}
 }

@@ -69,9 +69,14 @@ func (r Repo) Init(ctx context.Context, idLength int, origin string) error {
 	return r.SetOrigin(ctx, origin)
 }
 
-// SetOrigin writes the repository's remote.origin.url, for people who look at it.
+// SetOrigin writes the repository's remote.origin.url, for people who look at it. When it
+// returns without an error, that is on disk.
 func (r Repo) SetOrigin(ctx context.Context, url string) error {
-	return r.git.run(ctx, command{name: "config", dir: r.Dir, args: []string{"remote.origin.url", url}})
+	err := r.git.run(ctx, command{name: "config", dir: r.Dir, args: []string{"remote.origin.url", url}})
+	if err != nil {
+		return err
+	}
+	return errors.Join(durable.Sync(filepath.Join(r.Dir, "config")), durable.Sync(r.Dir))
 }
 
 // Origin returns the repository's remote.origin.url, or "".

@@ -57,9 +57,9 @@ func (j *pullJob) build(
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { // it is still there if something went wrong, or if a mirror was replaced
+	defer func() { // it is still there if something went wrong
 		if err := os.RemoveAll(staging); err != nil {
-			j.Log.Error("can't remove an unfinished mirror, or an old one", "directory", staging, "err", err)
+			j.Log.Error("can't remove an unfinished mirror", "directory", staging, "err", err)
 		}
 	}()
 	repo, b, err := j.stage(ctx, lock, staging, src, from, listing)
@@ -75,20 +75,23 @@ func (j *pullJob) build(
 	if err != nil {
 		return Result{}, err
 	}
-	all, spare := b.After.Refs, false
+	all, meant, whole := b.After.Refs, storage.Identity{}, true
 	if old != nil {
-		saved, whole := j.rescue(ctx, repo, old, change, stay)
+		var saved []git.Ref
+		saved, whole = j.rescue(ctx, repo, old, change, stay)
 		if _, err := repo.Peel(ctx, saved); err != nil {
 			return Result{}, err
 		}
-		all, spare = refs.Join(all, saved), !whole
+		all, meant = refs.Join(all, saved), old.identity
 	}
 	if len(stay) > 0 {
 		b.After.Head = refs.ChooseHead(old.content.Head, b.head, all)
 	}
 	m, err := j.finish(repo, b, all, old, src, from)
 	if err == nil {
-		err = j.install(staging, m, spare)
+		err = j.install(staging, m, meant, func(replaced string) (spare bool) {
+			return !whole || old.changedIn(j.opts.Git.Repo(replaced))
+		})
 	}
 	if err != nil {
 		return Result{}, err

@@ -27,7 +27,7 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 	}
 	defer lock.Unlock()
 	lock.Preempt()
-	_, err = s.find(name)
+	m, err := s.find(name)
 	known := !errors.Is(err, ErrUnknown)
 	if err != nil && known {
 		return err
@@ -46,7 +46,7 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 	s.mu.Lock()
 	delete(s.byName, name)
 	s.remade()
-	to, err := s.Dir.MoveToTrash(name, time.Now())
+	to, err := s.Dir.MoveToTrash(name, m.identity, time.Now())
 	s.mu.Unlock()
 	if err == nil {
 		err = s.Dir.SyncTrash(name, to)

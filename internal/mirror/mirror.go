@@ -53,7 +53,7 @@ type health struct {
 }
 
 // ErrReplaced is why work on a mirror ends that is not there any more.
-var ErrReplaced = errors.New("the mirror's directory was removed or replaced by hand while it was pulled")
+var ErrReplaced = storage.ErrReplaced
 
 // Identity tells the mirror's directory from others that have its place later.
 func (m *Mirror) Identity() string { return m.identity.String() }

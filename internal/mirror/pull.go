@@ -151,13 +151,33 @@ func (j *pullJob) run(ctx context.Context) (result Result, err error) {
 	} else {
 		result, err = j.from(ctx, Source{})
 	}
-	if down := (*unreachable)(nil); errors.As(err, &down) && !j.req.OriginOnly {
-		result, err = j.fromReplicas(ctx, err)
+	if errors.As(err, new(*unreachable)) {
+		result, err = j.instead(ctx, err)
 	}
-	if c := (*storage.Conflict)(nil); errors.Is(err, ErrClosing) || errors.As(err, &c) {
-		return Result{}, err // says nothing about the origin
+	if saysNothing(err) {
+		return Result{}, err
 	}
 	return result, j.record(ctx, err)
+}
+
+// saysNothing reports whether an error says nothing about the origin, or about the mirror that
+// is there now: somebody may just be copying that in.
+func saysNothing(err error) bool {
+	return errors.Is(err, ErrClosing) || errors.As(err, new(*storage.Conflict)) ||
+		errors.Is(err, storage.ErrReplaced) || errors.Is(err, storage.ErrTaken)
+}
+
+// instead does what can be done when the origin could not be reached. Where the storage cannot
+// be used either, nobody is asked: who mends the one must know of the other.
+func (j *pullJob) instead(ctx context.Context, reason error) (Result, error) {
+	if fault := j.Dir.Check(ctx); fault != nil {
+		return Result{}, errtext.Several("neither the origin nor the storage can be used",
+			reason, fmt.Errorf("can't use the storage: %w", fault))
+	}
+	if j.req.OriginOnly {
+		return Result{}, reason
+	}
+	return j.fromReplicas(ctx, reason)
 }
 
 // record notes how the pull ended, and returns its error with those of noting it.
@@ -246,7 +266,7 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 	if rebuild, err := h.hasOtherFormat(ctx, listing); err != nil {
 		return Result{}, err
 	} else if rebuild {
-		return j.build(ctx, h.lock, src, from, listing, &survivors{dir: h.Dir, state: h.state()})
+		return j.build(ctx, h.lock, src, from, listing, h.survivors())
 	}
 	known, err := j.ensureWhole(ctx, h)
 	if err != nil {
@@ -418,7 +438,10 @@ func (j *pullJob) fetch(
 		return err
 	})
 	if err != nil {
-		err = &unreachable{fmt.Errorf("can't fetch%s: %w", src.of(), err), true}
+		local := git.IsLocalFault(err)
+		if err = fmt.Errorf("can't fetch%s: %w", src.of(), err); !local { // else no other source would do
+			err = &unreachable{err, true}
+		}
 		return errors.Join(err, repo.Sweep())
 	}
 	return nil
@@ -465,6 +488,8 @@ func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error
 		switch {
 		case errors.Is(err, errOvertaken):
 			return result, nil
+		case err != nil && git.IsLocalFault(err) && !errors.As(err, new(*unreachable)):
+			return Result{}, errtext.Several("the origin cannot be reached, and what a peer has cannot be stored", append(failed, err)...)
 		case err != nil && !helpsNot(src, err):
 			return result, err
 		case err != nil:

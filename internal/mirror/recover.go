@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
@@ -114,15 +117,24 @@ func (j *pullJob) rebuild(ctx context.Context, h *held, src Source) (Result, err
 	if err != nil {
 		return Result{}, err
 	}
-	return j.build(ctx, h.lock, src, from, listing, &survivors{
-		dir: h.Dir, content: h.Snapshot().Listing, own: h.own(), state: h.state(), damaged: true, health: &h.health,
-	})
+	old := h.survivors()
+	old.content, old.own, old.damaged, old.health = h.Snapshot().Listing, h.own(), true, &h.health
+	return j.build(ctx, h.lock, src, from, listing, old)
+}
+
+// survivors is the mirror as one that another one takes the place of.
+func (h *held) survivors() *survivors {
+	return &survivors{dir: h.Dir, identity: h.identity, stamp: contentStamp(h.repo), state: h.state()}
 }
 
 // replace rebuilds a mirror that cannot even be read, if damage is the reason.
 func (j *pullJob) replace(ctx context.Context, lock *keylock.Lock[storage.Name], src Source, readErr error) (Result, error) {
 	if !git.Suspicious(readErr) {
 		return Result{}, readErr
+	}
+	m, err := j.find(j.req.Name)
+	if err != nil {
+		return Result{}, err
 	}
 	repo := j.opts.Git.Repo(j.Dir.MirrorDir(j.req.Name))
 	state, err := readState(repo.Dir)
@@ -143,7 +155,7 @@ func (j *pullJob) replace(ctx context.Context, lock *keylock.Lock[storage.Name],
 		return Result{}, errors.Join(err, readErr)
 	}
 	state.setCheck(readErr, time.Now())
-	old := &survivors{dir: repo.Dir, state: state, damaged: true}
+	old := &survivors{dir: repo.Dir, identity: m.identity, stamp: contentStamp(repo), state: state, damaged: true}
 	all, whole := repo.Remains()
 	old.content.Refs, old.own = refs.Separate(all)
 	old.unsure = !whole
@@ -153,14 +165,34 @@ func (j *pullJob) replace(ctx context.Context, lock *keylock.Lock[storage.Name],
 // survivors is what can still be read of a mirror that another one takes the place of. That of
 // a mirror that was not there is nil.
 type survivors struct {
-	dir     string
-	content git.Listing
-	own     []git.Ref
-	state   stateFile
-	damaged bool    // that is why another one takes its place
-	unsure  bool    // it may have had more refs
-	health  *health // nil if it could not be read
+	dir      string
+	identity storage.Identity
+	stamp    string // of its content
+	content  git.Listing
+	own      []git.Ref
+	state    stateFile
+	damaged  bool    // that is why another one takes its place
+	unsure   bool    // it may have had more refs
+	health   *health // nil if it could not be read
 }
+
+// contentStamp is equal for two moments between which nobody has written refs or packs of a
+// repository, as far as can be told without reading them.
+func contentStamp(repo git.Repo) string {
+	var b strings.Builder
+	b.WriteString(repo.Stamp())
+	packs, _ := os.ReadDir(filepath.Join(repo.Dir, "objects", "pack")) // what cannot be read is the same each time
+	for _, pack := range packs {
+		if info, err := pack.Info(); err == nil {
+			fmt.Fprintf(&b, " %s %d %d", pack.Name(), info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return b.String()
+}
+
+// changedIn reports whether somebody has changed the mirror by hand since its refs were read,
+// such as by restoring files of it from a backup. It lies in that directory now.
+func (o *survivors) changedIn(repo git.Repo) bool { return o.stamp != contentStamp(repo) }
 
 // plan is what changes when the new mirror holds these refs.
 func (o *survivors) plan(listing git.Listing, patterns []refs.Pattern, accept refs.Acceptance) (refs.Plan, error) {

@@ -3,6 +3,7 @@ package mirror
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/reconquest/sould/internal/origin"
@@ -25,8 +26,9 @@ func (s *Store) reserve(req Request) (release func(), err error) {
 	m, err := s.Get(req.Name)
 	switch {
 	case errors.Is(err, ErrUnknown):
-		if err = taken; err == nil {
-			err = s.checkNameFree(req.Name)
+		err = taken
+		if free := s.checkNameFree(req.Name); err == nil && errors.As(free, new(*storage.Conflict)) {
+			err = free // a fault of the storage the pull will tell, which is not that of other servers
 		}
 		if err == nil {
 			err = s.checkWanted(req.Name, req.Wanted)
@@ -99,25 +101,25 @@ func sameOrigin(stored origin.URL, req Request) error {
 }
 
 // checkNameFree checks that a mirror of that name could be created: that the name lies
-// neither inside another mirror nor above one. Names that are reserved count.
+// neither inside another mirror nor above one. Names that are reserved count. The error is a
+// *storage.Conflict then; any other tells a fault of this server's storage, such as a file
+// where the mirror is to be.
 func (s *Store) checkNameFree(name storage.Name) error {
 	for _, above := range name.Above() {
-		if s.Dir.IsLink(above) {
-			return storage.Conflictf("%s is a symbolic link, which no name leads through", above)
-		}
-		if mirror, err := s.Dir.IsMirror(above); err != nil {
-			return storage.Conflictf("%s", err)
-		} else if mirror || s.IsReserved(above) {
+		mirror, err := s.Dir.IsMirror(above)
+		switch {
+		case mirror, s.IsReserved(above):
 			return storage.Conflictf("the name lies inside the mirror %s", above)
+		case s.Dir.IsLink(above):
+			return fmt.Errorf("%s is a symbolic link, which no name leads through", above)
+		case err != nil:
+			return err
 		}
 	}
 	if inside, ok := s.inside(name); ok {
 		return storage.Conflictf("the name lies above the mirror %s", inside)
 	}
-	if err := s.Dir.CheckPlace(name); errors.As(err, new(*storage.Conflict)) {
-		return err
-	}
-	return nil // that it cannot be read, the pull will say
+	return s.Dir.CheckPlace(name)
 }
 
 // inside returns a mirror below that name, if there is one.

@@ -63,6 +63,9 @@ func (s *Store) Wake() {
 func (s *Store) Scan() error {
 	s.looking.Lock()
 	defer s.looking.Unlock()
+	if err := s.CheckStorage(); err != nil {
+		return err
+	}
 	names := make(chan storage.Name)
 	var readers sync.WaitGroup
 	for range 2 * runtime.NumCPU() {

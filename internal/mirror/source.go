@@ -37,9 +37,9 @@ type Query struct {
 	Move       origin.URL // the origin that replicas may have instead; not Known for none
 	Accept     refs.Acceptance
 	Refs       []refs.Pattern // what the pull takes: a replica must have all of it
-	OriginDown bool        // that is known: no replica need be asked to look
-	Have       Have        // what was here when the origin could not be reached
-	Damaged    func() bool // whether what is here is known to be damaged by now
+	OriginDown bool           // that is known: no replica need be asked to look
+	Have       Have           // what was here when the origin could not be reached
+	Damaged    func() bool    // whether what is here is known to be damaged by now
 }
 
 // Have is what is here of a mirror.

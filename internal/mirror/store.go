@@ -65,6 +65,8 @@ type Store struct {
 	wake       chan struct{} // has Watch look at once
 	looking    sync.Mutex    // held while the directory is looked through
 
+	fault atomic.Pointer[string] // why the storage could not be used when it was last looked at; nil for nothing
+
 	mu       sync.Mutex // guards all below
 	byName   map[storage.Name]*Mirror
 	sorted   []*Mirror                    // of byName; nil if that has changed
@@ -117,6 +119,47 @@ func (s *Store) Get(name storage.Name) (*Mirror, error) {
 	return m, err
 }
 
+// LastKnown is what is known of a mirror that cannot be read: what was read before, or what its
+// own file says. It is nil if that is nothing.
+func (s *Store) LastKnown(name storage.Name) *Snapshot {
+	s.mu.Lock()
+	known := s.byName[name]
+	s.mu.Unlock()
+	if known != nil && known.Snapshot() != nil {
+		return known.Snapshot()
+	}
+	if s.Dir.CheckOwned() != nil {
+		return nil
+	}
+	dir := s.Dir.MirrorDir(name)
+	state, err := readState(dir)
+	if err != nil {
+		return nil
+	}
+	snap := Snapshot{}
+	if state.Pulled.IsZero() {
+		snap.Changed = refsChanged(dir)
+	}
+	return snap.with(&state)
+}
+
+// CheckStorage checks that the storage is the one that the server has opened: in any other
+// there is nothing of ours, and a mirror that is not found there is not gone. Mirrors stay
+// known meanwhile. It costs two stats.
+func (s *Store) CheckStorage() error {
+	err := s.Dir.CheckOwned()
+	var why *string
+	if err != nil {
+		text := err.Error()
+		why = &text
+	}
+	if before := s.fault.Swap(why); (before == nil) != (why == nil) || why != nil && *before != *why {
+		s.generation.Add(1)
+		s.Wake() // it tells the log
+	}
+	return err
+}
+
 // find returns the mirror of that name as it is on disk now, or was a moment ago.
 func (s *Store) find(name storage.Name) (*Mirror, error) {
 	for {
@@ -132,6 +175,11 @@ func (s *Store) find(name storage.Name) (*Mirror, error) {
 			return nil, err
 		}
 		stale := known != nil && known.stale()
+		if known == nil || known.identity != id {
+			if err := s.CheckStorage(); err != nil { // then there is nothing to be learnt from it
+				return nil, err
+			}
+		}
 
 		s.mu.Lock()
 		if s.byName[name] != known { // it has changed meanwhile
@@ -186,19 +234,19 @@ func (s *Store) isCurrent(m *Mirror) error {
 	return err
 }
 
-// install makes a mirror that was built aside known, on disk and to readers in one step. A
-// mirror that it replaces is in the staging directory then or, if it is to be spared, in the
-// trash.
-func (s *Store) install(staging string, built *Mirror, spare bool) error {
+// install makes a mirror that was built aside known, on disk and to readers in one step, in the
+// place of the one that is meant, or where there is none. The replaced one goes or, if spare
+// says so of the directory where it is then, stays in the trash.
+func (s *Store) install(staging string, built *Mirror, meant storage.Identity, spare func(replaced string) bool) error {
 	if err := storage.SyncTree(staging); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	old, err := s.Dir.Install(staging, built.Name, spare)
-	var id storage.Identity
-	if err == nil {
-		id, err = storage.Identify(s.Dir.MirrorDir(built.Name))
+	id, err := storage.Identify(staging) // not later: somebody may put another one in its place
+	if err != nil {
+		return err
 	}
+	s.mu.Lock()
+	old, err := s.Dir.Install(staging, built.Name, meant)
 	if err == nil {
 		built.Dir, built.identity = s.Dir.MirrorDir(built.Name), id
 		built.completed, built.refresh.pulled = true, true
@@ -209,10 +257,15 @@ func (s *Store) install(staging string, built *Mirror, spare bool) error {
 	if err != nil {
 		return err
 	}
-	if spare && old != "" {
-		s.Log.Warn("the old mirror could not be read in full, and is kept", "mirror", built.Name, "to", old)
+	if err := s.Dir.SyncPlace(built.Name); err != nil || old == "" {
+		return err
 	}
-	return s.Dir.SyncPlace(built.Name)
+	if spare(old) {
+		s.Log.Warn("the old mirror may have what the new one has not, and is kept", "mirror", built.Name, "to", old)
+	} else if err := s.Dir.Discard(old); err != nil {
+		s.Log.Error("can't remove a mirror that was replaced", "mirror", built.Name, "directory", old, "err", err)
+	}
+	return nil
 }
 
 // All returns the mirrors that are known, sorted by name. One that was not read yet, or

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,7 +39,16 @@ type Dir struct {
 	ID      string // tells this server from others, as long as the storage exists
 	Leash   *git.Leash
 	Neutral git.Neutral
-	lock    *os.File
+
+	// Kept says where what lies now that a crash had left in two places at once, and that
+	// somebody may want.
+	Kept []string
+
+	lock      *os.File
+	root, own Identity // of Path and of sould's own directory, as they were opened
+	probe     *Probe
+
+	trash sync.Mutex // held while what comes into the trash is compared with what was meant
 }
 
 // ownDir is sould's own directory in a storage. No mirror's name begins with a
@@ -66,7 +76,11 @@ func Open(ctx context.Context, dir string) (*Dir, error) {
 	if s.lock, err = lockFile(s.Own("lock")); err != nil {
 		return nil, err
 	}
-	if err := s.prepare(ctx); err != nil {
+	s.probe = NewProbe(s.try)
+	if s.root, s.own, err = s.identify(); err == nil {
+		err = s.prepare(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -108,13 +122,49 @@ func (s *Dir) prepare(ctx context.Context) error {
 	return err
 }
 
-// EnsureDirs creates those of sould's own directories that are missing. Somebody may remove
-// one while the server runs, to free disk space.
+// ErrLost is why nothing can be said of mirrors, and nothing is written: what is at the
+// storage's path is not the directory that this server owns.
+var ErrLost = errors.New("the storage is not there any more, or another one is in its place: it was unmounted, moved or removed while the server ran")
+
+// CheckOwned checks that the storage is the one that was opened. The error is ErrLost, or says
+// why that cannot be told.
+func (s *Dir) CheckOwned() error {
+	root, own, err := s.identify()
+	if err == nil && (root != s.root || own != s.own) {
+		err = ErrLost
+	}
+	return err
+}
+
+func (s *Dir) identify() (root, own Identity, err error) {
+	root, err = Identify(s.Path)
+	if err == nil {
+		own, err = Identify(s.Own(""))
+	}
+	return root, own, err
+}
+
+// Check returns why the storage cannot be used, or nil. It is tried once a second at most,
+// however many ask.
+func (s *Dir) Check(ctx context.Context) error { return s.probe.Check(ctx) }
+
+// try finds out whether the storage can be used, by using it.
+func (s *Dir) try() error {
+	err := s.CheckOwned()
+	if err == nil {
+		err = s.ensureDirs()
+	}
+	if err == nil {
+		err = writeAndRemove(s.Own("health"))
+	}
+	return err
+}
+
+// EnsureDirs makes the directories of sould's own that are not there. Somebody may have
+// removed one while the server runs, to make room.
 func (s *Dir) EnsureDirs() error {
-	for _, sub := range []string{"incoming", "trash", "tombstones", "cache"} {
-		if err := os.MkdirAll(s.Own(sub), 0o700); err != nil {
-			return err
-		}
+	if err := s.ensureDirs(); err != nil {
+		return err
 	}
 	if isDir(s.Own(""), "neutral") {
 		return nil
@@ -123,7 +173,16 @@ func (s *Dir) EnsureDirs() error {
 	return err
 }
 
-// readID reads the server's id. If there is none, it makes one.
+func (s *Dir) ensureDirs() error {
+	for _, sub := range []string{"incoming", "trash", "tombstones", "cache"} {
+		if err := os.MkdirAll(s.Own(sub), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readID reads the server's id, or makes one.
 func (s *Dir) readID() (string, error) {
 	text, err := os.ReadFile(s.Own("id"))
 	if id := strings.TrimSpace(string(text)); err == nil && id != "" {
@@ -161,98 +220,7 @@ func (s *Dir) Staging() (string, error) {
 	return dir, os.Chmod(dir, 0o755) // an ordinary repository; its secrets are in a file of mode 0600
 }
 
-// Install moves a complete mirror from its staging directory to its place. If a mirror is there
-// already, the two change places; with spare, the old mirror goes to the trash instead. old is
-// where the old mirror is then. SyncPlace makes this durable.
-func (s *Dir) Install(staging string, name Name, spare bool) (old string, err error) {
-	dir := s.MirrorDir(name)
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
-	}
-	err = os.Rename(staging, dir)
-	switch {
-	case isTaken(err) && spare:
-		old, err = s.replace(staging, name)
-	case isTaken(err):
-		old, err = staging, s.exchange(staging, name)
-	}
-	if errors.Is(err, syscall.EXDEV) {
-		err = fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", filepath.Dir(dir), s.Own(""))
-	}
-	return old, err
-}
-
-// replace moves the new mirror to the trash, and then exchanges it with the old one. In this
-// order a start never finds the old mirror where it would remove it.
-func (s *Dir) replace(staging string, name Name) (old string, err error) {
-	trash, err := s.trashFor(name, time.Now())
-	if err != nil {
-		return "", err
-	}
-	old = filepath.Join(trash, "mirror")
-	if err = os.Rename(staging, old); err == nil {
-		err = s.exchange(old, name)
-	}
-	if err != nil { // the trash holds the new mirror, or nothing
-		return "", errors.Join(err, os.RemoveAll(trash))
-	}
-	return old, errors.Join(durable.Sync(trash), durable.Sync(s.Own("trash")))
-}
-
-// exchange lets the mirror of that name and another directory change places.
-func (s *Dir) exchange(other string, name Name) error {
-	err := exchange(other, s.MirrorDir(name))
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
-		err = s.exchangeSlowly(other, name)
-	}
-	return err
-}
-
-// isTaken reports whether a directory could not be renamed because there is another one with
-// the new name.
-func isTaken(err error) bool {
-	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST)
-}
-
-// exchangeSlowly is exchange for file systems that cannot do it in one step. If the daemon is
-// interrupted between the steps, restore finds the mirror.
-func (s *Dir) exchangeSlowly(other string, name Name) error {
-	dir, aside := s.MirrorDir(name), filepath.Join(s.Own("replaced"), name.Path())
-	if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
-		return err
-	}
-	if err := os.Rename(dir, aside); err != nil {
-		return err
-	}
-	if err := os.Rename(other, dir); err != nil {
-		return errors.Join(err, os.Rename(aside, dir))
-	}
-	return os.Rename(aside, other)
-}
-
-// restore puts back the mirrors that an interrupted daemon was replacing.
-func (s *Dir) restore() error {
-	replaced := &Dir{Path: s.Own("replaced")}
-	var failed error
-	err := replaced.Names(func(name Name) {
-		err := os.MkdirAll(filepath.Dir(s.MirrorDir(name)), 0o755)
-		if err == nil {
-			err = os.Rename(replaced.MirrorDir(name), s.MirrorDir(name))
-		}
-		if !isTaken(err) { // else the new mirror is in place
-			failed = errors.Join(failed, err)
-		}
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err = errors.Join(err, failed); err != nil {
-		return fmt.Errorf("put back mirrors that were being replaced: %w", err)
-	}
-	return os.RemoveAll(replaced.Path)
-}
-
-// SyncPlace makes the directory entries durable that lead to a mirror.
+// SyncPlace makes a mirror's place in the storage durable.
 func (s *Dir) SyncPlace(name Name) error {
 	for dir := filepath.Dir(s.MirrorDir(name)); ; dir = filepath.Dir(dir) {
 		if err := durable.Sync(dir); err != nil || dir == s.Path {
@@ -280,19 +248,20 @@ func (s *Dir) ClearPlace(name Name) error {
 	return err
 }
 
-// CheckPlace returns a *Conflict if the place where a mirror is to be created is taken by
-// anything but empty directories.
+// CheckPlace returns an error if something stands where a mirror is to be created, other than
+// empty directories. It is no mirror, and so a fault of this storage alone: other servers can
+// have the mirror all the same.
 func (s *Dir) CheckPlace(name Name) error {
 	_, err := s.standing(name)
 	return err
 }
 
-// standing lists the directories in the place where a mirror is to be created, the outer ones
-// first. The error is a *Conflict if they hold anything, or something else takes the place.
+// standing lists the directories that stand where a mirror is to be created, the outer
+// ones first. There is an error if there is anything in them or in their place.
 func (s *Dir) standing(name Name) (dirs []string, err error) {
 	for _, above := range name.Above() {
 		if info, err := os.Stat(s.MirrorDir(above)); err == nil && !info.IsDir() {
-			return nil, Conflictf("%s is no directory", above)
+			return nil, fmt.Errorf("%s is no directory", above)
 		}
 	}
 	err = filepath.WalkDir(s.MirrorDir(name), func(path string, entry fs.DirEntry, err error) error {
@@ -303,7 +272,7 @@ func (s *Dir) standing(name Name) (dirs []string, err error) {
 			if inside, err := filepath.Rel(s.Path, path); err == nil {
 				path = inside
 			}
-			return Conflictf("there is something else in its place: %s", errtext.Clean(path))
+			return fmt.Errorf("there is something else in its place: %s", errtext.Clean(path))
 		}
 		dirs = append(dirs, path)
 		return nil

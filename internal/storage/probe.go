@@ -10,30 +10,30 @@ import (
 )
 
 const (
-	probePause = time.Second     // between two trials
-	probeLimit = 2 * time.Second // how long a trial may take before the disk counts as hanging
+	probePause = time.Second     // between two tries
+	probeLimit = 2 * time.Second // for a try, before the disk counts as hanging
 )
 
-// Probe finds out whether a directory can be written, by writing a small file.
+// Probe finds out whether something can be done, by doing it.
 type Probe struct {
-	file string
+	try func() error
 
 	mu     sync.Mutex // guards latest
 	latest *trial
 }
 
-// trial is one attempt to write the file.
+// trial is one try.
 type trial struct {
 	began time.Time
 	over  chan struct{} // closed when err is known
 	err   error
 }
 
-// NewProbe returns a probe that writes this file, and removes it again.
-func NewProbe(file string) *Probe { return &Probe{file: file} }
+// NewProbe returns a probe that tries that.
+func NewProbe(try func() error) *Probe { return &Probe{try: try} }
 
-// Check returns why the directory cannot be written, or nil. However many callers there are, it
-// makes one trial at a time, and at most one a second.
+// Check returns why it cannot be done, or nil. However many ask, there is
+// one try at a time, and one a second at most.
 func (p *Probe) Check(ctx context.Context) error {
 	p.mu.Lock()
 	t := p.latest
@@ -43,7 +43,7 @@ func (p *Probe) Check(ctx context.Context) error {
 		// Nobody waits for this goroutine. On a disk that hangs it may never end, and
 		// the server must be able to stop all the same.
 		go func() {
-			t.err = writeAndRemove(p.file)
+			t.err = p.try()
 			close(t.over)
 		}()
 	}
@@ -69,6 +69,7 @@ func (t *trial) isOver() bool {
 	}
 }
 
+// writeAndRemove finds out whether a small file can be written.
 func writeAndRemove(file string) error {
 	err := os.WriteFile(file, []byte("can this be written?\n"), 0o600)
 	if err != nil {

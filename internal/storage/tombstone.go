@@ -121,10 +121,10 @@ func (s *Dir) Tombstones() ([]Tombstone, error) {
 
 // Expire removes mirrors and tombstones that have been kept for long enough.
 func (s *Dir) Expire(now time.Time, keep time.Duration) error {
-	err := s.empty("trash", func(name string) bool {
-		at, ok := discardedAt(name)
-		return ok && !at.Add(keep).After(now)
-	})
+	if err := s.CheckOwned(); err != nil {
+		return err
+	}
+	err := s.emptyTrash(now, keep)
 	if keep == 0 {
 		keep = ShortKeep
 	}

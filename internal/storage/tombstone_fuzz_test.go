@@ -44,6 +44,9 @@ func FuzzTombstone(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
+		if s.root, s.own, err = s.identify(); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(s.Own("tombstones"), "x"), text, 0o600); err != nil {
 			t.Fatal(err)
 		}

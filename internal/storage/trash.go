@@ -14,11 +14,18 @@ import (
 	"github.com/reconquest/sould/internal/durable"
 )
 
-// MoveToTrash moves a mirror to the trash, and removes the directories above it that become
-// empty. It returns where the mirror is now. SyncTrash makes this durable.
-func (s *Dir) MoveToTrash(name Name, now time.Time) (string, error) {
+// MoveToTrash moves the mirror that is meant to the trash, and removes the directories above
+// it that are empty then. It returns where the mirror lies now. If another one is there, the
+// error is ErrReplaced, and it stays. SyncTrash makes all this durable.
+func (s *Dir) MoveToTrash(name Name, meant Identity, now time.Time) (string, error) {
 	dir := s.MirrorDir(name)
-	trash, err := s.trashFor(name, now)
+	entry, err := identifyMeant(dir, meant)
+	if err != nil {
+		return "", err
+	}
+	s.trash.Lock()
+	defer s.trash.Unlock()
+	trash, err := s.trashDir("", name, now)
 	if err != nil {
 		return "", err
 	}
@@ -28,6 +35,9 @@ func (s *Dir) MoveToTrash(name Name, now time.Time) (string, error) {
 			err = fmt.Errorf("%s is on another file system than %s: all mirrors must be on one", dir, s.Own(""))
 		}
 		return "", errors.Join(err, os.Remove(trash))
+	}
+	if err := isEntry(to, entry); err != nil {
+		return "", s.dropUnless(trash, name, Identity{}, errors.Join(err, moveTo(to, dir)))
 	}
 	above := filepath.Dir(dir)
 	for above != s.Path && os.Remove(above) == nil { // until one is not empty
@@ -47,10 +57,13 @@ func (s *Dir) SyncTrash(name Name, to string) error {
 	return errors.Join(err, durable.Sync(filepath.Dir(to)), durable.Sync(s.Own("trash")))
 }
 
-// trashFor creates a directory in the trash for a mirror that is removed.
-func (s *Dir) trashFor(name Name, now time.Time) (string, error) {
+// byHand begins the names of directories in the trash whose content may be somebody's.
+const byHand = "by-hand-"
+
+// trashDir makes a directory in the trash for what had the name of a mirror.
+func (s *Dir) trashDir(prefix string, name Name, now time.Time) (string, error) {
 	for i := 0; ; i++ {
-		time := strconv.FormatInt(now.Unix(), 10)
+		time := prefix + strconv.FormatInt(now.Unix(), 10)
 		if i > 0 { // twice in one second
 			time += "." + strconv.Itoa(i)
 		}
@@ -61,8 +74,8 @@ func (s *Dir) trashFor(name Name, now time.Time) (string, error) {
 	}
 }
 
-// discardedAt returns when trashFor created a directory in the trash. ok is false for others,
-// which are worthless.
+// discardedAt tells when a directory in the trash was put there to be removed later. The
+// others are somebody's.
 func discardedAt(trash string) (at time.Time, ok bool) {
 	text, name, ok := strings.Cut(trash, "-")
 	text, _, _ = strings.Cut(text, ".")
@@ -70,12 +83,11 @@ func discardedAt(trash string) (at time.Time, ok bool) {
 	return time.Unix(seconds, 0), ok && err == nil && name != ""
 }
 
-// RemoveLeftovers removes what an interrupted daemon has left: unfinished mirrors and tombstones,
-// and what is in the trash without having been removed on purpose. It does not stop at
-// errors; what could not be removed does no harm.
+// RemoveLeftovers removes what an interrupted daemon had not finished: mirrors and tombstones.
+// It goes on where it can; what the error names is in nobody's way. The trash is left alone: it
+// has what was removed on purpose, and what somebody has put there.
 func (s *Dir) RemoveLeftovers() error {
-	err := s.empty("incoming", func(string) bool { return true })
-	err = errors.Join(err, s.empty("trash", func(name string) bool { _, ok := discardedAt(name); return !ok }))
+	err := s.emptyIncoming()
 	entries, readErr := os.ReadDir(s.Own("tombstones"))
 	err = errors.Join(err, readErr)
 	for _, entry := range entries {
@@ -86,14 +98,35 @@ func (s *Dir) RemoveLeftovers() error {
 	return err
 }
 
-// empty removes the files and directories from one of sould's own directories that remove
-// selects.
-func (s *Dir) empty(sub string, remove func(name string) bool) error {
-	entries, err := os.ReadDir(s.Own(sub))
+// emptyIncoming removes what was being built.
+func (s *Dir) emptyIncoming() error {
+	entries, err := os.ReadDir(s.Own("incoming"))
 	for _, entry := range entries {
-		if remove(entry.Name()) {
-			err = errors.Join(err, os.RemoveAll(s.Own(filepath.Join(sub, entry.Name()))))
+		err = errors.Join(err, os.RemoveAll(s.Own(filepath.Join("incoming", entry.Name()))))
+	}
+	return err
+}
+
+// emptyTrash removes what was put there so long ago.
+func (s *Dir) emptyTrash(now time.Time, keep time.Duration) error {
+	entries, err := os.ReadDir(s.Own("trash"))
+	for _, entry := range entries {
+		if at, ok := discardedAt(entry.Name()); ok && !at.Add(keep).After(now) {
+			err = errors.Join(err, s.removeTrash(entry.Name()))
 		}
 	}
 	return err
+}
+
+// removeTrash removes a directory of the trash, first to where nothing is kept: what is just
+// being put there is still compared with what was meant, and may go back.
+func (s *Dir) removeTrash(name string) error {
+	aside := s.Own(filepath.Join("incoming", "trash-"+name))
+	s.trash.Lock()
+	err := os.Rename(s.Own(filepath.Join("trash", name)), aside)
+	s.trash.Unlock()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it was put back
+	}
+	return errors.Join(err, os.RemoveAll(aside))
 }

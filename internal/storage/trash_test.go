@@ -29,7 +29,11 @@ func TestTrash(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(s.MirrorDir(name), "objects"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		to, err := s.MoveToTrash(name, now)
+		meant, err := Identify(s.MirrorDir(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := s.MoveToTrash(name, meant, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +47,7 @@ func TestTrash(t *testing.T) {
 	if err := s.WriteTombstone(name, Tombstone{Name: name.String(), At: now}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.MkdirTemp(s.Own("trash"), ""); err != nil { // which nobody keeps
+	if err := os.Mkdir(s.Own("trash/theirs"), 0o700); err != nil { // it is not sould's
 		t.Fatal(err)
 	}
 	left := func(sub string) (names []string) {
@@ -64,14 +68,14 @@ func TestTrash(t *testing.T) {
 	if err := s.RemoveLeftovers(); err != nil {
 		t.Fatal(err)
 	}
-	if got := left("trash"); !slices.Equal(got, []string{"1000-a%2Fb%2Fc", "1000.1-a%2Fb%2Fc"}) {
+	if got := left("trash"); !slices.Equal(got, []string{"1000-a%2Fb%2Fc", "1000.1-a%2Fb%2Fc", "theirs"}) {
 		t.Errorf("after a restart there are %q", got)
 	}
 	for _, c := range []struct {
 		after, keep time.Duration
 		trash, tomb int
 	}{
-		{time.Hour - 1, time.Hour, 2, 1}, {ShortKeep - 1, 0, 0, 1}, {ShortKeep, time.Hour, 0, 0},
+		{time.Hour - 1, time.Hour, 3, 1}, {ShortKeep - 1, 0, 1, 1}, {ShortKeep, time.Hour, 1, 0},
 	} {
 		if err := s.Expire(now.Add(c.after), c.keep); err != nil {
 			t.Fatal(err)
@@ -85,7 +89,7 @@ func TestTrash(t *testing.T) {
 func TestClean(t *testing.T) {
 	s := &Dir{Path: t.TempDir()}
 	for path, stays := range map[string]bool{
-		"tombstones/.new-123": false, "tombstones/m": true, "trash/1800000000-m": true, "trash/1800000000.1-m": true, "trash/123456": false, "incoming/123456": false,
+		"tombstones/.new-123": false, "tombstones/m": true, "trash/1800000000-m": true, "trash/1800000000.1-m": true, "trash/123456": true, "incoming/123456": false,
 	} {
 		if err := os.MkdirAll(filepath.Dir(s.Own(path)), 0o700); err != nil {
 			t.Fatal(err)
