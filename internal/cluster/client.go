@@ -72,6 +72,7 @@ type Client struct {
 type settings struct {
 	*Options
 	http *http.Client
+	kept *atomic.Int64 // the size of what all peers have told
 }
 
 // NewClient returns a client of the server with that id.
@@ -86,7 +87,7 @@ func NewClient(self string, options *Options) *Client {
 func (c *Client) Configure(options *Options) {
 	c.mu.Lock()
 	c.peers = make(map[peerKey]*Peer)
-	old := c.current.Swap(&settings{options, newHTTPClient(options.TLS, options.MaxConns)})
+	old := c.current.Swap(&settings{options, newHTTPClient(options.TLS, options.MaxConns), new(atomic.Int64)})
 	c.mu.Unlock()
 	if old != nil {
 		old.http.CloseIdleConnections()
@@ -98,12 +99,14 @@ func (c *Client) Close() { c.current.Load().http.CloseIdleConnections() }
 
 // newHTTPClient returns a client for other servers. Their answers are not followed elsewhere:
 // net/http would send a form, credentials included, again. They may be slow, and each
-// connection takes a descriptor: who comes when there are perServer to one of them waits.
+// connection takes a descriptor: who comes when there are perServer to one of them waits. They
+// are not asked to compress, so that what is read is as large as what has come.
 func newHTTPClient(security *tls.Config, perServer int) *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
+			DisableCompression:  true,
 			TLSClientConfig:     security,
 			MaxIdleConnsPerHost: min(8, perServer),
 			MaxConnsPerHost:     perServer,
@@ -113,11 +116,11 @@ func newHTTPClient(security *tls.Config, perServer int) *http.Client {
 }
 
 // PropagatePull passes a request to pull on to a slave, and returns what became of it there.
-func (c *Client) PropagatePull(ctx context.Context, slave protocol.Address, req mirror.Request, via []string) protocol.Outcome {
+func (c *Client) PropagatePull(ctx context.Context, slave protocol.Address, req mirror.Request, trace protocol.Trace) protocol.Outcome {
 	set := c.current.Load()
 	return propagate(slave, pullForm(set, req).Secrets(), set, func() (protocol.Outcome, error) {
 		return c.askToPull(ctx, set, slave, req, func(h http.Header) {
-			h.Set(protocol.ViaHeader, protocol.FormatVia(via))
+			trace.Set(h)
 			protocol.SetAsked(h, req.Wanted)
 		})
 	})
@@ -126,7 +129,7 @@ func (c *Client) PropagatePull(ctx context.Context, slave protocol.Address, req 
 // PropagateDelete passes on to a slave that a mirror is to be removed, since somebody has asked
 // for that then, and returns what became of it there.
 func (c *Client) PropagateDelete(
-	ctx context.Context, slave protocol.Address, name storage.Name, via []string, at time.Time,
+	ctx context.Context, slave protocol.Address, name storage.Name, trace protocol.Trace, at time.Time,
 ) protocol.Outcome {
 	set := c.current.Load()
 	return propagate(slave, nil, set, func() (protocol.Outcome, error) {
@@ -135,7 +138,7 @@ func (c *Client) PropagateDelete(
 		if err != nil {
 			return protocol.Outcome{}, err
 		}
-		r.Header.Set(protocol.ViaHeader, protocol.FormatVia(via))
+		trace.Set(r.Header)
 		protocol.SetAsked(r.Header, at)
 		o, err := set.exchange(ctx, r, set.Access.Secrets())
 		o.Removed = o.State == protocol.Success
@@ -174,9 +177,6 @@ func (c *Client) askToPull(
 	return set.exchange(ctx, r, append(set.Access.Secrets(), form.Secrets()...))
 }
 
-// maxAnswer is how much of another server's answer is read, in bytes.
-const maxAnswer = 1 << 20
-
 // exchange sends a request to another server and reads what became of it there. The
 // answer may not show the secrets.
 func (s *settings) exchange(ctx context.Context, r *http.Request, secrets []string) (protocol.Outcome, error) {
@@ -189,7 +189,7 @@ func (s *settings) exchange(ctx context.Context, r *http.Request, secrets []stri
 		return protocol.Outcome{}, transportError(ctx, err)
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	text, err := io.ReadAll(io.LimitReader(answer.Body, protocol.MaxAnswer+1))
 	if err != nil {
 		return protocol.Outcome{}, transportError(ctx, err)
 	}

@@ -70,15 +70,23 @@ func trees(errs []error) []string {
 	return all
 }
 
-// Branches puts rendered trees below a line.
-func Branches(top string, below ...string) string { return push(top, below).Error() }
-
-// push is Branches as an error of hierr's, which draws an empty line between children that
-// have children: as text they have none.
-func push(top string, below []string) error {
-	children := make([]hierr.NestedError, len(below))
-	for i, b := range below {
-		children[i] = b
+// Branches puts rendered trees below a line. hierr copies all that it has for each child, and
+// of those there may be a thousand, so the lines are drawn here.
+func Branches(top string, below ...string) string {
+	var b strings.Builder
+	b.WriteString(top)
+	for i, tree := range below {
+		lead, indent := hierr.BranchSplitter, hierr.BranchChainer+" "
+		if i == len(below)-1 {
+			lead, indent = hierr.BranchDelimiter, "   "
+		}
+		for line := range strings.SplitSeq(tree, "\n") {
+			b.WriteString("\n" + lead + line)
+			lead = indent
+		}
 	}
-	return hierr.Push(top, children...)
+	return b.String()
 }
+
+// push is Branches as an error.
+func push(top string, below []string) error { return errors.New(Branches(top, below...)) }
