@@ -7,10 +7,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/reconquest/sould/tests/origin"
 )
 
 // hostileSlave answers POSTs and requests for the status with anything.
@@ -249,6 +253,28 @@ func TestFieldElsewhere(t *testing.T) {
 	d.post("m", r.Dir).expect(t, 502).contains(t, "no server tells what became of it there", "pulled: master")
 	d = start(t, "master = true", slaves(between.url))
 	d.post("m", r.Dir).expect(t, 502).contains(t, "no server tells what became of it there", "pulled: master")
+}
+
+// TestFieldBlackHole: a slave that is known not to answer is not waited for as long as the
+// first time, and the pusher reads its name in any case.
+func TestFieldBlackHole(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	repo := origin.New(t, filepath.Join(root, "r.git"))
+	repo.Commit("main", nil)
+	server := origin.ServeHTTP(t, root)
+	hole, slave := origin.BlackHole(t), start(t)
+	d := start(t, "master = true", slaves(hole, slave.url), `timeout = "12s"`)
+	url := server.URL + "/r.git"
+	p := newPusher(t, repo, url, "sould.url", d.url, "sould.name", "m", "sould.origin", url, "sould.wait", "6")
+	if seen := p.push(); !strings.Contains(seen, "slave "+hole+"\n│  └─ no answer yet") {
+		t.Errorf("the pusher sees\n%s", seen)
+	}
+	d.wait(`not on all servers mirror=m`)
+	seen := p.push()
+	if !regexp.MustCompile(`slave `+hole+`\n│  └─ no connection within 2s, and no answer the last time either\n└─ pulled: master`).MatchString(seen) {
+		t.Errorf("the pusher sees\n%s", seen)
+	}
 }
 
 // TestFieldOlderServers: one that knows no ids of requests still ends a ring.

@@ -2,6 +2,7 @@
 // origin that is gone, and how what they have is kept the same as what is here.
 //
 //	client.go       requests to other servers
+//	silent.go       those that have not answered, and are not waited for as long
 //	peer.go         what another server tells of itself
 //	fallback.go     replicas, for a pull whose origin cannot be reached
 //	reconciler.go   other servers compared with this one, and the difference removed
@@ -14,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -71,8 +71,16 @@ type Client struct {
 // settings are options and what was made of them.
 type settings struct {
 	*Options
-	http *http.Client
-	kept *atomic.Int64 // the size of what all peers have told
+	http   *http.Client
+	silent *silent
+	kept   *atomic.Int64 // the size of what all peers have told
+}
+
+// do sends a request, and remembers whether the server has answered.
+func (s *settings) do(r *http.Request) (*http.Response, error) {
+	answer, err := s.http.Do(r)
+	s.silent.record(r, err)
+	return answer, err
 }
 
 // NewClient returns a client of the server with that id.
@@ -87,7 +95,8 @@ func NewClient(self string, options *Options) *Client {
 func (c *Client) Configure(options *Options) {
 	c.mu.Lock()
 	c.peers = make(map[peerKey]*Peer)
-	old := c.current.Swap(&settings{options, newHTTPClient(options.TLS, options.MaxConns), new(atomic.Int64)})
+	quiet := newSilent()
+	old := c.current.Swap(&settings{options, newHTTPClient(options.TLS, options.MaxConns, quiet.dial), quiet, new(atomic.Int64)})
 	c.mu.Unlock()
 	if old != nil {
 		old.http.CloseIdleConnections()
@@ -101,11 +110,11 @@ func (c *Client) Close() { c.current.Load().http.CloseIdleConnections() }
 // net/http would send a form, credentials included, again. They may be slow, and each
 // connection takes a descriptor: who comes when there are perServer to one of them waits. They
 // are not asked to compress, so that what is read is as large as what has come.
-func newHTTPClient(security *tls.Config, perServer int) *http.Client {
+func newHTTPClient(security *tls.Config, perServer int, dial dialer) *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
+			DialContext:         dial,
 			DisableCompression:  true,
 			TLSClientConfig:     security,
 			MaxIdleConnsPerHost: min(8, perServer),
@@ -184,7 +193,7 @@ func (s *settings) exchange(ctx context.Context, r *http.Request, secrets []stri
 	defer cancel()
 	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
 	s.Access.Authorize(r)
-	answer, err := s.http.Do(r.WithContext(ctx))
+	answer, err := s.do(r.WithContext(ctx))
 	if err != nil {
 		return protocol.Outcome{}, transportError(ctx, err)
 	}

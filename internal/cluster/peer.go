@@ -131,7 +131,7 @@ func (p *Peer) send(ctx context.Context, trace protocol.Trace, name storage.Name
 		r.Header.Set("If-None-Match", etag)
 	}
 	p.set.Access.Authorize(r)
-	answer, err := p.set.http.Do(r)
+	answer, err := p.set.do(r)
 	if err != nil {
 		return nil, p.set.redact(transportError(ctx, err))
 	}
