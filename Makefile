@@ -18,7 +18,7 @@ race:
 	SOULD_SOAK=1 go test -race -count=1 -timeout 1h -v -run '^TestRaceMix$$' ./tests
 
 fuzz:
-	for package in $$(go list ./...); do \
+	for package in $$(grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep ^Fuzz); do \
 			echo "== $$target"; \
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package || exit 1; \

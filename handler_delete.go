@@ -24,13 +24,13 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	via, err := protocol.ParseVia(r.Header.Get(protocol.ViaHeader))
+	trace, err := protocol.ReadTrace(r.Header)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
 	store := s.mirrors.store
 	if !store.Deletable(name) {
-		if len(via) == 0 {
+		if trace.FromClient() {
 			return mirror.ErrUnknown
 		}
 		// Who asks for another server wants a tombstone in any case.
@@ -38,16 +38,23 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	at, err := protocol.AskedAt(r.Header, via, store.NextIntent(name, time.Now()))
+	at, err := protocol.AskedAt(r.Header, trace, store.NextIntent(name, time.Now()))
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	slaves := slavesFor(set, s.id, via, false)
-	if err := s.places.take(len(slaves)); err != nil {
+	p, err := s.begin(trace, name, slavesFor(set, s.id, trace, false), func(slaves []protocol.Address) (*propagation, error) {
+		if err := s.places.take(len(slaves)); err != nil {
+			return nil, err
+		}
+		p := &propagation{name: name.String(), progress: func() *mirror.Progress { return store.Progress(name) }}
+		return s.fanOut(&deletion{store, s.mirrors.client, name, at}, p, slaves, trace), nil
+	})
+	if err != nil {
 		return err
 	}
-	p := &propagation{name: name.String(), progress: func() *mirror.Progress { return store.Progress(name) }}
-	s.fanOut(&deletion{store, s.mirrors.client, name, at}, p, slaves, via)
+	if p == nil {
+		return writeReport(w, r, protocol.Repeated(s.id))
+	}
 	<-p.done // whether the client is still there or not
 	s.mirrors.keeper.Wake()
 	return writeReport(w, r, p.report())
@@ -68,6 +75,6 @@ func (d *deletion) here(ctx context.Context) protocol.Outcome {
 	return protocol.Outcome{State: protocol.Success, Removed: true}
 }
 
-func (d *deletion) onSlave(ctx context.Context, slave protocol.Address, via []string) protocol.Outcome {
-	return d.client.PropagateDelete(ctx, slave, d.name, via, d.at)
+func (d *deletion) onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace) protocol.Outcome {
+	return d.client.PropagateDelete(ctx, slave, d.name, trace, d.at)
 }

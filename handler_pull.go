@@ -37,14 +37,14 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err := set.originPolicy().Check(asked.Origin); err != nil {
 		return &fault{kindForbidden, err}
 	}
-	via, err := protocol.ParseVia(r.Header.Get(protocol.ViaHeader))
+	trace, err := protocol.ReadTrace(r.Header)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
 	req := mirror.Request{Name: asked.Name, Origin: asked.Origin, Move: asked.Move, Accept: asked.Accept}
 	switch asking := r.Header.Get(protocol.PeerHeader); asking {
 	case "":
-		req.Wanted, err = protocol.AskedAt(r.Header, via, s.mirrors.store.NextIntent(req.Name, time.Now()))
+		req.Wanted, err = protocol.AskedAt(r.Header, trace, s.mirrors.store.NextIntent(req.Name, time.Now()))
 		if err != nil {
 			return &fault{kindBadRequest, err}
 		}
@@ -53,9 +53,16 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	default:
 		req.OriginOnly = true
 	}
-	p, err := s.startPull(set, req, via)
+	words := req
+	words.Wanted = time.Time{} // the same in all copies, but for those of a client's request
+	p, err := s.begin(trace, words, slavesFor(set, s.id, trace, req.OriginOnly), func(slaves []protocol.Address) (*propagation, error) {
+		return s.startPull(req, trace, slaves)
+	})
 	if err != nil {
 		return err
+	}
+	if p == nil {
+		return writeReport(w, r, protocol.Repeated(s.id))
 	}
 	var over <-chan time.Time
 	if asked.Wait != protocol.NoWait {
@@ -71,8 +78,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 }
 
 // startPull has this server and its slaves pull.
-func (s *Server) startPull(set *settings, req mirror.Request, via []string) (*propagation, error) {
-	slaves := slavesFor(set, s.id, via, req.OriginOnly)
+func (s *Server) startPull(req mirror.Request, trace protocol.Trace, slaves []protocol.Address) (*propagation, error) {
 	if err := s.places.take(len(slaves)); err != nil {
 		return nil, err
 	}
@@ -85,7 +91,7 @@ func (s *Server) startPull(set *settings, req mirror.Request, via []string) (*pr
 		name: req.Name.String(), origin: req.Origin.String(),
 		progress: func() *mirror.Progress { return s.mirrors.store.Progress(req.Name) },
 	}
-	return s.fanOut(work, p, slaves, via), nil
+	return s.fanOut(work, p, slaves, trace), nil
 }
 
 // readForm reads the fields of a request's body, and of nothing else.

@@ -91,13 +91,17 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	via, err := protocol.ParseVia(r.Header.Get(protocol.ViaHeader))
+	trace, err := protocol.ReadTrace(r.Header)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
 	peer := r.Header.Get(protocol.PeerHeader) != ""
-	asked := set.Master && q.upstream && !peer && !slices.Contains(via, s.id)
-	q.kept = !peer && len(via) == 0 // to a server it is nothing, and could be more than it reads
+	asked := set.Master && q.upstream && !peer && !trace.Passed(s.id)
+	if asked { // once in a request: another server has asked, or will tell the same
+		_, again := s.statuses.enter(trace.ID, time.Now(), func() struct{} { return struct{}{} })
+		asked = !again
+	}
+	q.kept = !peer && trace.FromClient() // to a server it is nothing, and could be more than it reads
 	fault := s.mirrors.store.CheckStorage()
 	generation := s.mirrors.store.Generation() // before anything is read
 	var own *protocol.Status
@@ -108,7 +112,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	}
 	var slaves []cluster.Told
 	if asked {
-		slaves = s.mirrors.client.AskSlaves(r.Context(), q.name, q.wait, append(slices.Clip(via), s.id))
+		slaves = s.mirrors.client.AskSlaves(r.Context(), q.name, q.wait, trace.Through(s.id))
 	}
 	render := func() ([]byte, error) {
 		if own == nil {

@@ -161,6 +161,6 @@ func (p *pull) here(ctx context.Context) protocol.Outcome {
 	return outcome
 }
 
-func (p *pull) onSlave(ctx context.Context, slave protocol.Address, via []string) protocol.Outcome {
-	return p.client.PropagatePull(ctx, slave, p.onward, via)
+func (p *pull) onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace) protocol.Outcome {
+	return p.client.PropagatePull(ctx, slave, p.onward, trace)
 }

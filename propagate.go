@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -18,12 +19,14 @@ import (
 // work is what a POST or a DELETE has this server and its slaves do.
 type work interface {
 	here(ctx context.Context) protocol.Outcome
-	onSlave(ctx context.Context, slave protocol.Address, via []string) protocol.Outcome
+	onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace) protocol.Outcome
 }
 
 // propagation is work that has begun, on this server and on its slaves. It goes on when the
 // client goes away.
 type propagation struct {
+	id           string // of this server
+	first        bool   // the request began here
 	name, origin string // for the report
 	began        time.Time
 	progress     func() *mirror.Progress
@@ -31,6 +34,7 @@ type propagation struct {
 
 	mu      sync.Mutex // guards all below
 	outcome protocol.Outcome
+	size    int // of what the slaves told
 }
 
 // Bounds of what goes on without a client that waits for it.
@@ -62,24 +66,25 @@ func (p *places) leave() { p.taken.Add(-1) }
 
 // slavesFor are the slaves that a request is passed on to. One that has been here before, by
 // way of a slave, goes no further, nor does one of a server that asks for itself.
-func slavesFor(set *settings, self string, via []string, originOnly bool) []protocol.Address {
-	if !set.Master || originOnly || slices.Contains(via, self) {
+func slavesFor(set *settings, self string, trace protocol.Trace, originOnly bool) []protocol.Address {
+	if !set.Master || originOnly || trace.Passed(self) {
 		return nil
 	}
 	return set.Slaves
 }
 
 // fanOut has the work done here and on all slaves at once. A place was taken for it.
-func (s *Server) fanOut(w work, p *propagation, slaves []protocol.Address, via []string) *propagation {
+func (s *Server) fanOut(w work, p *propagation, slaves []protocol.Address, trace protocol.Trace) *propagation {
+	p.id, p.first = s.id, trace.Begins
 	p.began, p.done = time.Now(), make(chan struct{})
 	p.outcome = protocol.Outcome{State: protocol.Processing, Slaves: make([]protocol.Outcome, len(slaves))}
-	via = append(slices.Clip(via), s.id)
+	trace = trace.Through(s.id)
 	var parts sync.WaitGroup
 	for i, slave := range slaves {
 		p.outcome.Slaves[i] = protocol.Outcome{Address: slave.String(), State: protocol.Processing}
 		parts.Go(func() {
-			o := w.onSlave(s.life, slave, via)
-			p.record(func(all *protocol.Outcome) { all.Slaves[i] = o })
+			o := w.onSlave(s.life, slave, trace)
+			p.recordSlave(i, o)
 			if o.State == protocol.Failed {
 				s.mirrors.reconciler.Missed(slave)
 			}
@@ -105,6 +110,19 @@ func (p *propagation) record(change func(*protocol.Outcome)) {
 	change(&p.outcome)
 }
 
+// recordSlave records what a slave told. What those below it told is left out where all
+// together would be too much.
+func (p *propagation) recordSlave(i int, o protocol.Outcome) {
+	p.record(func(all *protocol.Outcome) {
+		if p.size += o.Size(); p.size > protocol.MaxReport {
+			p.size -= o.Size()
+			o.Slaves, o.Cut = nil, fmt.Sprintf("what the servers below it say is left out: all together say more than %d bytes", protocol.MaxReport)
+			p.size += o.Size()
+		}
+		all.Slaves[i] = o
+	})
+}
+
 // report is what is known now.
 func (p *propagation) report() *protocol.Report {
 	p.mu.Lock()
@@ -117,10 +135,13 @@ func (p *propagation) report() *protocol.Report {
 			o.Progress = now.String()
 		}
 	}
-	return &protocol.Report{
-		Name: p.name, Origin: p.origin,
-		Status: verdict(o, o.Slaves), Outcome: o, Waited: time.Since(p.began),
+	o.ID = p.id
+	status := verdict(o, o.Slaves)
+	if p.first && status != http.StatusAccepted {
+		o.Settle()
+		status = verdict(o, o.Slaves)
 	}
+	return &protocol.Report{Name: p.name, Origin: p.origin, Status: status, Outcome: o, Waited: time.Since(p.began)}
 }
 
 // log tells what became of the slaves. Of this server's own part the log knows.
@@ -138,18 +159,23 @@ func (p *propagation) log(log *slog.Logger) {
 }
 
 // verdict is the HTTP status for what became of a pull on a server and its
-// slaves, by the contract's table.
+// slaves, by the contract's table. A slave that works on it for somebody else counts neither
+// as one that has pulled nor as one that has failed: see protocol.Elsewhere.
 func verdict(local protocol.Outcome, slaves []protocol.Outcome) int {
-	var pulled, failed int
+	var pulled, failed, processing int
 	for _, o := range slaves {
 		switch o.State {
 		case protocol.Success:
 			pulled++
+		case protocol.Processing:
+			processing++
 		case protocol.Failed:
 			failed++
+			if o.SomePulled {
+				pulled++
+			}
 		}
 	}
-	processing := len(slaves) - pulled - failed
 	switch {
 	case local.State == protocol.Processing || processing > 0:
 		return http.StatusAccepted

@@ -7,7 +7,9 @@ import (
 )
 
 func TestVerdict(t *testing.T) {
-	states := map[byte]protocol.State{'+': protocol.Success, '-': protocol.Failed, '.': protocol.Processing}
+	states := map[byte]protocol.State{
+		'+': protocol.Success, '-': protocol.Failed, '.': protocol.Processing, 'e': protocol.Elsewhere, '~': protocol.Failed,
+	}
 	for _, c := range []struct {
 		servers string // the first is the one that answers
 		want    int
@@ -17,11 +19,13 @@ func TestVerdict(t *testing.T) {
 		{"-+", 500}, {"-++", 500},
 		{"+-", 502}, {"+--", 502}, {"++-", 502}, {"-+-", 502},
 		{"--", 503}, {"---", 503},
+		{"+e", 200}, {"+e+", 200}, {"-e", 500}, {"-e+", 500}, {"-e-", 503}, {"+e-", 502}, {".e", 202}, {"+e.", 202}, // told elsewhere
+		{"-~", 502}, {"+~", 502}, {"-~-", 502}, // it has pulled, and one below it has not
 		{".+", 202}, {"+.", 202}, {"-.", 202}, {"+-.", 202}, {".--", 202},
 	} {
 		var all []protocol.Outcome
 		for i := range c.servers {
-			all = append(all, protocol.Outcome{State: states[c.servers[i]]})
+			all = append(all, protocol.Outcome{State: states[c.servers[i]], SomePulled: c.servers[i] == '~'})
 		}
 		if got := verdict(all[0], all[1:]); got != c.want {
 			t.Errorf("verdict(%s) = %d, want %d", c.servers, got, c.want)

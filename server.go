@@ -34,6 +34,8 @@ type Server struct {
 	mirrors  *mirrors
 	clones   *clones
 	places   places
+	commands passed[*command]
+	statuses passed[struct{}] // requests for the status
 	version  string
 	epoch    string // tells this start from others
 	pages    pages

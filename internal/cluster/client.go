@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -63,7 +62,16 @@ type Client struct {
 // settings are options and what was made of them.
 type settings struct {
 	*Options
-	http *http.Client
+	http   *http.Client
+	silent *silent
+	kept   *atomic.Int64 // the size of what all peers have told
+}
+
+// do sends a request, and remembers whether the server has answered.
+func (s *settings) do(r *http.Request) (*http.Response, error) {
+	answer, err := s.http.Do(r)
+	s.silent.record(r, err)
+	return answer, err
 }
 
 // NewClient returns a client of the server with that id.
@@ -78,7 +86,8 @@ func NewClient(self string, options *Options) *Client {
 func (c *Client) Configure(options *Options) {
 	c.mu.Lock()
 	c.peers = make(map[peerKey]*Peer)
-	old := c.current.Swap(&settings{options, newHTTPClient(options.TLS, options.MaxConns)})
+	quiet := newSilent()
+	old := c.current.Swap(&settings{options, newHTTPClient(options.TLS, options.MaxConns, quiet.dial), quiet, new(atomic.Int64)})
 	c.mu.Unlock()
 	if old != nil {
 		old.http.CloseIdleConnections()
@@ -90,12 +99,14 @@ func (c *Client) Close() { c.current.Load().http.CloseIdleConnections() }
 
 // newHTTPClient returns a client for other servers. Their answers are not followed elsewhere:
 // net/http would send a form, credentials included, again. They may be slow, and each
-// connection takes a descriptor: who comes when there are perServer to one of them waits.
-func newHTTPClient(security *tls.Config, perServer int) *http.Client {
+// connection takes a descriptor: who comes when there are perServer to one of them waits. They
+// are not asked to compress, so that what is read is as large as what has come.
+func newHTTPClient(security *tls.Config, perServer int, dial dialer) *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
+			DialContext:         dial,
+			DisableCompression:  true,
 			TLSClientConfig:     security,
 			MaxIdleConnsPerHost: min(8, perServer),
 			MaxConnsPerHost:     perServer,
@@ -105,11 +116,11 @@ func newHTTPClient(security *tls.Config, perServer int) *http.Client {
 }
 
 // PropagatePull passes a request to pull on to a slave, and returns what became of it there.
-func (c *Client) PropagatePull(ctx context.Context, slave protocol.Address, req mirror.Request, via []string) protocol.Outcome {
+func (c *Client) PropagatePull(ctx context.Context, slave protocol.Address, req mirror.Request, trace protocol.Trace) protocol.Outcome {
 	set := c.current.Load()
 	return propagate(slave, pullForm(set, req).Secrets(), set, func() (protocol.Outcome, error) {
 		return c.askToPull(ctx, set, slave, req, func(h http.Header) {
-			h.Set(protocol.ViaHeader, protocol.FormatVia(via))
+			trace.Set(h)
 			protocol.SetAsked(h, req.Wanted)
 		})
 	})
@@ -118,7 +129,7 @@ func (c *Client) PropagatePull(ctx context.Context, slave protocol.Address, req 
 // PropagateDelete passes on to a slave that a mirror is to be removed, since somebody has asked
 // for that then, and returns what became of it there.
 func (c *Client) PropagateDelete(
-	ctx context.Context, slave protocol.Address, name storage.Name, via []string, at time.Time,
+	ctx context.Context, slave protocol.Address, name storage.Name, trace protocol.Trace, at time.Time,
 ) protocol.Outcome {
 	set := c.current.Load()
 	return propagate(slave, nil, set, func() (protocol.Outcome, error) {
@@ -127,7 +138,7 @@ func (c *Client) PropagateDelete(
 		if err != nil {
 			return protocol.Outcome{}, err
 		}
-		r.Header.Set(protocol.ViaHeader, protocol.FormatVia(via))
+		trace.Set(r.Header)
 		protocol.SetAsked(r.Header, at)
 		o, err := set.exchange(ctx, r, set.Access.Secrets())
 		o.Removed = o.State == protocol.Success
@@ -166,9 +177,6 @@ func (c *Client) askToPull(
 	return set.exchange(ctx, r, append(set.Access.Secrets(), form.Secrets()...))
 }
 
-// maxAnswer is how much of another server's answer is read, in bytes.
-const maxAnswer = 1 << 20
-
 // exchange sends a request to another server and reads what became of it there. The
 // answer may not show the secrets.
 func (s *settings) exchange(ctx context.Context, r *http.Request, secrets []string) (protocol.Outcome, error) {
@@ -176,12 +184,12 @@ func (s *settings) exchange(ctx context.Context, r *http.Request, secrets []stri
 	defer cancel()
 	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
 	s.Access.Authorize(r)
-	answer, err := s.http.Do(r.WithContext(ctx))
+	answer, err := s.do(r.WithContext(ctx))
 	if err != nil {
 		return protocol.Outcome{}, transportError(ctx, err)
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	text, err := io.ReadAll(io.LimitReader(answer.Body, protocol.MaxAnswer+1))
 	if err != nil {
 		return protocol.Outcome{}, transportError(ctx, err)
 	}

@@ -2,6 +2,7 @@
 // origin that is gone, and how what they have is kept the same as what is here.
 //
 //	client.go       requests to other servers
+//	silent.go       those that have not answered, and are not waited for as long
 //	peer.go         what another server tells of itself
 //	slaves.go       all slaves at once, for a master's status
 //	fallback.go     replicas, for a pull whose origin cannot be reached

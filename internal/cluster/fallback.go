@@ -166,7 +166,7 @@ func (s *search) ask(ctx context.Context, servers []protocol.Address) {
 // replica asks a server what it has of the mirror.
 func (s *search) replica(ctx context.Context, server protocol.Address) (replica, error) {
 	r := replica{address: server}
-	doc, err := s.Peer(server, false).Mirror(ctx, []string{s.self}, s.query.Name)
+	doc, err := s.Peer(server, false).Mirror(ctx, protocol.NewTrace(s.self), s.query.Name)
 	if errors.Is(err, mirror.ErrUnknown) {
 		return r, nil // it may be able to get it
 	}

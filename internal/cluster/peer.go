@@ -30,6 +30,7 @@ type Peer struct {
 	mu      sync.Mutex // guards all below
 	etag    string     // of what it last told; empty if it does not say
 	last    *protocol.Status
+	size    int64  // of it
 	version uint64 // of what it last told
 }
 
@@ -52,15 +53,14 @@ func (c *Client) Peer(address protocol.Address, whole bool) *Peer {
 	return p
 }
 
-// Status asks the server what it has to tell. The request has come through the servers of via.
-// version numbers what was told: equal numbers mean equal documents. changed is false if it
-// tells what it told before. The document is shared and must not be changed; the same one is
+// Status asks the server what it has to tell. version numbers what was told: equal numbers
+// mean equal documents. changed is false if it tells what it told before. The document is shared and must not be changed; the same one is
 // returned as long as nothing changes.
-func (p *Peer) Status(ctx context.Context, via []string) (doc *protocol.Status, version uint64, changed bool, err error) {
+func (p *Peer) Status(ctx context.Context, trace protocol.Trace) (doc *protocol.Status, version uint64, changed bool, err error) {
 	p.mu.Lock()
 	etag, before := p.etag, p.last
 	p.mu.Unlock()
-	answer, err := p.send(ctx, via, storage.Name{}, etag)
+	answer, err := p.send(ctx, trace, storage.Name{}, etag)
 	if err != nil {
 		return nil, 0, false, err
 	}
@@ -75,14 +75,29 @@ func (p *Peer) Status(ctx context.Context, via []string) (doc *protocol.Status, 
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last, p.etag, p.version = doc, usableTag(answer.Header.Get("Etag")), p.client.versions.Add(1)
+	p.version = p.client.versions.Add(1)
+	p.keep(doc, usableTag(answer.Header.Get("Etag")))
 	return doc, p.version, true, nil
+}
+
+// maxKept is the size of what is kept of all that other servers have told.
+const maxKept = 1 << 30
+
+// keep keeps what the server has told, as long as there is room for it beside what others have.
+// p.mu is held.
+func (p *Peer) keep(doc *protocol.Status, etag string) {
+	size := int64(doc.Size())
+	if p.set.kept.Add(size-p.size) > maxKept {
+		p.set.kept.Add(-size)
+		doc, etag, size = nil, "", 0
+	}
+	p.last, p.etag, p.size = doc, etag, size
 }
 
 // Mirror asks the server about one mirror alone. The error is mirror.ErrUnknown if it has
 // none of that name.
-func (p *Peer) Mirror(ctx context.Context, via []string, name storage.Name) (*protocol.Status, error) {
-	answer, err := p.send(ctx, via, name, "")
+func (p *Peer) Mirror(ctx context.Context, trace protocol.Trace, name storage.Name) (*protocol.Status, error) {
+	answer, err := p.send(ctx, trace, name, "")
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +110,7 @@ func (p *Peer) Mirror(ctx context.Context, via []string, name storage.Name) (*pr
 
 // send sends the request. It asks for an answer a little before ctx ends, so that one
 // that waits for slaves of its own can say so.
-func (p *Peer) send(ctx context.Context, via []string, name storage.Name, etag string) (*http.Response, error) {
+func (p *Peer) send(ctx context.Context, trace protocol.Trace, name storage.Name, etag string) (*http.Response, error) {
 	query := url.Values{"format": {"json"}}
 	if !p.whole {
 		query.Set("upstream", "0")
@@ -111,12 +126,12 @@ func (p *Peer) send(ctx context.Context, via []string, name storage.Name, etag s
 		return nil, err
 	}
 	r.Header.Set("Accept", "application/json")
-	r.Header.Set(protocol.ViaHeader, protocol.FormatVia(via))
+	trace.Set(r.Header)
 	if etag != "" {
 		r.Header.Set("If-None-Match", etag)
 	}
 	p.set.Access.Authorize(r)
-	answer, err := p.set.http.Do(r)
+	answer, err := p.set.do(r)
 	if err != nil {
 		return nil, p.set.redact(transportError(ctx, err))
 	}
@@ -139,6 +154,9 @@ func readStatusAnswer(ctx context.Context, answer *http.Response, secrets []stri
 	case answer.StatusCode == http.StatusOK && kind == "text/html":
 		return nil, errors.New("it answered with a page (text/html), and not with its status")
 	case answer.StatusCode == http.StatusOK:
+		if err := protocol.CheckEncoding(answer.Header, secrets); err != nil {
+			return nil, fmt.Errorf("its status cannot be read: %w", err)
+		}
 		doc, err := protocol.ReadStatus(answer.Body, secrets)
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)

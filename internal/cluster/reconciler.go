@@ -189,7 +189,7 @@ func (w *comparer) round(ctx context.Context, set *settings) error {
 	generation := w.store.Generation()
 	asking, cancel := context.WithTimeoutCause(ctx, set.Timeout, fmt.Errorf("no answer within %s", set.Timeout))
 	defer cancel()
-	doc, _, changed, err := w.client.Peer(w.address, false).Status(asking, []string{w.client.self})
+	doc, _, changed, err := w.client.Peer(w.address, false).Status(asking, protocol.NewTrace(w.client.self))
 	switch {
 	case err != nil:
 		w.settled = false
@@ -299,10 +299,9 @@ const maxTold = 5
 // push has the slave pull what it has missed, and remove what was removed here. Deletions
 // that were accepted here it may carry out as well, as long as the origin has what is here.
 func (w *comparer) push(ctx context.Context, set *settings, stale []difference) error {
-	via := []string{w.client.self}
 	return forEach(ctx, w.due(set, stale), func(d difference) error {
 		if !d.removed.IsZero() {
-			if err := w.remove(ctx, d, via); err != nil || d.ours == "" {
+			if err := w.remove(ctx, d); err != nil || d.ours == "" {
 				return err
 			}
 		}
@@ -319,7 +318,7 @@ func (w *comparer) push(ctx context.Context, set *settings, stale []difference) 
 			}
 			req.Wanted = pulled.Snapshot.Wanted
 		}
-		o := w.client.PropagatePull(ctx, w.address, req, via)
+		o := w.client.PropagatePull(ctx, w.address, req, protocol.NewTrace(w.client.self))
 		if o.State != protocol.Success {
 			return errors.New(o.Error)
 		}
@@ -329,8 +328,8 @@ func (w *comparer) push(ctx context.Context, set *settings, stale []difference) 
 }
 
 // remove has the slave remove a mirror.
-func (w *comparer) remove(ctx context.Context, d difference, via []string) error {
-	o := w.client.PropagateDelete(ctx, w.address, d.name, via, d.removed)
+func (w *comparer) remove(ctx context.Context, d difference) error {
+	o := w.client.PropagateDelete(ctx, w.address, d.name, protocol.NewTrace(w.client.self), d.removed)
 	if o.State != protocol.Success {
 		return errors.New(o.Error)
 	}

@@ -93,12 +93,20 @@ func Several(what string, reasons ...error) error { return &several{what, reason
 func (s *several) Error() string   { return s.what + ": " + errors.Join(s.reasons...).Error() }
 func (s *several) Unwrap() []error { return s.reasons }
 
-// Branches puts rendered trees below a line. To hierr they are texts: between children that
-// have children it would draw an empty line.
+// Branches puts rendered trees below a line. hierr copies all that it has for each child, and
+// of those there may be a thousand, so the lines are drawn here.
 func Branches(top string, below ...string) string {
-	children := make([]hierr.NestedError, len(below))
-	for i, b := range below {
-		children[i] = b
+	var b strings.Builder
+	b.WriteString(top)
+	for i, tree := range below {
+		lead, indent := hierr.BranchSplitter, hierr.BranchChainer+" "
+		if i == len(below)-1 {
+			lead, indent = hierr.BranchDelimiter, "   "
+		}
+		for line := range strings.SplitSeq(tree, "\n") {
+			b.WriteString("\n" + lead + line)
+			lead = indent
+		}
 	}
-	return hierr.Push(top, children...).Error()
+	return b.String()
 }

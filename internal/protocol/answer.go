@@ -1,7 +1,7 @@
 package protocol
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
 	"mime"
@@ -16,34 +16,56 @@ import (
 var ErrAtWork = errors.New("it is still at work")
 
 // ReadAnswer reads what another server has to say of a POST or a DELETE, of which text is the
-// answer's body. An older sould knows neither JSON nor 202; any server that answers 200 or 500
-// will do. The outcome does not show the secrets, which were sent to that server.
+// answer's body, up to MaxAnswer bytes and one more. An older sould knows neither JSON nor 202;
+// any server that answers 200 or 500 will do. What is beyond the bounds is left out, and the
+// outcome says so. It does not show the secrets, which were sent to that server.
 func ReadAnswer(answer *http.Response, text []byte, secrets []string) (Outcome, error) {
-	var its Report
-	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
-	isReport := kind == "application/json" && json.Unmarshal(text, &its) == nil && its.State != ""
-	o := its.Outcome
-	if !isReport {
-		o = Outcome{HierarchicalError: string(text)}
-	}
-	o = o.Sanitize(secrets)
+	o, isReport := readReport(answer.Header, text, secrets)
 	says := errtext.Sanitize(answer.Status, secrets)
 	switch {
 	case answer.StatusCode == http.StatusOK:
 		o.State, o.Error, o.HierarchicalError = Success, "", ""
 		return o, nil
+	case answer.StatusCode == http.StatusAlreadyReported:
+		return Outcome{State: Elsewhere, ID: o.ID, Error: elsewhereWords}, nil
 	case answer.StatusCode == http.StatusAccepted:
 		return Outcome{}, fmt.Errorf("%w (%s), and goes on", ErrAtWork, atWorkOn(o.Progress))
 	case answer.StatusCode/100 == 3:
 		return Outcome{}, fmt.Errorf("it answered with a redirect (%s), which is not followed", says)
+	case isReport && o.State == Success:
+		o.HierarchicalError = says + ": it has done its own part"
 	case !isReport || o.HierarchicalError == "":
 		o.HierarchicalError = strings.TrimRight(errtext.Branches(says, o.HierarchicalError), "\n └─")
 	}
 	if o.Error == "" {
 		o.Error = says
 	}
+	o.SomePulled = o.pulled()
 	o.State = Failed
 	return o, nil
+}
+
+// readReport reads the body of an answer. If it is no report, the outcome has it as words.
+func readReport(header http.Header, text []byte, secrets []string) (o Outcome, isReport bool) {
+	if err := CheckEncoding(header, secrets); err != nil {
+		return Outcome{Cut: "its answer is left out: " + err.Error()}, false
+	}
+	var beyond *excess
+	if kind, _, _ := mime.ParseMediaType(header.Get("Content-Type")); kind == "application/json" {
+		r := newForeignReader(bytes.NewReader(text), MaxAnswer, secrets)
+		var err error
+		if o, err = r.outcome(0); err == nil {
+			err = r.end()
+		}
+		isReport = o.State != "" && (err == nil || errors.As(err, &beyond))
+	}
+	if !isReport {
+		o = Outcome{HierarchicalError: errtext.Sanitize(string(text), secrets)}
+	}
+	if beyond != nil {
+		o.Cut = "part of its answer is left out: " + beyond.words
+	}
+	return o, isReport
 }
 
 func atWorkOn(progress string) string {
@@ -53,21 +75,79 @@ func atWorkOn(progress string) string {
 	return progress
 }
 
-// Sanitize makes another server's outcome, and those of its own slaves, fit to be shown.
-func (o Outcome) Sanitize(secrets []string) Outcome {
-	for _, field := range []*string{&o.Address, &o.Branch, &o.Revision, &o.Progress, &o.From, &o.Error, &o.HierarchicalError, (*string)(&o.State)} {
-		*field = errtext.Sanitize(*field, secrets)
+// outcome reads what became of a request on a server, and on those below it. What was read
+// before an error is returned with it.
+func (r *foreignReader) outcome(depth int) (o Outcome, err error) {
+	if err := r.enter(depth); err != nil {
+		return o, err
 	}
-	for _, field := range []*string{&o.Address, &o.Branch, &o.Progress, &o.From, &o.Error} {
-		*field = strings.Join(strings.Fields(*field), " ") // one line
+	fields := map[string]any{
+		"address": &o.Address, "id": &o.ID, "state": &o.State, "branch": &o.Branch, "revision": &o.Revision,
+		"refs_changed": &o.Changed, "removed": &o.Removed, "seconds": &o.Seconds, "from": &o.From,
+		"progress": &o.Progress, "error": &o.Error, "hierarchical_error": &o.HierarchicalError, "cut": &o.Cut,
+		"some_pulled": &o.SomePulled,
+	}
+	err = r.object(func(key string) (bool, error) {
+		if key == "slaves" {
+			return true, r.list('[', ']', func() error {
+				slave, err := r.outcome(depth + 1)
+				if err == nil {
+					o.Slaves = append(o.Slaves, slave)
+				}
+				return err
+			})
+		}
+		field := fields[key]
+		if field == nil {
+			return false, nil
+		}
+		return true, r.value(field)
+	})
+	o = o.Sanitize(r.secrets)
+	if err == nil {
+		err = r.keep(o.ownSize(depth))
+	}
+	return o, err
+}
+
+// Sanitize makes another server's outcome fit to be shown, but for those of its own slaves.
+func (o Outcome) Sanitize(secrets []string) Outcome {
+	for _, field := range []*string{&o.Address, &o.ID, &o.Branch, &o.Progress, &o.From, &o.Error, &o.Cut} {
+		*field = errtext.SanitizeLine(*field, secrets)
+	}
+	o.HierarchicalError = errtext.Sanitize(o.HierarchicalError, secrets)
+	switch o.State {
+	case Processing, Success, Failed, Elsewhere:
+	default:
+		o.State = ""
 	}
 	if !git.IsID(o.Revision) {
 		o.Revision = ""
 	}
-	slaves := o.Slaves
-	o.Slaves = nil
-	for _, slave := range slaves {
-		o.Slaves = append(o.Slaves, slave.Sanitize(secrets))
-	}
+	o.Changed = max(o.Changed, 0)
+	o.Seconds = min(max(o.Seconds, 0), maxSeconds)
 	return o
+}
+
+// maxSeconds is longer than anything takes.
+const maxSeconds = 1e7
+
+// Size is what the outcome takes, and those of the servers below it.
+func (o *Outcome) Size() int { return o.size(0) }
+
+func (o *Outcome) size(depth int) int {
+	all := o.ownSize(depth)
+	for i := range o.Slaves {
+		all += o.Slaves[i].size(depth + 1)
+	}
+	return all
+}
+
+func (o *Outcome) ownSize(depth int) int {
+	indent := serverIndent * (depth + 1)
+	all := outcomeSize + 4*indent
+	for _, text := range []string{o.Address, o.ID, o.Branch, o.Revision, o.From, o.Progress, o.Error, o.HierarchicalError, o.Cut} {
+		all += size(text, indent)
+	}
+	return all
 }

@@ -2,7 +2,10 @@ package protocol
 
 import (
 	"bytes"
+	"encoding/json"
+	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/storage"
@@ -117,21 +121,100 @@ func checkDocument(t *testing.T, doc *Status) {
 	}
 }
 
-// FuzzVia: what is passed on is understood by the next server as by this one.
-func FuzzVia(f *testing.F) {
-	for _, s := range []string{"", "a", "a,b", " a , b ,", ",,,", strings.Repeat("a,", maxVia), strings.Repeat("a,", maxVia+1), strings.Repeat("x", 64), strings.Repeat("x", 65), "a\tb", "ü"} {
-		f.Add(s)
+// FuzzReadAnswer: whatever a server answers, what is read of it is in bounds, fit to be shown,
+// and read again by the next server as by this one.
+func FuzzReadAnswer(f *testing.F) {
+	const secret = "the-token-of-the-cluster"
+	id := strings.Repeat("a", 40)
+	for _, s := range []string{
+		`{"name":"m","status":200,"id":"x","state":"success","branch":"refs/heads/main","revision":"` + id + `","refs_changed":1,"seconds":0.1}`,
+		`{"status":502,"state":"success","slaves":[{"address":"h:1","id":"y","state":"failed","error":"a","hierarchical_error":"a\n└─ ` + secret + `"},{"address":"h:2","state":"elsewhere","id":"z"}]}`,
+		`{"status":208,"id":"x","state":"elsewhere"}`, `{"status":202,"state":"processing","progress":"fetching\u001b[2J"}`,
+		`{"state":"failed","slaves":null}`, `{"state":"evil","seconds":-1,"refs_changed":-1}`, `{"state":"success","seconds":1e300}`, `{"state":"success"}{}`,
+		strings.Repeat(`{"state":"success","slaves":[`, 40), `{"state":"success","slaves":[` + strings.Repeat(`{},`, 1100) + `{}]}`, "<html>", "", "null", "[]",
+		`{"state":"failed","error":"the-token\u0001-of-the-cluster","cut":"x\ny"}`,
+	} {
+		for _, status := range []int{200, 202, 208, 307, 500} {
+			f.Add([]byte(s), status)
+		}
 	}
-	f.Fuzz(func(t *testing.T, value string) {
-		ids, err := ParseVia(value)
+	f.Fuzz(func(t *testing.T, text []byte, status int) {
+		answer := &http.Response{StatusCode: status, Status: "status " + secret, Header: http.Header{"Content-Type": {"application/json"}}}
+		o, err := ReadAnswer(answer, text, []string{secret})
 		if err != nil {
 			return
 		}
-		if len(ids) > maxVia || slices.ContainsFunc(ids, func(id string) bool { return id == "" || len(id) > 64 || strings.Contains(id, ",") }) {
-			t.Errorf("%q names %q", value, ids)
+		servers := checkOutcome(t, &o, 0)
+		if o.State == Success != (status == 200) || servers > maxForeignServers || o.Size() > maxForeignSize {
+			t.Errorf("%q with %d became %+v", text, status, o)
 		}
-		if again, err := ParseVia(strings.Join(ids, ", ")); err != nil || !slices.Equal(again, ids) {
-			t.Errorf("%q names %q, passed on %q, %v", value, ids, again, err)
+		for _, status := range []int{200, 202, 502} {
+			report := &Report{Name: "m", Status: status, Outcome: Outcome{State: Success, Slaves: []Outcome{o}}}
+			shown := report.String()
+			if strings.Contains(shown, secret) || strings.ContainsFunc(shown, func(r rune) bool { return unicode.IsControl(r) && r != '\n' }) {
+				t.Errorf("%q is shown as %q", text, shown)
+			}
+			if most := 2000 + servers*1000 + 8*o.Size(); len(shown) > most {
+				t.Errorf("%d bytes are shown as %d, of %d servers", len(text), len(shown), servers)
+			}
+		}
+		report := &Report{Status: status, Outcome: o}
+		encoded, err := json.Marshal(report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, isReport := readReport(answer.Header, encoded, []string{secret}); len(encoded) < MaxAnswer && (!isReport || !reflect.DeepEqual(clean(again), clean(o))) {
+			t.Errorf("%q is passed on as %s, which reads as\n%+v, not\n%+v", text, encoded, again, o)
+		}
+	})
+}
+
+// clean is an outcome without what no server is told.
+func clean(o Outcome) Outcome {
+	o.SomePulled, o.Cut = false, ""
+	return o
+}
+
+// checkOutcome counts the servers.
+func checkOutcome(t *testing.T, o *Outcome, depth int) (servers int) {
+	if depth > maxForeignDepth || o.Revision != "" && !git.IsID(o.Revision) || o.Changed < 0 || o.Seconds < 0 {
+		t.Errorf("there is an outcome %+v at depth %d", o, depth)
+	}
+	for _, line := range []string{o.Address, o.ID, o.Branch, o.From, o.Progress, o.Error, o.Cut} {
+		if strings.ContainsFunc(line, unicode.IsControl) || len(line) > errtext.MaxWords {
+			t.Errorf("there is an outcome %+v", o)
+		}
+	}
+	servers = 1
+	for i := range o.Slaves {
+		servers += checkOutcome(t, &o.Slaves[i], depth+1)
+	}
+	return servers
+}
+
+// FuzzTrace: what is passed on is understood by the next server as by this one.
+func FuzzTrace(f *testing.F) {
+	for _, s := range []string{"", "a", "a,b", " a , b ,", ",,,", strings.Repeat("a,", maxVia), strings.Repeat("a,", maxVia+1), strings.Repeat("x", 64), strings.Repeat("x", 65), "a\tb", "ü"} {
+		f.Add(s, s)
+		f.Add(s, "ABC-9_z")
+	}
+	f.Fuzz(func(t *testing.T, via, id string) {
+		trace, err := ReadTrace(http.Header{viaHeader: {via}, requestHeader: {id}})
+		if err != nil {
+			return
+		}
+		if len(trace.Via) > maxVia || slices.ContainsFunc(trace.Via, func(id string) bool { return id == "" || len(id) > maxID || strings.Contains(id, ",") }) ||
+			trace.ID == "" || len(trace.ID) > maxID || strings.ContainsFunc(trace.ID, notOfID) || trace.Begins != (trace.ID != id) {
+			t.Errorf("%q, %q are %+v", via, id, trace)
+		}
+		if trace.FromClient() {
+			return
+		}
+		header := http.Header{}
+		trace.Set(header)
+		trace.Begins = false
+		if again, err := ReadTrace(header); err != nil || !reflect.DeepEqual(again, trace) {
+			t.Errorf("%q, %q are %+v, passed on %+v, %v", via, id, trace, again, err)
 		}
 	})
 }

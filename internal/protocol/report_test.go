@@ -3,6 +3,8 @@ package protocol
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +55,77 @@ func TestReportForPeople(t *testing.T) {
 	} {
 		if got := r.String(); got != want {
 			t.Errorf("got\n%swant\n%s", got, want)
+		}
+	}
+}
+
+// TestSettle: what became of servers to which a request had come by another way.
+func TestSettle(t *testing.T) {
+	one := func(id string, state State, slaves ...Outcome) Outcome {
+		return Outcome{ID: id, Address: id, State: state, Slaves: slaves}
+	}
+	elsewhere := func(id string) Outcome { return one(id, Elsewhere) }
+	for what, c := range map[string]struct {
+		root Outcome
+		want string // the states of its slaves
+	}{
+		"all have pulled":                 {one("a", Success, one("b", Success, elsewhere("a"), one("c", Success, elsewhere("a"))), elsewhere("c")), "success success"},
+		"one has failed":                  {one("a", Success, one("b", Failed, one("c", Failed)), elsewhere("c")), "failed failed"},
+		"this one has failed":             {one("a", Failed, one("b", Success, elsewhere("a")), one("c", Success, elsewhere("b"))), "success success"},
+		"nobody tells of it":              {one("a", Success, elsewhere("b"), one("c", Success)), "failed success"},
+		"nobody tells of one below":       {one("a", Success, one("b", Success, elsewhere("d")), one("c", Success)), "failed success"},
+		"it has no id":                    {one("a", Success, one("", Success), elsewhere("")), "success failed"},
+		"it is only said to be elsewhere": {one("a", Success, one("b", Success, elsewhere("c")), elsewhere("c")), "failed failed"},
+		"two addresses of one":            {one("a", Success, one("b", Success), one("b", Failed), one("c", Success), elsewhere("b")), "success failed success failed"},
+	} {
+		c.root.Settle()
+		var got []string
+		for _, slave := range c.root.Slaves {
+			got = append(got, string(slave.State))
+		}
+		if got := strings.Join(got, " "); got != c.want {
+			t.Errorf("%s: %s, want %s", what, got, c.want)
+		}
+	}
+}
+
+// TestReportShowsEachServerOnce, however the servers point at each other.
+func TestReportShowsEachServerOnce(t *testing.T) {
+	fine := func(id string, slaves ...Outcome) Outcome {
+		return Outcome{ID: id, Address: id, State: Success, Revision: gittest.ID("8"), Slaves: slaves}
+	}
+	r := &Report{Name: "m", Status: 200, Outcome: fine("a", fine("b", fine("c"), fine("d", fine("e"), Outcome{ID: "a", State: Elsewhere})), fine("c", fine("d")))}
+	want := "master  888888888888  unchanged  0.00s\nb       888888888888  unchanged  0.00s\n" +
+		"  d     888888888888  unchanged  0.00s\n    e   888888888888  unchanged  0.00s\nc       888888888888  unchanged  0.00s\n"
+	if got := r.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	r.Status, r.Slaves[0].State, r.Slaves[0].HierarchicalError = 502, Failed, "why\n└─ for this"
+	r.Slaves[0].Slaves[1].State, r.Slaves[0].Slaves[1].Error, r.Slaves[0].Cut = Failed, "d is down", "more is left out"
+	want = "m\n├─ slave b\n│  ├─ why\n│  │  └─ for this\n│  ├─ more is left out\n│  └─ slave d\n│     └─ d is down\n└─ pulled: master, c\n"
+	if got := r.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// TestReadAnswerBounds: what is beyond them is left out, and the outcome says so.
+func TestReadAnswerBounds(t *testing.T) {
+	for _, c := range []struct {
+		status     int
+		text, want string
+		servers    int
+	}{
+		{200, `{"state":"success","slaves":[{"state":"success"}]}`, "", 1},
+		{200, strings.Repeat(`{"state":"success","slaves":[`, 17) + "{}" + strings.Repeat("]}", 17), "more than 16 servers", 0},
+		{200, `{"state":"success","slaves":[` + strings.Repeat("{},", 2000) + `{}]}`, "more than 1000 servers", 999},
+		{502, `{"state":"success","slaves":[` + strings.Repeat("{},", 2000) + `{}]}`, "more than 1000 servers", 999},
+		{200, `{"state":"success","x":"` + strings.Repeat("x", 2<<20) + `"}`, "bytes", 0},
+	} {
+		text := []byte(c.text)
+		o, err := ReadAnswer(&http.Response{StatusCode: c.status, Status: "s", Header: http.Header{"Content-Type": {"application/json"}}}, text[:min(len(text), MaxAnswer+1)], nil)
+		if err != nil || !strings.Contains(o.Cut, c.want) || (o.Cut == "") != (c.want == "") || len(o.Slaves) != c.servers ||
+			(o.State == Success) != (c.status == 200) || o.SomePulled != (c.status != 200) {
+			t.Errorf("%.60s: %v, %q, %d servers, %s", c.text, err, o.Cut, len(o.Slaves), o.State)
 		}
 	}
 }

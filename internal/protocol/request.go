@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/errtext"
@@ -17,10 +16,6 @@ import (
 
 // Headers of requests between servers.
 const (
-	// ViaHeader names the servers that a request has come through, so that one that
-	// comes round in a circle is recognised.
-	ViaHeader = "Sould-Via"
-
 	// PeerHeader is in a request that a server makes for itself. Who is asked so looks at
 	// its origin at most: it neither asks others in turn nor passes the request on. In a
 	// clone it says that there need be no pull before.
@@ -34,27 +29,6 @@ const (
 // FormType is the content type of a POST's body.
 const FormType = "application/x-www-form-urlencoded"
 
-// maxVia is how many servers a request may have come through.
-const maxVia = 16
-
-// ParseVia reads the header ViaHeader: ids of servers.
-func ParseVia(value string) ([]string, error) {
-	var ids []string
-	for id := range strings.SplitSeq(value, ",") {
-		if id = strings.TrimSpace(id); id == "" {
-			continue
-		}
-		if len(id) > 64 || len(ids) == maxVia {
-			return nil, fmt.Errorf("%s names too many servers, or none", ViaHeader)
-		}
-		ids = append(ids, id)
-	}
-	return ids, nil
-}
-
-// FormatVia writes the header ViaHeader.
-func FormatVia(ids []string) string { return strings.Join(ids, ", ") }
-
 // lastIntent is later than anybody can mean. Each request is a little later than what it
 // goes against, and has to be written down: as nanoseconds that is possible up to 2262.
 var lastIntent = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -64,9 +38,9 @@ func isPlausible(at time.Time) bool { return at.Unix() >= 0 && at.Before(lastInt
 
 // AskedAt is when somebody asked for what a request says: now, or when another server says
 // that it was asked.
-func AskedAt(h http.Header, via []string, now time.Time) (time.Time, error) {
+func AskedAt(h http.Header, trace Trace, now time.Time) (time.Time, error) {
 	text := h.Get(AskedHeader)
-	if text == "" || len(via) == 0 {
+	if text == "" || trace.FromClient() {
 		return now, nil
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)

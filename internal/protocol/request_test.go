@@ -28,7 +28,7 @@ func TestTimesOfOtherServers(t *testing.T) {
 	} {
 		header := http.Header{}
 		header.Set(AskedHeader, c.text)
-		at, err := AskedAt(header, c.via, now)
+		at, err := AskedAt(header, Trace{Via: c.via}, now)
 		if (err == nil) != (c.want != "") {
 			t.Errorf("%s: %s, %v", c.text, at, err)
 		}

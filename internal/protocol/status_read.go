@@ -1,12 +1,12 @@
 package protocol
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
@@ -14,111 +14,30 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Bounds of what another server may tell.
-const (
-	maxStatus        = 256 << 20 // bytes
-	maxStatusPart    = 1 << 20   // bytes of a single field, or of a mirror
-	maxStatusMirrors = 1_000_000 // those of its slaves counted
-)
-
 // ReadStatus reads the JSON of another server's status. It takes no more memory than
 // for what it returns, whatever comes; and what it returns is fit to be shown as one's
 // own. Names that cannot be a mirror's are left out, which is an error in the document.
 func ReadStatus(from io.Reader, secrets []string) (*Status, error) {
-	in := &meter{from: from, left: maxStatus}
-	r := statusReader{in: in, json: json.NewDecoder(in), secrets: secrets}
+	r := newForeignReader(from, maxStatus, secrets)
 	doc, err := r.document(0)
 	if err == nil {
-		if _, after := r.json.Token(); after != io.EOF {
-			err = errors.New("something follows it")
-		}
+		err = r.end()
 	}
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, errors.New("its status breaks off in the middle")
 	case err != nil:
-		return nil, fmt.Errorf("its status is none: %w", errtext.RedactError(err, secrets))
+		return nil, fmt.Errorf("its status is none: %w", errtext.RedactError(err, r.secrets))
 	case doc.Role != "master" && doc.Role != "slave":
 		return nil, errors.New("its status is none: it names no role")
 	}
 	return doc, nil
 }
 
-// meter bounds what is read, as a whole and for each part.
-type meter struct {
-	from       io.Reader
-	left, part int64
-}
-
-func (m *meter) Read(p []byte) (n int, err error) {
-	if m.left <= 0 {
-		return 0, fmt.Errorf("it has more than %d bytes", maxStatus)
-	}
-	if m.part >= maxStatusPart {
-		return 0, fmt.Errorf("a part of it has more than %d bytes", maxStatusPart)
-	}
-	n, err = m.from.Read(p[:min(int64(len(p)), m.left, maxStatusPart-m.part)])
-	m.left, m.part = m.left-int64(n), m.part+int64(n)
-	return n, err
-}
-
-// statusReader reads a status part by part. A decoder alone would hold all of it.
-type statusReader struct {
-	secrets []string // that no field may show
-	in      *meter
-	json    *json.Decoder
-	mirrors int // that were read
-}
-
-func (r *statusReader) token() (json.Token, error) {
-	r.in.part = 0
-	return r.json.Token()
-}
-
-func (r *statusReader) value(v any) error {
-	r.in.part = 0
-	return r.json.Decode(v)
-}
-
-// list reads what stands between two delimiters; each reads one element of it.
-func (r *statusReader) list(open, closing json.Delim, each func() error) error {
-	token, err := r.token()
-	if err == nil && token != open {
-		err = fmt.Errorf("there is no %s where one belongs", open)
-	}
-	for err == nil && r.json.More() {
-		err = each()
-	}
-	if err != nil {
-		return err
-	}
-	if token, err = r.token(); err == nil && token != closing {
-		err = fmt.Errorf("there is no %s where one belongs", closing)
-	}
-	return err
-}
-
-// object reads an object. Fields that are not known are passed over.
-func (r *statusReader) object(field func(key string) (known bool, err error)) error {
-	return r.list('{', '}', func() error {
-		key, err := r.token()
-		if err != nil {
-			return err
-		}
-		name, _ := key.(string)
-		known, err := field(name)
-		if err == nil && !known {
-			var other json.RawMessage
-			err = r.value(&other)
-		}
-		return err
-	})
-}
-
 // document reads what a server tells of itself, or of a slave below it.
-func (r *statusReader) document(depth int) (*Status, error) {
-	if depth > maxVia {
-		return nil, errors.New("too many servers stand below each other")
+func (r *foreignReader) document(depth int) (*Status, error) {
+	if err := r.enter(depth); err != nil {
+		return nil, err
 	}
 	d := &Status{}
 	fields := map[string]any{
@@ -132,7 +51,7 @@ func (r *statusReader) document(depth int) (*Status, error) {
 		case "mirrors":
 			return true, r.list('[', ']', func() error {
 				listed++
-				wrong, err := r.mirror(d)
+				wrong, err := r.mirror(d, depth)
 				if refused == nil {
 					refused = wrong
 				}
@@ -159,10 +78,10 @@ func (r *statusReader) document(depth int) (*Status, error) {
 		return nil, fmt.Errorf("it says that there are %d mirrors", d.Total)
 	}
 	for _, field := range []*string{&d.Address, &d.Role, &d.ID, &d.Version, &d.Error} {
-		*field = errtext.SanitizeLine(*field, r.secrets)
+		r.line(field)
 	}
 	for i := range d.Patterns {
-		d.Patterns[i] = errtext.SanitizeLine(d.Patterns[i], r.secrets)
+		r.line(&d.Patterns[i])
 	}
 	d.HierarchicalError = errtext.Sanitize(d.HierarchicalError, r.secrets)
 	if refused != nil {
@@ -170,15 +89,19 @@ func (r *statusReader) document(depth int) (*Status, error) {
 		d.Total = len(d.Mirrors) // or the next one who reads this would not believe it
 		d.Error, d.HierarchicalError = errtext.Line(refused.Error()), errtext.Tree(refused)
 	}
-	return d, nil
+	return d, r.keep(d.ownSize(depth))
+}
+
+// foreignMirror is a mirror as another server tells of it. What that keeps of lost refs is
+// told to no server.
+type foreignMirror struct {
+	Mirror
+	Kept skipped `json:"kept"`
 }
 
 // mirror reads one of a server's mirrors. refused says why it is left out.
-func (r *statusReader) mirror(d *Status) (refused, err error) {
-	if r.mirrors++; r.mirrors > maxStatusMirrors {
-		return nil, fmt.Errorf("it lists more than %d mirrors", maxStatusMirrors)
-	}
-	var m Mirror
+func (r *foreignReader) mirror(d *Status, depth int) (refused, err error) {
+	var m foreignMirror
 	if err := r.value(&m); err != nil {
 		return nil, err
 	}
@@ -189,12 +112,13 @@ func (r *statusReader) mirror(d *Status) (refused, err error) {
 	if err != nil {
 		return errtext.RedactError(err, r.secrets), nil
 	}
-	d.Mirrors = append(d.Mirrors, m.sanitize(name, r.secrets))
-	return nil, nil
+	one := m.sanitize(name, r.secrets)
+	d.Mirrors = append(d.Mirrors, one)
+	return nil, r.keep(one.size(depth))
 }
 
 // upstream reads what a master tells of its slaves. It is counted anew.
-func (r *statusReader) upstream(depth int) (*Upstream, error) {
+func (r *foreignReader) upstream(depth int) (*Upstream, error) {
 	slaves := []Status{}
 	err := r.object(func(key string) (bool, error) {
 		if key != "slaves" {
@@ -234,12 +158,46 @@ func (m Mirror) sanitize(name storage.Name, secrets []string) Mirror {
 	}
 	m.Checked, m.Mended = max(m.Checked, 0), max(m.Mended, 0)
 	m.Warnings = m.Warnings.Sane()
-	for i, k := range m.Kept {
-		if !git.IsID(k.Commit) {
-			k.Commit = ""
-		}
-		m.Kept[i] = Retained{errtext.SanitizeLine(k.Ref, secrets), k.Commit, max(k.Date, 0)}
-	}
 	m.Nanoseconds = min(max(m.Nanoseconds, 0), 1e9-1)
 	return m
+}
+
+// Size is what the document takes, and those of the servers below it.
+func (d *Status) Size() int { return d.size(0) }
+
+func (d *Status) size(depth int) int {
+	all := d.ownSize(depth)
+	for i := range d.Mirrors {
+		all += d.Mirrors[i].size(depth)
+	}
+	if d.Upstream != nil {
+		for i := range d.Upstream.Slaves {
+			all += d.Upstream.Slaves[i].size(depth + 1)
+		}
+	}
+	return all
+}
+
+// ownSize is the size of all but the mirrors and the servers below.
+func (d *Status) ownSize(depth int) int {
+	indent := serverIndent * (depth + 1)
+	all := serverSize + 8*indent
+	for _, text := range []string{d.Address, d.Role, d.ID, d.Version, d.Error, d.HierarchicalError} {
+		all += size(text, indent)
+	}
+	for _, pattern := range d.Patterns {
+		all += int(unsafe.Sizeof(pattern)) + size(pattern, indent)
+	}
+	return all
+}
+
+func (m *Mirror) size(depth int) int {
+	all := mirrorSize + mirrorLines*serverIndent*(depth+1)
+	for _, text := range []string{m.Name, m.Origin, m.Branch, m.Revision, m.Fingerprint, m.From, m.Error, m.CheckError} {
+		all += size(text, 0)
+	}
+	for _, one := range m.Warnings {
+		all += size(one.ID, 0) + size(one.Object, 0)
+	}
+	return all
 }

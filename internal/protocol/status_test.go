@@ -215,30 +215,31 @@ func (e *endless) Read(p []byte) (n int, err error) {
 
 func TestReadEndlessStatus(t *testing.T) {
 	for text, want := range map[string]string{
-		`{},`:  "lists more than",
-		" ":    "a part of it has more than",
-		`[1],`: "cannot unmarshal array",
+		`{"name":"m"},`: "tells more than",
+		`{},`:           "it has more than",
+		" ":             "a part of it has more than",
+		`[1],`:          "cannot unmarshal array",
 	} {
-		in := &meter{from: io.MultiReader(strings.NewReader(`{"role":"slave","mirrors":[`), &endless{text: text}), left: maxStatus}
-		r := statusReader{in: in, json: json.NewDecoder(in), mirrors: maxStatusMirrors - 1000}
+		r := newForeignReader(io.MultiReader(strings.NewReader(`{"role":"slave","mirrors":[`), &endless{text: text}), 3*maxForeignPart, nil)
+		r.size = maxForeignSize - 1<<20
 		if _, err := r.document(0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	m := &meter{from: &endless{text: "x"}, left: 3*maxStatusPart + 5}
-	buf, total := make([]byte, 2*maxStatusPart), 0
+	m := &meter{from: &endless{text: "x"}, most: 3*maxForeignPart + 5}
+	buf, total := make([]byte, 2*maxForeignPart), 0
 	for {
 		m.part = 0
 		n, err := m.Read(buf)
 		total += n
-		if n > maxStatusPart {
+		if n > maxForeignPart {
 			t.Errorf("a part of %d bytes", n)
 		}
 		if err != nil {
 			break
 		}
 	}
-	if total != 3*maxStatusPart+5 {
+	if total != 3*maxForeignPart+5 {
 		t.Errorf("%d bytes were read", total)
 	}
 }
