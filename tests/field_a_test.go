@@ -335,14 +335,14 @@ func TestRepacksByHandBesidePushes(t *testing.T) {
 	d.pulled("m", url)
 	stop := make(chan bool)
 	var operator sync.WaitGroup
-	for _, args := range [][]string{{"repack", "-adq"}, {"pack-refs", "--all"}} {
+	for _, commands := range [][][]string{{{"repack", "-adq"}, {"gc", "--quiet"}}, {{"pack-refs", "--all"}}} {
 		operator.Go(func() {
-			for {
+			for i := 0; ; i++ {
 				select {
 				case <-stop:
 					return
-				default:
-					_ = origin.Command(append([]string{"--git-dir=" + d.mirror("m")}, args...)...).Run() // it may meet another one's lock
+				default: // it may meet another one's lock
+					_ = origin.Command(append([]string{"--git-dir=" + d.mirror("m")}, commands[i%len(commands)]...)...).Run()
 				}
 			}
 		})
@@ -413,4 +413,20 @@ func TestPullsOfWholeMirrorsCostNoLook(t *testing.T) {
 	if n := calls() - before; n != 3 {
 		t.Errorf("one commit took %d processes: to list, to fetch, and to see whether anything is lost", n)
 	}
+}
+
+// TestMirrorsOfAnotherServer are looked at once: what that server knew may not have come along.
+func TestMirrorsOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	r, url := history(t, 2)
+	there, here := start(t), start(t)
+	there.pulled("m", url)
+	here.copyIn(there.mirror("m"), "m")
+	for range 2 {
+		here.pulled("m", url)
+		if n := strings.Count(here.log.String(), "a mirror has all its objects mirror=m"); n != 1 {
+			t.Errorf("looked %d times:\n%s", n, here.log)
+		}
+	}
+	here.whole("m", r)
 }

@@ -79,10 +79,11 @@ func (r Repo) SetOrigin(ctx context.Context, url string) error {
 	return errors.Join(durable.Sync(filepath.Join(r.Dir, "config")), durable.Sync(r.Dir))
 }
 
-// Origin returns the repository's remote.origin.url, or "".
+// Origin returns the repository's remote.origin.url, or "", whatever else its configuration
+// says.
 func (r Repo) Origin(ctx context.Context) (string, error) {
 	out, err := r.git.output(ctx, command{
-		name: "config", dir: r.Dir,
+		name: "config",
 		args: []string{"--file", filepath.Join(r.Dir, "config"), "--get", "remote.origin.url"},
 	})
 	if e := (*Error)(nil); errors.As(err, &e) && e.ExitCode == 1 {
@@ -191,16 +192,16 @@ func (r Repo) hasMore(before map[string]bool) (bool, error) {
 	return false, err
 }
 
-// held is where refs are that hold what was fetched until others lead to it. The server's own
+// holdPrefix is where refs are that hold what was fetched until others lead to it. The server's own
 // refs are not for clients.
-const held = "refs/sould/incoming/"
+const holdPrefix = "refs/sould/incoming/"
 
 // IsHold reports whether a ref only holds what was fetched.
-func IsHold(name string) bool { return strings.HasPrefix(name, held) }
+func IsHold(name string) bool { return strings.HasPrefix(name, holdPrefix) }
 
 // Release lets go of what a fetch has held. Refs lead to it, or nobody wants it.
 func (r Repo) Release() error {
-	dir := filepath.Join(r.Dir, filepath.FromSlash(held))
+	dir := filepath.Join(r.Dir, filepath.FromSlash(holdPrefix))
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -227,7 +228,7 @@ func (w wanted) refspecs() string {
 	for _, id := range w.ids {
 		b.WriteString(id)
 		if hold[id] {
-			b.WriteString(":" + held + id)
+			b.WriteString(":" + holdPrefix + id)
 		}
 		b.WriteByte('\n')
 	}

@@ -244,3 +244,45 @@ func TestLockOfPackedRefs(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestChecksBelieveNoPromises: that a remote has promised an object does not make it be there.
+func TestChecksBelieveNoPromises(t *testing.T) {
+	_, repo, _ := mirrored(t)
+	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
+	r.Commit("main", map[string]string{"file": "1"})
+	r.Git("config", "uploadpack.allowFilter", "true")
+	repo.Dir = filepath.Join(t.TempDir(), "partial.git")
+	if out, err := origin.Command("clone", "--quiet", "--mirror", "--filter=blob:none", "file://"+r.Dir, repo.Dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	damage, _, err := repo.Check(t.Context())
+	if err != nil || damage == nil || !strings.Contains(damage.Error(), "missing blob") {
+		t.Errorf("a check finds %v (%v)", damage, err)
+	}
+	if damage, err := repo.Connected(t.Context(), []string{r.Git("rev-parse", "main")}); err != nil || damage == nil {
+		t.Errorf("a look finds %v (%v)", damage, err)
+	}
+}
+
+// BenchmarkInventory is what a pull with nothing new pays for its look at packs.
+func BenchmarkInventory(b *testing.B) {
+	dir := b.TempDir()
+	if err := os.MkdirAll(dir+"/objects/pack", 0o755); err != nil {
+		b.Fatal(err)
+	}
+	for i := range 48 {
+		for _, ext := range []string{".pack", ".idx", ".rev"} {
+			if err := os.WriteFile(filepath.Join(dir, "objects", "pack", "pack-"+strings.Repeat("a", i)+ext), []byte("x"), 0o644); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	repo := New(Options{}).Repo(dir)
+	for b.Loop() {
+		all, err := repo.Inventory()
+		if err != nil || len(all) != 96 {
+			b.Fatal(all, err)
+		}
+		_ = all.Digest()
+	}
+}
