@@ -44,6 +44,7 @@ var outside = map[string]string{
 	"github.com/BurntSushi/toml":          "config.go statustoml.go",
 	"github.com/docopt/docopt-go":         "main.go",
 	"github.com/reconquest/hierr-go":      "internal/errtext/",
+	"github.com/coreos/go-systemd/v22":    "signals.go",
 	"os/exec":                             "internal/git/",
 	"github.com/prometheus/client_golang": "metrics.go",
 }

@@ -2,15 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"net"
 	"os"
 	"os/signal"
 	"runtime"
 	"sync"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/coreos/go-systemd/v22/daemon"
 )
 
 // signals are those that Run answers, in two channels: what does not fit a channel is
@@ -44,13 +42,13 @@ func outliveLogs() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // Run answers signals until one of them, or a broken listener, ends the server.
 func (s *Server) Run(signals signals) error {
-	s.notify("READY=1")
+	s.notify(daemon.SdNotifyReady)
 	for {
 		select {
 		case err := <-s.broken:
 			return errors.Join(err, s.Close(nil))
 		case <-signals.end:
-			s.notify("STOPPING=1")
+			s.notify(daemon.SdNotifyStopping)
 			return s.Close(second(signals.end))
 		case <-signals.reload:
 			if !signals.isEnding() { // select takes either
@@ -66,7 +64,7 @@ func (s *Server) answerReload() {
 	if err := s.Reload(); err != nil {
 		s.log.Error("not reloaded; the old configuration stays", "err", err)
 	}
-	s.notify("READY=1")
+	s.notify(daemon.SdNotifyReady)
 }
 
 // second is closed at the next signal that ends the server. The goroutine that waits for
@@ -83,31 +81,14 @@ func second(end <-chan os.Signal) <-chan struct{} {
 // notify tells the service manager the server's state, if there is one that listens
 // (sd_notify(3)).
 func (s *Server) notify(state string) {
-	if err := notify(os.Getenv("NOTIFY_SOCKET"), state); err != nil {
+	if _, err := daemon.SdNotify(false, state); err != nil {
 		s.log.Warn("can't notify the service manager", "err", err)
 	}
 }
 
-func notify(socket, state string) error {
-	if socket == "" {
-		return nil
-	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	_, err = conn.Write([]byte(state))
-	return err
-}
-
 // reloadingState says that a reload begins, and when, as Type=notify-reload needs it.
 func reloadingState() string {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return "RELOADING=1"
-	}
-	return fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000)
+	return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()
 }
 
 // spareThreads is how many threads the process has from the start. The Go runtime ends the
