@@ -130,7 +130,7 @@ func (c *Cache) produce(ctx context.Context, m *mirror.Mirror, a Archive, patien
 	ctx, cancel := context.WithTimeoutCause(ctx, opts.Timeout, reason)
 	defer cancel()
 	err := a.Format.encode(w, func(w io.Writer) error {
-		return m.Repo().Tar(ctx, c.neutral, git.Archive{
+		return m.Archive(ctx, c.neutral, git.Archive{
 			Commit: a.Commit, Path: a.Path, Prefix: a.Prefix, Subst: a.Subst != "", Patient: patient,
 		}, &boundedWriter{w: w, left: opts.Limit, limit: opts.Limit})
 	})

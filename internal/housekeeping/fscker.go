@@ -49,6 +49,7 @@ const afterStart = 5 * time.Minute
 
 // fscker checks mirrors.
 type fscker struct {
+	dir     *storage.Dir
 	options *atomic.Pointer[Options]
 	log     *slog.Logger
 	wake    chan struct{} // has an element when the options have changed
@@ -58,8 +59,8 @@ type fscker struct {
 	listed time.Time // when all was read
 }
 
-func newFscker(options *atomic.Pointer[Options], log *slog.Logger) *fscker {
-	return &fscker{options: options, log: log, wake: make(chan struct{}, 1)}
+func newFscker(dir *storage.Dir, options *atomic.Pointer[Options], log *slog.Logger) *fscker {
+	return &fscker{dir: dir, options: options, log: log, wake: make(chan struct{}, 1)}
 }
 
 // run works until ctx ends.
@@ -97,7 +98,7 @@ func (f *fscker) list(store *mirror.Store, period time.Duration) {
 		tried[known.name] = known.at
 	}
 	f.all, f.listed = nil, time.Now()
-	err := store.Dir.Names(func(name storage.Name) {
+	err := f.dir.Names(func(name storage.Name) {
 		at, damaged := store.LastCheck(name)
 		if at = past(at, f.listed); tried[name].After(at) {
 			at = tried[name]

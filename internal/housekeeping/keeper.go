@@ -32,7 +32,7 @@ type Keeper struct {
 func NewKeeper(dir *storage.Dir, log *slog.Logger, options *Options) *Keeper {
 	k := &Keeper{dir: dir, log: log, wake: make(chan struct{}, 1)}
 	k.repacker = newRepacker(&k.options, log)
-	k.fscker = newFscker(&k.options, log)
+	k.fscker = newFscker(dir, &k.options, log)
 	k.Configure(options)
 	return k
 }

@@ -78,7 +78,7 @@ func (r *repacker) changed(m *mirror.Mirror) {
 	if !r.options.Load().Repack {
 		return
 	}
-	p, err := m.Repo().Packs()
+	p, err := m.Packs()
 	if err != nil {
 		return // a check will find out
 	}

@@ -30,14 +30,14 @@ func (j *pullJob) create(ctx context.Context, lock *keylock.Lock[storage.Name], 
 	if err != nil {
 		return Result{}, err
 	}
-	if err := j.Dir.ClearPlace(j.req.Name); err != nil {
+	if err := j.dir.ClearPlace(j.req.Name); err != nil {
 		return Result{}, err
 	}
 	result, err := j.build(ctx, lock, src, from, listing, nil)
 	if result.Snapshot == nil {
 		return result, err
 	}
-	return result, cmp.Or(j.Dir.RemoveTombstone(j.req.Name), err) // beside a mirror the tombstone says nothing
+	return result, cmp.Or(j.dir.RemoveTombstone(j.req.Name), err) // beside a mirror the tombstone says nothing
 }
 
 // build makes a mirror aside and moves it into place when it is complete: stage, verify,
@@ -51,15 +51,15 @@ func (j *pullJob) build(
 	}
 	lock.Preempt() // who works on what it replaces
 	if old != nil && old.damaged {
-		j.Log.Info("a damaged mirror is rebuilt"+src.of(), "mirror", j.req.Name)
+		j.log.Info("a damaged mirror is rebuilt"+src.of(), "mirror", j.req.Name)
 	}
-	staging, err := j.Dir.Staging()
+	staging, err := j.dir.Staging()
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { // it is still there if something went wrong
 		if err := os.RemoveAll(staging); err != nil {
-			j.Log.Error("can't remove an unfinished mirror", "directory", staging, "err", err)
+			j.log.Error("can't remove an unfinished mirror", "directory", staging, "err", err)
 		}
 	}()
 	repo, b, err := j.stage(ctx, lock, staging, src, from, listing)
@@ -152,7 +152,7 @@ func (j *pullJob) finish(repo git.Repo, b brought, all []git.Ref, old *survivors
 // was removed.
 func (j *pullJob) successor(m *Mirror, old *survivors, from origin.URL) stateFile {
 	if old == nil {
-		buried, err := j.Dir.Tombstone(j.req.Name)
+		buried, err := j.dir.Tombstone(j.req.Name)
 		if err != nil {
 			buried = storage.Tombstone{} // there is none, or nobody can read it
 		}

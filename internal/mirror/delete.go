@@ -37,7 +37,7 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 	}
 	// The tombstone comes first: a crash after it leaves a mirror that nobody was told
 	// is gone, and not a mirror that comes back.
-	if err := s.Dir.WriteTombstone(name, s.tombstone(name, known, asked)); err != nil {
+	if err := s.dir.WriteTombstone(name, s.tombstone(name, known, asked)); err != nil {
 		return fmt.Errorf("can't write the tombstone: %w", err)
 	}
 	if !known {
@@ -46,15 +46,15 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 	s.mu.Lock()
 	delete(s.byName, name)
 	s.remade()
-	to, err := s.Dir.MoveToTrash(name, m.identity, time.Now())
+	to, err := s.dir.MoveToTrash(name, m.identity, time.Now())
 	s.mu.Unlock()
 	if err == nil {
-		err = s.Dir.SyncTrash(name, to)
+		err = s.dir.SyncTrash(name, to)
 	}
 	if err != nil {
 		return fmt.Errorf("can't remove the mirror: %w", err)
 	}
-	s.Log.Info("removed", "mirror", name, "to", to)
+	s.log.Info("removed", "mirror", name, "to", to)
 	return nil
 }
 
@@ -65,7 +65,7 @@ func (s *Store) tombstone(name storage.Name, known bool, asked time.Time) storag
 		snap := m.Snapshot()
 		t.Origin, t.Fingerprint = snap.Origin.String(), snap.Fingerprint
 	}
-	if old, err := s.Dir.Tombstone(name); err == nil {
+	if old, err := s.dir.Tombstone(name); err == nil {
 		t.At = later(t.At, old.At)
 		if !known {
 			t.Origin, t.Fingerprint = old.Origin, old.Fingerprint

@@ -14,7 +14,7 @@ import (
 // LastCheck tells when all objects of a mirror were last checked, as far as its own file can be
 // read, and whether it is known to be damaged.
 func (s *Store) LastCheck(name storage.Name) (at time.Time, damaged bool) {
-	state, err := readState(s.Dir.MirrorDir(name))
+	state, err := readState(s.dir.MirrorDir(name))
 	if err != nil {
 		return time.Time{}, false
 	}
@@ -78,7 +78,7 @@ func (h *held) checkSuspect(ctx context.Context) (damage error, warnings git.War
 // it is broken: that needs no origin. The next full repack makes it anew, and is due.
 func (h *held) dropBroken(ctx context.Context) {
 	dropped, err := h.repo.DropBroken(ctx)
-	log := h.store.Log.With("mirror", h.Name)
+	log := h.store.log.With("mirror", h.Name)
 	if len(dropped) > 0 {
 		log.Error("removed broken files that git can do without", "files", strings.Join(dropped, " "))
 		if h.same() == nil {

@@ -76,28 +76,28 @@ func (s *Store) checkWanted(name storage.Name, wanted time.Time) error {
 // DeletedAt tells when the mirror of that name was removed on purpose, if it was and is not
 // there again.
 func (s *Store) DeletedAt(name storage.Name) (time.Time, bool) {
-	t, err := s.Dir.Tombstone(name)
+	t, err := s.dir.Tombstone(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.Log.Error("can't read a tombstone", "mirror", name, "err", err)
+		s.log.Error("can't read a tombstone", "mirror", name, "err", err)
 	}
 	if err != nil {
 		return time.Time{}, false
 	}
-	mirror, err := s.Dir.IsMirror(name)
+	mirror, err := s.dir.IsMirror(name)
 	return t.At, err == nil && !mirror
 }
 
 // Restored reports whether somebody has put a mirror back by hand that had been removed,
 // which has not been noticed yet.
 func (s *Store) Restored(name storage.Name) bool {
-	_, err := s.Dir.Tombstone(name)
+	_, err := s.dir.Tombstone(name)
 	return err == nil
 }
 
 // noticeRestored removes the tombstone of a mirror that is there all the same: somebody has
 // put it back by hand, which is an intent as well.
 func (h *held) noticeRestored(now time.Time) error {
-	dir := h.store.Dir
+	dir := h.store.dir
 	t, err := dir.Tombstone(h.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

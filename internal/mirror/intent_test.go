@@ -13,7 +13,7 @@ func TestATombstoneBesideAMirror(t *testing.T) {
 	if _, deleted := s.DeletedAt(name); deleted {
 		t.Error("it is deleted without a tombstone")
 	}
-	if err := s.Dir.WriteTombstone(name, storage.Tombstone{Name: "m", At: at}); err != nil {
+	if err := s.dir.WriteTombstone(name, storage.Tombstone{Name: "m", At: at}); err != nil {
 		t.Fatal(err)
 	}
 	if got, deleted := s.DeletedAt(name); !deleted || !got.Equal(at) {
@@ -32,7 +32,7 @@ func TestTheLastWriterWins(t *testing.T) {
 		t.Errorf("nobody has asked for anything: %+v", got)
 	}
 	deleted, now := time.Unix(2000, 0).UTC(), time.Unix(1000, 0).UTC()
-	if err := s.Dir.WriteTombstone(name, storage.Tombstone{Name: "m", At: deleted}); err != nil {
+	if err := s.dir.WriteTombstone(name, storage.Tombstone{Name: "m", At: deleted}); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Intent(name); !got.Delete || !got.At.Equal(deleted) {

@@ -58,8 +58,8 @@ var ErrReplaced = storage.ErrReplaced
 // Identity tells the mirror's directory from others that have its place later.
 func (m *Mirror) Identity() string { return m.identity.String() }
 
-// Repo is the mirror in git's terms.
-func (m *Mirror) Repo() git.Repo { return m.store.options.Load().Git.Repo(m.Dir) }
+// repo is the mirror in git's terms.
+func (m *Mirror) repo() git.Repo { return m.store.options.Load().Git.Repo(m.Dir) }
 
 // Snapshot is what is known of the mirror now. It is nil before the first load.
 func (m *Mirror) Snapshot() *Snapshot { return m.snapshot.Load() }
@@ -85,7 +85,7 @@ func (m *Mirror) same() error {
 // since it was read: it may have been copied in while it was read.
 func (m *Mirror) stale() bool {
 	snap := m.Snapshot()
-	return !m.refresh.wasPulled() && snap != nil && snap.stamp != m.Repo().Stamp()
+	return !m.refresh.wasPulled() && snap != nil && snap.stamp != m.repo().Stamp()
 }
 
 // load reads a mirror from disk, once. It serves all who ask, and does not end when
@@ -106,7 +106,7 @@ func (m *Mirror) load() (err error) {
 			m.cannotRead(err)
 		}
 	}()
-	repo := m.Repo()
+	repo := m.repo()
 	if err := m.complete(life, repo); err != nil {
 		return err
 	}
@@ -190,11 +190,25 @@ func (m *Mirror) cannotRead(reason error) {
 	}
 }
 
+// Archive has git write a tar of a commit. An error of w is returned as it is.
+func (m *Mirror) Archive(ctx context.Context, neutral git.Neutral, a git.Archive, w io.Writer) error {
+	return m.repo().Tar(ctx, neutral, a, w)
+}
+
+// UploadPack has git answer a request for objects, which must be all there, in that version of
+// its protocol. An error of w is returned as it is.
+func (m *Mirror) UploadPack(ctx context.Context, version int, request io.Reader, w io.Writer) error {
+	return m.repo().UploadPack(ctx, version, request, w)
+}
+
+// Packs looks how the mirror's objects lie on disk, without a process.
+func (m *Mirror) Packs() (git.Packs, error) { return m.repo().Packs() }
+
 // Advertise has git list the mirror's refs, all of one pull, in that version of its protocol.
 func (m *Mirror) Advertise(ctx context.Context, version int) ([]byte, error) {
 	m.refs.RLock()
 	defer m.refs.RUnlock()
-	return m.Repo().Advertise(ctx, version)
+	return m.repo().Advertise(ctx, version)
 }
 
 // ListRefs has git answer a request of version 2 of its protocol for a list of refs, all of one
@@ -202,7 +216,7 @@ func (m *Mirror) Advertise(ctx context.Context, version int) ([]byte, error) {
 func (m *Mirror) ListRefs(ctx context.Context, request io.Reader) ([]byte, error) {
 	m.refs.RLock()
 	defer m.refs.RUnlock()
-	return m.Repo().Answer(ctx, 2, request)
+	return m.repo().Answer(ctx, 2, request)
 }
 
 // known is what a check has found to be broken, or nil.

@@ -111,7 +111,7 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 	job := &pullJob{Store: s, opts: opts, req: req, left: opts.FetchTimeout, progress: progress}
 
 	result, err := job.run(s.life)
-	log := s.Log.With("mirror", req.Name, "seconds", units.FormatSeconds(time.Since(progress.Began)))
+	log := s.log.With("mirror", req.Name, "seconds", units.FormatSeconds(time.Since(progress.Began)))
 	switch {
 	case errors.Is(err, ErrClosing):
 		log.Info("pull ended by the shutdown")
@@ -170,7 +170,7 @@ func saysNothing(err error) bool {
 // instead does what can be done when the origin could not be reached. Where the storage cannot
 // be used either, nobody is asked: who mends the one must know of the other.
 func (j *pullJob) instead(ctx context.Context, reason error) (Result, error) {
-	if fault := j.Dir.Check(ctx); fault != nil {
+	if fault := j.dir.Check(ctx); fault != nil {
 		return Result{}, errtext.Several("neither the origin nor the storage can be used",
 			reason, fmt.Errorf("can't use the storage: %w", fault))
 	}
@@ -302,7 +302,7 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 		return Result{}, err
 	}
 	if !b.Empty() {
-		j.Changed(h.Mirror, now, h.Snapshot())
+		j.changed(h.Mirror, now, h.Snapshot())
 	}
 	return Result{h.Snapshot(), b.Changed()}, b.refusal()
 }
@@ -469,7 +469,7 @@ func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error
 	if err != nil {
 		return Result{}, errors.Join(reason, err)
 	}
-	sources := j.Fallback.Sources(ctx, Query{
+	sources := j.fallback.Sources(ctx, Query{
 		Name: j.req.Name, Origin: from, Move: j.req.Move, Accept: j.req.Accept, OriginDown: j.req.OriginDown,
 		Refs: j.opts.Refs,
 		Have: have, Damaged: func() bool { now, _ := j.have(j.req.Name); return now.Damaged },

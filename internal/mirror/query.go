@@ -76,7 +76,7 @@ func remembered[K comparable, T any](
 // HasPath reports whether a commit has that path.
 func (m *Mirror) HasPath(ctx context.Context, commit, path string) (bool, error) {
 	return remembered(ctx, m, &m.queries.paths, maxPaths, pathKey{commit, sha256.Sum256([]byte(path))}, func() (bool, error) {
-		return m.Repo().HasPath(ctx, commit, path)
+		return m.repo().HasPath(ctx, commit, path)
 	})
 }
 
@@ -86,7 +86,7 @@ func (m *Mirror) Contains(ctx context.Context, revision, commit string) (bool, e
 		return true, nil
 	}
 	ok, err := remembered(ctx, m, &m.queries.ancestries, maxAncestries, [2]string{revision, commit}, func() (bool, error) {
-		return m.Repo().IsAncestor(ctx, commit, revision)
+		return m.repo().IsAncestor(ctx, commit, revision)
 	})
 	if errors.Is(err, git.ErrNotFound) {
 		return false, nil // not yet: a pull may bring it
@@ -98,6 +98,6 @@ func (m *Mirror) Contains(ctx context.Context, revision, commit string) (bool, e
 // git.ErrNotFound.
 func (m *Mirror) Commit(ctx context.Context, id string) (string, error) {
 	return remembered(ctx, m, &m.queries.commits, maxCommits, id, func() (string, error) {
-		return m.Repo().Commit(ctx, id)
+		return m.repo().Commit(ctx, id)
 	})
 }

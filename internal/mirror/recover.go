@@ -92,7 +92,7 @@ func (j *pullJob) recover(ctx context.Context, h *held, src Source, result Resul
 		if damage == nil {
 			return result, pullErr
 		}
-		j.Log.Error("a mirror is damaged", "mirror", h.Name, "err", damage)
+		j.log.Error("a mirror is damaged", "mirror", h.Name, "err", damage)
 	}
 	if down := (*unreachable)(nil); errors.As(pullErr, &down) && !down.listed {
 		return Result{}, errors.Join(pullErr, fmt.Errorf("the mirror is damaged: %w", damage))
@@ -136,7 +136,7 @@ func (j *pullJob) replace(ctx context.Context, lock *keylock.Lock[storage.Name],
 	if err != nil {
 		return Result{}, err
 	}
-	repo := j.opts.Git.Repo(j.Dir.MirrorDir(j.req.Name))
+	repo := j.opts.Git.Repo(j.dir.MirrorDir(j.req.Name))
 	state, err := readState(repo.Dir)
 	if err != nil || state.Origin == "" {
 		url, _ := repo.Origin(ctx) // better than nothing
@@ -149,7 +149,7 @@ func (j *pullJob) replace(ctx context.Context, lock *keylock.Lock[storage.Name],
 	if err != nil {
 		return Result{}, errors.Join(readErr, err)
 	}
-	j.Log.Error("a mirror cannot be read", "mirror", j.req.Name, "err", readErr)
+	j.log.Error("a mirror cannot be read", "mirror", j.req.Name, "err", readErr)
 	listing, err := j.list(ctx, src, from)
 	if err != nil {
 		return Result{}, errors.Join(err, readErr)
@@ -214,7 +214,7 @@ func (j *pullJob) rescue(ctx context.Context, repo git.Repo, old *survivors, p r
 	ours = slices.DeleteFunc(ours, func(ref git.Ref) bool { return slices.Contains(stay, ref) })
 	saved, err := repo.Salvage(ctx, j.opts.Git.Repo(old.dir), others, ours)
 	if err != nil {
-		j.Log.Error("refs of a damaged mirror cannot be read", "mirror", j.req.Name,
+		j.log.Error("refs of a damaged mirror cannot be read", "mirror", j.req.Name,
 			"refs", len(others)-len(saved), "err", err)
 	}
 	return saved, err == nil && !old.unsure

@@ -139,7 +139,7 @@ func (m *Mirror) recordSought(ctx context.Context, retry time.Duration) {
 	for i, id := range ids {
 		sought[i].ID = id
 	}
-	missing, err := m.Repo().Peel(ctx, sought)
+	missing, err := m.repo().Peel(ctx, sought)
 	if err != nil {
 		return // they are looked for again
 	}

@@ -188,7 +188,7 @@ func (s *Store) tendedNoMore(name storage.Name) {
 // NeedsRepack reports whether a policy would have a mirror repacked. One that cannot be read
 // does not need it.
 func (s *Store) NeedsRepack(name storage.Name, policy RepackPolicy) bool {
-	dir := s.Dir.MirrorDir(name)
+	dir := s.dir.MirrorDir(name)
 	p, err := s.options.Load().Git.Repo(dir).Packs()
 	if err != nil {
 		return false

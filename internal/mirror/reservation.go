@@ -106,11 +106,11 @@ func sameOrigin(stored origin.URL, req Request) error {
 // where the mirror is to be.
 func (s *Store) checkNameFree(name storage.Name) error {
 	for _, above := range name.Above() {
-		mirror, err := s.Dir.IsMirror(above)
+		mirror, err := s.dir.IsMirror(above)
 		switch {
 		case mirror, s.IsReserved(above):
 			return storage.Conflictf("the name lies inside the mirror %s", above)
-		case s.Dir.IsLink(above):
+		case s.dir.IsLink(above):
 			return fmt.Errorf("%s is a symbolic link, which no name leads through", above)
 		case err != nil:
 			return err
@@ -119,7 +119,7 @@ func (s *Store) checkNameFree(name storage.Name) error {
 	if inside, ok := s.inside(name); ok {
 		return storage.Conflictf("the name lies above the mirror %s", inside)
 	}
-	return s.Dir.CheckPlace(name)
+	return s.dir.CheckPlace(name)
 }
 
 // inside returns a mirror below that name, if there is one.
@@ -132,7 +132,7 @@ func (s *Store) inside(name storage.Name) (found storage.Name, ok bool) {
 	}
 	s.mu.Unlock()
 	if !ok {
-		_ = s.Dir.NamesBelow(name, func(other storage.Name) { found, ok = other, true })
+		_ = s.dir.NamesBelow(name, func(other storage.Name) { found, ok = other, true })
 	}
 	return found, ok
 }

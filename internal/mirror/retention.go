@@ -62,7 +62,7 @@ func (h *held) losses(ctx context.Context, p refs.Plan) (lost []git.Ref, forward
 func (h *held) retain(lost []git.Ref) []git.Ref {
 	own, evicted := refs.Retain(h.own(), lost, time.Now(), refs.LimitsFor(h.opts.Keep))
 	if evicted > 0 {
-		h.store.Log.Warn("too many refs are kept; the oldest go early", "mirror", h.Name, "refs", evicted)
+		h.store.log.Warn("too many refs are kept; the oldest go early", "mirror", h.Name, "refs", evicted)
 	}
 	return own
 }
@@ -121,7 +121,7 @@ func (s *Store) Expire(ctx context.Context) {
 			continue
 		}
 		if err := s.expire(ctx, opts, m); err != nil && ctx.Err() == nil {
-			s.Log.Error("can't let go of refs that were kept for long enough", "mirror", m.Name, "err", err)
+			s.log.Error("can't let go of refs that were kept for long enough", "mirror", m.Name, "err", err)
 		}
 	}
 }

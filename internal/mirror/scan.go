@@ -34,7 +34,7 @@ func (s *Store) Watch() {
 			text = err.Error()
 		}
 		if err != nil && text != logged {
-			s.Log.Error("can't look through the storage", "err", err)
+			s.log.Error("can't look through the storage", "err", err)
 		}
 		logged = text
 		pause := time.NewTimer(max(scanInterval, scanShare*time.Since(began)))
@@ -76,8 +76,8 @@ func (s *Store) Scan() error {
 		})
 	}
 	seen := make(map[storage.Name]bool)
-	err := s.Dir.EnsureDirs()
-	err = errors.Join(err, s.Dir.Names(func(name storage.Name) {
+	err := s.dir.EnsureDirs()
+	err = errors.Join(err, s.dir.Names(func(name storage.Name) {
 		if s.life.Err() == nil {
 			seen[name] = true
 			names <- name
@@ -127,7 +127,7 @@ func (s *Store) read(name storage.Name) {
 		}
 	}
 	if err != nil && !errors.Is(err, ErrUnknown) && s.life.Err() == nil {
-		s.Log.Error("can't read a mirror", "mirror", name, "err", err)
+		s.log.Error("can't read a mirror", "mirror", name, "err", err)
 	}
 }
 
@@ -135,7 +135,7 @@ func (s *Store) read(name storage.Name) {
 // pulled is left alone.
 func (m *Mirror) notice() error {
 	s := m.store
-	if m.Snapshot().stamp == m.Repo().Stamp() || s.Progress(m.Name) != nil {
+	if m.Snapshot().stamp == m.repo().Stamp() || s.Progress(m.Name) != nil {
 		return nil
 	}
 	lock, err := s.locks.Lock(s.life, m.Name)

@@ -14,15 +14,15 @@ import (
 func TestCheckNameFree(t *testing.T) {
 	s := newTestStore(t)
 	initMirror(t, s, named("mirror"))
-	if err := os.Mkdir(s.Dir.MirrorDir(named("above")), 0o755); err != nil {
+	if err := os.Mkdir(s.dir.MirrorDir(named("above")), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	initMirror(t, s, named("above/mirror"))
 	for _, err := range []error{
-		os.WriteFile(s.Dir.MirrorDir(named("file")), nil, 0o644),
-		os.Symlink("nowhere", s.Dir.MirrorDir(named("link"))),
-		os.Symlink("mirror", s.Dir.MirrorDir(named("alias"))),
-		os.MkdirAll(s.Dir.MirrorDir(named("empty/dir")), 0o755),
+		os.WriteFile(s.dir.MirrorDir(named("file")), nil, 0o644),
+		os.Symlink("nowhere", s.dir.MirrorDir(named("link"))),
+		os.Symlink("mirror", s.dir.MirrorDir(named("alias"))),
+		os.MkdirAll(s.dir.MirrorDir(named("empty/dir")), 0o755),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -50,7 +50,7 @@ func TestLostStorage(t *testing.T) {
 	s, name := newTestStore(t), named("m")
 	initMirror(t, s, name)
 	state := stateFile{Outcome: Success, Pulled: time.Unix(1_800_000_000, 0)}
-	if err := state.write(s.Dir.MirrorDir(name)); err != nil {
+	if err := state.write(s.dir.MirrorDir(name)); err != nil {
 		t.Fatal(err)
 	}
 	if snap := s.LastKnown(name); snap == nil || snap.Outcome != Success || !snap.Date().Equal(state.Pulled) {
@@ -60,8 +60,8 @@ func TestLostStorage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	away := s.Dir.Path + ".away"
-	if err := os.Rename(s.Dir.Path, away); err != nil {
+	away := s.dir.Path + ".away"
+	if err := os.Rename(s.dir.Path, away); err != nil {
 		t.Fatal(err)
 	}
 	generation := s.Generation()
@@ -74,7 +74,7 @@ func TestLostStorage(t *testing.T) {
 	if s.Generation() == generation || len(s.All()) != 1 || s.LastKnown(name) != m.Snapshot() {
 		t.Errorf("mirrors are forgotten: %v", s.All())
 	}
-	if err := os.Rename(away, s.Dir.Path); err != nil {
+	if err := os.Rename(away, s.dir.Path); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := s.Get(name); again != m || err != nil {
@@ -97,7 +97,7 @@ func eventuallyLost(t *testing.T, s *Store, name storage.Name) {
 func TestContentStamp(t *testing.T) {
 	s, name := newTestStore(t), named("m")
 	initMirror(t, s, name)
-	repo := s.options.Load().Git.Repo(s.Dir.MirrorDir(name))
+	repo := s.options.Load().Git.Repo(s.dir.MirrorDir(name))
 	before := contentStamp(repo)
 	if contentStamp(repo) != before {
 		t.Error("it changes by itself")

@@ -47,7 +47,11 @@ type Parts struct {
 
 // Store is the set of all mirrors in a directory. Its methods are safe for concurrent use.
 type Store struct {
-	Parts
+	dir      *storage.Dir
+	log      *slog.Logger
+	fallback Fallback
+	changed  func(m *Mirror, before, after *Snapshot)
+
 	life    context.Context // ends when the server shuts down
 	options atomic.Pointer[Options]
 
@@ -79,7 +83,8 @@ type Store struct {
 // NewStore returns the mirrors of a directory. Pulls end when life does.
 func NewStore(life context.Context, parts Parts, options *Options) *Store {
 	s := &Store{
-		Parts: parts, life: life,
+		dir: parts.Dir, log: parts.Log, fallback: parts.Fallback, changed: parts.Changed,
+		life:     life,
 		wake:     make(chan struct{}, 1),
 		ready:    make(chan struct{}),
 		byName:   make(map[storage.Name]*Mirror),
@@ -128,10 +133,10 @@ func (s *Store) LastKnown(name storage.Name) *Snapshot {
 	if known != nil && known.Snapshot() != nil {
 		return known.Snapshot()
 	}
-	if s.Dir.CheckOwned() != nil {
+	if s.dir.CheckOwned() != nil {
 		return nil
 	}
-	dir := s.Dir.MirrorDir(name)
+	dir := s.dir.MirrorDir(name)
 	state, err := readState(dir)
 	if err != nil {
 		return nil
@@ -147,7 +152,7 @@ func (s *Store) LastKnown(name storage.Name) *Snapshot {
 // there is nothing of ours, and a mirror that is not found there is not gone. Mirrors stay
 // known meanwhile. It costs two stats.
 func (s *Store) CheckStorage() error {
-	err := s.Dir.CheckOwned()
+	err := s.dir.CheckOwned()
 	var why *string
 	if err != nil {
 		text := err.Error()
@@ -170,7 +175,7 @@ func (s *Store) find(name storage.Name) (*Mirror, error) {
 		if known != nil && justNow(known.seen.Load(), now, moment) {
 			return known, nil
 		}
-		id, err := storage.Identify(s.Dir.MirrorDir(name))
+		id, err := storage.Identify(s.dir.MirrorDir(name))
 		if err != nil {
 			return nil, err
 		}
@@ -198,7 +203,7 @@ func (s *Store) find(name storage.Name) (*Mirror, error) {
 		if id == (storage.Identity{}) {
 			return nil, ErrUnknown
 		}
-		if ok, err := s.Dir.IsMirror(name); !ok {
+		if ok, err := s.dir.IsMirror(name); !ok {
 			return nil, cmp.Or(err, ErrUnknown)
 		}
 		return s.add(name, id), nil
@@ -219,7 +224,7 @@ func justNow(then int64, now time.Time, span time.Duration) bool {
 
 // add enters a mirror that is on disk; s.mu is held.
 func (s *Store) add(name storage.Name, id storage.Identity) *Mirror {
-	m := &Mirror{Name: name, Dir: s.Dir.MirrorDir(name), store: s, identity: id}
+	m := &Mirror{Name: name, Dir: s.dir.MirrorDir(name), store: s, identity: id}
 	s.byName[name] = m
 	s.remade()
 	return m
@@ -246,9 +251,9 @@ func (s *Store) install(staging string, built *Mirror, meant storage.Identity, s
 		return err
 	}
 	s.mu.Lock()
-	old, err := s.Dir.Install(staging, built.Name, meant)
+	old, err := s.dir.Install(staging, built.Name, meant)
 	if err == nil {
-		built.Dir, built.identity = s.Dir.MirrorDir(built.Name), id
+		built.Dir, built.identity = s.dir.MirrorDir(built.Name), id
 		built.completed, built.refresh.pulled = true, true
 		s.byName[built.Name] = built
 		s.remade()
@@ -257,13 +262,13 @@ func (s *Store) install(staging string, built *Mirror, meant storage.Identity, s
 	if err != nil {
 		return err
 	}
-	if err := s.Dir.SyncPlace(built.Name); err != nil || old == "" {
+	if err := s.dir.SyncPlace(built.Name); err != nil || old == "" {
 		return err
 	}
 	if spare(old) {
-		s.Log.Warn("the old mirror may have what the new one has not, and is kept", "mirror", built.Name, "to", old)
-	} else if err := s.Dir.Discard(old); err != nil {
-		s.Log.Error("can't remove a mirror that was replaced", "mirror", built.Name, "directory", old, "err", err)
+		s.log.Warn("the old mirror may have what the new one has not, and is kept", "mirror", built.Name, "to", old)
+	} else if err := s.dir.Discard(old); err != nil {
+		s.log.Error("can't remove a mirror that was replaced", "mirror", built.Name, "directory", old, "err", err)
 	}
 	return nil
 }

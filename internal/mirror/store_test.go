@@ -39,7 +39,7 @@ func newTestStore(t *testing.T) *Store {
 // initMirror makes an empty mirror.
 func initMirror(t *testing.T, s *Store, name storage.Name) {
 	t.Helper()
-	if err := s.options.Load().Git.Repo(s.Dir.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
+	if err := s.options.Load().Git.Repo(s.dir.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
 		t.Fatal(err)
 	}
 }

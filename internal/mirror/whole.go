@@ -30,7 +30,7 @@ func (h *held) knownWhole() git.Inventory {
 	return now
 }
 
-func (s *Store) whole(packs git.Inventory) wholeness { return wholeness{s.Dir.ID, packs.Digest()} }
+func (s *Store) whole(packs git.Inventory) wholeness { return wholeness{s.dir.ID, packs.Digest()} }
 
 // ensureWhole looks whether the mirror is whole, if nobody knows. What it returns is not nil if
 // that is known now. While the mirror is being repacked nobody can tell: then the next pull
@@ -39,7 +39,7 @@ func (j *pullJob) ensureWhole(ctx context.Context, h *held) (git.Inventory, erro
 	if known := h.knownWhole(); known != nil {
 		return known, nil
 	}
-	isKnownHere := h.state().Whole.Server == j.Dir.ID
+	isKnownHere := h.state().Whole.Server == j.dir.ID
 	if h.health.known() != nil || isKnownHere && j.isTended(h.Name) {
 		return nil, nil // it will be rebuilt; or only its packs are others
 	}
@@ -75,10 +75,10 @@ func (j *pullJob) look(ctx context.Context, h *held) (git.Inventory, error) {
 	case err != nil:
 		return nil, fmt.Errorf("can't look whether all objects are here: %w", err)
 	case damage != nil:
-		j.Log.Error("a mirror is damaged", "mirror", h.Name, "err", damage)
+		j.log.Error("a mirror is damaged", "mirror", h.Name, "err", damage)
 		return nil, errors.Join(damage, h.recordCheck(damage, h.state().Warnings, time.Now()))
 	}
-	j.Log.Info("a mirror has all its objects", "mirror", h.Name, "seconds", time.Since(began).Round(time.Millisecond).Seconds())
+	j.log.Info("a mirror has all its objects", "mirror", h.Name, "seconds", time.Since(began).Round(time.Millisecond).Seconds())
 	return seen, h.update(func(s *stateFile) { s.Whole = j.whole(seen) })
 }
 

@@ -11,7 +11,7 @@ import (
 
 // TestKnownWhole: what is known of a mirror holds for this server, and for these packs.
 func TestKnownWhole(t *testing.T) {
-	m := &Mirror{store: &Store{Parts: Parts{Dir: &storage.Dir{ID: "us"}}}, Dir: t.TempDir()}
+	m := &Mirror{store: &Store{dir: &storage.Dir{ID: "us"}}, Dir: t.TempDir()}
 	m.show(&Snapshot{})
 	h := m.hold(&Options{Git: git.New(git.Options{})}, nil)
 	packs := filepath.Join(m.Dir, "objects", "pack")

@@ -77,7 +77,7 @@ func (k *Maker) Get(m *mirror.Mirror, version int, request *smarthttp.Request, p
 			return err
 		}
 		defer line.places.Release()
-		return m.Repo().UploadPack(ctx, version, request.Reader(), w)
+		return m.UploadPack(ctx, version, request.Reader(), w)
 	})
 	if err != nil {
 		request.Close()
