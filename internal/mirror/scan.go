@@ -3,10 +3,10 @@ package mirror
 import (
 	"errors"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/reconquest/sould/internal/storage"
+	"golang.org/x/sync/errgroup"
 )
 
 // scanInterval is the time between two scans of the storage: so long may it take
@@ -66,13 +66,12 @@ func (s *Store) Scan() error {
 	if err := s.CheckStorage(); err != nil {
 		return err
 	}
-	names := make(chan storage.Name)
-	var readers sync.WaitGroup
-	for range 2 * runtime.NumCPU() {
-		readers.Go(func() {
-			for name := range names {
-				s.read(name)
-			}
+	var readers errgroup.Group
+	readers.SetLimit(2 * runtime.NumCPU())
+	read := func(name storage.Name) {
+		readers.Go(func() error {
+			s.read(name)
+			return nil
 		})
 	}
 	seen := make(map[storage.Name]bool)
@@ -80,16 +79,15 @@ func (s *Store) Scan() error {
 	err = errors.Join(err, s.dir.Names(func(name storage.Name) {
 		if s.life.Err() == nil {
 			seen[name] = true
-			names <- name
+			read(name)
 		}
 	}))
 	for _, m := range s.All() { // that were removed, or are on what can't be read now
 		if !seen[m.Name] && s.life.Err() == nil {
-			names <- m.Name
+			read(m.Name)
 		}
 	}
-	close(names)
-	readers.Wait()
+	_ = readers.Wait()
 	if s.life.Err() == nil && !s.IsReady() {
 		close(s.ready)
 		s.generation.Add(1)
