@@ -10,7 +10,8 @@
 //	mirror.go, snapshot.go, query.go         one mirror, as readers see it
 //	refresh.go                               whether a reader has it pulled first
 //	held.go, state.go                        one mirror, as its writer has it; its own file
-//	pull.go, source.go                       how it becomes what a source has
+//	pull.go, transfer.go                     how it becomes what a source has
+//	source.go, replicas.go                   the origin, and what helps while it is down
 //	build.go, recover.go                     built aside: a new one, or instead of a damaged one
 //	retention.go                             what is retained of what an origin has replaced
 //	reservation.go, intent.go, progress.go   what requests want, and how far they are
