@@ -138,7 +138,7 @@ func (p *propagation) report() *protocol.Report {
 	o.ID = p.id
 	status := verdict(o, o.Slaves)
 	if p.first && status != http.StatusAccepted {
-		o.Settle()
+		o.Resolve()
 		status = verdict(o, o.Slaves)
 	}
 	return &protocol.Report{Name: p.name, Origin: p.origin, Status: status, Outcome: o, Waited: time.Since(p.began)}

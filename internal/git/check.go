@@ -214,10 +214,10 @@ func IsLocalFault(err error) bool {
 	return errors.As(err, &e) && e.Err == nil && saysAny(ours(e.Stderr), localWords...)
 }
 
-// Salvage brings refs' objects from another, perhaps damaged, repository of this
+// Recover brings refs' objects from another, perhaps damaged, repository of this
 // machine. What the refs in have lead to is here already. It returns the refs that can
 // be kept; the error says why others cannot.
-func (r Repo) Salvage(ctx context.Context, from Repo, refs, have []Ref) (saved []Ref, err error) {
+func (r Repo) Recover(ctx context.Context, from Repo, refs, have []Ref) (saved []Ref, err error) {
 	if len(refs) == 0 {
 		return nil, nil
 	}

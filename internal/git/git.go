@@ -83,7 +83,7 @@ var settings = []string{
 	"credential.helper", "",
 	"safe.directory", "*", // every call names its repository
 
-	// Every fetch leaves one pack, synced; packs are tended by the caller.
+	// Every fetch leaves one pack, synced; packs are repacked by the caller.
 	"fetch.unpackLimit", "1",
 	"core.fsync", "committed,derived-metadata", // a pack is nothing without its index
 	"gc.auto", "0",

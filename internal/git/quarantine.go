@@ -61,7 +61,7 @@ func (r Repo) dropRefused(ctx context.Context, before map[string]bool, ids []str
 	if err != nil {
 		return err
 	}
-	refs, _ := r.Remains()
+	refs, _ := r.Survivors()
 	for pack := range after {
 		if before[pack] {
 			continue
@@ -119,7 +119,7 @@ func (r Repo) inQuarantine(idLength int, work func(quarantine) error) error {
 	parts := slices.DeleteFunc(slices.Clone(viewed), func(part string) bool { return part == "objects" })
 	return r.inViewOf(viewing{parts: parts, promises: true}, idLength, func(view Repo) error {
 		q := quarantine{Repo: view, alone: r.git.Repo(filepath.Join(view.Dir, "alone"))}
-		q.refs, _ = r.Remains()
+		q.refs, _ = r.Survivors()
 		for _, dir := range []string{
 			filepath.Join(q.Dir, "objects", "info"), filepath.Join(q.Dir, "objects", "pack"),
 			filepath.Join(q.alone.Dir, "objects"), filepath.Join(q.alone.Dir, "refs"),

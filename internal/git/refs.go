@@ -80,9 +80,9 @@ func (r Repo) Stamp() string {
 	return b.String()
 }
 
-// Settle puts all refs into packed-refs, without changing one, and returns them. It
+// PackRefs puts all refs into packed-refs, without changing one, and returns them. It
 // must be called before WriteRefs if somebody else may have written refs.
-func (r Repo) Settle(ctx context.Context) (Listing, error) {
+func (r Repo) PackRefs(ctx context.Context) (Listing, error) {
 	l, err := r.Refs(ctx)
 	if err != nil {
 		return l, err
@@ -98,7 +98,7 @@ func (r Repo) Settle(ctx context.Context) (Listing, error) {
 }
 
 // looseRefs lists the files below refs/. There may be none but lock files in a
-// repository that is settled.
+// repository whose refs are packed.
 func (r Repo) looseRefs() ([]string, error) {
 	if _, err := os.Stat(filepath.Join(r.Dir, "reftable")); err == nil {
 		return nil, errors.New("its refs are in a reftable; sould reads and writes those that are files (git refs migrate --ref-format=files)")
@@ -166,10 +166,10 @@ func (r Repo) readPacked() (l Listing, plain bool, err error) {
 	return l, true, nil
 }
 
-// Remains reads the refs of a repository that may be damaged, line by line and file by
+// Survivors reads the refs of a repository that may be damaged, line by line and file by
 // file. Peeled is empty where only the objects can tell. whole reports whether all was
 // read.
-func (r Repo) Remains() (refs []Ref, whole bool) {
+func (r Repo) Survivors() (refs []Ref, whole bool) {
 	ids := make(map[string]string) // by name
 	text, err := os.ReadFile(filepath.Join(r.Dir, "packed-refs"))
 	whole = err == nil && strings.HasPrefix(string(text), packedHeader)
@@ -295,7 +295,7 @@ func (r Repo) readHead(l Listing) (Head, error) {
 }
 
 // WriteRefs makes these the repository's refs, sorted by name, in one step. When it
-// returns without an error, they are on disk. The repository must be settled.
+// returns without an error, they are on disk. All refs must be packed.
 func (r Repo) WriteRefs(refs []Ref) error {
 	var text bytes.Buffer
 	text.Grow(100 * (len(refs) + 1))

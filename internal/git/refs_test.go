@@ -56,7 +56,7 @@ func TestRefsAreReadAsGitReadsThem(t *testing.T) {
 		}
 	}
 	check("as git has written them")
-	if settled, err := repo.Settle(t.Context()); err != nil || !slices.Equal(settled.Refs, want.Refs) {
+	if settled, err := repo.PackRefs(t.Context()); err != nil || !slices.Equal(settled.Refs, want.Refs) {
 		t.Fatalf("%+v, %v", settled, err)
 	}
 	check("settled")
@@ -82,7 +82,7 @@ func TestRefsAreReadAsGitReadsThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("of an older git")
-	if _, err := repo.Settle(t.Context()); err != nil {
+	if _, err := repo.PackRefs(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -96,7 +96,7 @@ func TestBrokenRefs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l, err := repo.Settle(t.Context())
+	l, err := repo.PackRefs(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestWriteRefs(t *testing.T) {
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
 	id := r.Commit("a", nil)
 	repo := New(Options{}).Repo(r.Dir)
-	if _, err := repo.Settle(t.Context()); err != nil {
+	if _, err := repo.PackRefs(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	stamp := repo.Stamp()

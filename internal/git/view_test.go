@@ -127,7 +127,7 @@ func everything(t *testing.T, repo Repo, remote Remote, first, second string) {
 	_, err = repo.Fetch(ctx, remote, []string{second}, FetchMode{}, nil)
 	expect("fetch", err)
 	refs := []Ref{{Name: "refs/heads/main", ID: second, Peeled: second}}
-	_, err = repo.Settle(ctx)
+	_, err = repo.PackRefs(ctx)
 	expect("settle", err)
 	expect("write", repo.WriteRefs(refs))
 	_, err = repo.askRefs(ctx)
@@ -158,9 +158,9 @@ func everything(t *testing.T, repo Repo, remote Remote, first, second string) {
 	}
 	damage, _, err := repo.Check(ctx)
 	expect("check", errors.Join(damage, err))
-	salvaged := repo.git.Repo(filepath.Join(t.TempDir(), "salvaged.git"))
-	expect("init", salvaged.Init(ctx, 0, remote.URL))
-	_, err = salvaged.Salvage(ctx, repo, refs, nil)
+	recovered := repo.git.Repo(filepath.Join(t.TempDir(), "recovered.git"))
+	expect("init", recovered.Init(ctx, 0, remote.URL))
+	_, err = recovered.Recover(ctx, repo, refs, nil)
 	expect("salvage", err)
 }
 

@@ -152,11 +152,11 @@ func (j *pullJob) finish(repo git.Repo, b brought, all []git.Ref, old *survivors
 // was removed.
 func (j *pullJob) successor(m *Mirror, old *survivors, from origin.URL) stateFile {
 	if old == nil {
-		buried, err := j.dir.Tombstone(j.req.Name)
+		tombstone, err := j.dir.Tombstone(j.req.Name)
 		if err != nil {
-			buried = storage.Tombstone{} // there is none, or nobody can read it
+			tombstone = storage.Tombstone{} // there is none, or nobody can read it
 		}
-		return reborn(buried, from)
+		return reborn(tombstone, from)
 	}
 	state := old.state.successor()
 	if old.damaged {

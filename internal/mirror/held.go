@@ -43,7 +43,7 @@ func (h *held) packRefs(ctx context.Context) error {
 		return nil
 	}
 	h.lock.Preempt()
-	listing, err := h.repo.Settle(ctx)
+	listing, err := h.repo.PackRefs(ctx)
 	if err != nil {
 		return orDamage(err)
 	}

@@ -194,7 +194,7 @@ func (j *pullJob) record(ctx context.Context, err error) error {
 		err = errors.Join(err, m.hold(j.opts, lock).recordFailure(err))
 	}
 	if err == nil || !j.req.OriginOnly { // else two servers could keep each other from leaving it alone
-		m.recordSought(ctx, j.opts.Retry)
+		m.recordAbsent(ctx, j.opts.Retry)
 		m.refresh.ended(err, j.req.Origin.Known(), j.opts.Retry)
 	}
 	return err

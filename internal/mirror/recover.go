@@ -156,7 +156,7 @@ func (j *pullJob) replace(ctx context.Context, lock *keylock.Lock[storage.Name],
 	}
 	state.setCheck(readErr, time.Now())
 	old := &survivors{dir: repo.Dir, identity: m.identity, stamp: contentStamp(repo), state: state, damaged: true}
-	all, whole := repo.Remains()
+	all, whole := repo.Survivors()
 	old.content.Refs, old.own = refs.Separate(all)
 	old.unsure = !whole
 	return j.build(ctx, lock, src, from, listing, old)
@@ -212,7 +212,7 @@ func (j *pullJob) rescue(ctx context.Context, repo git.Repo, old *survivors, p r
 	retained, _ := refs.Retain(old.own, old.losses(ctx, repo, p), time.Now(), refs.LimitsFor(j.opts.Keep))
 	others = refs.Join(refs.Join(others, retained), stay)
 	ours = slices.DeleteFunc(ours, func(ref git.Ref) bool { return slices.Contains(stay, ref) })
-	saved, err := repo.Salvage(ctx, j.opts.Git.Repo(old.dir), others, ours)
+	saved, err := repo.Recover(ctx, j.opts.Git.Repo(old.dir), others, ours)
 	if err != nil {
 		j.log.Error("refs of a damaged mirror cannot be read", "mirror", j.req.Name,
 			"refs", len(others)-len(saved), "err", err)

@@ -14,15 +14,15 @@ import (
 
 // refresh is what decides whether a reader has a mirror pulled first.
 type refresh struct {
-	mu      sync.Mutex           // guards all below
-	pulled  bool                 // successfully, since the server started
-	retry   backoff.Backoff      // of pulls that a reader starts
-	sought  map[string]bool      // commits that the next pull to end may bring
-	lacking map[string]time.Time // commits that a pull did not bring, until when not to pull for them
+	mu     sync.Mutex           // guards all below
+	pulled bool                 // successfully, since the server started
+	retry  backoff.Backoff      // of pulls that a reader starts
+	wanted map[string]bool      // commits that the next pull to end may bring
+	absent map[string]time.Time // commits that a pull did not bring, until when not to pull for them
 }
 
-// maxLacking bounds the commits that are remembered to be lacking.
-const maxLacking = 1024
+// maxAbsent bounds the commits that are remembered to be absent.
+const maxAbsent = 1024
 
 // wantsPull decides whether a reader has a mirror pulled first: when the latest pull failed,
 // when there was none since the start, or when the reader insists; not when there is nothing
@@ -90,19 +90,19 @@ func (m *Mirror) EnsureCommit(ctx context.Context, commit string, came time.Time
 	_, _ = s.pulls.Do(ctx, m.Name, req.variant(opts), func() (Result, error) { return s.pull(opts, req) })
 }
 
-// seek notes that somebody looks for a commit that is lacking, and reports
+// seek notes that somebody looks for a commit that is not here, and reports
 // whether a pull is worth a try: not if one has just ended without bringing it.
 func (r *refresh) seek(commit string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Now().Before(r.lacking[commit]) {
+	if time.Now().Before(r.absent[commit]) {
 		return false
 	}
-	if r.sought == nil {
-		r.sought, r.lacking = make(map[string]bool), make(map[string]time.Time)
+	if r.wanted == nil {
+		r.wanted, r.absent = make(map[string]bool), make(map[string]time.Time)
 	}
-	if len(r.sought) < maxLacking {
-		r.sought[commit] = true
+	if len(r.wanted) < maxAbsent {
+		r.wanted[commit] = true
 	}
 	return true
 }
@@ -123,37 +123,37 @@ func (r *refresh) ended(err error, posted bool, retry time.Duration) {
 	}
 }
 
-// recordSought notes which of the commits that readers look for a pull has not brought.
+// recordAbsent notes which of the commits that readers look for a pull has not brought.
 // One that it has brought may get into the branch at any time: that is looked for
 // again soon.
-func (m *Mirror) recordSought(ctx context.Context, retry time.Duration) {
+func (m *Mirror) recordAbsent(ctx context.Context, retry time.Duration) {
 	r := &m.refresh
 	r.mu.Lock()
-	ids := slices.Collect(maps.Keys(r.sought))
-	clear(r.sought)
+	ids := slices.Collect(maps.Keys(r.wanted))
+	clear(r.wanted)
 	r.mu.Unlock()
 	if len(ids) == 0 {
 		return
 	}
-	sought := make([]git.Ref, len(ids))
+	wanted := make([]git.Ref, len(ids))
 	for i, id := range ids {
-		sought[i].ID = id
+		wanted[i].ID = id
 	}
-	missing, err := m.repo().Peel(ctx, sought)
+	missing, err := m.repo().Peel(ctx, wanted)
 	if err != nil {
 		return // they are looked for again
 	}
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.lacking)+len(ids) > maxLacking {
-		clear(r.lacking)
+	if len(r.absent)+len(ids) > maxAbsent {
+		clear(r.absent)
 	}
 	for i, id := range ids {
 		wait := min(retry, time.Second)
 		if slices.Contains(missing, i) {
 			wait = retry
 		}
-		r.lacking[id] = now.Add(wait)
+		r.absent[id] = now.Add(wait)
 	}
 }

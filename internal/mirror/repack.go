@@ -51,14 +51,14 @@ func (s *Store) Repack(ctx context.Context, name storage.Name, policy RepackPoli
 		err = ErrIncremental
 	}
 	if err != nil || r.Kind == git.RepackNone {
-		s.tendedNoMore(name)
+		s.endMaintenance(name)
 		h.lock.Unlock()
 		return Repacked{}, err
 	}
 	now, known := time.Now(), h.knownWhole()
 	work := h.lock.Downgrade(ctx)
 	err = h.repack(work.Context, &r, repackLimit)
-	s.tendedNoMore(name)
+	s.endMaintenance(name)
 	work.Done()
 	if err != nil {
 		return r, err
@@ -97,7 +97,7 @@ func (s *Store) RepackNow(ctx context.Context, name storage.Name, policy RepackP
 		return r, err
 	}
 	defer h.lock.Unlock()
-	defer s.tendedNoMore(name)
+	defer s.endMaintenance(name)
 	if r, err = h.choose(policy); err != nil || r.Kind != git.RepackIncremental {
 		return Repacked{}, err
 	}
@@ -109,7 +109,7 @@ func (s *Store) RepackNow(ctx context.Context, name storage.Name, policy RepackP
 }
 
 // tendLocked locks a mirror whose packs are to be written. It does not wait for
-// long: others have packs as well. The caller must call tendedNoMore, and then unlock.
+// long: others have packs as well. The caller must call endMaintenance, and then unlock.
 func (s *Store) tendLocked(ctx context.Context, name storage.Name) (*held, error) {
 	m, err := s.Get(name)
 	if err != nil {
@@ -122,8 +122,8 @@ func (s *Store) tendLocked(ctx context.Context, name storage.Name) (*held, error
 		return nil, err
 	}
 	lock.Preempt()
-	if err = s.tend(m); err == nil && s.isChecking(name) {
-		s.tendedNoMore(name)
+	if err = s.beginMaintenance(m); err == nil && s.isChecking(name) {
+		s.endMaintenance(name)
 		err = ErrChecking
 	}
 	if err != nil {
@@ -157,10 +157,10 @@ func (h *held) repack(ctx context.Context, r *Repacked, limit time.Duration) err
 	return err
 }
 
-// tend notes that a mirror is about to be written to, by whoever has its lock and is no
-// pull. It is not to be read anew until tendedNoMore is called: that would clear away what is
+// beginMaintenance notes that a mirror is about to be written to, by whoever has its lock and is no
+// pull. It is not to be read anew until endMaintenance is called: that would clear away what is
 // being written.
-func (s *Store) tend(m *Mirror) error {
+func (s *Store) beginMaintenance(m *Mirror) error {
 	if err := s.isCurrent(m); err != nil {
 		return err
 	}
@@ -169,20 +169,20 @@ func (s *Store) tend(m *Mirror) error {
 	if s.byName[m.Name] != m {
 		return ErrReplaced
 	}
-	s.tended[m.Name] = true
+	s.maintained[m.Name] = true
 	return nil
 }
 
-func (s *Store) isTended(name storage.Name) bool {
+func (s *Store) isMaintained(name storage.Name) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tended[name]
+	return s.maintained[name]
 }
 
-func (s *Store) tendedNoMore(name storage.Name) {
+func (s *Store) endMaintenance(name storage.Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.tended, name)
+	delete(s.maintained, name)
 }
 
 // NeedsRepack reports whether a policy would have a mirror repacked. One that cannot be read

@@ -137,14 +137,14 @@ func (s *Store) expire(ctx context.Context, opts *Options, m *Mirror) error {
 		return nil
 	}
 	defer lock.Unlock()
-	err := s.tend(m)
+	err := s.beginMaintenance(m)
 	if errors.Is(err, ErrUnknown) || errors.Is(err, ErrReplaced) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer s.tendedNoMore(m.Name)
+	defer s.endMaintenance(m.Name)
 	h := m.hold(opts, lock)
 	if err := h.packRefs(ctx); err != nil {
 		return err

@@ -182,10 +182,10 @@ func (s *stateFile) successor() stateFile {
 }
 
 // reborn is the state of a mirror that is built where one was removed on purpose.
-func reborn(buried storage.Tombstone, from origin.URL) stateFile {
-	s := stateFile{Removed: buried.At}
-	if buried.Origin != "" && buried.Origin != from.String() {
-		s.addFormer(buried.Origin)
+func reborn(tombstone storage.Tombstone, from origin.URL) stateFile {
+	s := stateFile{Removed: tombstone.At}
+	if tombstone.Origin != "" && tombstone.Origin != from.String() {
+		s.addFormer(tombstone.Origin)
 	}
 	return s
 }

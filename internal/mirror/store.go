@@ -71,26 +71,26 @@ type Store struct {
 
 	fault atomic.Pointer[string] // why the storage could not be used when it was last looked at; nil for nothing
 
-	mu       sync.Mutex // guards all below
-	byName   map[storage.Name]*Mirror
-	sorted   []*Mirror                    // of byName; nil if that has changed
-	running  map[storage.Name][]*Progress // pulls, the latest last
-	reserved map[storage.Name]*reservation
-	checking storage.Name          // the mirror whose packs are being read as a whole, if one is
-	tended   map[storage.Name]bool // mirrors that are being written to, but by no pull
+	mu         sync.Mutex // guards all below
+	byName     map[storage.Name]*Mirror
+	sorted     []*Mirror                    // of byName; nil if that has changed
+	running    map[storage.Name][]*Progress // pulls, the latest last
+	reserved   map[storage.Name]*reservation
+	checking   storage.Name          // the mirror whose packs are being read as a whole, if one is
+	maintained map[storage.Name]bool // mirrors that are being written to, but by no pull
 }
 
 // NewStore returns the mirrors of a directory. Pulls end when life does.
 func NewStore(life context.Context, parts Parts, options *Options) *Store {
 	s := &Store{
 		dir: parts.Dir, log: parts.Log, fallback: parts.Fallback, changed: parts.Changed,
-		life:     life,
-		wake:     make(chan struct{}, 1),
-		ready:    make(chan struct{}),
-		byName:   make(map[storage.Name]*Mirror),
-		running:  make(map[storage.Name][]*Progress),
-		reserved: make(map[storage.Name]*reservation),
-		tended:   make(map[storage.Name]bool),
+		life:       life,
+		wake:       make(chan struct{}, 1),
+		ready:      make(chan struct{}),
+		byName:     make(map[storage.Name]*Mirror),
+		running:    make(map[storage.Name][]*Progress),
+		reserved:   make(map[storage.Name]*reservation),
+		maintained: make(map[storage.Name]bool),
 	}
 	s.lists.Resize(parts.MaxLists)
 	s.queries.Resize(maxQueries)
@@ -192,7 +192,7 @@ func (s *Store) find(name storage.Name) (*Mirror, error) {
 			continue
 		}
 		defer s.mu.Unlock()
-		if known != nil && known.identity == id && (!stale || s.running[name] != nil || s.tended[name]) {
+		if known != nil && known.identity == id && (!stale || s.running[name] != nil || s.maintained[name]) {
 			known.seen.Store(now.UnixNano())
 			return known, nil
 		}

@@ -40,7 +40,7 @@ func (j *pullJob) ensureWhole(ctx context.Context, h *held) (git.Inventory, erro
 		return known, nil
 	}
 	isKnownHere := h.state().Whole.Server == j.dir.ID
-	if h.health.known() != nil || isKnownHere && j.isTended(h.Name) {
+	if h.health.known() != nil || isKnownHere && j.isMaintained(h.Name) {
 		return nil, nil // it will be rebuilt; or only its packs are others
 	}
 	return j.look(ctx, h)

@@ -75,10 +75,10 @@ func (o *Outcome) pulled() bool {
 	return o.State == Success || o.SomePulled || slices.ContainsFunc(o.Slaves, func(slave Outcome) bool { return slave.pulled() })
 }
 
-// Settle finds what became of the servers that have answered Elsewhere, where the request
+// Resolve finds what became of the servers that have answered Elsewhere, where the request
 // began: there all reports come together. A server of which none of them tells has failed:
 // nobody knows that it has pulled. Only the direct slaves are changed.
-func (o *Outcome) Settle() {
+func (o *Outcome) Resolve() {
 	known := make(map[string]*Outcome)
 	o.collect(known)
 	for i := range o.Slaves {

@@ -78,7 +78,7 @@ func TestSettle(t *testing.T) {
 		"it is only said to be elsewhere": {one("a", Success, one("b", Success, elsewhere("c")), elsewhere("c")), "failed failed"},
 		"two addresses of one":            {one("a", Success, one("b", Success), one("b", Failed), one("c", Success), elsewhere("b")), "success failed success failed"},
 	} {
-		c.root.Settle()
+		c.root.Resolve()
 		var got []string
 		for _, slave := range c.root.Slaves {
 			got = append(got, string(slave.State))

@@ -76,7 +76,7 @@ type Cache struct {
 
 	mu        sync.Mutex          // guards all below, and all entries
 	entries   map[string]*entry   // by file name; failed ones are not in it
-	idle      *list.List          // entries that are settled and not read, the least recently used first
+	idle      *list.List          // entries that have ended and are not read, the least recently used first
 	running   map[*entry]struct{} // those that have a producer
 	limit     int64               // bytes
 	spare     int64               // by which what is in use may exceed it
@@ -99,7 +99,7 @@ type entry struct {
 	changed chan struct{} // closed and replaced when size, done or err change
 	stop    context.CancelCauseFunc
 	readers int
-	settled bool          // synced and renamed, or given up
+	ended   bool          // synced and renamed, or given up
 	idle    *list.Element // its element in the cache's list of idle entries, or nil
 	open    []*os.File    // open files for later readers
 	used    time.Time     // when it was last used
@@ -161,7 +161,7 @@ func Open(dir string, limit int64) (*Cache, error) {
 			continue
 		}
 		found = append(found, &entry{
-			name: file.Name(), path: path, size: info.Size(), disk: info.Size(), done: true, settled: true,
+			name: file.Name(), path: path, size: info.Size(), disk: info.Size(), done: true, ended: true,
 			used: info.ModTime(), touched: info.ModTime(),
 		})
 	}
@@ -295,7 +295,7 @@ func (c *Cache) read(e *entry) *Reader {
 	r := &Reader{cache: c, entry: e}
 	if e.passing != nil {
 		e.passing.readers[r] = struct{}{}
-	} else if e.settled && e.err == nil && e.used.Sub(e.touched) >= touchEvery {
+	} else if e.ended && e.err == nil && e.used.Sub(e.touched) >= touchEvery {
 		e.touched = e.used
 		_ = os.Chtimes(e.path, e.used, e.used) // a failure only affects the order of use
 	}
@@ -326,11 +326,11 @@ func (c *Cache) produce(ctx context.Context, e *entry, produce func(context.Cont
 	c.mu.Unlock()
 
 	if err == nil && e.passing == nil {
-		err = c.settle(e)
+		err = c.install(e)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e.settled = true
+	e.ended = true
 	switch {
 	case e.passing != nil:
 		delete(e.passing.lane.held, e)
@@ -352,8 +352,8 @@ func run(ctx context.Context, w io.Writer, produce func(context.Context, io.Writ
 	return produce(ctx, w)
 }
 
-// settle makes a complete file durable and gives it its name.
-func (c *Cache) settle(e *entry) error {
+// install makes a complete file durable and gives it its name.
+func (c *Cache) install(e *entry) error {
 	if err := e.file.Sync(); err != nil {
 		return err
 	}
@@ -385,7 +385,7 @@ func (c *Cache) forgetName(e *entry) {
 // release closes the file of an entry that has neither a producer nor a reader; c.mu is
 // held. If the entry is in the cache, it may be evicted from now on.
 func (c *Cache) release(e *entry) {
-	if !e.settled || e.readers > 0 {
+	if !e.ended || e.readers > 0 {
 		return
 	}
 	if e.passing != nil {

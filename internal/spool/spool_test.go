@@ -94,7 +94,7 @@ func fill(t *testing.T, c *Cache, key string, size int) {
 		t.Fatal(err)
 	}
 	r.Close()
-	c.producers.Wait() // it is settled
+	c.producers.Wait() // it has ended
 }
 
 // has lists which of the keys are in the cache.

@@ -304,13 +304,13 @@ func looksLikeMirror(dir string) (bool, error) {
 	if ok, err := git.IsRepo(dir); ok || err != nil {
 		return ok, err
 	}
-	return IsFile(dir, StateFile) || isRemains(dir), nil
+	return IsFile(dir, StateFile) || lacksHead(dir), nil
 }
 
-// isRemains reports whether a directory is a bare repository that has lost its HEAD. It looks
+// lacksHead reports whether a directory is a bare repository that has lost its HEAD. It looks
 // for what only a repository has side by side: directories of objects, and refs or a
 // configuration. A working copy has them below .git.
-func isRemains(dir string) bool {
+func lacksHead(dir string) bool {
 	return isDir(dir, "objects/pack") && isDir(dir, "objects/info") &&
 		(IsFile(dir, "packed-refs") || IsFile(dir, "config")) && !IsFile(dir, ".git") && !isDir(dir, ".git")
 }

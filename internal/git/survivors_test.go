@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestRemains reads what is left of refs.
-func TestRemains(t *testing.T) {
+// TestSurvivors reads what is left of refs.
+func TestSurvivors(t *testing.T) {
 	a, b := strings.Repeat("a", 40), strings.Repeat("b", 40)
 	for _, c := range []struct {
 		what, packed string
@@ -49,7 +49,7 @@ func TestRemains(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		refs, whole := Repo{Dir: dir}.Remains()
+		refs, whole := Repo{Dir: dir}.Survivors()
 		var got []string
 		for _, ref := range refs {
 			got = append(got, ref.Name+"="+ref.ID[:1])
