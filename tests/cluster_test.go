@@ -365,10 +365,7 @@ func TestTwoMastersOfEachOther(t *testing.T) {
 			t.Errorf("%d pulls", n)
 		}
 	}
-	a.wait("propagated") // comes after the answer
-	if n := strings.Count(a.log.String(), "propagated"); n != 1 {
-		t.Errorf("propagated %d times", n)
-	}
+	a.logged("propagated", 1)
 	forged := strings.Repeat("x,", 20)
 	a.do("POST", "/", form("m", r.Dir), "Content-Type", formType, "Sould-Via", forged).expect(t, 400)
 }

@@ -197,6 +197,17 @@ func (d *daemon) wait(pattern string) []string {
 	return found
 }
 
+// logged checks how many records with these words the daemon has logged until now. The last one
+// may come a moment after the answer to what it tells of.
+func (d *daemon) logged(words string, want int) {
+	d.t.Helper()
+	count := func() int { return strings.Count(d.log.String(), words) }
+	within(patient, func() bool { return count() >= want })
+	if n := count(); n != want {
+		d.t.Errorf("%s has logged %q %d times, want %d:\n%s", d.url, words, n, want, d.log)
+	}
+}
+
 // signal sends a signal to the daemon.
 func (d *daemon) signal(s syscall.Signal) {
 	d.t.Helper()
