@@ -222,7 +222,10 @@ func TestMirrorThatHasForgottenItsOrigin(t *testing.T) {
 		}
 	}
 	b.run()
-	eventually(t, "it is back", func() bool { return b.status("").Mirrors[0].State == "success" })
+	eventually(t, "it is back", func() bool {
+		s := b.status("") // tells of none before it is read
+		return len(s.Mirrors) == 1 && s.Mirrors[0].State == "success"
+	})
 	b.fsck("m")
 	b.get("/m").expect(t, 200)
 }
