@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -364,27 +363,5 @@ func (p *passing) wakeProducer() {
 	select {
 	case p.taken <- struct{}{}:
 	default:
-	}
-}
-
-// hasRoom reports whether more may be put on the disk.
-func (c *Cache) hasRoom() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.used-c.limit <= c.spare && !time.Now().Before(c.fullUntil)
-}
-
-// explain is what an error of writing means: nil if there is room now that an idle file has
-// been given up for it, ErrNoSpace if there is none; c.mu is held.
-func (c *Cache) explain(err error) error {
-	full := isFull(err)
-	switch {
-	case full && c.evict():
-		return nil
-	case full, errors.Is(err, syscall.EROFS):
-		c.fullUntil = time.Now().Add(fullFor)
-		return ErrNoSpace
-	default:
-		return err
 	}
 }

@@ -57,7 +57,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -106,10 +105,6 @@ type entry struct {
 	touched time.Time     // the time of use that the file's modification time shows
 }
 
-// ErrNoSpace is the error of a producer that failed or did not start because the disk is
-// full or read-only, or because too much of the cache is in use.
-var ErrNoSpace = errors.New("no space left for a file in the cache")
-
 // ErrClosed is returned when the cache is closed.
 var ErrClosed = errors.New("the cache is closed")
 
@@ -119,16 +114,6 @@ var errAbandoned = errors.New("nobody reads this any more")
 const (
 	// unfinished is the suffix of a file that is being written.
 	unfinished = ".part"
-
-	// spare is how many bytes the files in use may exceed the limit by. Even with a small
-	// cache, readers should share a file instead of having it made for each of them.
-	spare = 256 << 20
-
-	// fullFor is how long a full disk is remembered.
-	fullFor = 10 * time.Second
-
-	// maxOpen is how many files are kept open for later readers.
-	maxOpen = 64
 
 	// touchEvery is how precisely the order of use survives a restart.
 	touchEvery = time.Minute
@@ -276,8 +261,6 @@ func (c *Cache) start(e *entry, produce func(ctx context.Context, w io.Writer) e
 	return r
 }
 
-func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
-
 // fileName is a key as the name of a file.
 func fileName(key string) string {
 	sum := sha256.Sum256([]byte(key))
@@ -300,195 +283,4 @@ func (c *Cache) read(e *entry) *Reader {
 		_ = os.Chtimes(e.path, e.used, e.used) // a failure only affects the order of use
 	}
 	return r
-}
-
-// produce runs a producer to its end.
-func (c *Cache) produce(ctx context.Context, e *entry, produce func(context.Context, io.Writer) error) {
-	defer e.stop(nil)
-	var w io.Writer = &writer{cache: c, entry: e}
-	if e.passing != nil {
-		w = &passingWriter{ctx: ctx, cache: c, entry: e}
-	}
-	err := run(ctx, w, produce)
-	c.mu.Lock()
-	delete(c.running, e)
-	if err == nil && e.err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx) // it returned nil, but may have stopped early
-	}
-	if err == nil {
-		err = e.err // of a write whose error it ignored
-	}
-	e.done, e.err = true, err
-	if err != nil {
-		c.forget(e)
-	}
-	c.wake(e)
-	c.mu.Unlock()
-
-	if err == nil && e.passing == nil {
-		err = c.install(e)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e.ended = true
-	switch {
-	case e.passing != nil:
-		delete(e.passing.lane.held, e)
-	case err != nil:
-		c.forget(e)
-		_ = os.Remove(e.path)
-	}
-	c.release(e)
-	c.shrink()
-}
-
-// run calls a producer, and turns a panic into an error.
-func run(ctx context.Context, w io.Writer, produce func(context.Context, io.Writer) error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("the producer panicked: %v", v)
-		}
-	}()
-	return produce(ctx, w)
-}
-
-// install makes a complete file durable and gives it its name.
-func (c *Cache) install(e *entry) error {
-	if err := e.file.Sync(); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	path := filepath.Join(c.dir, e.name)
-	if err := os.Rename(e.path, path); err != nil {
-		return err
-	}
-	e.path = path
-	return nil
-}
-
-// forget removes an entry from the cache, so that no new reader finds it; c.mu is held.
-// Readers that have it already go on.
-func (c *Cache) forget(e *entry) {
-	c.forgetName(e)
-	c.used -= e.disk
-	e.disk = 0
-}
-
-// forgetName is forget for an entry that still takes room; c.mu is held.
-func (c *Cache) forgetName(e *entry) {
-	if c.entries[e.name] == e {
-		delete(c.entries, e.name)
-	}
-}
-
-// release closes the file of an entry that has neither a producer nor a reader; c.mu is
-// held. If the entry is in the cache, it may be evicted from now on.
-func (c *Cache) release(e *entry) {
-	if !e.ended || e.readers > 0 {
-		return
-	}
-	if e.passing != nil {
-		c.forget(e)
-		e.passing.close()
-		return
-	}
-	if e.file != nil {
-		e.file.Close()
-		e.file = nil
-	}
-	if c.entries[e.name] == e {
-		e.idle = c.idle.PushBack(e)
-	}
-}
-
-// wake tells all readers of an entry that it has changed; c.mu is held.
-func (c *Cache) wake(e *entry) {
-	close(e.changed)
-	e.changed = make(chan struct{})
-}
-
-// shrink removes idle files until the cache is within its limit or none is left; c.mu is
-// held.
-func (c *Cache) shrink() {
-	for c.used > c.limit && c.evict() {
-	}
-}
-
-// admit refuses a producer that has not written yet, if the files in use leave no room for
-// it.
-func (c *Cache) admit(e *entry) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e.size == 0 && c.used-c.limit > c.spare { // shrink has left no idle file
-		e.err = ErrNoSpace
-	}
-	return e.err
-}
-
-// evict removes the least recently used idle file, and reports whether there was one; c.mu
-// is held.
-func (c *Cache) evict() bool {
-	oldest := c.idle.Front()
-	if oldest == nil {
-		return false
-	}
-	e := c.idle.Remove(oldest).(*entry)
-	c.forget(e)
-	for _, f := range e.open {
-		f.Close()
-		c.open--
-	}
-	e.open = nil
-	_ = os.Remove(e.path) // if that fails, the next Open finds the file again
-	return true
-}
-
-// putBack keeps a file open for the next reader, or closes it; c.mu is held. It takes as
-// long to open a small file as to send it.
-func (c *Cache) putBack(e *entry, f *os.File) {
-	if c.entries[e.name] != e || c.open >= maxOpen || c.closed {
-		f.Close()
-		return
-	}
-	e.open = append(e.open, f)
-	c.open++
-}
-
-// writer is what a producer writes to.
-type writer struct {
-	cache *Cache
-	entry *entry
-}
-
-// Write appends to the file and wakes its readers.
-func (w *writer) Write(p []byte) (n int, err error) {
-	c, e := w.cache, w.entry
-	if err := c.admit(e); err != nil {
-		return 0, err
-	}
-	for n < len(p) {
-		var m int
-		m, err = e.file.WriteAt(p[n:], e.size)
-		c.mu.Lock()
-		n += m
-		e.size += int64(m)
-		if c.entries[e.name] == e {
-			e.disk += int64(m)
-			c.used += int64(m)
-			c.shrink()
-		}
-		if m > 0 {
-			c.wake(e)
-		}
-		if err != nil {
-			err = c.explain(err)
-			e.err = err
-		}
-		c.mu.Unlock()
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,109 +191,6 @@ func TestAStalledReaderHoldsNobody(t *testing.T) {
 	})
 }
 
-func TestAFailureReachesEveryReader(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		broken := errors.New("broken")
-		for name, c := range map[string]struct {
-			produce func(context.Context, io.Writer) error
-			before  string
-			is      error
-		}{
-			"an error":               {failing("some", broken), "some", broken},
-			"an error at once":       {func(context.Context, io.Writer) error { return broken }, "", broken},
-			"a panic":                {func(context.Context, io.Writer) error { panic("ouch") }, "", nil},
-			"a write error, ignored": {ignoring, "", nil},
-		} {
-			cache := open(t, filepath.Join(dir, name), 1<<20)
-			if name == "a write error, ignored" {
-				cache.create = func(path string) (*os.File, error) { // cannot be written to
-					f, err := createTemp(path)
-					if err != nil {
-						return nil, err
-					}
-					defer f.Close()
-					return os.Open(f.Name())
-				}
-			}
-			var readers sync.WaitGroup
-			for range 5 {
-				r := get(t, cache, "key", c.produce)
-				readers.Go(func() {
-					defer r.Close()
-					got, err := all(t.Context(), r)
-					if got != c.before || err == nil || c.is != nil && !errors.Is(err, c.is) {
-						t.Errorf("%s: got %q, %v", name, got, err)
-					}
-					if r.Finished() || r.Wait(t.Context()) == nil {
-						t.Errorf("%s: it looks finished", name)
-					}
-				})
-			}
-			readers.Wait()
-			cache.producers.Wait()
-			if n := files(t, filepath.Join(dir, name)); n != 0 || cache.used != 0 || len(cache.entries) != 0 {
-				t.Errorf("%s: %d files, %d bytes, %d entries are left", name, n, cache.used, len(cache.entries))
-			}
-			cache.create = createTemp
-			if r := get(t, cache, "key", pieces("again")); r != nil {
-				if got, err := all(t.Context(), r); got != "again" || err != nil {
-					t.Errorf("%s: the next one gets %q, %v", name, got, err)
-				}
-				r.Close()
-			}
-			cache.producers.Wait()
-		}
-	})
-}
-
-// ignoring is a producer that does not look at the errors of its writer.
-func ignoring(_ context.Context, w io.Writer) error {
-	_, _ = io.WriteString(w, "lost")
-	return nil
-}
-
-func TestAProducerWithoutReadersIsStopped(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		c := open(t, dir, 1<<20)
-		stopped := make(chan error, 1)
-		slow := func(ctx context.Context, w io.Writer) error {
-			_, _ = io.WriteString(w, "half")
-			<-ctx.Done()
-			time.Sleep(time.Minute) // it takes its time to notice
-			_, _ = io.WriteString(w, " and more")
-			stopped <- context.Cause(ctx)
-			return nil // and does not even say so
-		}
-		a, b := get(t, c, "key", slow), get(t, c, "key", never(t))
-		synctest.Wait()
-		a.Close()
-		a.Close() // twice is once
-		synctest.Wait()
-		if len(stopped) > 0 {
-			t.Error("stopped although somebody reads")
-		}
-		b.Close()
-
-		// Meanwhile another one is made under the same key, of its own.
-		r := get(t, c, "key", pieces("whole"))
-		if got, err := all(t.Context(), r); got != "whole" || err != nil {
-			t.Errorf("got %q, %v", got, err)
-		}
-		if err := <-stopped; !errors.Is(err, errAbandoned) {
-			t.Errorf("stopped because of %v", err)
-		}
-		c.producers.Wait()
-		if got, err := all(t.Context(), get(t, c, "key", never(t))); got != "whole" || err != nil {
-			t.Errorf("got %q, %v", got, err)
-		}
-		if n := files(t, dir); n != 1 || c.used != int64(len("whole")) {
-			t.Errorf("%d files, %d bytes", n, c.used)
-		}
-	})
-}
-
 func TestReadersLeaveWhenTheirContextEnds(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -314,67 +210,6 @@ func TestReadersLeaveWhenTheirContextEnds(t *testing.T) {
 		r.Close()
 		c.producers.Wait()
 	})
-}
-
-func TestCloseStopsProducers(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		c := open(t, dir, 1<<20)
-		r := get(t, c, "key", pieces("a", "b"))
-		synctest.Wait()
-		if err := c.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := all(t.Context(), r); got != "a" || !errors.Is(err, ErrClosed) {
-			t.Errorf("got %q, %v", got, err)
-		}
-		r.Close()
-		if _, err := c.Get("other", never(t)); !errors.Is(err, ErrClosed) {
-			t.Errorf("Get after Close: %v", err)
-		}
-		if n := files(t, dir); n != 0 {
-			t.Errorf("%d files are left", n)
-		}
-	})
-}
-
-func TestTheLimitIsKept(t *testing.T) {
-	c := open(t, t.TempDir(), 100)
-	fill(t, c, "a", 40)
-	fill(t, c, "b", 40)
-	if r := c.Find("a"); r == nil {
-		t.Fatal("a is gone")
-	} else {
-		r.Close() // used more recently than b
-	}
-	fill(t, c, "c", 40)
-	if got := has(c, "a", "b", "c"); got != "a c" || c.used != 80 {
-		t.Errorf("%q are left, %d bytes", got, c.used)
-	}
-
-	// What is read stays, even if that is too much.
-	a := c.Find("a")
-	fill(t, c, "d", 90)
-	if got := has(c, "a", "b", "c", "d"); got != "a" || c.used != 40 {
-		t.Errorf("%q are left, %d bytes", got, c.used)
-	}
-	big := get(t, c, "big", func(_ context.Context, w io.Writer) error { _, err := w.Write(make([]byte, 1000)); return err })
-	if got, err := all(t.Context(), big); len(got) != 1000 || err != nil {
-		t.Errorf("%d bytes, %v", len(got), err)
-	}
-	c.producers.Wait()
-	if got := has(c, "a", "big"); got != "a big" || c.used != 1040 {
-		t.Errorf("%q are left, %d bytes", got, c.used)
-	}
-	big.Close()
-	if got := has(c, "a", "big"); got != "a" || c.used != 40 {
-		t.Errorf("%q are left, %d bytes", got, c.used)
-	}
-	a.Close()
-	c.Resize(10)
-	if got := has(c, "a"); got != "" || files(t, c.dir) != 0 {
-		t.Errorf("%q are left, %d files", got, files(t, c.dir))
-	}
 }
 
 func TestRestart(t *testing.T) {
@@ -433,58 +268,6 @@ func TestAFileThatSomebodyRemoved(t *testing.T) {
 		t.Errorf("it is still known; %d bytes", c.used)
 	}
 	fill(t, c, "key", 100)
-}
-
-func TestAFullDisk(t *testing.T) {
-	c := open(t, t.TempDir(), 1<<20)
-	fill(t, c, "idle", 100)
-	fill(t, c, "read", 100)
-	read := c.Find("read")
-	defer read.Close()
-	c.create = func(path string) (*os.File, error) {
-		if err := os.Symlink("/dev/full", path+unfinished); err != nil { // the link is removed, not the device
-			return nil, err
-		}
-		return os.OpenFile(path+unfinished, os.O_RDWR, 0)
-	}
-	r := get(t, c, "key", pieces("something"))
-	if got, err := all(t.Context(), r); got != "" || !errors.Is(err, ErrNoSpace) {
-		t.Errorf("got %q, %v", got, err)
-	}
-	r.Close()
-	c.producers.Wait()
-	// Idle files were given up, what is read was not.
-	if got := has(c, "idle", "read", "key"); got != "read" {
-		t.Errorf("%q are left", got)
-	}
-	if _, err := c.Get("next", never(t)); !errors.Is(err, ErrNoSpace) {
-		t.Errorf("the next one: %v", err)
-	}
-	if r := get(t, c, "read", never(t)); r != nil {
-		r.Close()
-	}
-	c.create = createTemp
-	c.mu.Lock()
-	c.fullUntil = time.Time{}
-	c.mu.Unlock()
-	fill(t, c, "next", 100)
-}
-
-// TestADiskThatCanOnlyBeRead is as good as full, but what is there can be read.
-func TestADiskThatCanOnlyBeRead(t *testing.T) {
-	c := open(t, t.TempDir(), 1<<20)
-	fill(t, c, "idle", 100)
-	c.create = func(path string) (*os.File, error) {
-		return nil, &os.PathError{Op: "open", Path: path, Err: syscall.EROFS}
-	}
-	for range 2 {
-		if _, err := c.Get("key", never(t)); !errors.Is(err, ErrNoSpace) {
-			t.Errorf("got %v", err)
-		}
-	}
-	if got := has(c, "idle", "key"); got != "idle" {
-		t.Errorf("%q are left", got)
-	}
 }
 
 // TestEverythingAtOnce has readers, failures, evictions and readers that leave in

@@ -1,0 +1,131 @@
+package spool
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"time"
+)
+
+// ErrNoSpace is the error of a producer that failed or did not start because the disk is
+// full or read-only, or because too much of the cache is in use.
+var ErrNoSpace = errors.New("no space left for a file in the cache")
+
+const (
+	// spare is how many bytes the files in use may exceed the limit by. Even with a small
+	// cache, readers should share a file instead of having it made for each of them.
+	spare = 256 << 20
+
+	// fullFor is how long a full disk is remembered.
+	fullFor = 10 * time.Second
+
+	// maxOpen is how many files are kept open for later readers.
+	maxOpen = 64
+)
+
+// isFull reports whether an error says that the disk, or what one may have of it, is full.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// admit refuses a producer that has not written yet, if the files in use leave no room for
+// it.
+func (c *Cache) admit(e *entry) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.size == 0 && c.used-c.limit > c.spare { // shrink has left no idle file
+		e.err = ErrNoSpace
+	}
+	return e.err
+}
+
+// shrink removes idle files until the cache is within its limit or none is left; c.mu is
+// held.
+func (c *Cache) shrink() {
+	for c.used > c.limit && c.evict() {
+	}
+}
+
+// evict removes the least recently used idle file, and reports whether there was one; c.mu
+// is held.
+func (c *Cache) evict() bool {
+	oldest := c.idle.Front()
+	if oldest == nil {
+		return false
+	}
+	e := c.idle.Remove(oldest).(*entry)
+	c.forget(e)
+	for _, f := range e.open {
+		f.Close()
+		c.open--
+	}
+	e.open = nil
+	_ = os.Remove(e.path) // if that fails, the next Open finds the file again
+	return true
+}
+
+// forget removes an entry from the cache, so that no new reader finds it; c.mu is held.
+// Readers that have it already go on.
+func (c *Cache) forget(e *entry) {
+	c.forgetName(e)
+	c.used -= e.disk
+	e.disk = 0
+}
+
+// forgetName is forget for an entry that still takes room; c.mu is held.
+func (c *Cache) forgetName(e *entry) {
+	if c.entries[e.name] == e {
+		delete(c.entries, e.name)
+	}
+}
+
+// release closes the file of an entry that has neither a producer nor a reader; c.mu is
+// held. If the entry is in the cache, it may be evicted from now on.
+func (c *Cache) release(e *entry) {
+	if !e.ended || e.readers > 0 {
+		return
+	}
+	if e.passing != nil {
+		c.forget(e)
+		e.passing.close()
+		return
+	}
+	if e.file != nil {
+		e.file.Close()
+		e.file = nil
+	}
+	if c.entries[e.name] == e {
+		e.idle = c.idle.PushBack(e)
+	}
+}
+
+// putBack keeps a file open for the next reader, or closes it; c.mu is held. It takes as
+// long to open a small file as to send it.
+func (c *Cache) putBack(e *entry, f *os.File) {
+	if c.entries[e.name] != e || c.open >= maxOpen || c.closed {
+		f.Close()
+		return
+	}
+	e.open = append(e.open, f)
+	c.open++
+}
+
+// hasRoom reports whether more may be put on the disk.
+func (c *Cache) hasRoom() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.used-c.limit <= c.spare && !time.Now().Before(c.fullUntil)
+}
+
+// explain is what an error of writing means: nil if there is room now that an idle file has
+// been given up for it, ErrNoSpace if there is none; c.mu is held.
+func (c *Cache) explain(err error) error {
+	full := isFull(err)
+	switch {
+	case full && c.evict():
+		return nil
+	case full, errors.Is(err, syscall.EROFS):
+		c.fullUntil = time.Now().Add(fullFor)
+		return ErrNoSpace
+	default:
+		return err
+	}
+}
