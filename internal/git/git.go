@@ -85,7 +85,8 @@ var settings = []string{
 
 	// Every fetch leaves one pack, synced; packs are repacked by the caller.
 	"fetch.unpackLimit", "1",
-	"core.fsync", "committed,derived-metadata", // a pack is nothing without its index
+	// No ref that git writes must survive (holdPrefix), and a pack is nothing without its index.
+	"core.fsync", "objects,derived-metadata",
 	"gc.auto", "0",
 	"maintenance.auto", "false",
 
