@@ -262,7 +262,10 @@ func (s *Store) install(staging string, built *Mirror, meant storage.Identity, s
 	if err != nil {
 		return err
 	}
-	if err := s.dir.SyncPlace(built.Name); err != nil || old == "" {
+	if err := s.dir.SyncPlace(built.Name); err != nil || old == "" { // not while readers wait for mu
+		return err
+	}
+	if err := s.dir.SyncTrash(built.Name, old); err != nil {
 		return err
 	}
 	if spare(old) {

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"syscall"
 	"time"
-
-	"github.com/reconquest/sould/internal/durable"
 )
 
 // What stands in the storage is somebody's. An operator may copy a mirror in, or restore one
@@ -30,7 +28,7 @@ var ErrTaken = errors.New("something was put in the mirror's place by hand meanw
 // Install moves a complete mirror from its staging directory to its place. There must be
 // nothing, or the mirror that is meant to be replaced: else the error is ErrTaken or
 // ErrReplaced, and what is there stays. The replaced mirror lies in the trash then, and old
-// says where. SyncPlace makes all this durable; Discard removes what is not to be kept.
+// says where. SyncPlace and SyncTrash make all this durable; Discard removes what is not to be kept.
 func (s *Dir) Install(staging string, name Name, meant Identity) (old string, err error) {
 	dir := s.MirrorDir(name)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
@@ -101,7 +99,7 @@ func (s *Dir) replace(staging string, name Name, meant Identity) (old string, er
 	if err != nil {
 		return "", s.dropUnless(trash, name, built, err)
 	}
-	return old, errors.Join(durable.Sync(trash), durable.Sync(s.Own("trash")))
+	return old, nil
 }
 
 // identifyMeant identifies what has the name of a directory that is meant. The error is
