@@ -221,11 +221,15 @@ func (r Repo) Recover(ctx context.Context, from Repo, refs, have []Ref) (saved [
 	if len(refs) == 0 {
 		return nil, nil
 	}
-	if err := r.bringLocal(ctx, from, refs, have); err == nil {
+	ids := make([]string, len(refs))
+	for i, ref := range refs {
+		ids[i] = ref.ID
+	}
+	if err := r.admit(ctx, from, ids, have); err == nil {
 		return refs, nil
 	}
 	for _, ref := range refs {
-		if one := r.bringLocal(ctx, from, []Ref{ref}, have); one != nil {
+		if one := r.admit(ctx, from, []string{ref.ID}, have); one != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", ref.Name, one))
 		} else {
 			saved = append(saved, ref)
@@ -235,24 +239,6 @@ func (r Repo) Recover(ctx context.Context, from Repo, refs, have []Ref) (saved [
 		}
 	}
 	return saved, err
-}
-
-// bringLocal packs what some refs of a repository need beyond what is here.
-func (r Repo) bringLocal(ctx context.Context, from Repo, refs, have []Ref) error {
-	var ids strings.Builder
-	for _, ref := range refs {
-		ids.WriteString(ref.ID + "\n")
-	}
-	for _, ref := range have {
-		ids.WriteString("^" + ref.ID + "\n")
-	}
-	_, err := r.git.output(ctx, command{
-		name: "pack-objects", dir: r.Dir,
-		args:  []string{"--quiet", "--revs", filepath.Join(r.Dir, "objects", "pack", "pack")},
-		env:   []string{"GIT_ALTERNATE_OBJECT_DIRECTORIES=" + alternate(from.Dir)},
-		stdin: strings.NewReader(ids.String()),
-	})
-	return err
 }
 
 // alternate is a repository's object directory in the form of an environment variable
