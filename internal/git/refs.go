@@ -344,8 +344,11 @@ const lockPatience = time.Second
 func lockFile(path string) (*os.File, error) {
 	for deadline := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if !errors.Is(err, fs.ErrExist) || time.Now().After(deadline) {
+		if !errors.Is(err, fs.ErrExist) {
 			return f, err
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("a git that writes there, or that has crashed, holds the lock for %s already: %w", lockPatience, err)
 		}
 	}
 }

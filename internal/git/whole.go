@@ -35,8 +35,8 @@ func (r Repo) Inventory() (Inventory, error) {
 		}
 		for _, entry := range entries {
 			name := entry.Name()
-			if !strings.HasSuffix(name, ".pack") && !strings.HasSuffix(name, ".idx") {
-				continue
+			if !strings.HasPrefix(name, "pack-") || !strings.HasSuffix(name, ".pack") && !strings.HasSuffix(name, ".idx") {
+				continue // a repack's temporary files among them
 			}
 			if info, err := os.Stat(filepath.Join(dir, "pack", name)); err == nil {
 				all[prefix+name] = info.Size()
@@ -45,6 +45,9 @@ func (r Repo) Inventory() (Inventory, error) {
 	}
 	return all, nil
 }
+
+// Shallow is the size of the file that says where the history is cut off, or 0.
+func (i Inventory) Shallow() int64 { return i["shallow"] }
 
 // objectDirs are the directories of the repository's objects, its own under "".
 func (r Repo) objectDirs() map[string]string {

@@ -140,6 +140,8 @@ type pullJob struct {
 
 	refused  map[string]string // why, by the ids of objects that sources have; see refusedIDs
 	warnings git.Warnings      // of what was fetched
+
+	transferred bool // objects may have come
 }
 
 // run pulls from the origin or, if that cannot be reached, from a replica, and notes how
@@ -294,8 +296,10 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 	next := h.state()
 	j.describe(&next, src, from)
 	b.describe(&next)
-	if packs, err := h.repo.Inventory(); err == nil && known != nil && packs.Includes(known) {
-		next.Whole = j.whole(packs)
+	if known != nil && j.transferred {
+		if packs, err := h.repo.Inventory(); err == nil && packs.Includes(known) {
+			next.Whole = j.whole(packs)
+		}
 	}
 	if err := h.apply(ctx, b.Plan, own, next); err != nil {
 		return Result{}, err

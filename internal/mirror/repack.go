@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ var ErrChecking = errors.New("the mirror is being checked")
 // ErrPreempted is why a repack has ended: somebody else had to write to the mirror.
 var ErrPreempted = keylock.ErrPreempted
 
+// errNotOver is why a repack has ended that has taken too long.
+var errNotOver = errors.New("not over within its limit")
+
 // Repack does what the policy decides about a mirror's packs, beside the pulls that have
 // nothing to write, and packs its refs. An incremental repack is for RepackNow.
 func (s *Store) Repack(ctx context.Context, name storage.Name, policy RepackPolicy) (r Repacked, err error) {
@@ -60,18 +64,32 @@ func (s *Store) Repack(ctx context.Context, name storage.Name, policy RepackPoli
 	err = h.repack(work.Context, &r, repackLimit)
 	s.endMaintenance(name)
 	work.Done()
-	if err != nil {
-		return r, err
-	}
-	lock, err := s.locks.Lock(ctx, name)
-	if err != nil {
-		return r, err
+	lock, lockErr := s.locks.Lock(ctx, name)
+	if lockErr != nil {
+		return r, cmp.Or(err, lockErr)
 	}
 	defer lock.Unlock()
-	if err := s.isCurrent(h.Mirror); err != nil {
-		return r, err
+	if current := s.isCurrent(h.Mirror); current != nil {
+		return r, cmp.Or(err, current)
 	}
-	return r, h.hold(h.opts, lock).recordRepack(r.Kind, now, known)
+	h = h.hold(h.opts, lock)
+	if err != nil {
+		return r, errors.Join(err, h.staysWhole(known, err))
+	}
+	return r, h.recordRepack(r.Kind, now, known)
+}
+
+// staysWhole notes that a repack which was ended early has taken nothing away: the packs that
+// it has made by then are more than was there. Else the next pull would look at all objects.
+func (h *held) staysWhole(known git.Inventory, ended error) error {
+	if known == nil || !errors.Is(ended, ErrPreempted) && !errors.Is(ended, errNotOver) {
+		return nil // or the repack has failed by itself, and it may be damage
+	}
+	packs, err := h.repo.Inventory()
+	if err != nil || !packs.Includes(known) {
+		return err
+	}
+	return h.update(func(s *stateFile) { s.Whole = h.store.whole(packs) })
 }
 
 // recordRepack notes that the mirror was repacked, and that it is as whole as it was before.
@@ -103,7 +121,7 @@ func (s *Store) RepackNow(ctx context.Context, name storage.Name, policy RepackP
 	}
 	known := h.knownWhole()
 	if err := h.repack(ctx, &r, incrementalLimit); err != nil {
-		return r, err
+		return r, errors.Join(err, h.staysWhole(known, err))
 	}
 	return r, h.recordRepack(r.Kind, time.Now(), known)
 }
@@ -143,7 +161,7 @@ func (h *held) choose(policy RepackPolicy) (r Repacked, err error) {
 
 // repack does what was chosen, within a limit. What is found broken is looked after.
 func (h *held) repack(ctx context.Context, r *Repacked, limit time.Duration) error {
-	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not over within %s", limit))
+	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w of %s", errNotOver, limit))
 	defer cancel()
 	err := h.repo.Repack(limited, r.Kind)
 	if err != nil {

@@ -110,6 +110,7 @@ func (j *pullJob) fetch(
 	j.progress.say("fetching" + src.of())
 	reason := fmt.Errorf("the transfer was not over within %s", j.opts.FetchTimeout)
 	err := j.spend(ctx, j.left, reason, func(ctx context.Context) error {
+		j.transferred = true
 		fetched, err := repo.Fetch(ctx, src.remote(from), ids, mode, j.progress.say)
 		j.fetched(fetched)
 		return err

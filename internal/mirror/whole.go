@@ -9,11 +9,11 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Refs say nothing of objects: those of a repository that was copied in may be missing, and
-// packs can be cut behind the server's back. So a pull succeeds only for a mirror of which this
-// server knows that it is whole: it has made it or looked at it, and its packs are what they
-// were then. Whatever a fetch brings, git connects with what is there. So this costs the usual
-// pull a look at names and sizes, and no process.
+// Refs do not show whether objects are missing: a repository that was copied in may lack some,
+// and packs can be damaged later. So a pull succeeds only if this server has made or checked
+// the mirror, and its packs have not changed since. Git itself checks that what a fetch brings
+// connects to what is here. So the usual pull only compares the names and sizes of files, and
+// starts no process for this.
 
 // wholeness says who knows that a mirror is whole, and by which packs.
 type wholeness struct {
@@ -49,12 +49,11 @@ func (j *pullJob) ensureWhole(ctx context.Context, h *held) (git.Inventory, erro
 // lookAfter looks again, after a fetch, at a mirror that was known to be whole, if it has got
 // more of its history by that: git has looked only at what no ref led to.
 func (j *pullJob) lookAfter(ctx context.Context, h *held, known git.Inventory) (git.Inventory, error) {
-	const shallow = "shallow"
-	if known == nil || known[shallow] == 0 {
+	if known == nil || known.Shallow() == 0 {
 		return known, nil
 	}
 	now, err := h.repo.Inventory()
-	if err == nil && now[shallow] != known[shallow] {
+	if err == nil && now.Shallow() != known.Shallow() {
 		return j.look(ctx, h)
 	}
 	return known, err
@@ -82,8 +81,8 @@ func (j *pullJob) look(ctx context.Context, h *held) (git.Inventory, error) {
 	return seen, h.update(func(s *stateFile) { s.Whole = j.whole(seen) })
 }
 
-// connected looks whether all objects are there that the mirror's refs lead to, once more if
-// it lacks some and somebody has repacked it meanwhile. seen is what they lay in.
+// connected looks whether all objects are there that the mirror's refs lead to, three times at
+// most if its packs change meanwhile, as an operator's repack does that. seen is what they lay in.
 func (h *held) connected(ctx context.Context) (seen git.Inventory, damage, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("not over within %s", repackLimit))
 	defer cancel()

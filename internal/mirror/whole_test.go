@@ -1,6 +1,8 @@
 package mirror
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -56,7 +58,36 @@ func TestKnownWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("it was repacked", true)
+	write("tmp_pack_x.pack", "x")
+	write(".tmp-7-pack-3.pack", "x")
+	check("another repack is at work", true)
+	known := h.knownWhole()
+	write("pack-3.pack", "3")
+	for _, c := range []struct {
+		what  string
+		ended error
+		want  bool
+	}{
+		{"a repack has failed", errors.New("no"), false},
+		{"a repack has given way", fmt.Errorf("git repack: %w", ErrPreempted), true},
+	} {
+		if err := h.staysWhole(known, c.ended); err != nil {
+			t.Fatal(err)
+		}
+		check(c.what, c.want)
+	}
+	if err := os.Remove(filepath.Join(packs, "pack-3.pack")); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.staysWhole(known, errNotOver); err != nil {
+		t.Fatal(err)
+	}
+	check("a repack was not over", true)
+	known = h.knownWhole()
 	write("pack-1.pack", "")
+	if err := h.staysWhole(known, errNotOver); err != nil {
+		t.Fatal(err)
+	}
 	check("a pack is cut", false)
 	if state, err := readState(m.Dir); err != nil || state.successor().Whole != (wholeness{}) {
 		t.Errorf("what takes its place is known to be whole: %+v, %v", state, err)
