@@ -166,12 +166,12 @@ func (g *Git) environ(extra []string) []string {
 	return append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(n))
 }
 
-// Oldest is the first version of git that will do: it reads settings from the
+// oldest is the first version of git that will do: it reads settings from the
 // environment.
-const Oldest = "2.31"
+const oldest = "2.31"
 
 // Version returns git's version, such as "2.39.5". It is an error if there is no
-// git or if it is older than [Oldest].
+// git or if it is older than oldest.
 func (g *Git) Version(ctx context.Context) (string, error) {
 	out, err := g.output(ctx, command{name: "version"})
 	if err != nil {
@@ -194,11 +194,11 @@ func parseVersion(out string) (string, error) {
 	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
 		return "", fmt.Errorf("git says of its version %q", out)
 	}
-	if _, err := fmt.Sscanf(Oldest, "%d.%d", &oldMajor, &oldMinor); err != nil {
+	if _, err := fmt.Sscanf(oldest, "%d.%d", &oldMajor, &oldMinor); err != nil {
 		return "", err
 	}
 	if major < oldMajor || major == oldMajor && minor < oldMinor {
-		return "", fmt.Errorf("git is %s, but %s or newer is needed", version, Oldest)
+		return "", fmt.Errorf("git is %s, but %s or newer is needed", version, oldest)
 	}
 	return version, nil
 }

@@ -42,9 +42,9 @@ func (r Repo) fetchApart(ctx context.Context, remote Remote, ids []string, progr
 	return f, err
 }
 
-// examineHere finds out what to think of objects that a fetch has found in the repository,
-// which no ref leads to: a ref may have, or git has refused them once and left them here
-// when it was killed.
+// examineHere checks objects that were asked for and were here already, although no ref leads
+// to them. Either a ref once did, or a fetch that was killed left them, after git had refused
+// them.
 func (r Repo) examineHere(ctx context.Context, ids []string) (f Fetched, err error) {
 	err = r.inQuarantine(len(ids[0]), func(q quarantine) (err error) {
 		f, err = q.judge(ctx, ids)
@@ -53,8 +53,8 @@ func (r Repo) examineHere(ctx context.Context, ids []string) (f Fetched, err err
 	return f, err
 }
 
-// dropRefused removes packs that git has checked only after it had put them in their place:
-// some of what it refuses, it notices so late. They are new, have what was asked for, and
+// dropRefused removes packs that git put in their place before it refused an object in them:
+// it finds some errors only then. Such a pack is new, contains an id that was asked for, and
 // nothing that a ref names.
 func (r Repo) dropRefused(ctx context.Context, before map[string]bool, ids []string) error {
 	after, err := r.indexed()

@@ -109,12 +109,13 @@ type FetchMode struct {
 	// Deepen brings the whole history too, as far as the remote has it, if the repository is
 	// shallow.
 	Deepen bool
-	// Hold are those of the ids that no ref leads to. Refs of their own lead to them from before
-	// git lets anybody remove the new packs until [Repo.Release].
+	// Hold lists the ids that no ref names yet. The fetch gives each of them a temporary ref
+	// (holdPrefix), so that no repack can drop the new objects before [Repo.Release].
 	Hold []string
 }
 
-// fresh are those of the ids that a fetch asks for to have them, and not their history.
+// fresh returns the ids that the repository lacks. With Deepen, others are asked for only to
+// get more of their history.
 func (m FetchMode) fresh(ids []string) []string {
 	if m.Deepen {
 		return m.Hold
@@ -192,11 +193,10 @@ func (r Repo) hasMore(before map[string]bool) (bool, error) {
 	return false, err
 }
 
-// holdPrefix is where refs are that hold what was fetched until others lead to it: git writes
-// them, by refspecs, before it removes the .keep of what it has fetched, so that no moment is
-// left in which git repack -ad drops it. That costs no process, but git reads all refs for it,
-// which with 2,000 of them is up to a quarter of a small fetch. A file that we wrote before
-// the fetch would cost less, and be a broken ref for as long as that takes.
+// holdPrefix is where a fetch puts temporary refs to the new objects. Git writes them before it
+// removes the .keep file of the new pack, so that git repack -ad can drop the objects at no
+// moment. That costs no process, but git reads all refs for it. If we wrote the files before
+// the fetch, that would cost less, but the refs would be broken until the objects arrive.
 const holdPrefix = "refs/sould/incoming/"
 
 // IsHold reports whether a ref only holds what was fetched.

@@ -18,9 +18,9 @@ type selection struct {
 // sound finds out which tips lead to no bad object.
 //
 // Commits are gone through from the oldest on, each with the objects that no earlier one
-// has: what has a bad commit among its ancestors is bad. An object is told of only with the
-// first commit that has it, so that this is done again with what is left until nothing bad
-// is told of any more. What is no commit, as a tag, is looked at last and on its own.
+// has: what has a bad commit among its ancestors is bad. Git reports each object once, with the
+// first commit that has it. So the walk is repeated with the remaining tips until it reports
+// nothing bad. What is no commit, as a tag, is looked at last and on its own.
 func (q quarantine) sound(ctx context.Context, tips []string, bad map[string]string, found []finding) (*selection, error) {
 	peeled, err := q.commits(ctx, tips)
 	if err != nil {

@@ -116,7 +116,8 @@ func (r Repo) inViewOf(v viewing, idLength int, work func(view Repo) error) (err
 	if err := work(r.git.Repo(dir)); err != nil {
 		return err
 	}
-	// Git writes what it finds behind a link, and removes the link itself.
+	// Git writes the file shallow through the link, but when it removes it, it removes the link
+	// alone. Then the file goes here.
 	if _, gone := os.Lstat(filepath.Join(dir, "shallow")); errors.Is(gone, fs.ErrNotExist) && slices.Contains(v.parts, "shallow") {
 		if err := os.Remove(filepath.Join(r.Dir, "shallow")); !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -18,8 +18,8 @@ func (s *Store) Deletable(name storage.Name) bool {
 }
 
 // Delete removes a mirror, for somebody who asked for that then, when nobody writes to it
-// any more. That there is none is no error: it is as if it had been. Who reads it still
-// reads on. The error is a *storage.Conflict if somebody has asked for the mirror since.
+// any more. It is no error if there is no such mirror. Readers that have begun may finish.
+// The error is a *storage.Conflict if somebody has asked for the mirror since.
 func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) error {
 	lock, err := s.locks.Lock(ctx, name)
 	if err != nil {
@@ -32,7 +32,7 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 	if err != nil && known {
 		return err
 	}
-	if intent := s.Intent(name); !intent.Delete && intent.At.After(asked) {
+	if intent := s.intent(name); !intent.Delete && intent.At.After(asked) {
 		return storage.Conflictf("somebody has asked for the mirror again on %s", date(intent.At))
 	}
 	// The tombstone comes first: a crash after it leaves a mirror that nobody was told

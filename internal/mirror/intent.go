@@ -8,19 +8,19 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Intent is what somebody wants of a name: that there be a mirror, or that there be none.
+// intent is what somebody wants of a name: that there be a mirror, or that there be none.
 // People say the first by a POST, and the second by a DELETE, and whoever was the last to say
 // something is right, on all servers, however late one of them hears of it: a server that was
 // away brings back nothing that was removed meanwhile, and removes nothing that somebody has
 // asked for since. So intents travel with the requests, and stand in the mirror's own file and
 // in its tombstone. That a mirror was pulled is no intent; to put one back by hand is one.
-type Intent struct {
+type intent struct {
 	At     time.Time // zero for never
 	Delete bool
 }
 
 // last is the intent that holds of two: the last writer wins.
-func last(a, b Intent) Intent {
+func last(a, b intent) intent {
 	if a.At.After(b.At) {
 		return a
 	}
@@ -35,17 +35,17 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// Intent is the last one that is known of a name. Who acts against it must ask when he holds
+// intent is the last one that is known of a name. Who acts against it must ask when he holds
 // the name's lock.
-func (s *Store) Intent(name storage.Name) Intent {
-	intent := Intent{At: s.wanted(name)}
+func (s *Store) intent(name storage.Name) intent {
+	known := intent{At: s.wanted(name)}
 	if m, err := s.Get(name); err == nil {
-		intent = last(intent, Intent{At: m.Snapshot().Wanted})
+		known = last(known, intent{At: m.Snapshot().Wanted})
 	}
 	if at, deleted := s.DeletedAt(name); deleted {
-		intent = last(intent, Intent{At: at, Delete: true})
+		known = last(known, intent{At: at, Delete: true})
 	}
-	return intent
+	return known
 }
 
 // wanted is when somebody last asked for a mirror, among those whose requests are being
@@ -59,10 +59,10 @@ func (s *Store) wanted(name storage.Name) time.Time {
 	return time.Time{}
 }
 
-// NextIntent is when somebody says what he wants who says it now: not before the intent that
-// it goes against, whatever the clock said then.
+// NextIntent returns the time of an intent that is told now. It is later than that of the last
+// known intent, even if the clock was set back since.
 func (s *Store) NextIntent(name storage.Name, now time.Time) time.Time {
-	return later(now, s.Intent(name).At.Add(1))
+	return later(now, s.intent(name).At.Add(1))
 }
 
 // checkWanted checks that a mirror for which somebody asked then was not removed since.

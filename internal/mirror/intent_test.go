@@ -28,14 +28,14 @@ func TestATombstoneBesideAMirror(t *testing.T) {
 // TestTheLastWriterWins, whether he wants a mirror or none, and whoever comes next is later.
 func TestTheLastWriterWins(t *testing.T) {
 	s, name := newTestStore(t), named("m")
-	if got := s.Intent(name); got != (Intent{}) {
+	if got := s.intent(name); got != (intent{}) {
 		t.Errorf("nobody has asked for anything: %+v", got)
 	}
 	deleted, now := time.Unix(2000, 0).UTC(), time.Unix(1000, 0).UTC()
 	if err := s.dir.WriteTombstone(name, storage.Tombstone{Name: "m", At: deleted}); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Intent(name); !got.Delete || !got.At.Equal(deleted) {
+	if got := s.intent(name); !got.Delete || !got.At.Equal(deleted) {
 		t.Errorf("it was deleted: %+v", got)
 	}
 	wanted := s.NextIntent(name, now) // though the clock is behind
@@ -50,7 +50,7 @@ func TestTheLastWriterWins(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	if got := s.Intent(name); got.Delete || !got.At.Equal(wanted) {
+	if got := s.intent(name); got.Delete || !got.At.Equal(wanted) {
 		t.Errorf("somebody has asked for it since: %+v", got)
 	}
 	if err := s.Delete(t.Context(), name, deleted); err == nil {

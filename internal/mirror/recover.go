@@ -122,7 +122,7 @@ func (j *pullJob) rebuild(ctx context.Context, h *held, src Source) (Result, err
 	return j.build(ctx, h.lock, src, from, listing, old)
 }
 
-// survivors is the mirror as one that another one takes the place of.
+// survivors describes this mirror for the one that will replace it.
 func (h *held) survivors() *survivors {
 	return &survivors{dir: h.Dir, identity: h.identity, stamp: contentStamp(h.repo), state: h.state()}
 }
@@ -162,8 +162,8 @@ func (j *pullJob) replace(ctx context.Context, lock *keylock.Lock[storage.Name],
 	return j.build(ctx, lock, src, from, listing, old)
 }
 
-// survivors is what can still be read of a mirror that another one takes the place of. That of
-// a mirror that was not there is nil.
+// survivors is what can still be read of a mirror that is to be replaced; nil if there was
+// none.
 type survivors struct {
 	dir      string
 	identity storage.Identity

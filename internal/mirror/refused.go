@@ -68,8 +68,7 @@ func newRefusedRefs(all []refs.Refused, others int) *refusedRefs {
 	return &refusedRefs{errtext.Several(what, reasons...)}
 }
 
-// brought is what a source has that was, or need not be, fetched: the plan with it, and what
-// else is known.
+// brought is the result of the fetch: the plan, the refused refs, and git's warnings.
 type brought struct {
 	refs.Plan
 	refused  []refs.Refused

@@ -20,7 +20,7 @@ func FingerprintOf(l git.Listing, patterns []Pattern) Fingerprint {
 		io.WriteString(h, "HEAD "+l.Head.Ref+" "+l.Head.ID+"\n")
 	}
 	for _, ref := range l.Refs {
-		if Selected(patterns, ref.Name) {
+		if selected(patterns, ref.Name) {
 			io.WriteString(h, ref.ID+" "+ref.Name+"\n")
 		}
 	}

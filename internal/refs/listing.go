@@ -36,7 +36,7 @@ func Separate(refs []git.Ref) (content, own []git.Ref) {
 // Split returns the refs that the patterns select, and the others.
 func Split(refs []git.Ref, patterns []Pattern) (ours, others []git.Ref) {
 	for _, ref := range refs {
-		if Selected(patterns, ref.Name) {
+		if selected(patterns, ref.Name) {
 			ours = append(ours, ref)
 		} else {
 			others = append(others, ref)

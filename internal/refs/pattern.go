@@ -92,8 +92,8 @@ const (
 	Replace = "refs/replace/"
 )
 
-// Selected reports whether a mirror with these patterns takes a ref.
-func Selected(patterns []Pattern, ref string) bool {
+// selected reports whether a mirror with these patterns takes a ref.
+func selected(patterns []Pattern, ref string) bool {
 	if strings.HasPrefix(ref, Own) || strings.HasPrefix(ref, Replace) || !git.IsRefName(ref) {
 		return false
 	}

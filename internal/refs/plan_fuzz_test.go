@@ -64,7 +64,7 @@ func checkPlan(t *testing.T, now, origin git.Listing, patterns []Pattern, accept
 	want, had, gone := make(map[string]string), 0, 0
 	for _, ref := range now.Refs {
 		_, kept := origin.Find(ref.Name)
-		switch ours := Selected(patterns, ref.Name); {
+		switch ours := selected(patterns, ref.Name); {
 		case !ours:
 			want[ref.Name] = ref.ID
 		case !kept:
@@ -76,7 +76,7 @@ func checkPlan(t *testing.T, now, origin git.Listing, patterns []Pattern, accept
 	}
 	arriving := 0
 	for _, ref := range origin.Refs {
-		if Selected(patterns, ref.Name) {
+		if selected(patterns, ref.Name) {
 			want[ref.Name] = ref.ID
 			arriving++
 		}

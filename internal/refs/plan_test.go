@@ -231,7 +231,7 @@ func TestRefPatterns(t *testing.T) {
 	}
 	all := []Pattern{{"refs/*"}}
 	for _, ref := range []string{"refs/sould/x", "refs/replace/" + gittest.ID("a"), "refs/heads/a..b"} {
-		if Selected(all, ref) {
+		if selected(all, ref) {
 			t.Errorf("%s is taken", ref)
 		}
 	}

@@ -19,7 +19,7 @@ func LeaveOut(now, origin git.Listing, patterns []Pattern, reasons map[string]st
 	for _, ref := range origin.Refs {
 		old, known := now.Find(ref.Name)
 		why := reasons[ref.ID]
-		if why == "" || !Selected(patterns, ref.Name) || known && old.ID == ref.ID {
+		if why == "" || !selected(patterns, ref.Name) || known && old.ID == ref.ID {
 			left.Refs = append(left.Refs, ref)
 			continue
 		}

@@ -40,13 +40,12 @@ type Dir struct {
 	Leash   *git.Leash
 	Neutral git.Neutral
 
-	// Kept says where what lies now that a crash had left in two places at once, and that
-	// somebody may want.
+	// Kept lists what a crash had left and somebody may want, by where it lies in the trash.
 	Kept []string
 
 	lock      *os.File
 	root, own Identity // of Path and of sould's own directory, as they were opened
-	probe     *Probe
+	probe     *probe
 
 	trash sync.Mutex // held while what comes into the trash is compared with what was meant
 }
@@ -76,7 +75,7 @@ func Open(ctx context.Context, dir string) (*Dir, error) {
 	if s.lock, err = lockFile(s.Own("lock")); err != nil {
 		return nil, err
 	}
-	s.probe = NewProbe(s.try)
+	s.probe = newProbe(s.try)
 	if s.root, s.own, err = s.identify(); err == nil {
 		err = s.prepare(ctx)
 	}

@@ -19,7 +19,8 @@ import (
 //   - what is to be replaced or removed goes to the trash, and only there, where nobody else
 //     puts anything, is it compared with what was meant. What is not that goes back.
 
-// ErrReplaced is why work on a mirror comes to nothing that is not there any more.
+// ErrReplaced is the error of work on a mirror whose directory was removed or replaced
+// meanwhile.
 var ErrReplaced = errors.New("the mirror's directory was removed or replaced by hand meanwhile; what is there now is left as it is")
 
 // ErrTaken is why a new mirror does not take its place.

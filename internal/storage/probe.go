@@ -14,8 +14,8 @@ const (
 	probeLimit = 2 * time.Second // for a try, before the disk counts as hanging
 )
 
-// Probe finds out whether something can be done, by doing it.
-type Probe struct {
+// probe finds out whether something can be done, by doing it.
+type probe struct {
 	try func() error
 
 	mu     sync.Mutex // guards latest
@@ -29,12 +29,12 @@ type trial struct {
 	err   error
 }
 
-// NewProbe returns a probe that tries that.
-func NewProbe(try func() error) *Probe { return &Probe{try: try} }
+// newProbe returns a probe that tries that.
+func newProbe(try func() error) *probe { return &probe{try: try} }
 
 // Check returns why it cannot be done, or nil. However many ask, there is
 // one try at a time, and one a second at most.
-func (p *Probe) Check(ctx context.Context) error {
+func (p *probe) Check(ctx context.Context) error {
 	p.mu.Lock()
 	t := p.latest
 	if t == nil || t.isOver() && time.Since(t.began) >= probePause {
