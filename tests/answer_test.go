@@ -82,6 +82,19 @@ func (d *daemon) post(name, origin string, fields ...string) answer {
 	return d.do("POST", "/", form(name, origin, fields...), "Content-Type", formType)
 }
 
+// posting posts while the test goes on. Why there was no answer stands in the status.
+func (d *daemon) posting(name, origin string, headers ...string) <-chan answer {
+	done := make(chan answer, 1)
+	go func() {
+		a, err := d.try("POST", "/", form(name, origin), append([]string{"Content-Type", formType}, headers...)...)
+		if err != nil {
+			a.Response = &http.Response{Status: err.Error()}
+		}
+		done <- a
+	}()
+	return done
+}
+
 // pulled posts and expects success.
 func (d *daemon) pulled(name, origin string, fields ...string) answer {
 	d.t.Helper()

@@ -17,9 +17,12 @@ import (
 // protocols are the versions of git's protocol that clients can speak.
 var protocols = []string{"0", "1", "2"}
 
-// gitClient runs git as a client does, in that version of the protocol.
+// gitClient runs git as a client does, in that version of the protocol. A client that is told
+// nothing for two minutes gives up: it waits for somebody else.
 func gitClient(version string, args ...string) (string, error) {
-	cmd := origin.Command(append([]string{"-c", "protocol.version=" + version}, args...)...)
+	cmd := origin.Command(append([]string{
+		"-c", "protocol.version=" + version, "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=120",
+	}, args...)...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

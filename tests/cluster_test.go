@@ -360,12 +360,12 @@ func TestTwoMastersOfEachOther(t *testing.T) {
 	a.reload("master = true", slaves(b.url))
 	b.reload("master = true", slaves(a.url))
 	a.pulled("m", r.Dir).contains(t, "master", strings.TrimPrefix(b.url, "http://"))
+	a.logged("propagated", 1)
 	for _, d := range []*daemon{a, b} {
 		if n := strings.Count(d.log.String(), "INFO pulled mirror=m"); n > 2 {
 			t.Errorf("%d pulls", n)
 		}
 	}
-	a.logged("propagated", 1)
 	forged := strings.Repeat("x,", 20)
 	a.do("POST", "/", form("m", r.Dir), "Content-Type", formType, "Sould-Via", forged).expect(t, 400)
 }

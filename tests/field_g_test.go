@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/reconquest/sould/tests/origin"
 )
@@ -39,23 +41,23 @@ func heldFetch(t *testing.T, when ...func() bool) (r *origin.Repo, url string, a
 func rebuilding(t *testing.T, meanwhile func(d *daemon, backup string)) (d *daemon) {
 	t.Helper()
 	d = start(t)
-	_, url, arrived, held := heldFetch(t, func() bool { return strings.Contains(d.log.String(), "a damaged mirror is rebuilt") })
+	var damaged atomic.Bool
+	rebuilt := func() bool { return strings.Contains(d.log.String(), "a damaged mirror is rebuilt") }
+	_, url, arrived, held := heldFetch(t, func() bool { return damaged.Load() && within(patient, rebuilt) }) // the log may come later
 	d.pulled("m", url)
+	damaged.Store(true)
 	backup := d.backup("m")
 	d.removePacks("m")
 	d.get("/m").expect(t, 500)
 	d.wait("a damaged mirror is rebuilt")
-	<-arrived
+	select {
+	case <-arrived:
+	case <-time.After(patient):
+		t.Fatalf("nothing was fetched:\n%s", d.log)
+	}
 	meanwhile(d, backup)
 	held.release()
 	return d
-}
-
-// async does something that answers while the test goes on.
-func async(do func() answer) <-chan answer {
-	done := make(chan answer, 1)
-	go func() { done <- do() }()
-	return done
 }
 
 // held waits until a transfer is held. If there is an answer first, there was none.
@@ -65,6 +67,8 @@ func (d *daemon) held(arrived <-chan bool, posted <-chan answer) {
 	case <-arrived:
 	case a := <-posted:
 		d.t.Fatalf("nothing was fetched: %s\n%s\n%s", a.Status, a.text(), d.log)
+	case <-time.After(patient):
+		d.t.Fatalf("nothing was fetched:\n%s", d.log)
 	}
 }
 
@@ -117,7 +121,7 @@ func TestFieldG(t *testing.T) {
 			other := newOrigin(t)
 			other.Commit("main", map[string]string{"file": "theirs"})
 			d := start(t)
-			posted := async(func() answer { return d.post("m", url) })
+			posted := d.posting("m", url)
 			d.held(arrived, posted)
 			d.copyIn(other.Dir, "m")
 			inode := d.identity("m")
@@ -136,7 +140,7 @@ func TestFieldG(t *testing.T) {
 			_, url, arrived, held := heldFetch(t)
 			other := newOrigin(t)
 			d := start(t)
-			posted := async(func() answer { return d.post("a/m", url) })
+			posted := d.posting("a/m", url)
 			d.held(arrived, posted)
 			if err := os.MkdirAll(d.mirror("a/m"), 0o755); err != nil {
 				t.Fatal(err)
@@ -154,7 +158,7 @@ func TestFieldG(t *testing.T) {
 			_, url, arrived, held := heldFetch(t)
 			other := newOrigin(t)
 			d := start(t)
-			posted := async(func() answer { return d.post("a/m", url) })
+			posted := d.posting("a/m", url)
 			d.held(arrived, posted)
 			d.copyIn(other.Dir, "a")
 			before := tree(t, d.mirror("a"))

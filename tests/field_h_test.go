@@ -74,7 +74,7 @@ func lost(t *testing.T, d *daemon, takeAway, bringBack func()) {
 		}
 	}
 	d.do("HEAD", "/m", nil).expect(t, 503)
-	d.do("POST", "/m/git-upload-pack", strings.NewReader("0000"), "Content-Type", "application/x-git-upload-pack-request").expect(t, 503)
+	d.do("POST", "/m/git-upload-pack", strings.NewReader("0000"), "Content-Type", cloneRequest).expect(t, 503)
 	s := d.status("")
 	if s.Total != 1 || len(s.Mirrors) != 1 || s.Mirrors[0].State != "failed" || !strings.Contains(s.Error, "the storage is not there") {
 		t.Errorf("the status is %+v", s)

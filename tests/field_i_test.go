@@ -174,11 +174,10 @@ func TestFieldMistakesOfGitClients(t *testing.T) {
 		}
 	}
 	id := r.Git("rev-parse", "main")
-	line := func(text string) string { return fmt.Sprintf("%04x%s\n", len(text)+5, text) }
 	fetch := func(capabilities string, arguments ...string) string {
-		text := line("command=fetch") + capabilities + "0001" + line("want "+id)
+		text := line("command=fetch\n") + capabilities + "0001" + line("want "+id+"\n")
 		for _, a := range arguments {
-			text += line(a)
+			text += line(a + "\n")
 		}
 		return text + line("done") + "0000"
 	}
@@ -197,7 +196,7 @@ func TestFieldMistakesOfGitClients(t *testing.T) {
 		"an id that nobody has":   {"2", fetch("", "want "+strings.Repeat("1", 40)), "not our ref"},
 		"no ref to leave out":     {"2", fetch("", "deepen-not x"), "ambiguous deepen-not"},
 	} {
-		a := d.do("POST", "/m/git-upload-pack", strings.NewReader(c.body), "Content-Type", "application/x-git-upload-pack-request",
+		a := d.do("POST", "/m/git-upload-pack", strings.NewReader(c.body), "Content-Type", cloneRequest,
 			"Git-Protocol", "version="+c.version)
 		if a.StatusCode != 200 && a.StatusCode != 400 || a.err != nil || !strings.Contains(a.text(), c.says) {
 			t.Errorf("%s: %s, %v\n%.300q", what, a.Status, a.err, a.text())

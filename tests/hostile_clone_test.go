@@ -30,7 +30,7 @@ func TestHostileClients(t *testing.T) {
 	t.Run("kept", func(t *testing.T) { h.run(t, h.kept(hidden, lost)) })
 }
 
-// Retained is the one ref under refs/sould/ that a mirror has.
+// keptRef is the one ref under refs/sould/ that a mirror has.
 func (h *hostile) keptRef(t *testing.T, name string) string {
 	t.Helper()
 	out, err := origin.Command("--git-dir="+h.d.mirror(name), "for-each-ref", "--format=%(refname)", "refs/sould/").CombinedOutput()

@@ -40,6 +40,7 @@
 //
 // A slave can be a master of further slaves: answers and statuses nest. The header Sould-Via
 // names the servers that a request came through, by ids that lie in their storages: one that
-// comes round again goes no further. Answers of other servers are never followed elsewhere,
+// comes round again goes no further. The header Sould-Request is its id: where masters point at
+// each other, a server works on it once, and answers a second copy at once. Answers of other servers are never followed elsewhere,
 // and tokens go only to servers that the configuration names.
 package cluster

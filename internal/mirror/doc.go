@@ -13,6 +13,7 @@
 //	pull.go, transfer.go                     how it becomes what a source has
 //	source.go, replicas.go                   the origin, and what helps while it is down
 //	build.go, recover.go                     built aside: a new one, or instead of a damaged one
+//	whole.go, refused.go                     whether its objects are all there; what git refuses of them
 //	retention.go                             what is retained of what an origin has replaced
 //	reservation.go, intent.go, progress.go   what requests want, and how far they are
 //	repack.go, fsck.go, delete.go            what else writes

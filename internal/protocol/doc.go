@@ -6,6 +6,8 @@
 //	answer.go        such a report, as another server sends it
 //	status.go        what a server tells of itself
 //	status_read.go   the same, as another server sends it
+//	trace.go         the way that a request has come, and its id
+//	foreign.go       bounds of all that is read from another server
 //	address.go       where another server is
 //
 // Whatever another server sends is read part by part, bounded, and made fit to be shown as

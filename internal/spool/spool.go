@@ -11,7 +11,7 @@
 //	                        ▼       ▼      ▼
 //	                     reader  reader  reader      each at its own offset
 //
-// The producer never waits for a reader, and no reader waits for another one: they share
+// The producer never waits for a reader (but for that of a [Lane] without room), and no reader waits for another one: they share
 // only the size of the file. When the producer has finished, the file stays in the cache.
 // Later readers open it as an ordinary file, which the kernel can send by itself.
 //

@@ -118,6 +118,12 @@ func TestInstall(t *testing.T) {
 			d.must(err)
 			d.must(d.Discard(old))
 		}},
+		{"when nothing was built", "old", "", func(d *testDir, staging string) {
+			d.must(os.RemoveAll(staging))
+			if _, err := d.Install(staging, d.name, d.identity()); err == nil {
+				t.Error("put in place what is not there")
+			}
+		}},
 		{"in several", "new", "", func(d *testDir, staging string) { d.must(d.exchangeSlowly(staging, d.name)) }},
 		{"after the first", "old", "", func(d *testDir, _ string) { d.must(os.Rename(d.MirrorDir(d.name), aside(d))) }},
 		{"after the second", "new", "old!", func(d *testDir, staging string) {

@@ -91,6 +91,7 @@ func FuzzParseName(f *testing.F) {
 func TestAnOriginIsNoName(t *testing.T) {
 	for _, raw := range []string{
 		"https://jack:hunter2secret@h/x", "https://jack:hunter2secret@-h/x", "ftp://jack:hunter2secret@h/x", "https://jack:hunter2secret/x@y",
+		"https://jack:hunter2secret@h/x?", "https://jack:12/hunter2secret@h/x", "jack@hunter2secret@h:y", "https://jack:hunter2secret@:1/x",
 	} {
 		if _, err := ParseName(raw); err == nil || strings.Contains(err.Error(), "hunter2secret") {
 			t.Errorf("%s: %v", raw, err)
