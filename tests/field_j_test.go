@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/reconquest/sould/tests/origin"
 )
@@ -114,32 +113,6 @@ func TestFieldZipAsAStream(t *testing.T) {
 		if got, err := os.ReadFile(filepath.Join(dir, "p", name)); string(got) != want || err != nil {
 			t.Errorf("Java reads %d bytes of %q instead of %d, %v", len(got), name, len(want), err)
 		}
-	}
-}
-
-// TestFieldZipOfManyFiles: a zip compresses each file by itself, and must not take longer
-// than three times what a tar.gz takes because of that.
-func TestFieldZipOfManyFiles(t *testing.T) {
-	files := make(map[string]string)
-	for i := range 15_000 {
-		files[fmt.Sprintf("hosts/%03d/%05d.conf", i%150, i)] = fmt.Sprintf("name = host-%d\n", i)
-	}
-	d := start(t)
-	d.pulled("m", treeOf(t, files).Dir)
-	first := func(format string, n int) time.Duration {
-		began := time.Now()
-		d.get(fmt.Sprintf("/m?format=%s&prefix=%d", format, n)).expect(t, 200)
-		return time.Since(began)
-	}
-	best := func(format string) time.Duration {
-		took := first(format, 0)
-		for n := range shortOrLong(2, 5) {
-			took = min(took, first(format, n+1))
-		}
-		return took
-	}
-	if z, gz := best("zip"), best("tar.gz"); z > 3*gz {
-		t.Errorf("the zip took %s, the tar.gz %s", z, gz)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -234,5 +235,37 @@ func TestZipRefusesByName(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %.200v", want, err)
 		}
+	}
+}
+
+// TestZipOfManyFiles: a zip compresses each file by itself, but makes no compressor for each: one
+// takes almost a megabyte, and made a zip of 70,000 small files take 80 times as long as a tar.gz.
+func TestZipOfManyFiles(t *testing.T) {
+	const files = 2000
+	var tarred bytes.Buffer
+	w := tar.NewWriter(&tarred)
+	for i := range files {
+		text := fmt.Sprintf("name = host-%d\n", i)
+		if err := w.WriteHeader(&tar.Header{Name: fmt.Sprintf("hosts/%05d.conf", i), Mode: 0o644, Size: int64(len(text))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	allocated := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.TotalAlloc
+	}
+	before := allocated()
+	if err := zipOf(io.Discard, &tarred); err != nil {
+		t.Fatal(err)
+	}
+	if each := (allocated() - before) / files; each > 16<<10 {
+		t.Errorf("it allocates %d bytes for each file", each)
 	}
 }
