@@ -113,21 +113,24 @@ func (s *Server) exists(ctx context.Context, m *mirror.Mirror, a archive.Archive
 		found.Close()
 		return nil
 	}
-	ok, err := m.HasPath(ctx, a.Commit, a.Path)
-	if err == nil && !ok {
-		err = fmt.Errorf("%w: %q", git.ErrNoPath, a.Path)
+	switch ok, err := m.HasPath(ctx, a.Commit, a.Path); {
+	case err != nil:
+		return fmt.Errorf("can't look for the path %q in %s: %w", a.Path, a.Commit, err)
+	case !ok:
+		return fmt.Errorf("%w: %q", git.ErrNoPath, a.Path)
+	default:
+		return nil
 	}
-	return err
 }
 
 // serveFinished sends a finished archive, or a part of it.
 func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived *spool.Reader, a archive.Archive) error {
 	f, err := archived.Open()
 	if err != nil {
-		return err
+		return fmt.Errorf("can't read the archive of %s: %w", a.Commit, err)
 	}
 	if info, err := f.Stat(); err != nil {
-		return err
+		return fmt.Errorf("can't read the archive of %s: %w", a.Commit, err)
 	} else if info.Size() > conn.Quick && r.Method != http.MethodHead {
 		if err := s.conns.AcquireSend(); err != nil {
 			return err
@@ -162,7 +165,8 @@ func sendFile(w http.ResponseWriter, r *http.Request, f *os.File, a archive.Arch
 // serveGrowing sends an archive while it is made. A part of it can only be sent
 // when all of it is there.
 func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive) error {
-	ctx := r.Context()
+	ctx, end := s.whileAlive(r.Context())
+	defer end()
 	if err := s.conns.AcquireSend(); err != nil { // who waits for an archive counts as well
 		return err
 	}
@@ -183,7 +187,7 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.
 		_, err = growing.Next(ctx)
 	}
 	switch {
-	case ctx.Err() != nil: // the client has gone
+	case r.Context().Err() != nil: // the client has gone
 		panic(http.ErrAbortHandler)
 	case errors.Is(err, spool.ErrNoSpace):
 		return s.serveDirectly(w, r, m, a)
@@ -194,19 +198,21 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.
 	case growing.Finished():
 		f, err := growing.Open()
 		if err != nil {
-			return err
+			return fmt.Errorf("can't read the archive of %s: %w", a.Commit, err)
 		}
 		return sendFile(w, r, f, a)
 	}
 	w.Header().Set("Accept-Ranges", acceptRanges(a))
-	return s.follow(conn.NewDeadlineWriter(w), r, m, a, growing)
+	return s.follow(ctx, conn.NewDeadlineWriter(w), r, m, a, growing)
 }
 
 // follow sends an archive as it grows, up to its end. An error that comes after the first
 // bytes is told by breaking off.
-func (s *Server) follow(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mirror, a archive.Archive, growing *spool.Reader) (err error) {
+func (s *Server) follow(
+	ctx context.Context, w *conn.DeadlineWriter, r *http.Request, m *mirror.Mirror, a archive.Archive, growing *spool.Reader,
+) (err error) {
 	for err == nil {
-		if _, err = growing.CopyNext(r.Context(), w, conn.MaxPiece); err == nil {
+		if _, err = growing.CopyNext(ctx, w, conn.MaxPiece); err == nil {
 			err = w.Control.Flush()
 		}
 	}
@@ -232,10 +238,12 @@ func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, m *mirror
 		return fail(kindUnavailable, "there is no room to keep the archive, and without it only HTTP/1.1 can tell a part from the whole")
 	}
 	w.Header().Set("Accept-Ranges", "none")
+	ctx, end := s.whileAlive(r.Context())
+	defer end()
 	growing, err := s.mirrors.archives.Direct(m, a)
 	if err == nil {
 		defer growing.Close()
-		err = s.follow(conn.NewDeadlineWriter(w), r, m, a, growing)
+		err = s.follow(ctx, conn.NewDeadlineWriter(w), r, m, a, growing)
 	}
 	switch {
 	case err == nil:

@@ -269,3 +269,39 @@ func TestUnit(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAStopTellsWhoWaitsForAnArchive that the server ends, instead of breaking off.
+func TestAStopTellsWhoWaitsForAnArchive(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := prepare(t)
+	bin := t.TempDir()
+	begun := filepath.Join(bin, "begun")
+	script := "#!/bin/sh\nPATH=${PATH#*:}\ncase \" $* \" in *' archive '*) touch " + begun + "; sleep 60;; esac\nexec git \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d.env = append(d.env, "PATH="+bin+":"+os.Getenv("PATH"))
+	d.run()
+	d.pulled("m", r.Dir)
+	type told struct {
+		answer
+		err error
+	}
+	got := make(chan told, 1)
+	go func() {
+		a, err := d.try("GET", "/m", nil)
+		got <- told{a, err}
+	}()
+	eventually(t, "git makes the archive", func() bool { return exists(begun) })
+	d.signal(syscall.SIGTERM)
+	d.wait("INFO stopping")
+	d.signal(syscall.SIGTERM) // do not wait for it
+	switch a := <-got; {
+	case a.err != nil:
+		t.Error(a.err)
+	case a.StatusCode != 503 || !strings.Contains(a.text(), "shutting down"):
+		t.Errorf("%s: %s", a.Status, a.text())
+	}
+	<-d.exited
+}
