@@ -18,7 +18,7 @@ type holding struct {
 	formers     []origin.URL // before it was moved, the latest first
 	wanted      time.Time    // when somebody last asked for it; zero for never
 	accepted    time.Time    // when deletions were last accepted
-	removed     time.Time    // when the mirror was that had the name before; zero for none
+	removed     time.Time    // when the previous mirror of this name was deleted; zero if there was none
 	fingerprint refs.Fingerprint
 	revision    string    // of the default branch
 	pulled      time.Time // of the latest successful pull; zero for never
@@ -78,8 +78,8 @@ func holdingsOf(doc *protocol.Status) map[storage.Name]holding {
 	return all
 }
 
-// byRevision has mirrors compared by their default branches, where servers that take other
-// refs have other fingerprints for ever.
+// byRevision replaces fingerprints by revisions of the default branches: servers whose
+// configurations select different refs never have equal fingerprints.
 func byRevision(all map[storage.Name]holding) {
 	for name, h := range all {
 		h.fingerprint = refs.Fingerprint(h.revision)
@@ -103,9 +103,10 @@ func outlived(slave map[storage.Name]holding, removed func(storage.Name) (time.T
 	return all
 }
 
-// compare finds what a slave has missed, a move, a removal or a part of the history included,
-// and what it has pulled later than its master and has other refs of, or has more history of. What is being pulled at the moment is
-// left alone.
+// compare returns the mirrors that a slave must update (stale), and those that it has newer. A
+// move, a removal and missing history make a mirror stale. It is newer on the slave if that has
+// pulled it later and has other refs, or if it has more of the history. Mirrors that are being
+// pulled are left out.
 func compare(master, slave map[storage.Name]holding) (stale, newer []difference) {
 	for name, ours := range master {
 		theirs := slave[name]

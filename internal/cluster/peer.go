@@ -53,9 +53,9 @@ func (c *Client) Peer(address protocol.Address, whole bool) *Peer {
 	return p
 }
 
-// Status asks the server what it has to tell. version numbers what was told: equal numbers
-// mean equal documents. changed is false if it tells what it told before. The document is shared and must not be changed; the same one is
-// returned as long as nothing changes.
+// Status asks the server for its status. version is a number that differs whenever the document
+// does; changed is false if it is the document that was returned before. The document is shared
+// and must not be changed.
 func (p *Peer) Status(ctx context.Context, trace protocol.Trace) (doc *protocol.Status, version uint64, changed bool, err error) {
 	p.mu.Lock()
 	etag, before := p.etag, p.last

@@ -37,10 +37,10 @@ type Reconciler struct {
 // what only a peer has is built here.
 type comparer struct {
 	*Reconciler
-	address     protocol.Address
-	slave, peer bool
-	stop        context.CancelFunc
-	kick        chan struct{} // has an element when a propagation has failed
+	address protocol.Address
+	slave   bool // beside being a peer
+	stop    context.CancelFunc
+	kick    chan struct{} // has an element when a propagation has failed
 
 	// Owned by run.
 	compared uint64 // this server's generation when last compared
@@ -71,14 +71,14 @@ func (rc *Reconciler) Configure() {
 	wanted := make(map[string]*comparer)
 	if opts.Repair > 0 {
 		for _, address := range opts.all() {
-			wanted[address.URL()] = &comparer{Reconciler: rc, address: address, peer: true}
+			wanted[address.URL()] = &comparer{Reconciler: rc, address: address}
 		}
 		for _, address := range opts.Slaves {
-			wanted[address.URL()].slave = true // it is a peer as well
+			wanted[address.URL()].slave = true
 		}
 	}
 	for key, w := range rc.by {
-		if same := wanted[key]; same == nil || same.slave != w.slave || same.peer != w.peer {
+		if same := wanted[key]; same == nil || same.slave != w.slave {
 			w.stop()
 			delete(rc.by, key)
 		}
@@ -215,9 +215,7 @@ func (w *comparer) round(ctx context.Context, set *settings) error {
 		byRevision(ours)
 		byRevision(theirs)
 	}
-	if w.peer {
-		errs = append(errs, w.build(ctx, set, lacking(ours, doc.Mirrors, w.store.DeletedAt, set.AllowLocal)))
-	}
+	errs = append(errs, w.build(ctx, set, lacking(ours, doc.Mirrors, w.store.DeletedAt, set.AllowLocal)))
 	if w.slave {
 		stale, newer := compare(ours, theirs)
 		stale, newer = w.turnAround(stale, newer)
@@ -369,7 +367,7 @@ func (w *comparer) build(ctx context.Context, set *settings, missing []differenc
 			return err
 		}
 		pulled, err := run.Wait(ctx)
-		if err != nil || pulled.Snapshot.From != "" {
+		if mirror.IsUnreachable(err) || err == nil && pulled.Snapshot.From != "" {
 			mu.Lock()
 			down[host] = true
 			mu.Unlock()

@@ -114,6 +114,12 @@ type unreachable struct {
 	listed bool // it has told its refs: what is wrong may be the mirror
 }
 
+// IsUnreachable reports whether a pull has failed because its origin could not be reached, and
+// not by what it is or by this machine.
+func IsUnreachable(err error) bool {
+	return errors.As(err, new(*unreachable)) && !git.IsLocalFault(err)
+}
+
 func (u *unreachable) Error() string { return u.err.Error() }
 func (u *unreachable) Unwrap() error { return u.err }
 
