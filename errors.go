@@ -97,7 +97,6 @@ func status(err error) int {
 	var refused *access.Refusal
 	var request *smarthttp.Error
 	var c *storage.Conflict
-	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &f):
 		return statuses[f.kind]
@@ -109,8 +108,6 @@ func status(err error) int {
 		return requestStatuses[request.Kind]
 	case errors.As(err, &c), errors.Is(err, mirror.ErrEmpty):
 		return statuses[kindConflict]
-	case errors.As(err, &tooLarge):
-		return statuses[kindTooLarge]
 	case errors.Is(err, mirror.ErrUnknown), errors.Is(err, mirror.ErrUnknownRef), errors.Is(err, mirror.ErrNoDefault),
 		errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
 		return statuses[kindNotFound]

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -103,11 +102,11 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 		_, err := io.WriteString(steady, "001e# service=git-upload-pack\n0000")
 		return err
 	}
-	if snap.IDLength() == 0 || isShallow(m.Dir) { // what is known of it is not all
+	if snap.IDLength() == 0 || snap.Shallow { // what is known of it is not all
 		advert, err := s.advertise(r, m, version)
 		if err != nil {
 			m.Suspect(err)
-			return err
+			return fmt.Errorf("can't list the refs: %w", err)
 		}
 		if err = preface(); err == nil {
 			_, err = steady.Write(advert)
@@ -117,7 +116,7 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	greeting, err := s.clones.greetings.Get(r.Context(), version, snap.IDLength(), m.Advertise)
 	if err != nil {
 		m.Suspect(err)
-		return err
+		return fmt.Errorf("can't find out how git greets a client: %w", err)
 	}
 	if err = preface(); err == nil {
 		err = greeting.Write(steady, snap.Listing)
@@ -163,7 +162,7 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 	answer, err := s.list(r, m, body)
 	if err != nil {
 		m.Suspect(err)
-		return err
+		return fmt.Errorf("can't list the refs: %w", err)
 	}
 	_, err = steady.Write(answer)
 	return hungUp(err)
@@ -332,12 +331,6 @@ func setCloneHeaders(header http.Header, m *mirror.Mirror, contentType string) *
 	header["Content-Type"] = []string{contentType}
 	header["X-Content-Type-Options"] = []string{"nosniff"}
 	return snap
-}
-
-// isShallow reports whether a mirror that was copied in lacks a part of its history.
-func isShallow(dir string) bool {
-	_, err := os.Lstat(filepath.Join(dir, "shallow"))
-	return err == nil
 }
 
 // hungUp ends an answer that could not be sent whole.

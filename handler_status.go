@@ -155,7 +155,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// strongTag is an ETag for what these words tell apart.
+// strongTag returns an ETag that is equal for equal words.
 func strongTag(words ...string) string {
 	h := sha256.New()
 	for _, word := range words {
@@ -324,9 +324,6 @@ func (p *pages) get(key pageKey, etag string, render func() ([]byte, error)) ([]
 	p.last[key] = page{etag, body}
 	return body, nil
 }
-
-// isHealth reports whether a path is that of the health.
-func isHealth(path string) bool { return strings.Trim(path, "/") == "x/health" }
 
 // handleHealth is GET /x/health: whether this server should be sent requests.
 func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) error {

@@ -94,8 +94,8 @@ func (ms *mirrors) changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 	ms.keeper.Changed(m)
 }
 
-// find is the mirror that a GET asks for. The error is a *tooEarly, or an *unreadable if anything is
-// known of the mirror.
+// find returns the mirror that a GET asks for. If it is being fetched for the first time, the error
+// is a *tooEarly; if it cannot be read and something is known of it, an *unreadable.
 func (ms *mirrors) find(name storage.Name) (*mirror.Mirror, error) {
 	m, err := ms.store.Get(name)
 	if errors.Is(err, mirror.ErrUnknown) && ms.store.Progress(name) != nil {

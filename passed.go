@@ -29,7 +29,7 @@ const (
 )
 
 // enter returns what is remembered of a request, or else has what is to be remembered made.
-func (p *passed[T]) enter(id string, now time.Time, make func() T) (value T, again bool) {
+func (p *passed[T]) enter(id string, now time.Time, create func() T) (value T, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if one, ok := p.by[id]; ok && now.Sub(one.came) < passedTime {
@@ -43,7 +43,7 @@ func (p *passed[T]) enter(id string, now time.Time, make func() T) (value T, aga
 	if p.by == nil {
 		p.by = map[string]passedOne[T]{}
 	}
-	p.by[id] = passedOne[T]{now, make()}
+	p.by[id] = passedOne[T]{now, create()}
 	p.queue = append(p.queue, id)
 	return p.by[id].value, false
 }
@@ -77,9 +77,9 @@ type command struct {
 //
 //   - the same servers have passed it on again, under another address or since they got no
 //     answer: they get the answer of the first copy;
-//   - other servers have: they are told so at once (p is nil), and what became of it here is
-//     told to the first one alone. A ring would wait for itself otherwise, and a failure would
-//     count as one of all servers that have asked this one;
+//   - other servers have: they are told so at once (p is nil), and only the first sender gets
+//     the outcome. Otherwise servers in a ring would wait for each other, and one failure would
+//     be counted once for each sender;
 //   - it asks for something else, since a server has put in credentials of its own: it is done,
 //     and not passed on once more.
 func (s *Server) begin(

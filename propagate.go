@@ -136,10 +136,10 @@ func (p *propagation) report() *protocol.Report {
 		}
 	}
 	o.ID = p.id
-	status := verdict(o, o.Slaves)
+	status := verdict(o)
 	if p.first && status != http.StatusAccepted {
 		o.Resolve()
-		status = verdict(o, o.Slaves)
+		status = verdict(o)
 	}
 	return &protocol.Report{Name: p.name, Origin: p.origin, Status: status, Outcome: o, Waited: time.Since(p.began)}
 }
@@ -158,12 +158,12 @@ func (p *propagation) log(log *slog.Logger) {
 	log.Error("not on all servers", slog.String(treeKey, r.String()))
 }
 
-// verdict is the HTTP status for what became of a pull on a server and its
-// slaves, by the contract's table. A slave that works on it for somebody else counts neither
-// as one that has pulled nor as one that has failed: see protocol.Elsewhere.
-func verdict(local protocol.Outcome, slaves []protocol.Outcome) int {
+// verdict returns the HTTP status for what became of a pull on this server and its slaves, by the
+// contract's table. A slave that works on the request for another sender counts neither as
+// pulled nor as failed: see protocol.Elsewhere.
+func verdict(local protocol.Outcome) int {
 	var pulled, failed, processing int
-	for _, o := range slaves {
+	for _, o := range local.Slaves {
 		switch o.State {
 		case protocol.Success:
 			pulled++

@@ -27,7 +27,8 @@ func TestVerdict(t *testing.T) {
 		for i := range c.servers {
 			all = append(all, protocol.Outcome{State: states[c.servers[i]], SomePulled: c.servers[i] == '~'})
 		}
-		if got := verdict(all[0], all[1:]); got != c.want {
+		all[0].Slaves = all[1:]
+		if got := verdict(all[0]); got != c.want {
 			t.Errorf("verdict(%s) = %d, want %d", c.servers, got, c.want)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
@@ -29,21 +28,23 @@ func wantsJSON(r *http.Request) bool {
 // writeReport answers a request with a report, in the form that the client asks
 // for.
 func writeReport(w http.ResponseWriter, r *http.Request, rep *protocol.Report) error {
-	text, kind := rep.String(), "text/plain; charset=utf-8"
+	var text, kind string
 	if wantsJSON(r) {
 		encoded, err := json.Marshal(rep)
 		if err != nil {
 			return err
 		}
 		text, kind = string(encoded)+"\n", "application/json"
+	} else {
+		text, kind = rep.String(), "text/plain; charset=utf-8"
 	}
 	header := w.Header()
 	header.Set("Content-Type", kind)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(conn.WriteTimeout))
+	steady := conn.NewDeadlineWriter(w) // it may be megabytes
 	w.WriteHeader(rep.Status)
-	_, _ = io.WriteString(w, text) // the client may be gone; that is no failure of ours
+	_, _ = io.WriteString(steady, text) // the client may be gone; that is no failure of ours
 	return nil
 }
 

@@ -68,7 +68,7 @@ var challenges = map[access.Need]string{
 // admit checks whether a request is permitted, before its handler sees it.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, what access.Need) error {
 	set := s.settings()
-	if (r.TLS != nil) != (set.certificate != nil) { // a reload has turned TLS on or off since it connected
+	if (r.TLS != nil) != (set.tls != nil) { // a reload has turned TLS on or off since it connected
 		w.Header().Set("Connection", "close")
 	}
 	err := set.accessPolicy().Permit(what, r.Host, r.Header)

@@ -304,7 +304,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer s.giveUp(w, r, body)
 	}
 	if body == nil || r.Method != http.MethodPost { // whose body nobody reads
-		if err := s.conns.Answer(r.Context(), isHealth(r.URL.Path)); err != nil {
+		if err := s.conns.Answer(r.Context(), access.IsHealth(r.URL.Path)); err != nil {
 			w.Header().Set("Connection", "close")
 			s.writeError(w, r, err)
 			return

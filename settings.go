@@ -19,8 +19,7 @@ import (
 // knows them: each gets options of its own, with what it reads.
 type settings struct {
 	Config
-	source   string // where the configuration is from
-	unsecure bool   // local origins are allowed
+	unsecure bool // local origins are allowed
 	git      *git.Git
 	tls      *tls.Config // for clients; nil for plain HTTP
 	warnings []string    // what the log is told once
@@ -28,7 +27,7 @@ type settings struct {
 
 func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *settings {
 	return &settings{
-		Config: c, source: source, unsecure: unsecure, tls: serverTLS(&c), warnings: c.Warnings(source),
+		Config: c, unsecure: unsecure, tls: serverTLS(&c), warnings: c.Warnings(source),
 		git: git.New(git.Options{
 			SSHCommand: c.SSHCommand,
 			CAFile:     c.CAFile,

@@ -23,7 +23,7 @@ const (
 func NeedOf(method, path string) Need {
 	switch {
 	case method == http.MethodGet, method == http.MethodHead:
-		if path == "/x/health" {
+		if IsHealth(path) {
 			return Nothing
 		}
 		return Read
@@ -33,6 +33,9 @@ func NeedOf(method, path string) Need {
 		return Command
 	}
 }
+
+// IsHealth reports whether a path is that of the health, which everybody may ask for.
+func IsHealth(path string) bool { return strings.Trim(path, "/") == "x/health" }
 
 // Policy says what requests must bring. The zero value permits every request.
 type Policy struct {
@@ -58,30 +61,26 @@ func (p Policy) Permit(what Need, host string, header http.Header) error {
 	if !isAllowedHost(p.Hosts, host) {
 		return refuse(true, "this server is not called %q: its configuration (allow_hosts) does not name it", errtext.Word(host, 100))
 	}
-	if p.Token == "" && p.ReadToken == "" {
+	if what == Nothing || what == Command && p.Token == "" || what == Read && p.ReadToken == "" {
 		return nil
 	}
 	word, bearer := credential(header)
 	mayCommand, mayRead := p.Token.Is(word), p.ReadToken.Is(word)
 	switch {
-	case what == Command && p.Token != "":
-		switch {
-		case mayCommand && bearer:
-			return nil
-		case word == "" || !bearer:
-			return refuse(false, "this needs the server's token, in a header: Authorization: Bearer <token>")
-		case mayRead:
-			return refuse(false, "this token is for reading only")
-		}
-		return refuse(false, "this is not the server's token")
-	case what == Read && p.ReadToken != "" && !mayRead && !mayCommand:
-		if word == "" {
-			return refuse(false,
-				"reading needs a token, as the password of basic authentication or in a header: Authorization: Bearer <token>")
-		}
+	case what == Read && (mayRead || mayCommand), what == Command && mayCommand && bearer:
+		return nil
+	case what == Read && word == "":
+		return refuse(false,
+			"reading needs a token, as the password of basic authentication or in a header: Authorization: Bearer <token>")
+	case what == Read:
 		return refuse(false, "this is not a token of this server")
+	case word == "" || !bearer:
+		return refuse(false, "this needs the server's token, in a header: Authorization: Bearer <token>")
+	case mayRead:
+		return refuse(false, "this token is for reading only")
+	default:
+		return refuse(false, "this is not the server's token")
 	}
-	return nil
 }
 
 // credential returns the token that a request brings, either after "Bearer" or as the password

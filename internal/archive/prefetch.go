@@ -75,9 +75,9 @@ func oldest(specs map[Spec]time.Time) (found Spec) {
 	return found
 }
 
-// Changed notes that a pull has changed a mirror: what readers have asked for of late and is
-// another revision now is to be made. It is forgotten then: what nobody asks for again is not
-// made ahead again. If subst is set, $Format:…$ is expanded.
+// Changed notes that a pull has changed a mirror: each archive that readers have asked for lately,
+// and that is of another revision now, is queued to be made. Then it is forgotten until somebody
+// asks for it again. If subst is set, $Format:…$ is expanded.
 func (p *Prefetcher) Changed(m *mirror.Mirror, before, after *mirror.Snapshot, subst bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

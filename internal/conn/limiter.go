@@ -88,8 +88,9 @@ func (l *Limiter) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, one)
 }
 
-// ConnState follows the states of connections. That a request is being answered it learns
-// from Answer: net/http calls a connection active as soon as its first byte is there.
+// ConnState follows the states of connections. It does not rely on
+// StateActive, which net/http sets at a request's first byte: Answer records that a request is
+// being answered.
 func (l *Limiter) ConnState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:

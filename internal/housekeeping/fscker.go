@@ -86,9 +86,9 @@ func (f *fscker) run(ctx context.Context, store *mirror.Store) {
 	}
 }
 
-// list reads when the mirrors were last checked, unless that was done a while ago. Those
-// in which a check has found damage that is there still are rebuilt now: when it was found,
-// there may have been nowhere to build them from.
+// list reads when the mirrors were last checked, unless that was done a while ago. Mirrors
+// that are still known to be damaged are rebuilt now: when the damage was found, there may have
+// been no source to rebuild them from.
 func (f *fscker) list(store *mirror.Store, period time.Duration) {
 	if time.Since(f.listed) < lookAgain(period) {
 		return

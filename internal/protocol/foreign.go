@@ -30,8 +30,8 @@ const (
 	MaxReport = 8 << 20
 )
 
-// The size of something foreign is about what it takes here at most: in memory or, as some
-// document takes more, in an answer of this server's own. There each line is indented.
+// The size of something foreign is the most that it can cost here: its memory, or the bytes that it
+// takes when this server shows it with each line indented, whichever is more.
 const (
 	outcomeSize = int(unsafe.Sizeof(Outcome{}))
 	serverSize  = int(unsafe.Sizeof(Status{}))

@@ -13,7 +13,7 @@ import (
 	"github.com/reconquest/sould/internal/units"
 )
 
-// report is the answer to a POST: what became of it on this server and on those
+// Report is the answer to a POST: what became of it on this server and on those
 // below it.
 type Report struct {
 	Name   string `json:"name,omitempty"`

@@ -16,9 +16,9 @@ import (
 
 // Headers of requests between servers.
 const (
-	// PeerHeader is in a request that a server makes for itself. Who is asked so looks at
-	// its origin at most: it neither asks others in turn nor passes the request on. In a
-	// clone it says that there need be no pull before.
+	// PeerHeader marks a request that a server makes for its own mirror. The receiver contacts
+	// its origin at most: it neither asks other servers nor passes the request on. For a clone,
+	// it does not pull first.
 	PeerHeader = "Sould-Peer"
 
 	// AskedHeader is in a request that one server passes on to another: when somebody asked
