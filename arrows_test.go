@@ -26,6 +26,7 @@ var arrows = map[string]string{
 	"gittest":      "git",
 	"errtext":      "git",
 	"conn":         "limiter",
+	"logging":      "errtext git",
 	"refs":         "git",
 	"origin":       "git errtext",
 	"access":       "origin errtext",

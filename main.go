@@ -21,6 +21,8 @@ import (
 	"syscall"
 
 	"github.com/docopt/docopt-go"
+
+	"github.com/reconquest/sould/internal/logging"
 )
 
 const usage = `sould keeps mirrors of git repositories and serves them as tarballs and clones.
@@ -107,7 +109,7 @@ func serve(configFile string, unsecure bool, stderr io.Writer) error {
 	starting, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	reserveThreads(spareThreads)
-	server, err := Start(starting, configFile, unsecure, newLog(stderr))
+	server, err := Start(starting, configFile, unsecure, logging.New(stderr))
 	if errors.Is(err, context.Canceled) && starting.Err() != nil {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/units"
@@ -155,7 +156,7 @@ func (p *propagation) log(log *slog.Logger) {
 		log.Info("propagated")
 		return
 	}
-	log.Error("not on all servers", slog.String(treeKey, r.String()))
+	log.Error("not on all servers", slog.String(logging.TreeKey, r.String()))
 }
 
 // verdict returns the HTTP status for what became of a pull on this server and its slaves, by the

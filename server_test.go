@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/reconquest/sould/internal/logging"
 )
 
 func TestRoute(t *testing.T) {
@@ -55,7 +57,7 @@ func (h *held) SetWriteDeadline(at time.Time) error {
 // TestAnswersMustBeTakenIn: the end of an answer, or all of one without a body, is sent
 // when its handler has returned.
 func TestAnswersMustBeTakenIn(t *testing.T) {
-	s := &Server{log: newLog(io.Discard)}
+	s := &Server{log: logging.New(io.Discard)}
 	s.current.Store(&settings{})
 	for _, method := range []string{"GET", "HEAD"} {
 		w := &held{ResponseRecorder: httptest.NewRecorder()}
@@ -81,8 +83,8 @@ func TestWantsJSON(t *testing.T) {
 func TestLogIsForPeople(t *testing.T) {
 	t.Setenv("JOURNAL_STREAM", "1:2")
 	var b bytes.Buffer
-	log := newLog(&b)
-	log.With("mirror", named("a/b")).Error("can't pull", "seconds", "0.10s", "odd", "a \"b\"\n", slog.String(treeKey, "x\n└─ y"))
+	log := logging.New(&b)
+	log.With("mirror", named("a/b")).Error("can't pull", "seconds", "0.10s", "odd", "a \"b\"\n", slog.String(logging.TreeKey, "x\n└─ y"))
 	log.Debug("nobody wants to know")
 	want := "ERROR can't pull mirror=a/b seconds=0.10s odd=\"a \\\"b\\\"\\n\"\n    x\n    └─ y\n"
 	if b.String() != want {

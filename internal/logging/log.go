@@ -1,4 +1,6 @@
-package main
+// Package logging writes a log for people and journals: a line for a record, with the tree of its
+// reasons below. It never holds up who writes to it, and shows no password.
+package logging
 
 import (
 	"context"
@@ -15,11 +17,11 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// treeKey is the key of an attribute whose value has several lines, which are written below
+// TreeKey is the key of an attribute whose value has several lines, which are written below
 // the record. Errors are written there as well, as trees of reasons.
-const treeKey = "tree"
+const TreeKey = "tree"
 
-// newLog returns a log for people and journals. A record is one line, and the tree of reasons
+// New returns a log for people and journals. A record is one line, and the tree of reasons
 // below it if there is one.
 //
 //	2026-01-02T15:04:05Z ERROR can't pull mirror=dev/configs
@@ -27,34 +29,34 @@ const treeKey = "tree"
 //	    └─ fatal: unable to access 'https://git.in.local/x.git/': …
 //
 // The time is left out if the log goes to the journal, which records it itself.
-func newLog(w io.Writer) *slog.Logger {
+func New(w io.Writer) *slog.Logger {
 	_, journal := os.LookupEnv("JOURNAL_STREAM")
-	return slog.New(&logHandler{out: newLogWriter(w), withTime: !journal})
+	return slog.New(&handler{out: newWriter(w), withTime: !journal})
 }
 
-// logWriter writes one record at a time. It drops records that nobody reads in time: a stopped
+// writer writes one record at a time. It drops records that nobody reads in time: a stopped
 // terminal or a full pipe must not stop the server.
-type logWriter struct {
+type writer struct {
 	w       io.Writer
 	writing chan struct{} // has an element while a record is being written
 	stuck   atomic.Bool   // the record that is being written takes too long
 	lost    atomic.Int64  // dropped records that no later record has reported yet
 }
 
-func newLogWriter(w io.Writer) *logWriter {
-	return &logWriter{w: w, writing: make(chan struct{}, 1)}
+func newWriter(w io.Writer) *writer {
+	return &writer{w: w, writing: make(chan struct{}, 1)}
 }
 
-// logTime is how long a caller waits until its record is written. While one record takes longer,
+// writeTime is how long a caller waits until its record is written. While one record takes longer,
 // later ones are dropped at once.
-const logTime = 5 * time.Second
+const writeTime = 5 * time.Second
 
 // write reports whether a record was written, or may still be.
-func (l *logWriter) write(record string) bool {
+func (l *writer) write(record string) bool {
 	if l.stuck.Load() {
 		return false
 	}
-	late := time.NewTimer(logTime)
+	late := time.NewTimer(writeTime)
 	defer late.Stop()
 	select {
 	case l.writing <- struct{}{}:
@@ -81,31 +83,31 @@ func (l *logWriter) write(record string) bool {
 	return true
 }
 
-// logHandler is a slog.Handler. It does not support groups, which this program does not use.
-type logHandler struct {
-	out      *logWriter
+// handler is a slog.Handler. It does not support groups, which this program does not use.
+type handler struct {
+	out      *writer
 	withTime bool
 	attrs    []slog.Attr
 }
 
-func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
+func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= slog.LevelInfo
 }
 
-func (h *logHandler) WithGroup(string) slog.Handler { return h }
+func (h *handler) WithGroup(string) slog.Handler { return h }
 
-func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	c := *h
 	c.attrs = append(c.attrs[:len(c.attrs):len(c.attrs)], attrs...)
 	return &c
 }
 
-// maxLogRecord bounds one record and all lines below it, in bytes.
-const maxLogRecord = 64 << 10
+// maxRecord bounds one record and all lines below it, in bytes.
+const maxRecord = 64 << 10
 
 // Handle writes a record in one piece, so that records do not mix. If its message has several
 // lines, as that of a panic has, all but the first are written below the record.
-func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
+func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
 	if h.withTime {
 		b.WriteString(r.Time.UTC().Format(time.RFC3339) + " ")
@@ -118,12 +120,12 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		if isError {
 			value = errtext.Tree(err)
 		}
-		if isError || a.Key == treeKey {
+		if isError || a.Key == TreeKey {
 			below = strings.TrimPrefix(below+"\n"+value, "\n")
 			return true
 		}
 		// Whatever its key, the value may hold a URL with a password that a client has sent.
-		b.WriteString(" " + a.Key + "=" + quoteLog(errtext.Word(value, maxLogRecord)))
+		b.WriteString(" " + a.Key + "=" + quote(errtext.Word(value, maxRecord)))
 		return true
 	}
 	for _, a := range h.attrs {
@@ -134,17 +136,17 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	if lost > 0 {
 		write(slog.Int64("records_lost_before", lost))
 	}
-	for line := range strings.Lines(errtext.Clip(git.Redact(below), maxLogRecord)) {
+	for line := range strings.Lines(errtext.Clip(git.Redact(below), maxRecord)) {
 		b.WriteString("\n    " + strings.TrimSuffix(line, "\n"))
 	}
-	if !h.out.write(errtext.Clip(b.String(), maxLogRecord-len("…\n")) + "\n") {
+	if !h.out.write(errtext.Clip(b.String(), maxRecord-len("…\n")) + "\n") {
 		h.out.lost.Add(lost + 1)
 	}
 	return nil
 }
 
-// quoteLog quotes a value unless it is one printable word.
-func quoteLog(s string) string {
+// quote quotes a value unless it is one printable word.
+func quote(s string) string {
 	if s == "" || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !strconv.IsPrint(r) }) {
 		return strconv.Quote(s)
 	}

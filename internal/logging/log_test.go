@@ -1,4 +1,4 @@
-package main
+package logging
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 // logged is what a record becomes.
 func logged(message string, attrs ...any) string {
 	var b bytes.Buffer
-	log := slog.New(&logHandler{out: newLogWriter(&b)})
+	log := slog.New(&handler{out: newWriter(&b)})
 	log.Error(message, attrs...)
 	return b.String()
 }
@@ -56,14 +56,14 @@ func (t *terminal) Write(p []byte) (int, error) {
 func TestNobodyTakesInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &terminal{goes: make(chan struct{}, 1)}
-		log := slog.New(&logHandler{out: newLogWriter(out)})
+		log := slog.New(&handler{out: newWriter(out)})
 		log.Info("a")
 		out.goes <- struct{}{}
 		began := time.Now()
 		for _, message := range []string{"b", "c", "d"} {
 			log.Info(message)
 		}
-		if took := time.Since(began); took != logTime {
+		if took := time.Since(began); took != writeTime {
 			t.Errorf("it took %s", took)
 		}
 		<-out.goes
@@ -77,16 +77,16 @@ func TestNobodyTakesInTheLog(t *testing.T) {
 }
 
 func TestLogRecordIsBounded(t *testing.T) {
-	much := strings.Repeat("ü", maxLogRecord)
+	much := strings.Repeat("ü", maxRecord)
 	for what, got := range map[string]string{
 		"a message":   logged(much),
 		"a value":     logged("x", "a", much, "b", 1),
-		"quoted":      logged("x", "a", strings.Repeat("\x00", maxLogRecord)),
-		"many values": logged("x", "a", much[:maxLogRecord/2], "b", much[:maxLogRecord/2], "c", much[:maxLogRecord/2]),
+		"quoted":      logged("x", "a", strings.Repeat("\x00", maxRecord)),
+		"many values": logged("x", "a", much[:maxRecord/2], "b", much[:maxRecord/2], "c", much[:maxRecord/2]),
 		"a tree":      logged("x", "err", errors.New(much)),
-		"many lines":  logged("x", "err", errors.New(strings.Repeat("y\n", maxLogRecord))),
+		"many lines":  logged("x", "err", errors.New(strings.Repeat("y\n", maxRecord))),
 	} {
-		if len(got) > maxLogRecord || len(got) < maxLogRecord-10 || !strings.HasSuffix(got, "…\n") || !utf8.ValidString(got) {
+		if len(got) > maxRecord || len(got) < maxRecord-10 || !strings.HasSuffix(got, "…\n") || !utf8.ValidString(got) {
 			t.Errorf("%s becomes %d bytes: %.40q…%q", what, len(got), got, got[len(got)-10:])
 		}
 	}
@@ -97,9 +97,9 @@ func TestLogShowsNoCredentials(t *testing.T) {
 	const url = "https://u:p w'@h/x"
 	for _, c := range []struct{ got, want string }{
 		{logged("x", "path", "/"+url), "ERROR x path=/https://***@h/x\n"},
-		{logged("x", "any", strings.Repeat("a", maxLogRecord-20)+url), "…\n"},
+		{logged("x", "any", strings.Repeat("a", maxRecord-20)+url), "…\n"},
 		{logged("x", "any", errors.Join(errors.New("https://u:p@h/x"))), "ERROR x\n    https://***@h/x\n"},
-		{logged("x", treeKey, "a\n└─ https://u:p@h/x"), "ERROR x\n    a\n    └─ https://***@h/x\n"},
+		{logged("x", TreeKey, "a\n└─ https://u:p@h/x"), "ERROR x\n    a\n    └─ https://***@h/x\n"},
 		{logged("https://u:p@h/x"), "ERROR https://***@h/x\n"},
 		{logged("http: panic\nhttps://u:p@h/x"), "ERROR http: panic\n    https://***@h/x\n"},
 	} {
