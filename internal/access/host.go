@@ -14,7 +14,7 @@ type Host struct{ name string }
 
 // ParseHost reads a host name or an address, in brackets or not.
 func ParseHost(raw string) (Host, error) {
-	h := Host{HostOf(raw)}
+	h := Host{hostOf(raw)}
 	bare := strings.TrimSuffix(strings.TrimPrefix(raw, "["), "]")
 	if _, err := netip.ParseAddr(bare); err != nil && (strings.Contains(raw, ":") || !origin.IsHost(h.name)) {
 		return Host{}, fmt.Errorf("%q is no host; write a name or an address, without a port", raw)
@@ -27,8 +27,8 @@ func (h Host) String() string { return h.name }
 // Same reports whether two hosts are equal.
 func (h Host) Same(other Host) bool { return h == other }
 
-// HostOf is the host in a Host header, without its port, in a canonical spelling.
-func HostOf(header string) string {
+// hostOf is the host in a Host header, without its port, in a canonical spelling.
+func hostOf(header string) string {
 	host := header
 	if h, _, err := net.SplitHostPort(header); err == nil {
 		host = h
@@ -46,7 +46,7 @@ func isAllowedHost(allowed []Host, header string) bool {
 	if len(allowed) == 0 {
 		return true
 	}
-	host := HostOf(header)
+	host := hostOf(header)
 	for _, h := range allowed {
 		if h.name == host {
 			return true

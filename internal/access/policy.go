@@ -34,8 +34,9 @@ func NeedOf(method, path string) Need {
 	}
 }
 
-// IsHealth reports whether a path is that of the health, which everybody may ask for.
-func IsHealth(path string) bool { return strings.Trim(path, "/") == "x/health" }
+// IsHealth reports whether a path is that of the health, in the one spelling in which everybody may
+// ask for it, whoever else does.
+func IsHealth(path string) bool { return path == "/x/health" }
 
 // Policy says what requests must bring. The zero value permits every request.
 type Policy struct {
