@@ -45,21 +45,13 @@ type Server struct {
 
 	life context.Context // of everything that goes on when its client is gone
 	end  context.CancelCauseFunc
-	work sync.WaitGroup // propagations, serving of listeners
+	work sync.WaitGroup // propagations
 
 	handling sync.RWMutex // held for reading by every handler
 	closed   bool         // guarded by handling
 
-	reloading sync.Mutex // guards listener and former
-	listener  *conn.Listener
-	former    []formerListener
-	broken    chan error // why serving ended by itself
-}
-
-// formerListener is a listener that is about to be given up.
-type formerListener struct {
-	*conn.Listener
-	overlap *time.Timer // gives it up
+	reloading sync.Mutex // guards listeners
+	listeners *conn.Listeners
 }
 
 // Limits of connections.
@@ -70,7 +62,6 @@ const (
 	maxHeader     = 16 << 10         // bytes
 	drainTime     = 30 * time.Second // for answers in flight at shutdown
 	hangupTime    = 5 * time.Second  // for those answers to be written that shutdown cut short
-	overlap       = time.Second      // for which a former address is still served
 )
 
 // Start reads the configuration, takes possession of the storage, and serves.
@@ -87,7 +78,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	listener, err := conn.Listen(config.Listen)
+	listeners, err := conn.NewListeners(config.Listen)
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
@@ -97,15 +88,15 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	for _, kept := range dir.Kept {
 		log.Warn("an interrupted daemon was about to replace this, and its place was taken: it is kept", "to", kept)
 	}
-	s := newServer(configFile, unsecure, log, dir, listener)
+	s := newServer(configFile, unsecure, log, dir, listeners)
 	set := newSettings(config, source, unsecure, dir)
 	s.current.Store(set)
 	s.clones.configure()
 	if s.mirrors, err = newMirrors(s.life, dir, log, set, s.settings); err != nil {
-		return nil, errors.Join(err, listener.Close(), dir.Close())
+		return nil, errors.Join(err, listeners.Close(), dir.Close())
 	}
 	s.mirrors.run()
-	s.serve(listener)
+	s.listeners.Serve(func() *tls.Config { return s.settings().tls }, s.http.Serve)
 	log.Info("started", "listen", s.Addr(), "role", set.role(), "storage", dir.Path,
 		"config", source, "git", gitVersion)
 	s.warn(nil)
@@ -113,10 +104,10 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 }
 
 // newServer makes a server of a storage that is ours and of an address that is bound.
-func newServer(configFile string, unsecure bool, log *slog.Logger, dir *storage.Dir, listener *conn.Listener) *Server {
+func newServer(configFile string, unsecure bool, log *slog.Logger, dir *storage.Dir, listeners *conn.Listeners) *Server {
 	s := &Server{
-		configFile: configFile, unsecure: unsecure, log: log, id: dir.ID, dir: dir, listener: listener,
-		version: version(), epoch: rand.Text(), broken: make(chan error, 1),
+		configFile: configFile, unsecure: unsecure, log: log, id: dir.ID, dir: dir, listeners: listeners,
+		version: version(), epoch: rand.Text(),
 		conns: conn.NewLimiter(conn.DescriptorLimit()),
 	}
 	s.life, s.end = context.WithCancelCause(context.Background())
@@ -139,17 +130,7 @@ func newServer(configFile string, unsecure bool, log *slog.Logger, dir *storage.
 func (s *Server) settings() *settings { return s.current.Load() }
 
 // Addr is the address that is listened on.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
-
-// serve answers what comes to a listener until it is retired.
-func (s *Server) serve(l *conn.Listener) {
-	s.work.Go(func() {
-		err := l.Serve(func() *tls.Config { return s.settings().tls }, s.http.Serve)
-		if !l.Retired() && !errors.Is(err, http.ErrServerClosed) {
-			s.broken <- fmt.Errorf("serve %s: %w", l.Addr(), err)
-		}
-	})
-}
+func (s *Server) Addr() string { return s.listeners.Addr().String() }
 
 // Reload puts the configuration in force that the file holds now, or, if
 // anything is wrong with it, none of it.
@@ -165,7 +146,7 @@ func (s *Server) Reload() error {
 		return fmt.Errorf("%s: storage: can't change from %q to %q without a restart", source, old.Storage, config.Storage)
 	}
 	if config.Listen != old.Listen {
-		if err := s.relisten(config.Listen); err != nil {
+		if err := s.listeners.Move(config.Listen); err != nil {
 			return err
 		}
 	}
@@ -192,63 +173,6 @@ func (s *Server) warn(old *settings) {
 	}
 }
 
-// relisten moves to a new address. The new one is bound before the old one is
-// given up, unless they are on one port; then the old one comes back if the new
-// one cannot be had.
-func (s *Server) relisten(to string) error {
-	if former := s.recall(to); former != nil {
-		s.replace(former)
-		return nil
-	}
-	from := s.listener.Addr().String()
-	early := conn.SamePort(from, to)
-	if early {
-		s.listener.Retire()
-	}
-	l, err := conn.Listen(to)
-	if err != nil && early {
-		back, backErr := conn.Listen(from)
-		if backErr != nil {
-			s.broken <- fmt.Errorf("lost the address %s: %w", from, backErr)
-			return errors.Join(err, backErr)
-		}
-		s.listener = back
-		s.serve(back)
-	}
-	if err != nil {
-		return err
-	}
-	s.serve(l)
-	s.replace(l)
-	return nil
-}
-
-// replace makes another listener the one in force. The former one still answers for a
-// while: somebody may just have looked up its address.
-func (s *Server) replace(l *conn.Listener) {
-	old := s.listener
-	s.listener = l
-	if !old.Retired() {
-		s.former = append(s.former, formerListener{old, time.AfterFunc(overlap, old.Retire)})
-	}
-}
-
-// recall takes back the former listener of an address, if it is not given up yet, and gives
-// up at once what else would be in the way.
-func (s *Server) recall(address string) (found *conn.Listener) {
-	s.former = slices.DeleteFunc(s.former, func(l formerListener) bool {
-		switch {
-		case found == nil && l.Address == address && l.overlap.Stop():
-			found = l.Listener
-			return true
-		case conn.SamePort(l.Addr().String(), address):
-			l.Retire()
-		}
-		return l.Retired()
-	})
-	return found
-}
-
 // Close ends the server: accept nothing more, let answers in flight finish, end
 // git processes and what waits for them, let go of the storage. When hurry is
 // closed, nothing is waited for.
@@ -257,10 +181,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	defer s.reloading.Unlock()
 	s.stopping.Store(true)
 	s.log.Info("stopping")
-	for _, l := range s.former {
-		l.Retire()
-	}
-	s.listener.Retire()
+	s.listeners.Retire()
 
 	drain, stop := context.WithTimeout(context.Background(), drainTime)
 	defer stop()
@@ -288,6 +209,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.closed = true
 	s.handling.Unlock()
 	s.work.Wait()
+	s.listeners.Wait()
 	return errors.Join(err, s.mirrors.close(), s.dir.Close())
 }
 

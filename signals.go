@@ -45,7 +45,7 @@ func (s *Server) Run(signals signals) error {
 	s.notify(daemon.SdNotifyReady)
 	for {
 		select {
-		case err := <-s.broken:
+		case err := <-s.listeners.Broken():
 			return errors.Join(err, s.Close(nil))
 		case <-signals.end:
 			s.notify(daemon.SdNotifyStopping)

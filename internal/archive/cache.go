@@ -90,9 +90,9 @@ func (c *Cache) Get(m *mirror.Mirror, a Archive) (*spool.Reader, error) {
 	})
 }
 
-// MakeIdle makes an archive that nobody waits for yet, when nothing else is to be
+// makeIdle makes an archive that nobody waits for yet, when nothing else is to be
 // made.
-func (c *Cache) MakeIdle(ctx context.Context, m *mirror.Mirror, a Archive) error {
+func (c *Cache) makeIdle(ctx context.Context, m *mirror.Mirror, a Archive) error {
 	if err := c.places.AcquireIdle(ctx); err != nil {
 		return err
 	}

@@ -139,5 +139,5 @@ func (p *Prefetcher) make(ctx context.Context, one job) error {
 	if err != nil || now != one.rev.Commit {
 		return nil // the next job is about it
 	}
-	return p.cache.MakeIdle(ctx, one.mirror, one.spec.Of(one.rev, one.subst))
+	return p.cache.makeIdle(ctx, one.mirror, one.spec.Of(one.rev, one.subst))
 }

@@ -57,7 +57,7 @@ func TestPrefetchGivesWay(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		a := Archive{Commit: strconv.Itoa(i), Format: Tar} // there is no such commit: it fails, and soon
 		var both sync.WaitGroup
-		both.Go(func() { _ = cache.MakeIdle(ctx, m, a) })
+		both.Go(func() { _ = cache.makeIdle(ctx, m, a) })
 		both.Go(func() {
 			r, err := cache.Get(m, a)
 			if err == nil {

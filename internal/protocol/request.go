@@ -21,9 +21,9 @@ const (
 	// it does not pull first.
 	PeerHeader = "Sould-Peer"
 
-	// AskedHeader is in a request that one server passes on to another: when somebody asked
+	// askedHeader is in a request that one server passes on to another: when somebody asked
 	// for it.
-	AskedHeader = "Sould-Asked"
+	askedHeader = "Sould-Asked"
 )
 
 // FormType is the content type of a POST's body.
@@ -39,21 +39,21 @@ func isPlausible(at time.Time) bool { return at.Unix() >= 0 && at.Before(lastInt
 // AskedAt is when somebody asked for what a request says: now, or when another server says
 // that it was asked.
 func AskedAt(h http.Header, trace Trace, now time.Time) (time.Time, error) {
-	text := h.Get(AskedHeader)
+	text := h.Get(askedHeader)
 	if text == "" || trace.FromClient() {
 		return now, nil
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || !isPlausible(at) {
-		return at, fmt.Errorf("%s is no time", AskedHeader)
+		return at, fmt.Errorf("%s is no time", askedHeader)
 	}
 	return at, nil
 }
 
-// SetAsked writes the header AskedHeader; not for what nobody has asked for.
+// SetAsked writes the header askedHeader; not for what nobody has asked for.
 func SetAsked(h http.Header, at time.Time) {
 	if !at.IsZero() {
-		h.Set(AskedHeader, at.UTC().Format(time.RFC3339Nano))
+		h.Set(askedHeader, at.UTC().Format(time.RFC3339Nano))
 	}
 }
 

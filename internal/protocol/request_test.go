@@ -27,7 +27,7 @@ func TestTimesOfOtherServers(t *testing.T) {
 		{"yesterday", via, ""},
 	} {
 		header := http.Header{}
-		header.Set(AskedHeader, c.text)
+		header.Set(askedHeader, c.text)
 		at, err := AskedAt(header, Trace{Via: c.via}, now)
 		if (err == nil) != (c.want != "") {
 			t.Errorf("%s: %s, %v", c.text, at, err)
@@ -37,7 +37,7 @@ func TestTimesOfOtherServers(t *testing.T) {
 		}
 		header = http.Header{}
 		SetAsked(header, at)
-		if got := header.Get(AskedHeader); got != c.want {
+		if got := header.Get(askedHeader); got != c.want {
 			t.Errorf("%s: got %s", c.text, got)
 		}
 	}
