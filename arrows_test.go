@@ -29,7 +29,7 @@ var arrows = map[string]string{
 	"logging":      "errtext git",
 	"refs":         "git",
 	"origin":       "git errtext",
-	"access":       "origin errtext",
+	"access":       "origin errtext units",
 	"storage":      "git refs durable errtext",
 	"smarthttp":    "conn limiter storage errtext git",
 	"protocol":     "git refs origin storage errtext units",

@@ -65,9 +65,6 @@ type Config struct {
 // DefaultConfigFile is read if the command line names no file and this one exists.
 const DefaultConfigFile = "/etc/sould.conf"
 
-// maxConfigFile is the size of the largest file that is read as a configuration, in bytes.
-const maxConfigFile = 256 << 10
-
 // defaultConfig returns the configuration without a file.
 func defaultConfig() Config {
 	return Config{
@@ -139,7 +136,7 @@ func LoadConfig(path string) (c Config, source string, err error) {
 	c = defaultConfig()
 	required := path != ""
 	path = cmp.Or(path, DefaultConfigFile)
-	text, err := readSmallFile(path)
+	text, err := access.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !required:
 		source = "built-in defaults"

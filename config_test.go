@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/protocol"
 )
 
@@ -123,7 +124,7 @@ func TestConfigFileThatIsNone(t *testing.T) {
 	if _, _, err := LoadConfig(filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("a named file that does not exist is taken")
 	}
-	if _, _, err := LoadConfig(writeConfig(t, strings.Repeat("#", maxConfigFile+1))); err == nil || !strings.Contains(err.Error(), "larger") {
+	if _, _, err := LoadConfig(writeConfig(t, strings.Repeat("#", access.MaxFile+1))); err == nil || !strings.Contains(err.Error(), "larger") {
 		t.Errorf("a huge file: %v", err)
 	}
 	if _, _, err := LoadConfig(t.TempDir()); err == nil {

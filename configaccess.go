@@ -1,25 +1,14 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
-	"github.com/reconquest/sould/internal/units"
-)
-
-// Limits of a token, in characters.
-const (
-	shortestToken = 16 // a shorter one can be guessed
-	longestToken  = 1024
 )
 
 // secretKey is a key whose value is not shown.
@@ -35,7 +24,8 @@ func secretKey(name string, field func(*Config) *access.Secret, file func(*Confi
 			if s == "" { // none
 				return nil
 			}
-			return checkToken(s)
+			_, err := access.ParseToken(s)
+			return err
 		},
 		show: func(c *Config) string {
 			if *file(c) != "" { // the secret was read from that file
@@ -44,27 +34,6 @@ func secretKey(name string, field func(*Config) *access.Secret, file func(*Confi
 			return quoteTOML(field(c).String())
 		},
 	}
-}
-
-// checkToken checks a token without ever repeating it.
-func checkToken(s string) error {
-	switch {
-	case s == "***":
-		return errors.New(`"***" is what --check shows instead of a token`)
-	case len(s) < shortestToken:
-		return fmt.Errorf("too weak: it has %d characters; %d at least (openssl rand -hex 32 makes one)", len(s), shortestToken)
-	case len(s) > longestToken:
-		return fmt.Errorf("it has %d characters; %d at most", len(s), longestToken)
-	case strings.ContainsFunc(s, func(r rune) bool { return !tokenRune(r) }):
-		return errors.New("it may have letters, digits and any of - . _ ~ + / = in it, and nothing else")
-	}
-	return nil
-}
-
-// tokenRune reports whether a token may contain a character (RFC 6750, section 2.1). None of
-// these is ever escaped, so that a token looks the same wherever it has to be hidden.
-func tokenRune(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~+/=", r)
 }
 
 // isSecret reports whether a syntax error in that line of the file may be in a token, so that
@@ -86,76 +55,6 @@ func namesToken(words string) bool {
 	return strings.HasPrefix(words, "token") && !strings.HasPrefix(words, "token_file")
 }
 
-// readToken reads a token from a file of its own.
-func readToken(path string) (access.Secret, error) {
-	text, err := readSmallFile(path)
-	if err != nil {
-		return "", err
-	}
-	token := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
-	if token == "" {
-		return "", errors.New(path + " is empty")
-	}
-	if err := checkToken(token); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	return access.Secret(token), nil
-}
-
-// readSmallFile reads the configuration file, or a file that a key names. It refuses a file that
-// is not regular, since reading it may never end, and one larger than maxConfigFile.
-func readSmallFile(path string) ([]byte, error) {
-	// Without O_NONBLOCK, opening a FIFO may never return.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New(path + " is no regular file")
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
-	if err == nil && len(text) > maxConfigFile {
-		err = fmt.Errorf("%s is larger than %s", path, units.FormatSize(maxConfigFile))
-	}
-	return text, err
-}
-
-// readPair reads a certificate and its key.
-func readPair(certFile, keyFile string) (*tls.Certificate, error) {
-	cert, err := readSmallFile(certFile)
-	if err != nil {
-		return nil, err
-	}
-	key, err := readSmallFile(keyFile)
-	if err != nil {
-		return nil, err
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("%s and %s: %w", certFile, keyFile, err)
-	}
-	return &pair, nil
-}
-
-// readAuthorities reads the certificates of the authorities that other servers' certificates
-// are checked against.
-func readAuthorities(path string) (*x509.CertPool, error) {
-	text, err := readSmallFile(path)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, errors.New(path + " holds no certificate (PEM)")
-	}
-	return pool, nil
-}
-
 // loadAccess reads the files of tokens and certificates that the configuration names, and
 // reports keys that contradict each other.
 func (c *Config) loadAccess(report func(key string, err error)) {
@@ -170,7 +69,7 @@ func (c *Config) loadAccess(report func(key string, err error)) {
 			report(t.key+"_file", fmt.Errorf("%s is there as well; one of the two", t.key))
 			continue
 		}
-		token, err := readToken(t.file)
+		token, err := access.ReadToken(t.file)
 		if *t.token = token; err != nil {
 			report(t.key+"_file", err)
 		}
@@ -191,13 +90,13 @@ func (c *Config) loadAccess(report func(key string, err error)) {
 		}
 	case c.TLSCert != "":
 		var err error
-		if c.certificate, err = readPair(c.TLSCert, c.TLSKey); err != nil {
+		if c.certificate, err = access.ReadCertificate(c.TLSCert, c.TLSKey); err != nil {
 			report("tls_cert", err)
 		}
 	}
 	if c.TLSCA != "" {
 		var err error
-		if c.authorities, err = readAuthorities(c.TLSCA); err != nil {
+		if c.authorities, err = access.ReadAuthorities(c.TLSCA); err != nil {
 			report("tls_ca", err)
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -42,18 +43,19 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	p, err := s.begin(trace, name, slavesFor(set, s.id, trace, false), func(slaves []protocol.Address) (*propagation, error) {
+	p, err := s.commands.Begin(trace, name, func(first bool) (*propagation, error) {
+		slaves := slavesFor(set, s.id, trace, first)
 		if err := s.places.take(len(slaves)); err != nil {
 			return nil, err
 		}
 		p := &propagation{name: name.String(), progress: func() *mirror.Progress { return store.Progress(name) }}
 		return s.fanOut(&deletion{store, s.mirrors.client, name, at}, p, slaves, trace), nil
 	})
+	if errors.Is(err, cluster.ErrElsewhere) {
+		return writeReport(w, r, protocol.Repeated(s.id))
+	}
 	if err != nil {
 		return err
-	}
-	if p == nil {
-		return writeReport(w, r, protocol.Repeated(s.id))
 	}
 	<-p.done // whether the client is still there or not
 	s.mirrors.keeper.Wake()

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/limiter"
@@ -55,14 +56,14 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	}
 	words := req
 	words.Wanted = time.Time{} // the same in all copies, but for those of a client's request
-	p, err := s.begin(trace, words, slavesFor(set, s.id, trace, req.OriginOnly), func(slaves []protocol.Address) (*propagation, error) {
-		return s.startPull(req, trace, slaves)
+	p, err := s.commands.Begin(trace, words, func(first bool) (*propagation, error) {
+		return s.startPull(req, trace, slavesFor(set, s.id, trace, first && !req.OriginOnly))
 	})
+	if errors.Is(err, cluster.ErrElsewhere) {
+		return writeReport(w, r, protocol.Repeated(s.id))
+	}
 	if err != nil {
 		return err
-	}
-	if p == nil {
-		return writeReport(w, r, protocol.Repeated(s.id))
 	}
 	var over <-chan time.Time
 	if asked.Wait != protocol.NoWait {

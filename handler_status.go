@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -98,7 +97,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	peer := r.Header.Get(protocol.PeerHeader) != ""
 	asked := set.Master && q.upstream && !peer && !trace.Passed(s.id)
 	if asked { // once in a request: another server has asked, or will tell the same
-		_, again := s.statuses.enter(trace.ID, time.Now(), func() struct{} { return struct{}{} })
+		_, again := s.statuses.Enter(trace.ID, time.Now(), func() struct{} { return struct{}{} })
 		asked = !again
 	}
 	q.kept = !peer && trace.FromClient() // to a server it is nothing, and could be more than it reads
@@ -199,16 +198,16 @@ func (s *Server) allStatus(set *settings, fault error) *protocol.Status {
 	all := s.mirrors.store.All()
 	d.Mirrors = make([]protocol.Mirror, 0, len(all)+len(running))
 	for _, m := range all {
-		one := mirrorStatus(m, running[m.Name])
+		one := cluster.MirrorStatus(m, running[m.Name])
 		if fault != nil { // what was read before is not there now
-			one = statusOf(m.Name, nil, running[m.Name], fault.Error())
+			one = cluster.StatusOf(m.Name, nil, running[m.Name], fault.Error())
 		}
 		delete(running, m.Name)
 		d.Loading = d.Loading || m.Snapshot() == nil && m.Unreadable() == ""
 		d.Mirrors = append(d.Mirrors, one)
 	}
 	for name := range running { // that are being built
-		d.Mirrors = append(d.Mirrors, statusOf(name, nil, true, ""))
+		d.Mirrors = append(d.Mirrors, cluster.StatusOf(name, nil, true, ""))
 	}
 	if len(running) > 0 {
 		slices.SortFunc(d.Mirrors, func(a, b protocol.Mirror) int { return strings.Compare(a.Name, b.Name) })
@@ -227,67 +226,19 @@ func (s *Server) ownStatus(set *settings, q statusQuery, fault error) (*protocol
 	m, err := s.mirrors.store.Get(name)
 	switch {
 	case errors.Is(err, mirror.ErrUnknown) && processing: // it is being built
-		d.Mirrors = []protocol.Mirror{statusOf(name, nil, true, "")}
+		d.Mirrors = []protocol.Mirror{cluster.StatusOf(name, nil, true, "")}
 	case errors.Is(err, mirror.ErrUnknown):
 		return nil, err
 	case err != nil:
-		d.Mirrors = []protocol.Mirror{statusOf(name, nil, processing, err.Error())}
+		d.Mirrors = []protocol.Mirror{cluster.StatusOf(name, nil, processing, err.Error())}
 	default:
-		one := mirrorStatus(m, processing)
+		one := cluster.MirrorStatus(m, processing)
 		if q.kept {
-			one.Kept = retainedStatus(m.Snapshot())
+			one.Kept = cluster.RetainedStatus(m.Snapshot())
 		}
 		d.Mirrors = []protocol.Mirror{one}
 	}
 	return d, nil
-}
-
-// mirrorStatus is what is to be told of a mirror.
-func mirrorStatus(m *mirror.Mirror, processing bool) protocol.Mirror {
-	return statusOf(m.Name, m.Snapshot(), processing, m.Unreadable())
-}
-
-// statusOf is what is to be told of a mirror: by its snapshot, which is nil for one that
-// is not read, whether a pull is running, and why it cannot be read.
-func statusOf(name storage.Name, s *mirror.Snapshot, processing bool, unreadable string) protocol.Mirror {
-	m := protocol.Mirror{Name: name.String(), State: protocol.Unknown}
-	switch {
-	case s != nil:
-		m.Origin, m.Branch, m.Revision = s.Origin.String(), s.Head.Ref, s.Head.ID
-		m.Fingerprint, m.Refs = string(s.Fingerprint), len(s.Refs)
-		m.State = protocol.State(s.Outcome)
-		if !s.Wanted.IsZero() {
-			m.Wanted = s.Wanted.UnixNano()
-		}
-		if !s.Pulled.IsZero() {
-			m.ModifyDate, m.Nanoseconds = s.Pulled.Unix(), int64(s.Pulled.Nanosecond())
-			m.From = cmp.Or(s.From, protocol.FromOrigin)
-		}
-		if s.Outcome == mirror.Failed {
-			m.Error = errtext.Line(s.LastError)
-		}
-		if !s.Checked.IsZero() {
-			m.Checked, m.CheckError = s.Checked.Unix(), errtext.Line(s.CheckError)
-		}
-		m.Shallow, m.Warnings = s.Shallow, s.Warnings
-		if !s.Mended.IsZero() {
-			m.Mended = s.Mended.Unix()
-		}
-	case unreadable != "":
-		m.State, m.Error = protocol.Failed, errtext.Line(unreadable)
-	}
-	if processing {
-		m.State = protocol.Processing
-	}
-	return m
-}
-
-// retainedStatus lists what is retained of a mirror's lost refs.
-func retainedStatus(s *mirror.Snapshot) (all []protocol.Retained) {
-	for _, r := range s.Retained {
-		all = append(all, protocol.Retained{Ref: r.Ref, Commit: r.ID, Date: r.At.Unix()})
-	}
-	return all
 }
 
 // pages keeps the last status that was rendered in each form: whoever watches a quiet

@@ -1,56 +1,9 @@
 package main
 
 import (
-	"reflect"
 	"testing"
 	"time"
-
-	"github.com/reconquest/sould/internal/git"
-	"github.com/reconquest/sould/internal/git/gittest"
-	"github.com/reconquest/sould/internal/mirror"
-	"github.com/reconquest/sould/internal/origin"
-	"github.com/reconquest/sould/internal/protocol"
 )
-
-func TestStatusOf(t *testing.T) {
-	name := named("pool/x")
-	from, err := origin.Parse("https://jack:secret@git.in.local/x.git", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listing := git.Listing{Head: git.Head{Ref: "refs/heads/main", ID: gittest.ID("8")}, Refs: make([]git.Ref, 3)}
-	pulled := time.Unix(1447000000, 0)
-	fine := &mirror.Snapshot{Listing: listing, Fingerprint: "f", Outcome: mirror.Success, Pulled: pulled, Origin: from}
-	broken := &mirror.Snapshot{Listing: listing, Fingerprint: "f", Outcome: mirror.Failed, Pulled: pulled, Origin: from, From: "slave1:80",
-		LastError: "can't fetch:\n fatal: unable to access 'https://jack:secret@git.in.local/x.git/'\a"}
-	known := protocol.Mirror{
-		Name: "pool/x", State: "success", ModifyDate: 1447000000, Origin: "https://git.in.local/x.git",
-		Branch: "refs/heads/main", Revision: gittest.ID("8"), Fingerprint: "f", Refs: 3, From: "origin",
-	}
-	for _, c := range []struct {
-		s          *mirror.Snapshot
-		processing bool
-		unreadable string
-		want       func(m *protocol.Mirror)
-	}{
-		{fine, false, "", func(*protocol.Mirror) {}},
-		{fine, true, "", func(m *protocol.Mirror) { m.State = "processing" }},
-		{broken, false, "", func(m *protocol.Mirror) {
-			m.State, m.From = "failed", "slave1:80"
-			m.Error = "can't fetch: fatal: unable to access 'https://***@git.in.local/x.git/'"
-		}},
-		{&mirror.Snapshot{Outcome: mirror.Unknown}, false, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "unknown"} }},
-		{nil, false, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "unknown"} }},
-		{nil, false, "no\nHEAD", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "failed", Error: "no HEAD"} }},
-		{nil, true, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "processing"} }},
-	} {
-		want := known
-		c.want(&want)
-		if got := statusOf(name, c.s, c.processing, c.unreadable); !reflect.DeepEqual(got, want) {
-			t.Errorf("got\n%+v\nwant\n%+v", got, want)
-		}
-	}
-}
 
 func TestParseStatus(t *testing.T) {
 	const timeout = time.Minute

@@ -65,10 +65,10 @@ func (p *places) take(slaves int) error {
 
 func (p *places) leave() { p.taken.Add(-1) }
 
-// slavesFor are the slaves that a request is passed on to. One that has been here before, by
-// way of a slave, goes no further, nor does one of a server that asks for itself.
-func slavesFor(set *settings, self string, trace protocol.Trace, originOnly bool) []protocol.Address {
-	if !set.Master || originOnly || trace.Passed(self) {
+// slavesFor are the slaves that a request is passed on to, if it may be passed on. One that has
+// been here before, by way of a slave, goes no further.
+func slavesFor(set *settings, self string, trace protocol.Trace, passOn bool) []protocol.Address {
+	if !set.Master || !passOn || trace.Passed(self) {
 		return nil
 	}
 	return set.Slaves

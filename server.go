@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
@@ -34,8 +35,8 @@ type Server struct {
 	mirrors  *mirrors
 	clones   *clones
 	places   places
-	commands passed[*command]
-	statuses passed[struct{}] // requests for the status
+	commands cluster.Commands[*propagation]
+	statuses cluster.Recent[struct{}] // requests for the status
 	version  string
 	epoch    string // tells this start from others
 	pages    pages

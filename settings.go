@@ -27,7 +27,7 @@ type settings struct {
 
 func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *settings {
 	return &settings{
-		Config: c, unsecure: unsecure, tls: serverTLS(&c), warnings: c.Warnings(source),
+		Config: c, unsecure: unsecure, tls: access.ServerTLS(c.certificate), warnings: c.Warnings(source),
 		git: git.New(git.Options{
 			SSHCommand: c.SSHCommand,
 			CAFile:     c.CAFile,
@@ -78,7 +78,7 @@ func (s *settings) keeperOptions() *housekeeping.Options {
 
 func (s *settings) clusterOptions() *cluster.Options {
 	o := &cluster.Options{
-		Peers: s.Peers, Access: s.accessPolicy(), TLS: clientTLS(&s.Config), CAFile: s.TLSCA, Timeout: s.Timeout,
+		Peers: s.Peers, Access: s.accessPolicy(), TLS: access.ClientTLS(s.authorities), CAFile: s.TLSCA, Timeout: s.Timeout,
 		Repair: s.Repair, Refs: s.Refs, AllowLocal: s.unsecure,
 		MaxConns: conn.ServerBound(conn.DescriptorLimit(), len(s.Slaves)+len(s.Peers)),
 	}
@@ -86,25 +86,4 @@ func (s *settings) clusterOptions() *cluster.Options {
 		o.Slaves = s.Slaves
 	}
 	return o
-}
-
-// serverTLS is how connections of clients are encrypted, nil for not at all.
-//
-// HTTP/2 is not offered. Its connections carry many answers at once, so that a reader
-// who takes in nothing would be hard to tell from one who waits his turn, and a mirror
-// of files gains nothing by it.
-func serverTLS(c *Config) *tls.Config {
-	if c.certificate == nil {
-		return nil
-	}
-	return &tls.Config{
-		Certificates: []tls.Certificate{*c.certificate},
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"http/1.1"},
-	}
-}
-
-// clientTLS is how other servers of the cluster are checked.
-func clientTLS(c *Config) *tls.Config {
-	return &tls.Config{RootCAs: c.authorities, MinVersion: tls.VersionTLS12}
 }

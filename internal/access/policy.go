@@ -1,5 +1,6 @@
 // Package access decides which requests a server answers: by the token that a request brings,
-// and by the name that it calls the server.
+// and by the name that it calls the server. It reads the files in which an operator keeps
+// tokens and certificates.
 package access
 
 import (

@@ -1,0 +1,37 @@
+package access
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/reconquest/sould/internal/units"
+)
+
+// MaxFile is the size of the largest file that ReadFile reads, in bytes.
+const MaxFile = 256 << 10
+
+// ReadFile reads a file that an operator has named. It refuses one that is not regular, since
+// reading it may never end, and one larger than MaxFile.
+func ReadFile(path string) ([]byte, error) {
+	// Without O_NONBLOCK, opening a FIFO may never return.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New(path + " is no regular file")
+	}
+	text, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err == nil && len(text) > MaxFile {
+		err = fmt.Errorf("%s is larger than %s", path, units.FormatSize(MaxFile))
+	}
+	return text, err
+}

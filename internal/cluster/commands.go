@@ -1,0 +1,57 @@
+package cluster
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/reconquest/sould/internal/protocol"
+)
+
+// Commands has each command, a POST or a DELETE, worked on once, although servers that pass
+// everything on to each other send it many times: six masters would make hundreds of one POST.
+// T is the work on a command. The zero value is ready for use.
+type Commands[T any] struct{ recent Recent[*command[T]] }
+
+// command is one that has come to this server.
+type command[T any] struct {
+	words any      // what it asks for; comparable
+	via   []string // the servers that have passed it on
+	began chan struct{}
+
+	// To be read when began is closed.
+	work T
+	err  error
+}
+
+// ErrElsewhere is why there is no work for a second copy of a command.
+var ErrElsewhere = errors.New("this server works on it for another sender")
+
+// Begin has the work on a command started, unless a copy of it has come before. A second copy
+//
+//   - that the same servers have passed on, under another address or since they got no answer,
+//     gets the work on the first one;
+//   - that other servers have passed on gets ErrElsewhere, at once: only the first sender is
+//     told the outcome. Otherwise servers in a ring would wait for each other, and one failure
+//     would be counted once for each sender;
+//   - that asks for something else, since a server has put in credentials of its own, is
+//     started, but not as the first: it must not be passed on once more.
+func (cs *Commands[T]) Begin(trace protocol.Trace, words any, start func(first bool) (T, error)) (work T, err error) {
+	c, again := cs.recent.Enter(trace.ID, time.Now(), func() *command[T] {
+		return &command[T]{words: words, via: trace.Via, began: make(chan struct{})}
+	})
+	switch {
+	case !again:
+		defer close(c.began)
+		if c.work, c.err = start(true); c.err != nil {
+			cs.recent.leave(trace.ID)
+		}
+		return c.work, c.err
+	case c.words != words:
+		return start(false)
+	case !slices.Equal(c.via, trace.Via):
+		return work, ErrElsewhere
+	}
+	<-c.began
+	return c.work, c.err
+}

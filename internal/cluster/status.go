@@ -1,0 +1,59 @@
+package cluster
+
+import (
+	"cmp"
+
+	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/storage"
+)
+
+// MirrorStatus is what the status of this server tells of a mirror. running is whether a pull
+// of it is running.
+func MirrorStatus(m *mirror.Mirror, running bool) protocol.Mirror {
+	return StatusOf(m.Name, m.Snapshot(), running, m.Unreadable())
+}
+
+// StatusOf is MirrorStatus of a mirror that may not be there yet, or not be read: then s is nil.
+// unreadable is why it cannot be read; empty if it can.
+func StatusOf(name storage.Name, s *mirror.Snapshot, running bool, unreadable string) protocol.Mirror {
+	m := protocol.Mirror{Name: name.String(), State: protocol.Unknown}
+	switch {
+	case s != nil:
+		m.Origin, m.Branch, m.Revision = s.Origin.String(), s.Head.Ref, s.Head.ID
+		m.Fingerprint, m.Refs = string(s.Fingerprint), len(s.Refs)
+		m.State = protocol.State(s.Outcome)
+		if !s.Wanted.IsZero() {
+			m.Wanted = s.Wanted.UnixNano()
+		}
+		if !s.Pulled.IsZero() {
+			m.ModifyDate, m.Nanoseconds = s.Pulled.Unix(), int64(s.Pulled.Nanosecond())
+			m.From = cmp.Or(s.From, protocol.FromOrigin)
+		}
+		if s.Outcome == mirror.Failed {
+			m.Error = errtext.Line(s.LastError)
+		}
+		if !s.Checked.IsZero() {
+			m.Checked, m.CheckError = s.Checked.Unix(), errtext.Line(s.CheckError)
+		}
+		m.Shallow, m.Warnings = s.Shallow, s.Warnings
+		if !s.Mended.IsZero() {
+			m.Mended = s.Mended.Unix()
+		}
+	case unreadable != "":
+		m.State, m.Error = protocol.Failed, errtext.Line(unreadable)
+	}
+	if running {
+		m.State = protocol.Processing
+	}
+	return m
+}
+
+// RetainedStatus lists the lost refs that are retained of a mirror.
+func RetainedStatus(s *mirror.Snapshot) (all []protocol.Retained) {
+	for _, r := range s.Retained {
+		all = append(all, protocol.Retained{Ref: r.Ref, Commit: r.ID, Date: r.At.Unix()})
+	}
+	return all
+}
