@@ -342,7 +342,7 @@ func TestFieldSlowClonesOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	for what, room := range map[string]int{"no room": 0, "some room": 1 << 20} {
 		t.Run(what, func(t *testing.T) {
-			r := bigOrigin(t, 8)
+			r := bigOrigin(t, 12) // a pack of 6 MB, which the kernel's buffers do not hold
 			tip := r.Git("rev-parse", "main")
 			d := onAFullDisk(t, r, newOrigin(t), room, "max_clones = 2")
 			packIn(t, d.ask("m", tip), tip)
@@ -350,7 +350,6 @@ func TestFieldSlowClonesOnAFullDisk(t *testing.T) {
 				d.clone(version, "m")
 			}
 			_, ended := slowReaders(t, 2, func(int) net.Conn { return d.ask("m", tip) })
-			time.Sleep(7 * time.Second) // longer than a producer is left in peace when others wait
 			none(t, ended)
 			d.clone("2", "tiny")
 			d.wait(`(?s)WARN gave up a clone mirror=m .*reader takes it in too slowly`)
