@@ -10,19 +10,21 @@ import (
 	"time"
 )
 
-// Lane makes files that are not kept: each goes when its last reader has gone. The producers
-// of a lane wait in one line for a place to work in.
+// Lane makes files of which most are asked for once: such a file goes when its last reader has
+// gone. One that is asked for a second time, soon after the first or while it is read, is kept
+// in the cache. The producers of a lane wait in one line for a place to work in.
 //
-// A file that is small is in memory. A larger one has no name in the directory, so that
-// nothing of it survives the process. It counts against the cache's limit while it is read,
-// and where there is no room for it, its producer goes on in a window in memory, at the speed
-// of its readers. That holds a place in the line. So a producer that is held up by a slow
-// reader is given up when others wait, the slowest first.
+// A small file is in memory as long as it is not kept. Every file counts against the cache's
+// limit while it is read, and where there is no room for it, its producer goes on in a window
+// in memory, at the speed of its readers. That holds a place in the line. So a producer that is
+// held up by a slow reader is given up when others wait, the slowest first.
 type Lane struct {
 	cache  *Cache
 	waited func() time.Duration // how long somebody has waited in the line
 
-	held   map[*entry]struct{} // those in a window; guarded by the cache's mutex, and so is gaveUp
+	// The cache's mutex guards all below.
+	asked  recent              // what was asked for lately
+	held   map[*entry]struct{} // those in a window
 	gaveUp time.Time           // when one of them was given up
 }
 
@@ -51,30 +53,37 @@ func (c *Cache) NewLane(waited func() time.Duration) *Lane {
 	return &Lane{cache: c, waited: waited, held: make(map[*entry]struct{})}
 }
 
-// Get is [Cache.Get] for a file that is not to be kept. Its key must differ from those of all
-// other files of the cache. For want of room it does not fail; its producer may fail with
-// [ErrTooSlow].
+// Get is [Cache.Get] for a file that is kept only if it is asked for again. For want of room it
+// does not fail; its producer may fail with [ErrTooSlow].
 func (l *Lane) Get(key string, produce func(ctx context.Context, w io.Writer) error) (*Reader, error) {
 	c, name := l.cache, fileName(key)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.entries[name]; e != nil {
-		return c.read(e), nil
-	}
 	if c.closed {
 		return nil, ErrClosed
 	}
-	p := &passing{lane: l, readers: make(map[*Reader]struct{}), taken: make(chan struct{}, 1)}
+	again := l.asked.add(name)
+	if e := c.entries[name]; e != nil {
+		r := c.read(e)
+		c.keepAfterwards(e)
+		return r, nil
+	}
+	p := &passing{lane: l, keep: again, readers: make(map[*Reader]struct{}), taken: make(chan struct{}, 1)}
 	return c.start(&entry{name: name, passing: p}, produce), nil
 }
 
-// passing is what is special about an entry that is not kept.
+// passing is what is special about an entry of a lane, up to when it is kept and its first
+// readers have gone.
 type passing struct {
-	lane    *Lane
-	readers map[*Reader]struct{} // guarded by the cache's mutex, and so are offsets of theirs
-	taken   chan struct{}        // has one element when a reader has got further
-	pace    pace                 // of the readers since there is a window; guarded by the cache's mutex
-	isHeld  bool                 // there is one; only the producer uses it
+	lane   *Lane
+	taken  chan struct{} // has one element when a reader has got further
+	isHeld bool          // there is a window; only the producer uses it
+
+	// The cache's mutex guards these, and the offsets of the readers.
+	keep    bool // it was asked for again
+	kept    bool // it is in the cache
+	readers map[*Reader]struct{}
+	pace    pace // of the readers since there is a window
 
 	mu     sync.RWMutex // guards all below; who produces changes them
 	base   int64        // where what is in memory begins
@@ -226,14 +235,10 @@ func (w *passingWriter) put(b []byte) (n int, err error) {
 // grow lets readers see what was added to the file, and counts what lies on the disk.
 func (w *passingWriter) grow(n int, stored int64) {
 	c, e := w.cache, w.entry
+	c.count(e, stored)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.size += int64(n)
-	if c.entries[e.name] == e {
-		e.disk += stored
-		c.used += stored
-		c.shrink()
-	}
 	c.wake(e)
 }
 
@@ -244,8 +249,8 @@ func (w *passingWriter) store(b []byte) (n int, err error) {
 		return 0, ErrNoSpace
 	}
 	if e.passing.file == nil {
-		if err = w.spill(); err == nil {
-			w.grow(0, e.size)
+		if err = c.spill(e); err == nil {
+			c.count(e, e.size)
 		}
 	}
 	if err == nil {
@@ -260,19 +265,71 @@ func (w *passingWriter) store(b []byte) (n int, err error) {
 	return n, c.explain(err)
 }
 
-// spill puts what is in memory into a file that has no name.
-func (w *passingWriter) spill() error {
-	file, err := w.cache.create(filepath.Join(w.cache.dir, w.entry.name))
+// spill puts what is in memory into a file, which has no name that a later start would find.
+func (c *Cache) spill(e *entry) error {
+	file, err := c.create(filepath.Join(c.dir, e.name))
 	if err != nil {
 		return err
 	}
-	if err = os.Remove(file.Name()); err == nil {
-		err = w.entry.passing.spill(file)
-	}
-	if err != nil {
+	if err = e.passing.spill(file); err != nil {
 		file.Close()
+		return errors.Join(err, os.Remove(file.Name()))
 	}
-	return err
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.path = file.Name()
+	return nil
+}
+
+// keepAfterwards has the file of a lane kept, since it was asked for again; c.mu is held, and
+// the entry has a reader.
+func (c *Cache) keepAfterwards(e *entry) {
+	if e.passing == nil || e.passing.keep {
+		return
+	}
+	e.passing.keep = true
+	if e.ended { // and nobody else will do it
+		e.ended = false
+		c.producers.Go(func() {
+			c.keep(e)
+			c.end(e)
+		})
+	}
+}
+
+// keep puts the complete file of a lane into the cache, if it was asked for again. A failure
+// concerns nobody: who reads it has it.
+func (c *Cache) keep(e *entry) {
+	p := e.passing
+	c.mu.Lock()
+	wanted := p.keep && e.err == nil && c.entries[e.name] == e
+	c.mu.Unlock()
+	if !wanted {
+		return
+	}
+	if p.file == nil { // nobody produces any more, who could change that
+		if err := c.spill(e); err != nil {
+			return
+		}
+		c.count(e, e.size)
+	}
+	if err := c.install(e, p.file); err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.kept = true
+}
+
+// count counts bytes of an entry's file that were put on the disk.
+func (c *Cache) count(e *entry, stored int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entries[e.name] == e {
+		e.disk += stored
+		c.used += stored
+		c.shrink()
+	}
 }
 
 // hold goes on in a window, from where all readers have what there is.
@@ -291,7 +348,7 @@ func (w *passingWriter) hold() error {
 	p.moveWindow(e.size)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forget(e)
+	c.remove(e)
 	return nil
 }
 

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 	"syscall"
@@ -68,12 +70,15 @@ func (c *Cache) vacant(t *testing.T, lanes ...*Lane) {
 	}
 }
 
-// TestWhatIsNotKept is made without a reader that reads, leaves no name on the disk, and goes
-// with its last reader.
-func TestWhatIsNotKept(t *testing.T) {
-	c := open(t, t.TempDir(), 1<<30)
-	l := c.NewLane(nobody)
-	for _, size := range []int{0, 1, window - 1, window, window + 1, 10 * window} {
+// sizes are those of files that go their different ways.
+var sizes = []int{0, 1, window - 1, window, window + 1, 10 * window}
+
+// TestWhatIsAskedForOnce is made without a reader that reads, has no name that the next start
+// would find, and goes with its reader.
+func TestWhatIsAskedForOnce(t *testing.T) {
+	for _, size := range sizes {
+		c := open(t, t.TempDir(), 1<<30)
+		l := c.NewLane(nobody)
 		content := numbered(size)
 		r, done := lane(t, l, "key", content)
 		if err := <-done; err != nil {
@@ -82,20 +87,174 @@ func TestWhatIsNotKept(t *testing.T) {
 		c.mu.Lock()
 		stored := c.used
 		c.mu.Unlock()
-		if inMemory := size <= window; files(t, c.dir) != 0 || inMemory != (stored == 0) || !inMemory && stored != int64(size) {
-			t.Errorf("%d bytes: %d files, %d bytes are on the disk", size, files(t, c.dir), stored)
+		if inMemory := size <= window; inMemory != (stored == 0) || !inMemory && stored != int64(size) {
+			t.Errorf("%d bytes: %d bytes are on the disk", size, stored)
 		}
-		again, err := l.Get("key", never(t))
-		if err != nil {
-			t.Fatal(err)
+		if got, err := all(t.Context(), r); got != string(content) || err != nil {
+			t.Errorf("%d bytes: got %d, %v", size, len(got), err)
 		}
-		for _, one := range []*Reader{r, again} {
-			if got, err := all(t.Context(), one); got != string(content) || err != nil {
-				t.Errorf("%d bytes: got %d, %v", size, len(got), err)
-			}
-			one.Close()
-		}
+		r.Close()
 		c.vacant(t, l)
+	}
+}
+
+// TestWhatIsAskedForAgain is kept: no third reader has it made, nor one after a restart.
+func TestWhatIsAskedForAgain(t *testing.T) {
+	ways := map[string]func(t *testing.T, l *Lane, content []byte) []*Reader{
+		"while it is made": func(t *testing.T, l *Lane, content []byte) []*Reader {
+			let := make(chan struct{})
+			first, err := l.Get("key", func(_ context.Context, w io.Writer) error {
+				if _, err := w.Write(content[:len(content)/2]); err != nil {
+					return err
+				}
+				<-let
+				_, err := w.Write(content[len(content)/2:])
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			second, err := l.Get("key", never(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			close(let)
+			return []*Reader{first, second}
+		},
+		"while it is read": func(t *testing.T, l *Lane, content []byte) []*Reader {
+			first, done := lane(t, l, "key", content)
+			<-done
+			ended(l.cache, first)
+			second, err := l.Get("key", never(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return []*Reader{first, second}
+		},
+		"when it has gone": func(t *testing.T, l *Lane, content []byte) []*Reader {
+			first, done := lane(t, l, "key", content)
+			<-done
+			ended(l.cache, first)
+			first.Close()
+			l.cache.vacant(t, l)
+			second, _ := lane(t, l, "key", content)
+			return []*Reader{second}
+		},
+	}
+	for way, ask := range ways {
+		for _, size := range sizes {
+			dir, content := t.TempDir(), numbered(size)
+			c := open(t, dir, 1<<30)
+			l := c.NewLane(nobody)
+			for _, r := range ask(t, l, content) {
+				if got, err := all(t.Context(), r); got != string(content) || err != nil {
+					t.Errorf("%s, %d bytes: got %d, %v", way, size, len(got), err)
+				}
+				ended(c, r)
+				if !r.IsFile() {
+					t.Errorf("%s, %d bytes: it is not kept", way, size)
+				}
+				r.Close()
+			}
+			for _, c := range []*Cache{c, open(t, dir, 1<<30)} {
+				r, err := c.NewLane(nobody).Get("key", never(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := all(t.Context(), r); got != string(content) || err != nil || !r.IsFile() || c.used != int64(size) {
+					t.Errorf("%s, %d bytes, later: got %d, %v, %d are used", way, size, len(got), err, c.used)
+				}
+				r.Close()
+			}
+		}
+	}
+}
+
+// ended waits until nothing more is done for what a reader reads.
+func ended(c *Cache, r *Reader) {
+	for over := false; !over; time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		over = r.entry.ended
+		c.mu.Unlock()
+	}
+}
+
+// TestManyThatAreAskedForOnce wash nothing out of the cache, and little of them is remembered.
+func TestManyThatAreAskedForOnce(t *testing.T) {
+	c := open(t, t.TempDir(), 4*window)
+	fill(t, c, "kept", 3*window)
+	l := c.NewLane(nobody)
+	for i := range maxRecent + 100 {
+		r, _ := lane(t, l, fmt.Sprint(i), numbered(10))
+		r.Close()
+	}
+	if n := len(l.asked.by); n != maxRecent || l.asked.order.Len() != n {
+		t.Errorf("%d are remembered", n)
+	}
+	if c.Find("kept") == nil {
+		t.Error("what was kept has gone")
+	}
+	if l.asked.add("another") || !l.asked.add("another") || l.asked.add(fileName("0")) {
+		t.Error("the wrong ones are remembered")
+	}
+}
+
+// TestPurge removes what an owner has, in whatever state it is; who reads it has all of it.
+func TestPurge(t *testing.T) {
+	c := open(t, t.TempDir(), 1<<30)
+	l := c.NewLane(nobody)
+	content := numbered(3 * window)
+	fill(t, c, "a\x00idle", 10)
+	fill(t, c, "b\x00idle", 10)
+	read := get(t, c, "a\x00read", writes(content, make(chan error, 1)))
+	ended(c, read)
+	once, _ := lane(t, l, "a\x00once", content)
+	ended(c, once)
+	first, _ := lane(t, l, "a\x00again", content)
+	second, err := l.Get("a\x00again", never(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended(c, first)
+	let := make(chan struct{})
+	grows := func(_ context.Context, w io.Writer) error {
+		_, err := w.Write(content[:10])
+		<-let
+		if err == nil {
+			_, err = w.Write(content[10:])
+		}
+		return err
+	}
+	growing := get(t, c, "a\x00growing", grows)
+	both, err := l.Get("a\x00both", grows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := l.Get("a\x00both", never(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Purge("a")
+	c.Purge("")
+	for _, key := range []string{"idle", "read", "again", "growing", "both"} {
+		if c.Find("a\x00"+key) != nil {
+			t.Errorf("%s is still there", key)
+		}
+	}
+	close(let)
+	for i, r := range []*Reader{read, once, first, second, growing, both, again} {
+		if r == read { // its file has gone, and the next one has it made
+			if _, err := all(t.Context(), r); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Error(err)
+			}
+		} else if got, err := all(t.Context(), r); got != string(content) || err != nil {
+			t.Errorf("%d: got %d bytes, %v", i, len(got), err)
+		}
+		ended(c, r)
+		r.Close()
+	}
+	if n := files(t, c.dir); n != 1 || c.used != 10 || c.Find("b\x00idle") == nil {
+		t.Errorf("%d files are left, with %d bytes", n, c.used)
 	}
 }
 
@@ -269,7 +428,7 @@ func TestPassingAtOnce(t *testing.T) {
 	for i := range 16 {
 		readers.Go(func() {
 			for n := range 10 {
-				r, err := lanes[i%2].Get(string(rune('a'+i)), writes(content, make(chan error, 1)))
+				r, err := lanes[i%2].Get(string(rune('a'+i%11)), writes(content, make(chan error, 1)))
 				if err != nil {
 					t.Error(err)
 					return
@@ -284,5 +443,9 @@ func TestPassingAtOnce(t *testing.T) {
 		})
 	}
 	readers.Wait()
+	c.Purge("a")
+	for i := range 11 {
+		c.Purge(string(rune('a' + i)))
+	}
 	c.vacant(t, lanes...)
 }

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,20 +30,30 @@ func (c *Cache) produce(ctx context.Context, e *entry, produce func(context.Cont
 		c.forget(e)
 	}
 	c.wake(e)
+	passing := e.passing
 	c.mu.Unlock()
 
-	if err == nil && e.passing == nil {
-		err = c.install(e)
+	switch {
+	case passing != nil:
+		c.keep(e)
+	case err == nil:
+		err = c.install(e, e.file)
 	}
+	if passing == nil && err != nil {
+		c.mu.Lock()
+		c.remove(e)
+		c.mu.Unlock()
+	}
+	c.end(e)
+}
+
+// end lets go of an entry for which nothing is to be done any more.
+func (c *Cache) end(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.ended = true
-	switch {
-	case e.passing != nil:
+	if e.passing != nil {
 		delete(e.passing.lane.held, e)
-	case err != nil:
-		c.forget(e)
-		_ = os.Remove(e.path)
 	}
 	c.release(e)
 	c.shrink()
@@ -58,13 +69,19 @@ func run(ctx context.Context, w io.Writer, produce func(context.Context, io.Writ
 	return produce(ctx, w)
 }
 
-// install makes a complete file durable and gives it its name.
-func (c *Cache) install(e *entry) error {
-	if err := e.file.Sync(); err != nil {
+// errForgotten is why a complete file is not kept: it is not wanted any more.
+var errForgotten = errors.New("the file was purged")
+
+// install makes the complete file of an entry durable and gives it its name.
+func (c *Cache) install(e *entry, file *os.File) error {
+	if err := file.Sync(); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.entries[e.name] != e {
+		return errForgotten
+	}
 	path := filepath.Join(c.dir, e.name)
 	if err := os.Rename(e.path, path); err != nil {
 		return err

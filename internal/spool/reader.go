@@ -27,6 +27,14 @@ func (r *Reader) Finished() bool {
 	return r.entry.done && r.entry.err == nil
 }
 
+// IsFile reports whether the file is complete, and can be opened.
+func (r *Reader) IsFile() bool {
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	e := r.entry
+	return e.done && e.err == nil && (e.passing == nil || e.passing.kept)
+}
+
 // Next waits until more can be read, and returns how many bytes. At the end of a complete
 // file the error is io.EOF. If the producer failed, it is the producer's error; if ctx ends
 // first, it is the cause of that end.

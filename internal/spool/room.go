@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -51,7 +52,13 @@ func (c *Cache) evict() bool {
 	if oldest == nil {
 		return false
 	}
-	e := c.idle.Remove(oldest).(*entry)
+	c.drop(oldest.Value.(*entry))
+	return true
+}
+
+// drop removes an idle file; c.mu is held.
+func (c *Cache) drop(e *entry) {
+	c.idle.Remove(e.idle)
 	c.forget(e)
 	for _, f := range e.open {
 		f.Close()
@@ -59,7 +66,6 @@ func (c *Cache) evict() bool {
 	}
 	e.open = nil
 	_ = os.Remove(e.path) // if that fails, the next Open finds the file again
-	return true
 }
 
 // forget removes an entry from the cache, so that no new reader finds it; c.mu is held.
@@ -68,6 +74,35 @@ func (c *Cache) forget(e *entry) {
 	c.forgetName(e)
 	c.used -= e.disk
 	e.disk = 0
+}
+
+// remove forgets an entry whose file is still to get its name, and removes the file; c.mu is
+// held.
+func (c *Cache) remove(e *entry) {
+	c.forget(e)
+	if e.path != "" {
+		_ = os.Remove(e.path) // if that fails, the next Open does it
+		e.path = ""
+	}
+}
+
+// Purge removes the files of an owner, growing ones when they are complete: who reads one has
+// it, and nobody else gets it.
+func (c *Cache) Purge(owner string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, e := range c.entries {
+		switch {
+		case !strings.HasPrefix(name, ownerName(owner)):
+		case e.idle != nil:
+			c.drop(e)
+		case e.ended && (e.passing == nil || e.passing.kept): // it has its name, and readers
+			c.forget(e)
+			_ = os.Remove(e.path)
+		default:
+			c.forget(e)
+		}
+	}
 }
 
 // forgetName is forget for an entry that still takes room; c.mu is held.
@@ -83,10 +118,13 @@ func (c *Cache) release(e *entry) {
 	if !e.ended || e.readers > 0 {
 		return
 	}
-	if e.passing != nil {
-		c.forget(e)
-		e.passing.close()
-		return
+	if p := e.passing; p != nil {
+		p.close()
+		if !p.kept {
+			c.remove(e)
+			return
+		}
+		e.passing = nil
 	}
 	if e.file != nil {
 		e.file.Close()

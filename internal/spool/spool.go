@@ -11,8 +11,9 @@
 //	                        ▼       ▼      ▼
 //	                     reader  reader  reader      each at its own offset
 //
-// The producer never waits for a reader (but for that of a [Lane] without room), and no reader waits for another one: they share
-// only the size of the file. When the producer has finished, the file stays in the cache.
+// The producer never waits for a reader, but for that of a [Lane] without room, and no reader
+// waits for another one: they share only the size of the file. When the producer has finished,
+// the file stays in the cache.
 // Later readers open it as an ordinary file, which the kernel can send by itself.
 //
 // # What readers can rely on
@@ -27,9 +28,14 @@
 // its file is removed. To prefetch a file, be a reader of it: [Cache.GetNew],
 // [Reader.Wait], [Reader.Close].
 //
-// # What is not kept
+// # Keys
 //
-// What nobody will ask for again goes with its last reader: see [Lane].
+// A key is any text. What stands before its first NUL is the owner of the file, such as the
+// name of what it was made of: [Cache.Purge] removes all files of an owner.
+//
+// # What is asked for once
+//
+// What is likely not to be asked for again is kept only if it is: see [Lane].
 //
 // # Disk
 //
@@ -261,10 +267,16 @@ func (c *Cache) start(e *entry, produce func(ctx context.Context, w io.Writer) e
 	return r
 }
 
-// fileName is a key as the name of a file.
+// fileName is a key as the name of a file, which begins as those of all files of its owner.
 func fileName(key string) string {
+	owner, _, _ := strings.Cut(key, "\x00")
 	sum := sha256.Sum256([]byte(key))
-	return hex.EncodeToString(sum[:])
+	return ownerName(owner) + hex.EncodeToString(sum[:])
+}
+
+func ownerName(owner string) string {
+	sum := sha256.Sum256([]byte(owner))
+	return hex.EncodeToString(sum[:8]) + "-"
 }
 
 // read adds a reader; c.mu is held.
