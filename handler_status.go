@@ -109,7 +109,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	var slaves []cluster.Told
+	var slaves []cluster.SlaveStatus
 	if asked {
 		slaves = s.mirrors.client.AskSlaves(r.Context(), q.name, q.wait, trace.Through(s.id))
 	}
@@ -118,7 +118,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 			own = s.allStatus(set, fault)
 		}
 		if asked {
-			own.Upstream = protocol.NewUpstream(cluster.Entries(slaves))
+			own.Upstream = protocol.NewUpstream(cluster.Documents(slaves))
 		}
 		return renderStatus(own, q.format)
 	}
@@ -129,7 +129,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 			etag = strongTag(string(body))
 		}
 	} else {
-		etag = strongTag(append([]string{s.id, s.epoch, fmt.Sprint(generation, asked), q.format}, cluster.Stamps(slaves)...)...)
+		etag = strongTag(append([]string{s.id, s.epoch, fmt.Sprint(generation, asked), q.format}, cluster.Versions(slaves)...)...)
 		if conditional.Precondition(r.Header, etag) == 0 {
 			body, err = s.pages.get(pageKey{q.format, asked}, etag, render)
 		}

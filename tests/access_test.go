@@ -305,7 +305,7 @@ func TestOriginsOfMirrorsFromElsewhere(t *testing.T) {
 	}
 	d.run()
 	eventually(t, "what is allowed is there", func() bool { return d.get("/fine").StatusCode == 200 })
-	d.wait(`can't mend all that differs[^\n]*(\n +[^\n]*)*forbidden[^\n]*(\n +[^\n]*)*none of those that this server may mirror`)
+	d.wait(`can't repair every difference[^\n]*(\n +[^\n]*)*forbidden[^\n]*(\n +[^\n]*)*none of those that this server may mirror`)
 	d.get("/forbidden").expect(t, 404)
 	d.get("/copied", "Cache-Control", "no-cache").expect(t, 200)
 

@@ -110,7 +110,7 @@ func TestRepairOfWhatSomebodyHasChanged(t *testing.T) {
 	had, accepted := refs(t, slave.mirror("m")), refs(t, r.Dir)
 	r.GitIn(regexp.MustCompile(`(?m)^(\S+) (\S+)$`).ReplaceAllString(accepted, "delete $1"), "update-ref", "--stdin")
 	slave.run()
-	master.wait(`(?s)can't mend all that differs.*the origin is empty`)
+	master.wait(`(?s)can't repair every difference.*the origin is empty`)
 	if now := refs(t, slave.mirror("m")); now != had {
 		t.Errorf("the slave has lost refs:\n%s\nof\n%s", now, had)
 	}

@@ -49,7 +49,7 @@ func TestAMasterThatWasAwayBringsNothingBack(t *testing.T) {
 	slave.promote(start(t, tokenLine))
 	slave.remove("m").expect(t, 200)
 	master.run()
-	master.wait(`(?s)can't mend all that differs.*was removed here on`)
+	master.wait(`(?s)can't repair every difference.*was removed here on`)
 	slave.get("/m").expect(t, 404)
 	master.postWithToken("m", r.Dir).expect(t, 200)
 	slave.get("/m").expect(t, 200)
@@ -211,7 +211,7 @@ func TestNobodyAccepted(t *testing.T) {
 		r.Git("branch", "-D", fmt.Sprintf("b%d", i))
 	}
 	master.run()
-	master.wait(`(?s)can't mend all that differs.*the origin dropped 30 of 31 refs`)
+	master.wait(`(?s)can't repair every difference.*the origin dropped 30 of 31 refs`)
 	if now := refs(t, slave.mirror("m")); now != had {
 		t.Errorf("the slave has\n%s", now)
 	}

@@ -22,70 +22,70 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Options are what this package reads of the configuration. They are never changed once they
-// are in force: Configure replaces them.
+// Options are the part of the configuration that this package reads. They are never changed once
+// they are in force: Configure replaces them.
 type Options struct {
-	Slaves     []protocol.Address // requests are passed on to; none unless the server is a master
-	Peers      []protocol.Address // may stand in for an origin
-	Access     access.Policy      // what requests have to bring, there as here
-	TLS        *tls.Config        // how others are checked
+	Slaves     []protocol.Address // where requests are passed on to; none unless this server is a master
+	Peers      []protocol.Address // other servers that may stand in for an origin
+	Access     access.Policy      // the tokens that requests need, there as here
+	TLS        *tls.Config        // how other servers' certificates are checked
 	CAFile     string             // the same for git; empty for the system's
-	Timeout    time.Duration      // of all communication with one server
-	Repair     time.Duration      // between two comparisons; 0 for none
-	Refs       []refs.Pattern     // what mirrors contain
+	Timeout    time.Duration      // the whole time for communication with one server
+	Repair     time.Duration      // between two comparisons; 0 for no comparisons
+	Refs       []refs.Pattern     // the refs that mirrors contain
 	AllowLocal bool               // origins may be local paths
 	MaxConns   int                // to each server
 }
 
-// all are the servers that may be asked instead of an origin: those that the configuration
-// names, and never one that a request names.
-func (o *Options) all() []protocol.Address {
-	all := slices.Clone(o.Peers)
+// servers returns the servers that may be asked instead of an origin, each once: the peers and
+// the slaves of the configuration. A request cannot add to them.
+func (o *Options) servers() []protocol.Address {
+	servers := slices.Clone(o.Peers)
 	for _, slave := range o.Slaves {
-		if !slices.ContainsFunc(all, slave.Same) {
-			all = append(all, slave)
+		if !slices.ContainsFunc(servers, slave.Same) {
+			servers = append(servers, slave)
 		}
 	}
-	return all
+	return servers
 }
 
-// Client asks other servers. Its methods are safe for concurrent use.
+// Client sends requests to other servers. Its methods are safe for concurrent use.
 type Client struct {
 	self    string // this server's id
 	current atomic.Pointer[settings]
 
-	versions atomic.Uint64 // numbers what all peers tell
+	versions atomic.Uint64 // the last version given to a peer's status
 	mu       sync.Mutex    // guards peers
-	peers    map[peerKey]*Peer
+	peers    map[peerKey]*peer
 }
 
-// settings are options and what was made of them.
+// settings are options and what is made of them.
 type settings struct {
 	*Options
 	http   *http.Client
 	silent *silent
-	kept   *atomic.Int64 // the size of what all peers have told
+	kept   *atomic.Int64 // the size of all peers' statuses that are kept
 }
 
-// do sends a request, and remembers whether the server has answered.
+// do sends a request, and records whether the server answered.
 func (s *settings) do(r *http.Request) (*http.Response, error) {
 	answer, err := s.http.Do(r)
 	s.silent.record(r, err)
 	return answer, err
 }
 
-// NewClient returns a client of the server with that id.
+// NewClient returns a client for the server whose id is self.
 func NewClient(self string, options *Options) *Client {
 	c := &Client{self: self}
 	c.Configure(options)
 	return c
 }
 
-// Configure puts options in force, and forgets what others have told: the configuration may
-// name others now.
+// Configure puts options in force, and forgets the peers' statuses: the new configuration may
+// name other servers.
 func (c *Client) Configure(options *Options) {
 	c.mu.Lock()
-	c.peers = make(map[peerKey]*Peer)
+	c.peers = make(map[peerKey]*peer)
 	quiet := newSilent()
 	old := c.current.Swap(&settings{options, newHTTPClient(options.TLS, options.MaxConns, quiet.dial), quiet, new(atomic.Int64)})
 	c.mu.Unlock()
@@ -94,13 +94,13 @@ func (c *Client) Configure(options *Options) {
 	}
 }
 
-// Close lets go of connections that nobody uses.
+// Close closes idle connections.
 func (c *Client) Close() { c.current.Load().http.CloseIdleConnections() }
 
-// newHTTPClient returns a client for other servers. Their answers are not followed elsewhere:
-// net/http would send a form, credentials included, again. They may be slow, and each
-// connection takes a descriptor: who comes when there are perServer to one of them waits. They
-// are not asked to compress, so that what is read is as large as what has come.
+// newHTTPClient returns a client for other servers. It follows no redirect: net/http would send a
+// form again, credentials included. Each server has perServer connections at most, since each
+// takes a descriptor and the server may be slow; further requests wait for one. No server is
+// asked to compress, so that an answer cannot grow here.
 func newHTTPClient(security *tls.Config, perServer int, dial dialer) *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -115,7 +115,7 @@ func newHTTPClient(security *tls.Config, perServer int, dial dialer) *http.Clien
 	}
 }
 
-// PropagatePull passes a request to pull on to a slave, and returns what became of it there.
+// PropagatePull passes a request to pull on to a slave, and returns the slave's outcome.
 func (c *Client) PropagatePull(ctx context.Context, slave protocol.Address, req mirror.Request, trace protocol.Trace) protocol.Outcome {
 	set := c.current.Load()
 	return propagate(slave, pullForm(set, req).Secrets(), set, func() (protocol.Outcome, error) {
@@ -126,8 +126,8 @@ func (c *Client) PropagatePull(ctx context.Context, slave protocol.Address, req 
 	})
 }
 
-// PropagateDelete passes on to a slave that a mirror is to be removed, since somebody has asked
-// for that then, and returns what became of it there.
+// PropagateDelete asks a slave to remove a mirror, as somebody requested at that time, and returns
+// the slave's outcome.
 func (c *Client) PropagateDelete(
 	ctx context.Context, slave protocol.Address, name storage.Name, trace protocol.Trace, at time.Time,
 ) protocol.Outcome {
@@ -146,7 +146,8 @@ func (c *Client) PropagateDelete(
 	})
 }
 
-// propagate is what became of a request on a slave. An error may repeat what the slave said.
+// propagate sends a request to a slave and returns its outcome. The words of an error may be the
+// slave's, so they are sanitized.
 func propagate(slave protocol.Address, secrets []string, set *settings, ask func() (protocol.Outcome, error)) protocol.Outcome {
 	began := time.Now()
 	o, err := ask()
@@ -157,13 +158,13 @@ func propagate(slave protocol.Address, secrets []string, set *settings, ask func
 	return o
 }
 
-// pullForm is a request as it is sent. Another server is asked to answer a little before the
-// time is over, so that one that is busy can say so.
+// pullForm is the form of a request to pull. Its wait is a little shorter than the timeout, so
+// that a busy server can still say that it is busy.
 func pullForm(set *settings, req mirror.Request) protocol.Pull {
 	return protocol.Pull{Name: req.Name, Origin: req.Origin, Move: req.Move, Accept: req.Accept, Wait: set.Timeout * 9 / 10}
 }
 
-// askToPull has another server pull.
+// askToPull asks another server to pull, and returns its outcome.
 func (c *Client) askToPull(
 	ctx context.Context, set *settings, server protocol.Address, req mirror.Request, setHeaders func(http.Header),
 ) (protocol.Outcome, error) {
@@ -177,8 +178,8 @@ func (c *Client) askToPull(
 	return set.exchange(ctx, r, append(set.Access.Secrets(), form.Secrets()...))
 }
 
-// exchange sends a request to another server and reads what became of it there. The
-// answer may not show the secrets.
+// exchange sends a request to another server and reads the outcome from its answer, in which the
+// secrets are hidden.
 func (s *settings) exchange(ctx context.Context, r *http.Request, secrets []string) (protocol.Outcome, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("no answer within %s", s.Timeout))
 	defer cancel()
@@ -196,8 +197,8 @@ func (s *settings) exchange(ctx context.Context, r *http.Request, secrets []stri
 	return protocol.ReadAnswer(answer, text, secrets)
 }
 
-// transportError is why another server could not be asked: the reason alone, without
-// the words that net/http puts before it.
+// transportError returns the reason why a request failed, without the method and URL that
+// net/http puts before it.
 func transportError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -209,10 +210,10 @@ func transportError(ctx context.Context, err error) error {
 	return err
 }
 
-// errItself is why a server that the configuration names is not asked.
+// errItself is the error for a server of the configuration that turns out to be this one.
 var errItself = errors.New("it is this very server")
 
-// redact is an error that may repeat what another server has said, without what it was sent.
+// redact hides the tokens, and other secrets that were sent, in an error that may repeat them.
 func (s *settings) redact(err error, more ...string) error {
 	return errtext.RedactError(err, append(s.Access.Secrets(), more...))
 }

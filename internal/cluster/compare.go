@@ -12,10 +12,10 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// holding is what a server has of a mirror, as far as comparing needs it.
+// holding is the state of a mirror on one server, as far as a comparison needs it.
 type holding struct {
 	origin      origin.URL
-	formers     []origin.URL // before it was moved, the latest first
+	formers     []origin.URL // the origins before moves, the latest first
 	wanted      time.Time    // when somebody last asked for it; zero for never
 	accepted    time.Time    // when deletions were last accepted
 	removed     time.Time    // when the previous mirror of this name was deleted; zero if there was none
@@ -24,27 +24,27 @@ type holding struct {
 	pulled      time.Time // of the latest successful pull; zero for never
 	healthy     bool      // the latest pull has succeeded
 	busy        bool      // a pull is running
-	shallow     bool      // a part of the history is missing, of which refs say nothing
+	shallow     bool      // a part of the history is missing; the fingerprint does not tell
 }
 
-// difference is a mirror that two servers do not have in common.
+// difference is a mirror that is not the same on this server and on another one.
 type difference struct {
 	name         storage.Name
 	origin       origin.URL
-	former       origin.URL // which the other server has still, or may have
+	former       origin.URL // the origin that the other server still has, or may have
 	ours, theirs refs.Fingerprint
 	accept       refs.Acceptance // of deletions that were accepted here since the other server pulled
-	wanted       time.Time       // when somebody last asked for it, if that is for the other server to know
-	removed      time.Time       // when the mirror that the other server has was removed here; zero if it was not
-	refused      error           // why nothing can be done about it
+	wanted       time.Time       // when somebody last asked for it; zero if that need not be passed on
+	removed      time.Time       // when the other server's mirror was removed here; zero if it was not
+	refused      error           // why the difference cannot be removed
 }
 
-// holdings are what this server has and can read.
+// holdings returns the mirrors that this server has and can read.
 func holdings(store *mirror.Store) map[storage.Name]holding {
 	all := make(map[storage.Name]holding)
 	for _, m := range store.All() {
 		if m.Snapshot() == nil && m.Unreadable() != "" {
-			continue // as good as none: who knows its origin may have it rebuilt
+			continue // as if there were none: a server that knows its origin may have it rebuilt
 		}
 		h := holding{busy: store.Progress(m.Name) != nil}
 		if s := m.Snapshot(); s != nil {
@@ -59,7 +59,7 @@ func holdings(store *mirror.Store) map[storage.Name]holding {
 	return all
 }
 
-// holdingsOf are what another server says that it has.
+// holdingsOf returns the mirrors in another server's status.
 func holdingsOf(doc *protocol.Status) map[storage.Name]holding {
 	all := make(map[storage.Name]holding, len(doc.Mirrors))
 	for _, m := range doc.Mirrors {
@@ -67,7 +67,7 @@ func holdingsOf(doc *protocol.Status) map[storage.Name]holding {
 		if err != nil {
 			continue
 		}
-		from, _ := origin.Parse(m.Origin, true) // if it is none, nothing can be said of it
+		from, _ := origin.Parse(m.Origin, true) // not Known if it is no URL
 		all[name] = holding{
 			origin: from, wanted: m.WantedAt(),
 			fingerprint: refs.Fingerprint(m.Fingerprint), revision: m.Revision, pulled: m.PulledAt(),
@@ -78,8 +78,8 @@ func holdingsOf(doc *protocol.Status) map[storage.Name]holding {
 	return all
 }
 
-// byRevision replaces fingerprints by revisions of the default branches: servers whose
-// configurations select different refs never have equal fingerprints.
+// byRevision replaces each fingerprint by the revision of the default branch, for servers whose
+// configurations select different refs: their fingerprints are never equal.
 func byRevision(all map[storage.Name]holding) {
 	for name, h := range all {
 		h.fingerprint = refs.Fingerprint(h.revision)
@@ -87,12 +87,12 @@ func byRevision(all map[storage.Name]holding) {
 	}
 }
 
-// outlived finds the mirrors that a slave still has and that were removed here, unless
-// somebody has asked for them since. That it may have pulled them says nothing: the first
-// reader after its start does that.
+// outlived returns the mirrors that a slave still has and that were removed here, unless somebody
+// asked for them after that. A later pull on the slave does not count: the first reader after its
+// start causes one.
 func outlived(slave map[storage.Name]holding, removed func(storage.Name) (time.Time, bool), master map[storage.Name]holding) (all []difference) {
 	for name, theirs := range slave {
-		if _, here := master[name]; here || theirs.busy {
+		if _, exists := master[name]; exists || theirs.busy {
 			continue
 		}
 		if at, ok := removed(name); ok && !theirs.wanted.After(at) {
@@ -103,29 +103,29 @@ func outlived(slave map[storage.Name]holding, removed func(storage.Name) (time.T
 	return all
 }
 
-// compare returns the mirrors that a slave must update (stale), and those that it has newer. A
-// move, a removal and missing history make a mirror stale. It is newer on the slave if that has
-// pulled it later and has other refs, or if it has more of the history. Mirrors that are being
-// pulled are left out.
+// compare returns the mirrors that a slave must update (stale), and those that are newer on the
+// slave. A mirror is stale if the slave has missed a move or a removal, or lacks history. It is
+// newer if the slave has pulled it later and has other refs, or has more history. Mirrors that are
+// being pulled are left out.
 func compare(master, slave map[storage.Name]holding) (stale, newer []difference) {
 	for name, ours := range master {
 		theirs := slave[name]
 		moved := theirs.origin.Known() && slices.ContainsFunc(ours.formers, theirs.origin.Same)
-		same := ours.fingerprint == theirs.fingerprint // of the refs, which say nothing of their history
-		if ours.busy || theirs.busy || !ours.origin.Known() || ours.pulled.IsZero() ||
-			same && ours.shallow == theirs.shallow && !moved {
+		sameRefs := ours.fingerprint == theirs.fingerprint
+		equal := sameRefs && ours.shallow == theirs.shallow && !moved
+		if equal || !ours.isComparable() || theirs.busy {
 			continue
 		}
 		d := difference{name: name, origin: ours.origin, wanted: ours.wanted, ours: ours.fingerprint, theirs: theirs.fingerprint}
 		switch {
-		case theirs.origin.Known() && ours.removed.After(theirs.wanted): // what it has is what was removed
+		case theirs.origin.Known() && ours.removed.After(theirs.wanted): // it has the mirror that was removed here
 			d.removed = ours.removed
 		case moved:
 			d.former = theirs.origin
-		case !theirs.origin.Known() && len(ours.formers) > 0: // it cannot be read
+		case !theirs.origin.Known() && len(ours.formers) > 0: // its origin cannot be read, and may be a former one
 			d.former = ours.formers[0]
-		case same && theirs.shallow:
-		case same, theirs.healthy && theirs.pulled.After(ours.pulled):
+		case sameRefs && theirs.shallow:
+		case sameRefs, theirs.healthy && theirs.pulled.After(ours.pulled):
 			newer = append(newer, d)
 			continue
 		}
@@ -139,15 +139,18 @@ func compare(master, slave map[storage.Name]holding) (stale, newer []difference)
 	return stale, newer
 }
 
-// lacking finds the mirrors that a peer has and this server has not, and did not remove
-// since somebody last asked for them.
-// Their origins are checked as those of a POST would be.
+// isComparable reports whether a mirror of this server can be compared with another server's: it
+// was pulled from a known origin, and is not being pulled.
+func (h holding) isComparable() bool { return !h.busy && h.origin.Known() && !h.pulled.IsZero() }
+
+// lacking returns the mirrors that a peer has and this server lacks, except those that were removed
+// here after somebody last asked for them. An origin is checked like that of a POST.
 func lacking(
 	ours map[storage.Name]holding, theirs []protocol.Mirror, removed func(storage.Name) (time.Time, bool), unsecure bool,
 ) (missing []difference) {
 	for _, m := range theirs {
 		name, err := storage.ParseName(m.Name)
-		if _, here := ours[name]; err != nil || here || m.Fingerprint == "" {
+		if _, exists := ours[name]; err != nil || exists || m.Fingerprint == "" {
 			continue
 		}
 		if at, gone := removed(name); gone && !m.WantedAt().After(at) {

@@ -43,9 +43,9 @@ func TestCompare(t *testing.T) {
 		{"as old", ours, holding{fingerprint: "a", pulled: time.Unix(100, 0), healthy: true}, true, false, origin.URL{}, "", time.Time{}},
 		{"later", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0), healthy: true}, false, true, origin.URL{}, "", time.Time{}},
 		{"later, but it says itself that it is not current", ours, holding{fingerprint: "c", pulled: time.Unix(110, 0)}, true, false, origin.URL{}, "", time.Time{}},
-		{"it pulls", ours, holding{fingerprint: "a", busy: true}, false, false, origin.URL{}, "", time.Time{}},
+		{"the slave pulls", ours, holding{fingerprint: "a", busy: true}, false, false, origin.URL{}, "", time.Time{}},
 		{"we pull", with(ours, func(h *holding) { h.busy = true }), holding{fingerprint: "a"}, false, false, origin.URL{}, "", time.Time{}},
-		{"we do not know where from", with(ours, func(h *holding) { h.origin = origin.URL{} }), holding{}, false, false, origin.URL{}, "", time.Time{}},
+		{"our origin is unknown", with(ours, func(h *holding) { h.origin = origin.URL{} }), holding{}, false, false, origin.URL{}, "", time.Time{}},
 		{"we never pulled", with(ours, func(h *holding) { h.pulled = time.Time{} }), holding{}, false, false, origin.URL{}, "", time.Time{}},
 		{"it has missed a move", moved, holding{origin: old, fingerprint: "a", pulled: time.Unix(90, 0), healthy: true}, true, false, old, "", time.Time{}},
 		{"it has missed two moves", moved, holding{origin: older, fingerprint: "a"}, true, false, older, "", time.Time{}},
@@ -142,7 +142,7 @@ func TestNewer(t *testing.T) {
 	}
 }
 
-// named is the mirror's name that a test has written down.
+// named returns a valid mirror name.
 func named(raw string) storage.Name {
 	n, err := storage.ParseName(raw)
 	if err != nil {

@@ -19,25 +19,20 @@ import (
 	"github.com/reconquest/sould/internal/refs"
 )
 
-// Fallback finds replicas of mirrors whose origins cannot be reached: the peers and, on a
-// master, its slaves.
-//
-// All of them are asked at once what they have. Then they are asked to pull from the origin,
-// first who was the last to pull it: who can is a replica like the origin. A request that asks
-// for that says so (protocol.PeerHeader), and goes no further: servers that have all lost an
-// origin answer each other at once. If nobody can, what the latest has is better than nothing.
-// Which of two servers has the later content, the times tell at which they asked the origin:
-// the servers' clocks must agree better than pushes follow each other.
+// Fallback finds replicas of mirrors whose origins cannot be reached: on the peers and, on a
+// master, on its slaves. The package comment says how it chooses among them. Its requests carry
+// protocol.PeerHeader, so that the receiver asks no other server: servers that have all lost an
+// origin answer each other at once.
 type Fallback struct{ client *Client }
 
-// NewFallback returns the fallback of a client's servers.
+// NewFallback returns a fallback to the servers of a client.
 func NewFallback(client *Client) *Fallback { return &Fallback{client} }
 
-// replica is what a server has of a mirror, by its own words.
+// replica is a mirror on another server, as that server describes it.
 type replica struct {
 	mirror.Source
 	address protocol.Address
-	has     bool
+	has     bool // the server has the mirror; else it may be able to pull it
 }
 
 // search is one search for replicas.
@@ -45,14 +40,14 @@ type search struct {
 	*Client
 	set      *settings
 	query    mirror.Query
-	replicas []replica // that may be of help, who was the last to pull first
-	failed   []error   // why others are not
+	replicas []replica // usable ones, the one that was pulled last first
+	failed   []error   // why other servers have none
 }
 
 // Sources returns replicas: see mirror.Fallback.
 func (f *Fallback) Sources(ctx context.Context, q mirror.Query) iter.Seq2[mirror.Source, error] {
 	set := f.client.current.Load()
-	servers := set.all()
+	servers := set.servers()
 	if len(servers) == 0 {
 		return nil
 	}
@@ -75,7 +70,7 @@ func (f *Fallback) Sources(ctx context.Context, q mirror.Query) iter.Seq2[mirror
 		have.Damaged = q.Damaged()
 		for _, r := range newer(s.replicas, have) {
 			if reached != nil && r.address.Same(reached.address) {
-				continue // it was tried
+				continue // it was yielded above
 			}
 			if !yield(s.source(r), nil) {
 				return
@@ -84,7 +79,7 @@ func (f *Fallback) Sources(ctx context.Context, q mirror.Query) iter.Seq2[mirror
 	}
 }
 
-// newer picks the replicas that have something worth having, best first.
+// newer returns the replicas that improve on what is here, in their order.
 func newer(replicas []replica, have mirror.Have) (better []replica) {
 	for _, r := range replicas {
 		if r.has && r.Improves(have) {
@@ -94,7 +89,7 @@ func newer(replicas []replica, have mirror.Have) (better []replica) {
 	return better
 }
 
-// source is a replica as a pull reads it.
+// source returns a replica as a source for a pull.
 func (s *search) source(r replica) mirror.Source {
 	r.Peer = r.address.String()
 	r.Remote = git.Remote{
@@ -113,24 +108,24 @@ func (s *search) source(r replica) mirror.Source {
 	return r.Source
 }
 
-// blame notes why a server is of no help. A master's slaves were sent the same request
-// and answer for themselves.
+// blame records why a server has no usable replica. A slave is left out: the master has sent it
+// the same request, and it reports its own reasons.
 func (s *search) blame(server protocol.Address, err error) {
 	if !slices.ContainsFunc(s.set.Slaves, server.Same) {
 		s.failed = append(s.failed, fmt.Errorf("peer %s: %w", server, err))
 	}
 }
 
-// headStart is how long a server is waited for before the next one is asked as well.
+// headStart is how long a server has to answer before the next one is asked as well.
 const headStart = 2 * time.Second
 
-// errLate is why a server is not waited for.
+// errLate is the error for a server that is not waited for any longer.
 var errLate = errors.New("no answer yet, when another peer had answered")
 
-// ask asks all servers at once what they have of the mirror, and puts first who was the
-// last to pull it. Those that have another mirror under this name, or do not answer, are
-// left out; failed says why. When one has answered, the others have a moment left: who
-// is late then comes last, since it may be able to pull all the same.
+// ask asks all servers at once what they have of the mirror, and puts the one that pulled last
+// first. Servers that have another mirror of this name, or do not answer, are left out; failed
+// says why. Once a server has answered, the others have headStart left. A late server comes last,
+// since it may still be able to pull.
 func (s *search) ask(ctx context.Context, servers []protocol.Address) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.set.Timeout, fmt.Errorf("no answer within %s", s.set.Timeout))
 	defer cancel()
@@ -163,12 +158,12 @@ func (s *search) ask(ctx context.Context, servers []protocol.Address) {
 	slices.SortStableFunc(s.replicas, func(a, b replica) int { return b.Pulled.Compare(a.Pulled) })
 }
 
-// replica asks a server what it has of the mirror.
+// replica asks a server for its replica of the mirror.
 func (s *search) replica(ctx context.Context, server protocol.Address) (replica, error) {
 	r := replica{address: server}
-	doc, err := s.Peer(server, false).Mirror(ctx, protocol.NewTrace(s.self), s.query.Name)
+	doc, err := s.peer(server, false).mirror(ctx, protocol.NewTrace(s.self), s.query.Name)
 	if errors.Is(err, mirror.ErrUnknown) {
-		return r, nil // it may be able to get it
+		return r, nil // it may be able to pull it
 	}
 	if err != nil {
 		return r, err
@@ -184,24 +179,24 @@ func (s *search) replica(ctx context.Context, server protocol.Address) (replica,
 		return r, nil
 	}
 	theirs := doc.Mirrors[i]
-	its, err := origin.Parse(theirs.Origin, true)
+	from, err := origin.Parse(theirs.Origin, true)
 	if err != nil {
-		return r, nil // nobody knows what its mirror is of; it may be able to get ours
+		return r, nil // the origin of its mirror is unknown; it may be able to pull ours
 	}
-	if !its.Same(s.query.Origin) && !its.Same(s.query.Move) {
-		return r, fmt.Errorf("its mirror has the origin %s", its)
+	if !from.Same(s.query.Origin) && !from.Same(s.query.Move) {
+		return r, fmt.Errorf("its mirror has the origin %s", from)
 	}
-	r.has = theirs.Fingerprint != "" && its.Same(s.query.Origin)
+	r.has = theirs.Fingerprint != "" && from.Same(s.query.Origin)
 	r.Pulled = theirs.PulledAt()
-	if now := time.Now(); r.Pulled.After(now) { // a clock that is fast must not make it the latest for long
+	if now := time.Now(); r.Pulled.After(now) { // a fast clock must not make it the latest for long
 		r.Pulled = now
 	}
 	r.Revision, r.Fingerprint = theirs.Revision, refs.Fingerprint(theirs.Fingerprint)
 	return r, nil
 }
 
-// firstToReach asks servers to pull from the origin, in their order, and returns the first
-// one that could. Who takes long is not waited for: the next one is asked as well.
+// firstToReach asks servers to pull from the origin, in their order, and returns the first one that
+// succeeds, or nil. If one takes longer than headStart, the next one is asked as well.
 func (s *search) firstToReach(ctx context.Context) *replica {
 	ctx, cancel := context.WithCancel(ctx)
 	var asked sync.WaitGroup
@@ -213,11 +208,11 @@ func (s *search) firstToReach(ctx context.Context) *replica {
 	}
 	results := make(chan result, len(s.replicas))
 	next, waiting := 0, 0
-	turn := time.NewTimer(0)
-	defer turn.Stop()
+	askNext := time.NewTimer(0)
+	defer askNext.Stop()
 	for next < len(s.replicas) || waiting > 0 {
 		select {
-		case <-turn.C:
+		case <-askNext.C:
 			if next == len(s.replicas) {
 				continue
 			}
@@ -227,28 +222,28 @@ func (s *search) firstToReach(ctx context.Context) *replica {
 				err := s.askReplicaToPull(ctx, &r)
 				results <- result{r, err}
 			})
-			turn.Reset(headStart)
+			askNext.Reset(headStart)
 		case r := <-results:
 			if r.err == nil {
 				return &r.replica
 			}
 			s.blame(r.address, r.err)
 			waiting--
-			turn.Reset(0)
+			askNext.Reset(0)
 		}
 	}
 	return nil
 }
 
-// askReplicaToPull has a server pull from the origin, and notes what it has then. One that is
-// at work for long is asked again.
+// askReplicaToPull asks a server to pull from the origin, and records the result in r. A server
+// that is still at work after the wait is asked again.
 func (s *search) askReplicaToPull(ctx context.Context, r *replica) error {
 	req := mirror.Request{Name: s.query.Name, Origin: s.query.Origin, Move: s.query.Move, Accept: s.query.Accept}
 	r.Asked = time.Now()
 	for {
 		began := time.Now()
 		answer, err := s.askToPull(ctx, s.set, r.address, req, func(h http.Header) { h.Set(protocol.PeerHeader, s.self) })
-		waited := time.Since(began) >= s.set.Timeout/2 // as it was asked to: else this would be a storm
+		waited := time.Since(began) >= s.set.Timeout/2 // as it was asked to: a server that answers at once is not asked in a loop
 		if errors.Is(err, protocol.ErrAtWork) && waited && ctx.Err() == nil {
 			continue
 		}
@@ -258,7 +253,7 @@ func (s *search) askReplicaToPull(ctx context.Context, r *replica) error {
 		if answer.State != protocol.Success {
 			return errors.New(strings.Join(strings.Fields(answer.Error), " "))
 		}
-		if !r.has { // and so has not told which refs it takes
+		if !r.has { // the refs that its mirrors contain were not checked yet
 			if _, err := s.replica(ctx, r.address); err != nil {
 				return err
 			}

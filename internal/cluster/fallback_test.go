@@ -14,9 +14,9 @@ import (
 	"github.com/reconquest/sould/internal/refs"
 )
 
-// TestReplicasHaveAllThatAPullTakes: what a replica lacks would be deleted here. What counts is
-// what the pull began with, also if a reload has changed that since.
-func TestReplicasHaveAllThatAPullTakes(t *testing.T) {
+// TestReplicasContainAllRefsOfAPull: refs that a replica lacks would be deleted here. The patterns
+// that count are those that the pull began with, also if a reload has changed them since.
+func TestReplicasContainAllRefsOfAPull(t *testing.T) {
 	pattern := func(raw string) []refs.Pattern {
 		p, err := refs.ParsePattern(raw)
 		if err != nil {
@@ -41,8 +41,8 @@ func TestReplicasHaveAllThatAPullTakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		takes, since string
-		want         bool
+		pull, reloaded string // patterns
+		want           bool
 	}{
 		{"refs/*", "refs/*", false},
 		{"refs/*", "refs/heads/*", false},
@@ -50,10 +50,10 @@ func TestReplicasHaveAllThatAPullTakes(t *testing.T) {
 		{"refs/heads/*", "refs/*", true},
 	} {
 		client := NewClient("self", &Options{
-			Peers: []protocol.Address{address}, Refs: pattern(c.since), Timeout: 10 * time.Second, MaxConns: 4,
+			Peers: []protocol.Address{address}, Refs: pattern(c.reloaded), Timeout: 10 * time.Second, MaxConns: 4,
 		})
 		query := mirror.Query{
-			Name: named("m"), Origin: mustParse(t, "https://h/x.git"), Refs: pattern(c.takes), OriginDown: true,
+			Name: named("m"), Origin: mustParse(t, "https://h/x.git"), Refs: pattern(c.pull), OriginDown: true,
 			Have: mirror.Have{None: true}, Damaged: func() bool { return false },
 		}
 		for src, err := range NewFallback(client).Sources(t.Context(), query) {

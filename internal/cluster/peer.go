@@ -19,44 +19,44 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Peer is another server of the cluster, and what it last told of itself. As long as
-// nothing changes there, asking it costs one short exchange, however many mirrors it has.
-type Peer struct {
-	client  *Client
-	set     *settings
-	address protocol.Address
-	whole   bool // it is to tell of its own slaves too
+// peer is another server of the cluster, with its last status. As long as that does not change,
+// asking for it is one short exchange, however many mirrors the server has.
+type peer struct {
+	client     *Client
+	set        *settings
+	address    protocol.Address
+	withSlaves bool // its status includes its own slaves
 
-	mu      sync.Mutex // guards all below
-	etag    string     // of what it last told; empty if it does not say
-	last    *protocol.Status
-	size    int64  // of it
-	version uint64 // of what it last told
+	mu      sync.Mutex       // guards all below
+	last    *protocol.Status // nil if there is none, or it is not kept
+	etag    string           // of last; empty if the server sent none
+	size    int64            // of last
+	version uint64           // of the status that the server sent last
 }
 
 type peerKey struct {
-	url   string
-	whole bool
+	url        string
+	withSlaves bool
 }
 
-// Peer returns the server at an address. whole is whether it is asked about its own slaves
-// too, or about its own mirrors only.
-func (c *Client) Peer(address protocol.Address, whole bool) *Peer {
+// peer returns the server at an address. If withSlaves is set, its status includes its own
+// slaves.
+func (c *Client) peer(address protocol.Address, withSlaves bool) *peer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := peerKey{address.URL(), whole}
+	key := peerKey{address.URL(), withSlaves}
 	p := c.peers[key]
 	if p == nil {
-		p = &Peer{client: c, set: c.current.Load(), address: address, whole: whole}
+		p = &peer{client: c, set: c.current.Load(), address: address, withSlaves: withSlaves}
 		c.peers[key] = p
 	}
 	return p
 }
 
-// Status asks the server for its status. version is a number that differs whenever the document
-// does; changed is false if it is the document that was returned before. The document is shared
-// and must not be changed.
-func (p *Peer) Status(ctx context.Context, trace protocol.Trace) (doc *protocol.Status, version uint64, changed bool, err error) {
+// status asks the server for its status. Another document has another version; changed is false if
+// the document is the one that was returned before. The document is shared and must not be
+// changed.
+func (p *peer) status(ctx context.Context, trace protocol.Trace) (doc *protocol.Status, version uint64, changed bool, err error) {
 	p.mu.Lock()
 	etag, before := p.etag, p.last
 	p.mu.Unlock()
@@ -80,12 +80,11 @@ func (p *Peer) Status(ctx context.Context, trace protocol.Trace) (doc *protocol.
 	return doc, p.version, true, nil
 }
 
-// maxKept is the size of what is kept of all that other servers have told.
+// maxKept bounds the statuses of all peers together that are kept, in bytes.
 const maxKept = 1 << 30
 
-// keep keeps what the server has told, as long as there is room for it beside what others have.
-// p.mu is held.
-func (p *Peer) keep(doc *protocol.Status, etag string) {
+// keep keeps the server's status, if there is room for it beside those of others; p.mu is held.
+func (p *peer) keep(doc *protocol.Status, etag string) {
 	size := int64(doc.Size())
 	if p.set.kept.Add(size-p.size) > maxKept {
 		p.set.kept.Add(-size)
@@ -94,9 +93,9 @@ func (p *Peer) keep(doc *protocol.Status, etag string) {
 	p.last, p.etag, p.size = doc, etag, size
 }
 
-// Mirror asks the server about one mirror alone. The error is mirror.ErrUnknown if it has
-// none of that name.
-func (p *Peer) Mirror(ctx context.Context, trace protocol.Trace, name storage.Name) (*protocol.Status, error) {
+// mirror asks the server for the status of one mirror. If there is none of that name, the error is
+// mirror.ErrUnknown.
+func (p *peer) mirror(ctx context.Context, trace protocol.Trace, name storage.Name) (*protocol.Status, error) {
 	answer, err := p.send(ctx, trace, name, "")
 	if err != nil {
 		return nil, err
@@ -108,11 +107,11 @@ func (p *Peer) Mirror(ctx context.Context, trace protocol.Trace, name storage.Na
 	return readStatusAnswer(ctx, answer, p.set.Access.Secrets())
 }
 
-// send sends the request. It asks for an answer a little before ctx ends, so that one
-// that waits for slaves of its own can say so.
-func (p *Peer) send(ctx context.Context, trace protocol.Trace, name storage.Name, etag string) (*http.Response, error) {
+// send requests a status. The wait that it asks for is a little shorter than ctx, so that a server
+// which waits for its own slaves can say so in time.
+func (p *peer) send(ctx context.Context, trace protocol.Trace, name storage.Name, etag string) (*http.Response, error) {
 	query := url.Values{"format": {"json"}}
-	if !p.whole {
+	if !p.withSlaves {
 		query.Set("upstream", "0")
 	} else if deadline, ok := ctx.Deadline(); ok {
 		wait := max(time.Until(deadline)*9/10, 0)
@@ -138,7 +137,7 @@ func (p *Peer) send(ctx context.Context, trace protocol.Trace, name storage.Name
 	return answer, nil
 }
 
-// usableTag is an ETag that can be sent back, or nothing.
+// usableTag returns an ETag if it can be sent back, else nothing.
 func usableTag(tag string) string {
 	if len(tag) > 256 || strings.ContainsFunc(tag, func(c rune) bool { return c < ' ' || c > '~' }) {
 		return ""
@@ -146,7 +145,7 @@ func usableTag(tag string) string {
 	return tag
 }
 
-// readStatusAnswer reads a status out of an answer that may be anything.
+// readStatusAnswer reads the status in an answer, which may be anything else instead.
 func readStatusAnswer(ctx context.Context, answer *http.Response, secrets []string) (*protocol.Status, error) {
 	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	says := errtext.SanitizeLine(answer.Status, secrets)
@@ -165,7 +164,7 @@ func readStatusAnswer(ctx context.Context, answer *http.Response, secrets []stri
 	case answer.StatusCode/100 == 3:
 		return nil, fmt.Errorf("it answered with a redirect (%s), which is not followed", says)
 	}
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, errtext.MaxWords)) // whatever it says, it is no status
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, errtext.MaxWords)) // an error of reading adds nothing to the status code
 	words := errtext.SanitizeLine(string(text), secrets)
 	if kind == "text/html" || words == "" {
 		return nil, fmt.Errorf("it answered %s", says)

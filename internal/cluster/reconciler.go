@@ -20,114 +20,114 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Reconciler keeps a cluster whole without anybody's help: it compares this server with each
-// other one from time to time, and removes the difference.
+// Reconciler keeps the servers of a cluster equal: it compares this server with each other one
+// from time to time, and removes the differences.
 type Reconciler struct {
 	store  *mirror.Store
 	client *Client
 	log    *slog.Logger
 	life   context.Context
 
-	work sync.WaitGroup // of the comparers
-	mu   sync.Mutex     // guards all below
-	by   map[string]*comparer
+	running   sync.WaitGroup       // the comparers' goroutines
+	mu        sync.Mutex           // guards comparers
+	comparers map[string]*comparer // by the URL of the other server
 }
 
-// comparer compares this server with one other: what a slave has missed is passed on to it, and
-// what only a peer has is built here.
+// comparer compares this server with one other: it passes on to a slave what it has missed, and
+// builds here the mirrors that only the other server has.
 type comparer struct {
 	*Reconciler
 	address protocol.Address
-	slave   bool // beside being a peer
+	slave   bool // the other server is a slave, not only a peer
 	stop    context.CancelFunc
 	kick    chan struct{} // has an element when a propagation has failed
 
 	// Owned by run.
-	compared uint64 // this server's generation when last compared
-	settled  bool   // nothing was left to do then
-	failing  string // what the log was last told that goes wrong; empty for nothing
-	others   bool   // the other one takes other refs
-	unasked  bool   // the other one could not be asked then
-	tries    map[storage.Name]*try
-	former   map[storage.Name]*try // of the comparison before
+	compared    uint64 // the store's generation at the last comparison
+	settled     bool   // the last comparison has left nothing to do
+	logged      string // the error that was logged last; empty if the last comparison succeeded
+	otherRefs   bool   // the other server's mirrors contain other refs
+	unreachable bool   // the other server could not be asked when logged was set
+	tries       map[storage.Name]*try
+	former      map[storage.Name]*try // the tries of the comparison before
 }
 
-// try is what was done about a mirror that differs, and when it may be done again.
+// try records that something was done about a mirror that differs, and when it may be done again.
 type try struct {
 	ours, theirs refs.Fingerprint
 	backoff.Backoff
 }
 
-// NewReconciler returns a reconciler that works until life ends. It begins with Configure.
+// NewReconciler returns a reconciler that works until life ends. It starts with Configure.
 func NewReconciler(life context.Context, store *mirror.Store, client *Client, log *slog.Logger) *Reconciler {
-	return &Reconciler{store: store, client: client, log: log, life: life, by: make(map[string]*comparer)}
+	return &Reconciler{store: store, client: client, log: log, life: life, comparers: make(map[string]*comparer)}
 }
 
-// Configure compares with the servers that the client's options name, and no others.
+// Configure starts and stops comparers, so that there is one for each server that the client's
+// options name.
 func (rc *Reconciler) Configure() {
 	opts := rc.client.current.Load()
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
 	wanted := make(map[string]*comparer)
 	if opts.Repair > 0 {
-		for _, address := range opts.all() {
+		for _, address := range opts.servers() {
 			wanted[address.URL()] = &comparer{Reconciler: rc, address: address}
 		}
 		for _, address := range opts.Slaves {
 			wanted[address.URL()].slave = true
 		}
 	}
-	for key, w := range rc.by {
-		if same := wanted[key]; same == nil || same.slave != w.slave {
-			w.stop()
-			delete(rc.by, key)
+	for key, c := range rc.comparers {
+		if same := wanted[key]; same == nil || same.slave != c.slave {
+			c.stop()
+			delete(rc.comparers, key)
 		}
 	}
-	for key, w := range wanted {
-		if rc.by[key] != nil || rc.life.Err() != nil {
+	for key, c := range wanted {
+		if rc.comparers[key] != nil || rc.life.Err() != nil {
 			continue
 		}
 		ctx, stop := context.WithCancel(rc.life)
-		w.stop, w.kick, w.tries = stop, make(chan struct{}, 1), make(map[storage.Name]*try)
-		rc.by[key] = w
-		rc.work.Go(func() { w.run(ctx) })
+		c.stop, c.kick, c.tries = stop, make(chan struct{}, 1), make(map[storage.Name]*try)
+		rc.comparers[key] = c
+		rc.running.Go(func() { c.run(ctx) })
 	}
 }
 
-// Missed notes that a slave may have missed a request: it is compared with soon.
+// Missed has a slave compared soon, because it may have missed a request.
 func (rc *Reconciler) Missed(slave protocol.Address) {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
-	if w := rc.by[slave.URL()]; w != nil {
+	if c := rc.comparers[slave.URL()]; c != nil {
 		select {
-		case w.kick <- struct{}{}:
+		case c.kick <- struct{}{}:
 		default:
 		}
 	}
 }
 
-// Wait returns when nothing is being compared any more.
-func (rc *Reconciler) Wait() { rc.work.Wait() }
+// Wait returns when all comparers have ended.
+func (rc *Reconciler) Wait() { rc.running.Wait() }
 
-// soon is the pause after the first sign of a failure; it doubles up to the setting
-// repair.
+// soon is the pause after a first failure; it doubles up to the setting repair.
 const soon = time.Second
 
 // run compares until ctx ends.
-func (w *comparer) run(ctx context.Context) {
+func (c *comparer) run(ctx context.Context) {
 	select {
-	case <-w.store.Ready():
+	case <-c.store.Ready():
 	case <-ctx.Done():
 	}
 	var trouble backoff.Backoff
 	for ctx.Err() == nil {
-		set := w.client.current.Load()
-		err := w.round(ctx, set)
-		w.tell(ctx, err)
+		set := c.client.current.Load()
+		err := c.round(ctx, set)
+		c.logNews(ctx, err)
 		pause := set.Repair
 		if err == nil {
 			trouble.Reset()
-		} else if trouble.Wait > 0 || errors.Is(err, errLoading) { // somebody may wait for it
+		} else if trouble.Wait > 0 || errors.Is(err, errLoading) { // it may be over soon
 			trouble.Fail(time.Now(), soon)
 			pause = min(trouble.Wait, pause)
 		}
@@ -135,7 +135,7 @@ func (w *comparer) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
-		case <-w.kick:
+		case <-c.kick:
 			trouble.Fail(time.Now(), soon)
 			timer.Reset(jitter(min(soon, set.Repair)))
 			select {
@@ -147,129 +147,135 @@ func (w *comparer) run(ctx context.Context) {
 	}
 }
 
-// jitter is about d, and never the same for many.
+// jitter returns between half of d and d, so that the servers do not all compare at one moment.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
-// tell tells the log what is news: that the other server cannot be asked, or can again.
-func (w *comparer) tell(ctx context.Context, err error) {
-	said, unmended := "", (*unmended)(nil)
+// logNews logs the result of a comparison if it is not that of the one before.
+func (c *comparer) logNews(ctx context.Context, err error) {
+	words, unrepaired := "", (*unrepairedError)(nil)
 	if err != nil {
-		said = err.Error()
+		words = err.Error()
 	}
-	log := w.log.With("server", w.address)
+	log := c.log.With("server", c.address)
 	switch {
-	case ctx.Err() != nil || said == w.failing || errors.Is(err, errLoading):
+	case ctx.Err() != nil || words == c.logged || errors.Is(err, errLoading):
 		return
-	case errors.As(err, &unmended):
-		log.Warn("can't mend all that differs on another server, or from it", "err", err)
+	case errors.As(err, &unrepaired):
+		log.Warn("can't repair every difference from another server", "err", err)
 	case err != nil:
 		log.Warn("can't compare with another server", "err", err)
-	case w.unasked:
+	case c.unreachable:
 		log.Info("comparing with another server again")
-	case !w.settled:
-		return // what went wrong is to be tried again
+	case !c.settled:
+		return // a failed repair waits for its next try
 	default:
-		log.Info("nothing is left to mend on another server, or from it")
+		log.Info("every difference from another server is repaired")
 	}
-	w.failing, w.unasked = said, err != nil && unmended == nil
+	c.logged, c.unreachable = words, err != nil && unrepaired == nil
 }
 
-// unmended is why mirrors differ from those of another server although something was done
-// about it.
-type unmended struct{ error }
+// unrepairedError is the error of a comparison that could not remove all differences.
+type unrepairedError struct{ error }
 
-func (u *unmended) Unwrap() error { return u.error }
+func (u *unrepairedError) Unwrap() error { return u.error }
 
-// errLoading is why a server that has just started cannot be compared with yet.
+// errLoading is the error for a server that has just started, and cannot be compared yet.
 var errLoading = errors.New("it does not know yet what it has")
 
-// round compares once. If nothing has changed on either side since there was nothing to
-// do, all it costs is a conditional request.
-func (w *comparer) round(ctx context.Context, set *settings) error {
-	generation := w.store.Generation()
+// round compares once, and removes the differences. If the last round has left nothing to do, and
+// nothing has changed on either side since, it costs only a conditional request.
+func (c *comparer) round(ctx context.Context, set *settings) error {
+	generation := c.store.Generation()
 	asking, cancel := context.WithTimeoutCause(ctx, set.Timeout, fmt.Errorf("no answer within %s", set.Timeout))
 	defer cancel()
-	doc, _, changed, err := w.client.Peer(w.address, false).Status(asking, protocol.NewTrace(w.client.self))
+	doc, _, changed, err := c.client.peer(c.address, false).status(asking, protocol.NewTrace(c.client.self))
 	switch {
 	case err != nil:
-		w.settled = false
+		c.settled = false
 		return err
-	case doc.ID == w.client.self:
+	case doc.ID == c.client.self:
 		return errItself
 	case doc.Loading:
-		w.settled = false
+		c.settled = false
 		return errLoading
-	case w.settled && !changed && generation == w.compared:
+	case c.settled && !changed && generation == c.compared:
 		return nil
 	}
-	w.settled, w.compared = true, generation
-	w.former, w.tries = w.tries, make(map[storage.Name]*try)
-	ours, theirs := holdings(w.store), holdingsOf(doc)
+	c.settled, c.compared = true, generation
+	c.former, c.tries = c.tries, make(map[storage.Name]*try)
+	ours, theirs := holdings(c.store), holdingsOf(doc)
 	var errs []error
-	others := w.slave && !refs.SamePatterns(doc.Patterns, set.Refs)
-	if others && !w.others {
-		w.log.Warn("a slave's mirrors contain other refs than those of this server: only default branches are compared",
-			"slave", w.address, "refs", strings.Join(doc.Patterns, ", "))
+	otherRefs := c.slave && !refs.SamePatterns(doc.Patterns, set.Refs)
+	if otherRefs && !c.otherRefs {
+		c.log.Warn("a slave's mirrors contain other refs than those of this server: only default branches are compared",
+			"slave", c.address, "refs", strings.Join(doc.Patterns, ", "))
 	}
-	if w.others = others; others {
+	if c.otherRefs = otherRefs; otherRefs {
 		byRevision(ours)
 		byRevision(theirs)
 	}
-	errs = append(errs, w.build(ctx, set, lacking(ours, doc.Mirrors, w.store.DeletedAt, set.AllowLocal)))
-	if w.slave {
+	errs = append(errs, c.build(ctx, set, lacking(ours, doc.Mirrors, c.store.DeletedAt, set.AllowLocal)))
+	if c.slave {
 		stale, newer := compare(ours, theirs)
-		stale, newer = w.turnAround(stale, newer)
-		gone := outlived(theirs, w.store.DeletedAt, ours)
-		errs = append(errs, w.push(ctx, set, append(stale, gone...)), w.catchUp(ctx, set, newer))
+		stale, newer = c.distrustClocks(stale, newer)
+		gone := outlived(theirs, c.store.DeletedAt, ours)
+		errs = append(errs, c.push(ctx, set, append(stale, gone...)), c.catchUp(ctx, set, newer))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return &unmended{err}
+		return &unrepairedError{err}
 	}
 	return nil
 }
 
-// turnAround counts what seems to be newer as stale, if pulling here has not helped
-// before: a clock may be wrong.
-func (w *comparer) turnAround(stale, newer []difference) (_, still []difference) {
+// distrustClocks moves from newer to stale the mirrors that a pull here has not changed before: a
+// clock may be wrong.
+func (c *comparer) distrustClocks(stale, newer []difference) (_, left []difference) {
 	for _, d := range newer {
-		if t := w.former[d.name]; t != nil && t.ours == d.ours && t.theirs == d.theirs {
+		if t := c.former[d.name]; t != nil && t.isFor(d) {
 			stale = append(stale, d)
 		} else {
-			still = append(still, d)
+			left = append(left, d)
 		}
 	}
-	return stale, still
+	return stale, left
 }
 
-// due picks the mirrors of a list for which it is time, and notes that something is done
-// about them now.
-func (w *comparer) due(set *settings, all []difference) (now []difference) {
-	when := time.Now()
+// isFor reports whether the try was about the same difference.
+func (t *try) isFor(d difference) bool { return t.ours == d.ours && t.theirs == d.theirs }
+
+// due returns the differences that may be tried now, and records a try for each.
+func (c *comparer) due(set *settings, all []difference) (due []difference) {
+	now := time.Now()
 	for _, d := range all {
-		t := w.former[d.name]
-		if t == nil || t.ours != d.ours || t.theirs != d.theirs {
+		t := c.former[d.name]
+		if t == nil || !t.isFor(d) {
 			t = &try{ours: d.ours, theirs: d.theirs}
 		}
-		w.tries[d.name] = t
-		w.settled = false
-		if t.Ready(when) {
-			t.Fail(when, set.Repair)
-			now = append(now, d)
+		c.tries[d.name] = t
+		c.settled = false
+		if t.Ready(now) {
+			t.Fail(now, set.Repair) // counts as failed until the mirror is equal
+			due = append(due, d)
 		}
 	}
-	return now
+	return due
 }
 
-// atOnce is how many mirrors are mended at a time on one other server, or from it.
-const atOnce = 4
+const (
+	// maxRepairs is how many differences from one other server are repaired at the same time.
+	maxRepairs = 4
 
-// forEach does something about mirrors, several at a time, and joins what went wrong with
-// the first few.
+	// maxNamed is how many mirrors an error names.
+	maxNamed = 5
+)
+
+// forEach calls do for each difference, several at a time, and joins the errors. The joined error
+// names maxNamed mirrors at most.
 func forEach(ctx context.Context, all []difference, do func(difference) error) error {
 	var mu sync.Mutex // guards errs
 	var errs []error
 	var workers errgroup.Group
-	workers.SetLimit(atOnce)
+	workers.SetLimit(maxRepairs)
 	for _, d := range all {
 		if ctx.Err() != nil {
 			break
@@ -278,77 +284,75 @@ func forEach(ctx context.Context, all []difference, do func(difference) error) e
 			if err := do(d); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				errs = append(errs, fmt.Errorf("%s: %w", d.name, err))
+				errs = append(errs, fmt.Errorf("%s: %c", d.name, err))
 			}
 			return nil
 		})
 	}
-	_ = workers.Wait() // what goes wrong is in errs
+	_ = workers.Wait() // the errors are in errs
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	if n := len(errs); n > maxTold {
-		errs = append(errs[:maxTold], fmt.Errorf("and %d more", n-maxTold))
+	if n := len(errs); n > maxNamed {
+		errs = append(errs[:maxNamed], fmt.Errorf("and %d more", n-maxNamed))
 	}
 	return errors.Join(errs...)
 }
 
-// maxTold is how many mirrors are named that could not be mended.
-const maxTold = 5
-
-// push has the slave pull what it has missed, and remove what was removed here. Deletions
-// that were accepted here it may carry out as well, as long as the origin has what is here.
-func (w *comparer) push(ctx context.Context, set *settings, stale []difference) error {
-	return forEach(ctx, w.due(set, stale), func(d difference) error {
+// push asks the slave to pull the mirrors that it has missed, and to remove those that were removed
+// here. The slave may carry out deletions that were accepted here, as long as the origin has just
+// what this server has.
+func (c *comparer) push(ctx context.Context, set *settings, stale []difference) error {
+	return forEach(ctx, c.due(set, stale), func(d difference) error {
 		if !d.removed.IsZero() {
-			if err := w.remove(ctx, d); err != nil || d.ours == "" {
+			if err := c.remove(ctx, d); err != nil || d.ours == "" {
 				return err
 			}
 		}
-		req := w.store.WithCredentials(mirror.Request{
+		req := c.store.WithCredentials(mirror.Request{
 			Name: d.name, Origin: d.origin, Move: d.former, Wanted: d.wanted,
 		})
-		if !w.others {
+		if !c.otherRefs {
 			req.Accept = d.accept
 		}
-		if w.store.Restored(d.name) {
-			pulled, err := w.store.Pull(ctx, mirror.Request{Name: d.name})
+		if c.store.Restored(d.name) {
+			pulled, err := c.store.Pull(ctx, mirror.Request{Name: d.name})
 			if err != nil {
 				return err
 			}
 			req.Wanted = pulled.Snapshot.Wanted
 		}
-		o := w.client.PropagatePull(ctx, w.address, req, protocol.NewTrace(w.client.self))
+		o := c.client.PropagatePull(ctx, c.address, req, protocol.NewTrace(c.client.self))
 		if o.State != protocol.Success {
 			return errors.New(o.Error)
 		}
-		w.log.Info("had a slave pull what it had missed", "mirror", d.name, "slave", w.address)
+		c.log.Info("had a slave pull what it had missed", "mirror", d.name, "slave", c.address)
 		return nil
 	})
 }
 
-// remove has the slave remove a mirror.
-func (w *comparer) remove(ctx context.Context, d difference) error {
-	o := w.client.PropagateDelete(ctx, w.address, d.name, protocol.NewTrace(w.client.self), d.removed)
+// remove asks the slave to remove a mirror.
+func (c *comparer) remove(ctx context.Context, d difference) error {
+	o := c.client.PropagateDelete(ctx, c.address, d.name, protocol.NewTrace(c.client.self), d.removed)
 	if o.State != protocol.Success {
 		return errors.New(o.Error)
 	}
-	w.log.Info("removed on a slave", "mirror", d.name, "slave", w.address)
+	c.log.Info("removed on a slave", "mirror", d.name, "slave", c.address)
 	return nil
 }
 
-// catchUp pulls here what the slave has pulled later and has other refs of.
-func (w *comparer) catchUp(ctx context.Context, set *settings, newer []difference) error {
-	return forEach(ctx, w.due(set, newer), func(d difference) error {
-		_, err := w.store.Pull(ctx, mirror.Request{Name: d.name})
+// catchUp pulls here the mirrors that are newer on the slave.
+func (c *comparer) catchUp(ctx context.Context, set *settings, newer []difference) error {
+	return forEach(ctx, c.due(set, newer), func(d difference) error {
+		_, err := c.store.Pull(ctx, mirror.Request{Name: d.name})
 		return err
 	})
 }
 
-// build builds mirrors that only the peer has. When an origin's host has turned out to be
-// down, what the peer has is taken without asking it again for each mirror.
-func (w *comparer) build(ctx context.Context, set *settings, missing []difference) error {
-	var mu sync.Mutex // guards down
-	down := make(map[string]bool)
-	return forEach(ctx, w.due(set, missing), func(d difference) error {
+// build builds the mirrors that only the peer has. Once an origin's host has turned out to be down,
+// its other mirrors are taken from the peer without asking anybody to pull them first.
+func (c *comparer) build(ctx context.Context, set *settings, missing []difference) error {
+	var mu sync.Mutex             // guards down
+	down := make(map[string]bool) // hosts of origins
+	return forEach(ctx, c.due(set, missing), func(d difference) error {
 		host := d.origin.Host()
 		mu.Lock()
 		req := mirror.Request{Name: d.name, Origin: d.origin, Wanted: d.wanted, OriginDown: down[host]}
@@ -356,13 +360,13 @@ func (w *comparer) build(ctx context.Context, set *settings, missing []differenc
 		if err := d.refused; err != nil {
 			return err
 		}
-		if w.store.IsReserved(d.name) {
-			return nil // somebody has just asked for it here
+		if c.store.IsReserved(d.name) {
+			return nil // a request for it is being worked on
 		}
-		if _, err := w.store.Get(d.name); err == nil {
-			return nil // and it is done
+		if _, err := c.store.Get(d.name); err == nil {
+			return nil // a request has built it
 		}
-		run, err := w.store.Begin(req)
+		run, err := c.store.Begin(req)
 		if err != nil {
 			return err
 		}

@@ -12,9 +12,10 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// TestBuildingWhatSomebodyAsksFor is left to him: what he wants of it next, such as a move,
-// must not be refused because of what a peer said before.
-func TestBuildingWhatSomebodyAsksFor(t *testing.T) {
+// TestReconcilerLeavesRequestedMirrorsAlone: while a request builds a mirror, the reconciler must
+// not start a run of its own. Its run would have the peer's origin, and the client's next request,
+// such as a move, would be refused because of that.
+func TestReconcilerLeavesRequestedMirrorsAlone(t *testing.T) {
 	dir, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -28,26 +29,26 @@ func TestBuildingWhatSomebodyAsksFor(t *testing.T) {
 	}
 	store := mirror.NewStore(t.Context(), mirror.Parts{Dir: dir, Log: log, Fallback: NewFallback(client), MaxLists: 1}, opts)
 	defer store.Wait()
-	w := &comparer{Reconciler: NewReconciler(t.Context(), store, client, log), tries: make(map[storage.Name]*try)}
+	c := &comparer{Reconciler: NewReconciler(t.Context(), store, client, log), tries: make(map[storage.Name]*try)}
 	name, from := named("m"), mustParse(t, filepath.Join(t.TempDir(), "none.git"))
 	build := func() error {
-		return w.build(t.Context(), client.current.Load(), []difference{{name: name, origin: from}})
+		return c.build(t.Context(), client.current.Load(), []difference{{name: name, origin: from}})
 	}
 	run, err := store.Begin(mirror.Request{Name: name, Origin: from, Wanted: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := build(); err != nil {
-		t.Errorf("it was begun: %v", err)
+		t.Errorf("a mirror that a request builds was begun again: %v", err)
 	}
 	_, _ = run.Wait(t.Context()) // there is nothing to pull from
 	if err := build(); err == nil {
-		t.Error("what nobody asks for was not begun")
+		t.Error("a mirror that nobody has requested was not begun")
 	}
 	if err := opts.Git.Repo(dir.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := build(); err != nil {
-		t.Errorf("what is there was begun: %v", err)
+		t.Errorf("an existing mirror was begun again: %v", err)
 	}
 }

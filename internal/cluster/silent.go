@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// silent are the servers that have not answered the last time. They are given a moment only to
-// take a connection: who waits for the answer to a push should not wait for a black hole each
-// time. One that is there again takes it within that moment.
+// silent remembers the servers that did not answer the last request. Such a server has only a
+// moment to take a connection: a person who waits for the answer to a push should not wait for a
+// black hole each time. A server that is back takes the connection within that moment.
 type silent struct {
-	dialer net.Dialer
-	mu     sync.Mutex      // guards by
-	by     map[string]bool // addresses as they are dialed
+	dialer    net.Dialer
+	mu        sync.Mutex      // guards addresses
+	addresses map[string]bool // as they are dialed
 }
 
-// silentTimeout is how long a server that was silent has to take a connection.
+// silentTimeout is how long a silent server has to take a connection.
 const silentTimeout = 2 * time.Second
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 func newSilent() *silent {
-	return &silent{dialer: net.Dialer{KeepAlive: 30 * time.Second}, by: make(map[string]bool)}
+	return &silent{dialer: net.Dialer{KeepAlive: 30 * time.Second}, addresses: make(map[string]bool)}
 }
 
-// dial connects.
+// dial connects to a server: within silentTimeout if it is silent.
 func (s *silent) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if !s.is(address) {
+	if !s.has(address) {
 		return s.dialer.DialContext(ctx, network, address)
 	}
 	short, cancel := context.WithTimeout(ctx, silentTimeout)
@@ -44,37 +44,37 @@ func (s *silent) dial(ctx context.Context, network, address string) (net.Conn, e
 	return c, err
 }
 
-// silentError is why a server that was silent still is.
+// silentError is the error of a connection to a server that is still silent.
 type silentError struct{ error }
 
-func (s *silent) is(address string) bool {
+func (s *silent) has(address string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.by[address]
+	return s.addresses[address]
 }
 
-// record notes what became of a request to a server. Its end for another reason than that the
-// server is silent, such as that nobody wants to know any more, says nothing.
+// record records whether the server of a request was silent. A request that ended for another
+// reason, such as a client that went away, says nothing about that.
 func (s *silent) record(r *http.Request, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err == nil:
-		delete(s.by, dialed(r.URL))
+		delete(s.addresses, dialed(r.URL))
 	case isSilence(r, err):
-		s.by[dialed(r.URL)] = true
+		s.addresses[dialed(r.URL)] = true
 	}
 }
 
-// isSilence reports whether a request has failed since there was no connection, or no answer
-// in time.
+// isSilence reports whether a request failed because there was no connection, or no answer in
+// time.
 func isSilence(r *http.Request, err error) bool {
 	var failed *net.OpError
 	var still *silentError
 	return r.Context().Err() == context.DeadlineExceeded || errors.As(err, &still) || errors.As(err, &failed) && failed.Op == "dial"
 }
 
-// dialed is the address that net/http dials for a URL.
+// dialed returns the address that net/http dials for a URL.
 func dialed(u *url.URL) string {
 	port := u.Port()
 	if port == "" {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// TestSilent: who is silent is given a moment, until he answers.
+// TestSilent: a server counts as silent until it answers, and has silentTimeout to take a
+// connection meanwhile.
 func TestSilent(t *testing.T) {
 	s := newSilent()
 	request := func(ctx context.Context, url string) *http.Request {
@@ -29,7 +30,7 @@ func TestSilent(t *testing.T) {
 		ctx  context.Context
 		url  string
 		err  error
-		want bool // whether it is silent then
+		want bool // whether the server h:80 counts as silent then
 	}{
 		{t.Context(), "http://h/", nil, false},
 		{gone, "http://h/", context.Canceled, false},
@@ -43,7 +44,7 @@ func TestSilent(t *testing.T) {
 		{t.Context(), "http://h/", &silentError{errors.New("x")}, true},
 	} {
 		s.record(request(c.ctx, c.url), c.err)
-		if got := s.is("h:80"); got != c.want {
+		if got := s.has("h:80"); got != c.want {
 			t.Errorf("%s, %v: silent: %v", c.url, c.err, got)
 		}
 	}

@@ -10,79 +10,79 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Told is what a slave told of itself, or why it did not.
-type Told struct {
-	entry protocol.Status
-	stamp string // equal for what is the same
+// SlaveStatus is a slave's status, or the reason why there is none.
+type SlaveStatus struct {
+	doc     protocol.Status
+	version string // equal for equal documents
 }
 
-// AskSlaves asks all slaves at once what they have to tell: of one mirror, or of all if the
-// name is zero. It waits so long at most.
-func (c *Client) AskSlaves(ctx context.Context, name storage.Name, wait time.Duration, trace protocol.Trace) []Told {
+// AskSlaves asks all slaves at once for their status: that of one mirror, or of all mirrors if the
+// name is zero. It waits no longer than wait.
+func (c *Client) AskSlaves(ctx context.Context, name storage.Name, wait time.Duration, trace protocol.Trace) []SlaveStatus {
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("no answer within %s", wait))
 	defer cancel()
 	slaves := c.current.Load().Slaves
-	all := make([]Told, len(slaves))
-	var parts sync.WaitGroup
+	all := make([]SlaveStatus, len(slaves))
+	var asked sync.WaitGroup
 	for i, address := range slaves {
-		parts.Go(func() { all[i] = c.askSlave(ctx, address, name, trace) })
+		asked.Go(func() { all[i] = c.askSlave(ctx, address, name, trace) })
 	}
-	parts.Wait()
-	leaveOut(slaves, all)
+	asked.Wait()
+	boundTogether(slaves, all)
 	return all
 }
 
-// leaveOut leaves out what slaves told beyond what all of them may tell together.
-func leaveOut(slaves []protocol.Address, all []Told) {
-	size := 0
+// boundTogether leaves out the statuses that exceed the bound for all of them together.
+func boundTogether(slaves []protocol.Address, all []SlaveStatus) {
+	total := 0
 	for i := range all {
-		its := all[i].entry.Size()
-		if size += its; size <= protocol.MaxTogether {
+		size := all[i].doc.Size()
+		if total += size; total <= protocol.MaxTogether {
 			continue
 		}
-		size -= its
-		all[i] = failedTold(slaves[i], fmt.Errorf("it is left out: all servers together tell more than %d bytes can hold", protocol.MaxTogether))
+		total -= size
+		all[i] = failedStatus(slaves[i], fmt.Errorf("it is left out: all servers together tell more than %d bytes can hold", protocol.MaxTogether))
 	}
 }
 
-func failedTold(address protocol.Address, err error) Told {
-	return Told{protocol.FailedStatus(address, err), address.URL() + " " + err.Error()}
+func failedStatus(address protocol.Address, err error) SlaveStatus {
+	return SlaveStatus{protocol.FailedStatus(address, err), address.URL() + " " + err.Error()}
 }
 
-func (c *Client) askSlave(ctx context.Context, address protocol.Address, name storage.Name, trace protocol.Trace) Told {
-	peer, version := c.Peer(address, true), uint64(0)
+func (c *Client) askSlave(ctx context.Context, address protocol.Address, name storage.Name, trace protocol.Trace) SlaveStatus {
+	slave, version := c.peer(address, true), uint64(0)
 	var doc *protocol.Status
 	var err error
 	if name != (storage.Name{}) {
-		doc, err = peer.Mirror(ctx, trace, name)
+		doc, err = slave.mirror(ctx, trace, name)
 	} else {
-		doc, version, _, err = peer.Status(ctx, trace)
+		doc, version, _, err = slave.status(ctx, trace)
 	}
 	if err == nil && doc.ID == c.self {
 		err = errItself
 	}
 	if err != nil {
-		return failedTold(address, err)
+		return failedStatus(address, err)
 	}
-	entry := *doc
-	entry.Address = address.String()
-	return Told{entry, fmt.Sprint(address.URL(), " ", version)}
+	named := *doc
+	named.Address = address.String()
+	return SlaveStatus{named, fmt.Sprint(address.URL(), " ", version)}
 }
 
-// Entries are what slaves told, as a master tells it.
-func Entries(all []Told) []protocol.Status {
+// Documents are the statuses of slaves as parts of a master's status.
+func Documents(all []SlaveStatus) []protocol.Status {
 	docs := make([]protocol.Status, len(all))
 	for i, one := range all {
-		docs[i] = one.entry
+		docs[i] = one.doc
 	}
 	return docs
 }
 
-// Stamps are equal for two answers if all slaves told the same.
-func Stamps(all []Told) []string {
-	words := make([]string, len(all))
+// Versions are equal for two lists of statuses if all documents are.
+func Versions(all []SlaveStatus) []string {
+	versions := make([]string, len(all))
 	for i, one := range all {
-		words[i] = one.stamp
+		versions[i] = one.version
 	}
-	return words
+	return versions
 }
