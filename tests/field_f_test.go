@@ -91,7 +91,7 @@ func TestFieldForeignWords(t *testing.T) {
 		{"a status of three million servers", pulled, asJSON(200, slaves3M), 200, "pulled", "more than 1000 servers"},
 		{"a compressed one", pulled, asGzip(200, slaves3M), 200, "pulled", "encoded (gzip), which nobody asked for"},
 		{"a status that nests deeply", pulled, asJSON(200, strings.Repeat(`{"role":"master","upstream":{"slaves":[`, 10_000)), 200, "pulled", "more than 16 servers stand below each other"},
-		{"a status of two million mirrors", pulled, asJSON(200, mirrors), 200, "pulled", "it tells more than 134217728 bytes can hold"},
+		{"a status of two million mirrors", pulled, asJSON(200, mirrors), 200, "pulled", "it tells more than fits into 134217728 bytes"},
 		{"a status of lost refs", pulled, asJSON(200, keeps), 200, "pulled", ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {

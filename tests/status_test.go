@@ -305,13 +305,13 @@ func TestStatusOfStrangeSlaves(t *testing.T) {
 		answer http.HandlerFunc
 		want   string // in the error
 	}{
-		{text(200, "nonsense"), "its status is none"},
+		{text(200, "nonsense"), "its status is invalid"},
 		{text(200, `{"role":"slave","total":1,"mirrors":[{"name":"a"`), "breaks off"},
 		{text(200, "<html><body>Welcome!</body></html>"), "a page"},
 		{text(500, "<html>oops</html>"), "500"},
 		{text(503, "not now\x1b[31m https://jack:secret@h/\x00"), "not now[31m https://***@h/"},
 		{text(304, ""), "304"},
-		{text(200, `{"role":"slave","total":2,"mirrors":[{"name":"../../a"},{"name":"b"}]}`), "1 of the mirrors that it lists are none"},
+		{text(200, `{"role":"slave","total":2,"mirrors":[{"name":"../../a"},{"name":"b"}]}`), "1 of its mirrors have invalid names"},
 		{func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/elsewhere" {
 				followed.Store(true)

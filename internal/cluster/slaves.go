@@ -41,7 +41,7 @@ func boundTogether(slaves []protocol.Address, all []SlaveStatus) {
 			continue
 		}
 		total -= size
-		all[i] = failedStatus(slaves[i], fmt.Errorf("it is left out: all servers together tell more than %d bytes can hold", protocol.MaxTogether))
+		all[i] = failedStatus(slaves[i], fmt.Errorf("it is left out: all servers together tell more than fits into %d bytes", protocol.MaxTogether))
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 	"github.com/reconquest/sould/internal/origin"
 )
 
-// Address is another sould server, as the configuration names it.
+// Address is the address of another sould server in the configuration.
 type Address struct {
-	name string // as it is written there
+	name string // as the configuration writes it
 	url  string // scheme and authority
 }
 
@@ -39,6 +39,7 @@ func ParseAddress(raw string) (Address, error) {
 	return Address{name: raw, url: u.Scheme + "://" + host}, nil
 }
 
+// Same reports whether two addresses lead to the same scheme, host and port.
 func (a Address) Same(b Address) bool { return a.url == b.url }
 
 // URL is the server's scheme and authority, without a slash at the end.

@@ -12,13 +12,14 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// ErrAtWork is why a server has not answered yet whether it could pull.
+// ErrAtWork is the error for a server whose pull has not ended yet (202).
 var ErrAtWork = errors.New("it is still at work")
 
-// ReadAnswer reads what another server has to say of a POST or a DELETE, of which text is the
-// answer's body, up to MaxAnswer bytes and one more. An older sould knows neither JSON nor 202;
-// any server that answers 200 or 500 will do. What is beyond the bounds is left out, and the
-// outcome says so. It does not show the secrets, which were sent to that server.
+// ReadAnswer reads another server's answer to a POST or a DELETE. text is the answer's body, up to
+// MaxAnswer bytes and one more. The answer need not be JSON: an older sould knows neither JSON nor
+// 202. Parts that exceed the bounds are left out, and Cut says so. The outcome does not show the
+// secrets, which were sent to that server. The error wraps ErrAtWork, or says that the answer is a
+// redirect.
 func ReadAnswer(answer *http.Response, text []byte, secrets []string) (Outcome, error) {
 	o, isReport := readReport(answer.Header, text, secrets)
 	says := errtext.Sanitize(answer.Status, secrets)
@@ -45,25 +46,25 @@ func ReadAnswer(answer *http.Response, text []byte, secrets []string) (Outcome, 
 	return o, nil
 }
 
-// readReport reads the body of an answer. If it is no report, the outcome has it as words.
+// readReport reads the body of an answer. If that is no report, HierarchicalError has its text.
 func readReport(header http.Header, text []byte, secrets []string) (o Outcome, isReport bool) {
 	if err := CheckEncoding(header, secrets); err != nil {
 		return Outcome{Cut: "its answer is left out: " + err.Error()}, false
 	}
-	var beyond *excess
+	var exceeded *excess
 	if kind, _, _ := mime.ParseMediaType(header.Get("Content-Type")); kind == "application/json" {
 		r := newForeignReader(bytes.NewReader(text), MaxAnswer, secrets)
 		var err error
 		if o, err = r.outcome(0); err == nil {
 			err = r.end()
 		}
-		isReport = o.State != "" && (err == nil || errors.As(err, &beyond))
+		isReport = o.State != "" && (err == nil || errors.As(err, &exceeded))
 	}
 	if !isReport {
 		o = Outcome{HierarchicalError: errtext.Sanitize(string(text), secrets)}
 	}
-	if beyond != nil {
-		o.Cut = "part of its answer is left out: " + beyond.words
+	if exceeded != nil {
+		o.Cut = "part of its answer is left out: " + exceeded.words
 	}
 	return o, isReport
 }
@@ -75,10 +76,10 @@ func atWorkOn(progress string) string {
 	return progress
 }
 
-// outcome reads what became of a request on a server, and on those below it. What was read
-// before an error is returned with it.
+// outcome reads the outcome of a request on a server, and on those below it. With an error it
+// returns what was read before.
 func (r *foreignReader) outcome(depth int) (o Outcome, err error) {
-	if err := r.enter(depth); err != nil {
+	if err := r.countServer(depth); err != nil {
 		return o, err
 	}
 	fields := map[string]any{
@@ -105,12 +106,12 @@ func (r *foreignReader) outcome(depth int) (o Outcome, err error) {
 	})
 	o = o.Sanitize(r.secrets)
 	if err == nil {
-		err = r.keep(o.ownSize(depth))
+		err = r.countSize(o.ownSize(depth))
 	}
 	return o, err
 }
 
-// Sanitize makes another server's outcome fit to be shown, but for those of its own slaves.
+// Sanitize makes another server's outcome fit to be shown. It leaves Slaves as they are.
 func (o Outcome) Sanitize(secrets []string) Outcome {
 	for _, field := range []*string{&o.Address, &o.ID, &o.Branch, &o.Progress, &o.From, &o.Error, &o.Cut} {
 		*field = errtext.SanitizeLine(*field, secrets)
@@ -129,10 +130,10 @@ func (o Outcome) Sanitize(secrets []string) Outcome {
 	return o
 }
 
-// maxSeconds is longer than anything takes.
+// maxSeconds bounds the time that a server says it has taken.
 const maxSeconds = 1e7
 
-// Size is what the outcome takes, and those of the servers below it.
+// Size is the size in bytes of the outcome and of those below it, by the measure of size.
 func (o *Outcome) Size() int { return o.size(0) }
 
 func (o *Outcome) size(depth int) int {

@@ -10,8 +10,8 @@ import (
 	"github.com/reconquest/sould/internal/origin"
 )
 
-// TestAnswersOfSlavesShowNoCredentials: a slave may repeat what it was sent, as it stood in
-// the request or as it was read there.
+// TestAnswersOfSlavesShowNoCredentials: a slave may repeat credentials that it was sent, encoded as
+// in the request, or decoded.
 func TestAnswersOfSlavesShowNoCredentials(t *testing.T) {
 	for _, words := range [][2]string{{"t0ken-us3r", "s3cr3t-p4ss"}, {"t0ken us3r", "s3cr3t/@:p4ss w&rd+%"}, {"t0ken-us3r", ""}, {"git", "s3cr3t p4ss"}} {
 		u := url.URL{Scheme: "https", Host: "h", Path: "/r.git", User: url.UserPassword(words[0], words[1])}

@@ -1,16 +1,16 @@
-// Package protocol has the documents, forms and headers that servers exchange, and decides how
-// much of what another server says is believed.
+// Package protocol has the documents, forms and headers that servers exchange, and bounds what is
+// believed of another server.
 //
-//	request.go       what a request says: the form of a POST, the headers beside it
-//	report.go        what became of a request, on one server and on those below it
-//	answer.go        such a report, as another server sends it
-//	status.go        what a server tells of itself
-//	status_read.go   the same, as another server sends it
-//	trace.go         the way that a request has come, and its id
-//	foreign.go       bounds of all that is read from another server
-//	address.go       where another server is
+//	request.go       a request: the form of a POST, and the headers beside it
+//	report.go        the outcome of a request, on one server and on those below it
+//	answer.go        reads such a report from another server
+//	status.go        the status of a server
+//	status_read.go   reads such a status from another server
+//	trace.go         the servers that a request has passed, and its id
+//	foreign.go       the bounds of all that is read from another server
+//	address.go       the address of another server
 //
-// Whatever another server sends is read part by part, bounded, and made fit to be shown as
-// one's own: without control characters, without credentials, without what it was sent. Totals
-// are counted anew. What goes wrong is an error in that server's place, and nobody else's.
+// What another server sends is read part by part, within bounds, and made fit to be shown:
+// without control characters, without credentials, and without the secrets that were sent to it.
+// Totals are counted again. An error in it counts as an error of that server, and of no other.
 package protocol

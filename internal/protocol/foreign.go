@@ -12,37 +12,35 @@ import (
 	"github.com/reconquest/sould/internal/errtext"
 )
 
-// Bounds of what another server may tell, in an answer as in a status.
+// Bounds of what is read from another server: an answer or a status.
 const (
 	MaxAnswer         = 1 << 20   // bytes of an answer to a POST or a DELETE
 	maxStatus         = 128 << 20 // bytes of a status
 	maxForeignPart    = 1 << 20   // bytes of a single field, or of a mirror
-	maxForeignServers = 1000      // that it tells of
-	maxForeignDepth   = maxVia    // servers below each other
+	maxForeignServers = 1000      // servers in it
+	maxForeignDepth   = maxVia    // levels of servers below each other
+	maxForeignSize    = 128 << 20 // its size, by the measure below
 
-	// maxForeignSize is what may be kept of it, by the measure of size.
-	maxForeignSize = 128 << 20
-
-	// MaxTogether is what may be kept and shown of all servers together in a status.
+	// MaxTogether is the size of all servers' statuses together that a status may contain.
 	MaxTogether = 4 * maxForeignSize
 
-	// MaxReport is the same in the answer to a POST or a DELETE.
+	// MaxReport is the same for the outcomes in the answer to a POST or a DELETE.
 	MaxReport = 8 << 20
 )
 
-// The size of something foreign is the most that it can cost here: its memory, or the bytes that it
-// takes when this server shows it with each line indented, whichever is more.
+// The size of something foreign is an upper bound of its cost here, in bytes: of its memory, or of
+// its rendered text with each line indented, whichever is more.
 const (
 	outcomeSize = int(unsafe.Sizeof(Outcome{}))
 	serverSize  = int(unsafe.Sizeof(Status{}))
 	mirrorSize  = int(unsafe.Sizeof(Mirror{}))
 
 	serverIndent = 15 // bytes before a line, for each server above it
-	mirrorLines  = 9
+	mirrorLines  = 9  // of a rendered mirror
 )
 
-// size is what a text takes where each of its lines is indented so far. Encoders write six
-// bytes for some.
+// size is the size of a text whose lines are indented by so many bytes. Encoders write up to six
+// bytes for one of some characters.
 func size(text string, indent int) int {
 	escaped := 0
 	for i := range len(text) {
@@ -51,59 +49,59 @@ func size(text string, indent int) int {
 			escaped += 5
 		case '\n':
 			escaped += indent
-		case '"', '\\', 0xe2: // the last one begins the line separators of Unicode
+		case '"', '\\', 0xe2: // 0xe2 begins the line separators of Unicode
 			escaped++
 		}
 	}
 	return len(text) + escaped
 }
 
-// excess is why no more is read of what another server tells.
+// excess is the error for something foreign that exceeds a bound: nothing more of it is read.
 type excess struct{ words string }
 
 func (e *excess) Error() string { return e.words }
 
 func tooMuch(format string, args ...any) error { return &excess{fmt.Sprintf(format, args...)} }
 
-// meter bounds what is read, as a whole and for each part.
+// meter bounds the bytes that are read, in all and for each part.
 type meter struct {
-	from       io.Reader
-	most       int64 // as a whole
-	read, part int64 // so far
+	from  io.Reader
+	limit int64 // bytes in all
+	read  int64 // bytes so far
+	part  int64 // bytes so far of the current part
 }
 
 func (m *meter) Read(p []byte) (n int, err error) {
-	if m.read >= m.most {
-		// It may just be over.
-		if n, err := m.from.Read(make([]byte, 1)); n == 0 {
+	if m.read >= m.limit {
+		if n, err := m.from.Read(make([]byte, 1)); n == 0 { // it may end just here
 			return 0, err
 		}
-		return 0, tooMuch("it has more than %d bytes", m.most)
+		return 0, tooMuch("it has more than %d bytes", m.limit)
 	}
 	if m.part >= maxForeignPart {
 		return 0, tooMuch("a part of it has more than %d bytes", maxForeignPart)
 	}
-	n, err = m.from.Read(p[:min(int64(len(p)), m.most-m.read, maxForeignPart-m.part)])
+	n, err = m.from.Read(p[:min(int64(len(p)), m.limit-m.read, maxForeignPart-m.part)])
 	m.read, m.part = m.read+int64(n), m.part+int64(n)
 	return n, err
 }
 
-// foreignReader reads what another server tells part by part, and no more than the bounds
-// allow. A decoder alone would hold all of it, and more than what came.
+// foreignReader reads JSON of another server part by part, within the bounds. A json.Decoder alone
+// would hold all of it, in more memory than it has bytes.
 type foreignReader struct {
-	secrets []string // that no field may show
+	secrets []string // no field may show them
 	in      *meter
 	json    *json.Decoder
-	servers int // that were read
-	size    int // of what was read
+	servers int // read so far
+	size    int // of all that is kept so far
 }
 
-func newForeignReader(from io.Reader, most int64, secrets []string) *foreignReader {
-	in := &meter{from: from, most: most}
+func newForeignReader(from io.Reader, limit int64, secrets []string) *foreignReader {
+	in := &meter{from: from, limit: limit}
 	return &foreignReader{secrets: secrets, in: in, json: json.NewDecoder(in)}
 }
 
-// end checks that nothing follows.
+// end checks that nothing follows the document.
 func (r *foreignReader) end() error {
 	if _, err := r.token(); err != io.EOF {
 		return errors.New("something follows it")
@@ -111,22 +109,22 @@ func (r *foreignReader) end() error {
 	return nil
 }
 
-// enter counts a server that so many others stand above.
-func (r *foreignReader) enter(depth int) error {
+// countServer counts a server. depth is the number of servers above it.
+func (r *foreignReader) countServer(depth int) error {
 	r.servers++
 	switch {
 	case depth > maxForeignDepth:
 		return tooMuch("more than %d servers stand below each other", maxForeignDepth)
 	case r.servers > maxForeignServers:
-		return tooMuch("it tells of more than %d servers", maxForeignServers)
+		return tooMuch("it lists more than %d servers", maxForeignServers)
 	}
 	return nil
 }
 
-// keep counts something that is kept.
-func (r *foreignReader) keep(size int) error {
+// countSize counts the size of something that is kept.
+func (r *foreignReader) countSize(size int) error {
 	if r.size += size; r.size > maxForeignSize {
-		return tooMuch("it tells more than %d bytes can hold", maxForeignSize)
+		return tooMuch("it tells more than fits into %d bytes", maxForeignSize)
 	}
 	return nil
 }
@@ -141,18 +139,18 @@ func (r *foreignReader) value(v any) error {
 	return r.json.Decode(v)
 }
 
-// skip passes over a value.
+// skip skips a value.
 func (r *foreignReader) skip() error {
 	var other skipped
 	return r.value(&other)
 }
 
-// skipped is a value that nobody wants to know.
+// skipped is a value that is decoded into nothing.
 type skipped struct{}
 
 func (*skipped) UnmarshalJSON([]byte) error { return nil }
 
-// list reads what stands between two delimiters; each reads one element of it.
+// list reads the elements between two delimiters. each reads one element.
 func (r *foreignReader) list(open, closing json.Delim, each func() error) error {
 	token, err := r.token()
 	if err == nil && token != open {
@@ -170,7 +168,7 @@ func (r *foreignReader) list(open, closing json.Delim, each func() error) error 
 	return err
 }
 
-// object reads an object. Fields that are not known are passed over.
+// object reads an object. field reads the value of a key that it knows; others are skipped.
 func (r *foreignReader) object(field func(key string) (known bool, err error)) error {
 	return r.list('{', '}', func() error {
 		key, err := r.token()
@@ -186,11 +184,11 @@ func (r *foreignReader) object(field func(key string) (known bool, err error)) e
 	})
 }
 
-// line makes a field fit to be shown in one line.
+// line makes a field one line that is fit to be shown.
 func (r *foreignReader) line(field *string) { *field = errtext.SanitizeLine(*field, r.secrets) }
 
-// CheckEncoding checks that an answer is not encoded. No server is asked to compress: what is
-// small then might not stay so.
+// CheckEncoding checks that an answer is not encoded. No server is asked to compress, because a
+// small answer could then become a large one.
 func CheckEncoding(answer http.Header, secrets []string) error {
 	encoding := strings.TrimSpace(answer.Get("Content-Encoding"))
 	if encoding == "" || strings.EqualFold(encoding, "identity") {

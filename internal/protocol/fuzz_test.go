@@ -20,8 +20,8 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// FuzzParsePull: what is taken in is fit for git, and a slave that is passed the
-// request on understands the same.
+// FuzzParsePull: an accepted request is fit for git, and a slave that it is passed on to reads the
+// same.
 func FuzzParsePull(f *testing.F) {
 	for _, s := range []string{
 		"name=a/b&origin=https://u:p%40@h:1/x", "name=m&origin=git@h:x&wait=90s&accept=deletions&move=/old",
@@ -51,7 +51,7 @@ func FuzzParsePull(f *testing.F) {
 	})
 }
 
-// FuzzReadStatus: what another server tells is either refused, or fit to be shown.
+// FuzzReadStatus: another server's status is either refused or fit to be shown.
 func FuzzReadStatus(f *testing.F) {
 	const secret = "the-token-of-the-cluster"
 	id, digest := strings.Repeat("a", 40), strings.Repeat("b", 64)
@@ -121,8 +121,8 @@ func checkDocument(t *testing.T, doc *Status) {
 	}
 }
 
-// FuzzReadAnswer: whatever a server answers, what is read of it is in bounds, fit to be shown,
-// and read again by the next server as by this one.
+// FuzzReadAnswer: whatever a server answers, the outcome is within the bounds and fit to be shown,
+// and the next server reads the same as this one.
 func FuzzReadAnswer(f *testing.F) {
 	const secret = "the-token-of-the-cluster"
 	id := strings.Repeat("a", 40)
@@ -169,13 +169,13 @@ func FuzzReadAnswer(f *testing.F) {
 	})
 }
 
-// clean is an outcome without what no server is told.
+// clean returns an outcome without the fields that this server sets itself.
 func clean(o Outcome) Outcome {
 	o.SomePulled, o.Cut = false, ""
 	return o
 }
 
-// checkOutcome counts the servers.
+// checkOutcome checks an outcome and those below it, and returns how many they are.
 func checkOutcome(t *testing.T, o *Outcome, depth int) (servers int) {
 	if depth > maxForeignDepth || o.Revision != "" && !git.IsID(o.Revision) || o.Changed < 0 || o.Seconds < 0 {
 		t.Errorf("there is an outcome %+v at depth %d", o, depth)
@@ -192,7 +192,7 @@ func checkOutcome(t *testing.T, o *Outcome, depth int) (servers int) {
 	return servers
 }
 
-// FuzzTrace: what is passed on is understood by the next server as by this one.
+// FuzzTrace: the next server reads the trace as this one.
 func FuzzTrace(f *testing.F) {
 	for _, s := range []string{"", "a", "a,b", " a , b ,", ",,,", strings.Repeat("a,", maxVia), strings.Repeat("a,", maxVia+1), strings.Repeat("x", 64), strings.Repeat("x", 65), "a\tb", "ü"} {
 		f.Add(s, s)
@@ -204,7 +204,7 @@ func FuzzTrace(f *testing.F) {
 			return
 		}
 		if len(trace.Via) > maxVia || slices.ContainsFunc(trace.Via, func(id string) bool { return id == "" || len(id) > maxID || strings.Contains(id, ",") }) ||
-			trace.ID == "" || len(trace.ID) > maxID || strings.ContainsFunc(trace.ID, notOfID) || trace.Begins != (trace.ID != id) {
+			trace.ID == "" || len(trace.ID) > maxID || strings.ContainsFunc(trace.ID, notInID) || trace.Begins != (trace.ID != id) {
 			t.Errorf("%q, %q are %+v", via, id, trace)
 		}
 		if trace.FromClient() {

@@ -13,19 +13,18 @@ import (
 	"github.com/reconquest/sould/internal/units"
 )
 
-// Report is the answer to a POST: what became of it on this server and on those
-// below it.
+// Report is the answer to a POST or a DELETE: its outcome on this server and on those below it.
 type Report struct {
 	Name   string `json:"name,omitempty"`
 	Origin string `json:"origin,omitempty"` // without credentials
 	Status int    `json:"status"`           // the HTTP status
 	Outcome
 
-	Waited time.Duration `json:"-"` // how long the client was made to wait, when Status is 202
+	Waited time.Duration `json:"-"` // how long the client has waited, if Status is 202
 }
 
-// Outcome is what became of a pull on one server. The server is the one that
-// answers if Address is empty, and one of its slaves otherwise.
+// Outcome is the outcome of a pull or a removal on one server. If Address is empty, it is the server
+// that answers, else one of its slaves.
 type Outcome struct {
 	Address           string    `json:"address,omitempty"`
 	ID                string    `json:"id,omitempty"` // of the server
@@ -37,17 +36,16 @@ type Outcome struct {
 	Seconds           float64   `json:"seconds"`
 	From              string    `json:"from,omitempty"`     // the peer that it was pulled from; empty for the origin
 	Progress          string    `json:"progress,omitempty"` // while State is processing
-	Error             string    `json:"error,omitempty"`    // in a line
+	Error             string    `json:"error,omitempty"`    // one line
 	HierarchicalError string    `json:"hierarchical_error,omitempty"`
-	Cut               string    `json:"cut,omitempty"` // why part of what it has told is not here
+	Cut               string    `json:"cut,omitempty"` // why a part of its answer is left out
 	Slaves            []Outcome `json:"slaves,omitempty"`
 
-	// SomePulled is, of a server that has failed, whether it has pulled all the same, or one
-	// below it.
+	// SomePulled says of a failed server that it has pulled all the same, or a server below it has.
 	SomePulled bool `json:"some_pulled,omitempty"`
 }
 
-// State is whether a pull is over, and how it ended.
+// State tells whether a pull has ended, and how.
 type State string
 
 const (
@@ -55,14 +53,14 @@ const (
 	Success    State = "success"
 	Failed     State = "failed"
 
-	// Elsewhere is the state of a server to which the request had come by another way. What
-	// becomes of it there the server tells whoever has sent it first.
+	// Elsewhere is the state of a server that had received the request from another server
+	// before. It reports the outcome to the server that has sent the request first.
 	Elsewhere State = "elsewhere"
 )
 
 const elsewhereWords = "it is at work on this request, which has come to it through another server"
 
-// Repeated is the report of a server to which the request has come by another way.
+// Repeated is the report of a server that has received the request before (208).
 func Repeated(id string) *Report {
 	return &Report{
 		Status:  http.StatusAlreadyReported,
@@ -70,28 +68,29 @@ func Repeated(id string) *Report {
 	}
 }
 
-// pulled reports whether the server has, or one below it.
+// pulled reports whether the server has pulled, or a server below it.
 func (o *Outcome) pulled() bool {
 	return o.State == Success || o.SomePulled || slices.ContainsFunc(o.Slaves, func(slave Outcome) bool { return slave.pulled() })
 }
 
-// Resolve finds what became of the servers that have answered Elsewhere, where the request
-// began: there all reports come together. A server of which none of them tells has failed:
-// nobody knows that it has pulled. Only the direct slaves are changed.
+// Resolve replaces the state Elsewhere by the outcome that the server has reported to another one.
+// It is called on the server where the request began, since all reports come together there. A
+// server whose outcome is nowhere has failed, because it may not have pulled. Resolve changes only
+// the direct slaves.
 func (o *Outcome) Resolve() {
 	known := make(map[string]*Outcome)
 	o.collect(known)
 	for i := range o.Slaves {
 		slave := &o.Slaves[i]
 		if slave.State == Elsewhere {
-			if told := known[slave.ID]; told != nil {
+			if outcome := known[slave.ID]; outcome != nil {
 				address := slave.Address
-				*slave = *told
+				*slave = *outcome
 				slave.Address, slave.Slaves = address, nil
 			} else {
 				slave.fail("it says that " + elsewhereWords + ", and no server tells what became of it there")
 			}
-		} else if lost := slave.untold(known); lost != nil && slave.State == Success {
+		} else if lost := slave.findLost(known); lost != nil && slave.State == Success {
 			slave.SomePulled = true
 			slave.fail("it has passed the request on to " + lost.Address + ", and no server tells what became of it there")
 		}
@@ -100,8 +99,8 @@ func (o *Outcome) Resolve() {
 
 func (o *Outcome) fail(words string) { o.State, o.Error, o.HierarchicalError = Failed, words, words }
 
-// collect notes the outcomes by the ids of their servers. Of two for one server, which two
-// addresses may have, the failed one counts.
+// collect maps the ids of servers to their outcomes. A server with two addresses may have two
+// outcomes: then the failed one counts.
 func (o *Outcome) collect(known map[string]*Outcome) {
 	if before := known[o.ID]; o.ID != "" && o.State != Elsewhere && (before == nil || before.State == Success) {
 		known[o.ID] = o
@@ -111,21 +110,21 @@ func (o *Outcome) collect(known map[string]*Outcome) {
 	}
 }
 
-// untold finds a server below that has answered Elsewhere and is not known.
-func (o *Outcome) untold(known map[string]*Outcome) *Outcome {
+// findLost returns a server below that has answered Elsewhere and has no known outcome, or nil.
+func (o *Outcome) findLost(known map[string]*Outcome) *Outcome {
 	for i := range o.Slaves {
 		slave := &o.Slaves[i]
 		if slave.State == Elsewhere && known[slave.ID] == nil {
 			return slave
 		}
-		if lost := slave.untold(known); lost != nil {
+		if lost := slave.findLost(known); lost != nil {
 			return lost
 		}
 	}
 	return nil
 }
 
-// Failure is the outcome of work that ended with an error.
+// Failure is the outcome of a request that ended with an error.
 func Failure(err error) Outcome {
 	return Outcome{
 		State: Failed,
@@ -133,8 +132,8 @@ func Failure(err error) Outcome {
 	}
 }
 
-// String is the report for people, who read it below "remote:" in a git push: a
-// line a server if all is well, else the reasons as a tree.
+// String renders the report for people, who read it below "remote:" in a git push: one line for each
+// server on success, else the reasons as a tree.
 func (r *Report) String() string {
 	if r.Status == http.StatusOK {
 		return r.table()
@@ -156,7 +155,7 @@ func (r *Report) String() string {
 		below = r.servers()
 	}
 	if r.Status == http.StatusAccepted {
-		name := strings.ReplaceAll(r.Name, "+", "%2B") // which is a space in a query
+		name := strings.ReplaceAll(r.Name, "+", "%2B") // a plus is a space in a query
 		below = append(below, branch{text: "/x/status?name=" + name + " tells when it is done"})
 	}
 	var b strings.Builder
@@ -165,47 +164,48 @@ func (r *Report) String() string {
 	return b.String()
 }
 
-// servers are the reasons of this server and of its slaves, and in the end those that are fine.
+// servers has a branch with the reasons of each server that has failed, and a last one with the
+// names of those that have succeeded.
 func (r *Report) servers() (below []branch) {
-	var fine []string
+	var succeeded []string
 	done := "pulled"
-	note := func(name string, one branch, o *Outcome) {
+	add := func(name string, one branch, o *Outcome) {
 		if o.State == Success {
 			if o.Removed {
 				done = "removed"
 			}
-			fine = append(fine, name)
+			succeeded = append(succeeded, name)
 			return
 		}
 		below = append(below, one)
 	}
-	note("master", branch{text: "master", below: []branch{{text: r.Outcome.reasons()}}}, &r.Outcome)
-	seen := r.direct()
+	add("master", branch{text: "master", below: []branch{{text: r.Outcome.reasons()}}}, &r.Outcome)
+	shown := r.direct()
 	for i := range r.Slaves {
 		slave := &r.Slaves[i]
-		note(slave.Address, slave.branch(seen), slave)
+		add(slave.Address, slave.branch(shown), slave)
 	}
-	if len(fine) > 0 {
-		below = append(below, branch{text: done + ": " + strings.Join(fine, ", ")})
+	if len(succeeded) > 0 {
+		below = append(below, branch{text: done + ": " + strings.Join(succeeded, ", ")})
 	}
 	return below
 }
 
-// branch is why a slave has not pulled, and which of those below it have not.
-func (o *Outcome) branch(seen shown) branch {
+// branch has the reasons of a slave that has failed, and of the failed servers below it.
+func (o *Outcome) branch(shown serverIDs) branch {
 	all := branch{text: "slave " + o.Address, below: []branch{{text: o.reasons()}}}
 	if o.Cut != "" {
 		all.below = append(all.below, branch{text: o.Cut})
 	}
-	for _, slave := range seen.below(o, 1) {
+	for _, slave := range shown.below(o, 1) {
 		if slave.State != Success {
-			all.below = append(all.below, slave.branch(seen))
+			all.below = append(all.below, slave.branch(shown))
 		}
 	}
 	return all
 }
 
-// reasons is why an outcome is no success, as a tree.
+// reasons says, as a tree, why a server has not succeeded.
 func (o Outcome) reasons() string {
 	switch {
 	case o.State == Success:
@@ -223,7 +223,7 @@ func (o Outcome) reasons() string {
 	}
 }
 
-// table is a line a server: its revision, how many refs changed, the time taken.
+// table has one line for each server: its revision, how many refs changed, and the time taken.
 func (r *Report) table() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -236,24 +236,25 @@ func (r *Report) table() string {
 	return b.String()
 }
 
-// maxLabel bounds what a row calls a server, in bytes: all rows are as wide as the widest.
+// maxLabel bounds a server's name in a row, in bytes: all rows are as wide as the widest one.
 const maxLabel = 100
 
-// direct are the ids of this server and of its slaves. What one of them tells of another is not
-// shown: that has a place of its own.
-func (r *Report) direct() shown {
-	ids := shown{r.ID: true}
+// direct has the ids of this server and of its slaves. They have places of their own, so they are
+// not shown again below each other.
+func (r *Report) direct() serverIDs {
+	ids := serverIDs{r.ID: true}
 	for i := range r.Slaves {
 		ids[r.Slaves[i].ID] = true
 	}
 	return ids
 }
 
-// shown are the ids of servers that have been shown.
-type shown map[string]bool
+// serverIDs are the ids of servers that have been shown.
+type serverIDs map[string]bool
 
-// below are the servers below one that are still to be shown, each once.
-func (s shown) below(o *Outcome, depth int) (all []*Outcome) {
+// below returns the slaves in an outcome that have not been shown, and adds their ids. At depth 0
+// these are all slaves.
+func (s serverIDs) below(o *Outcome, depth int) (all []*Outcome) {
 	for i := range o.Slaves {
 		slave := &o.Slaves[i]
 		if slave.State == Elsewhere || depth > 0 && slave.ID != "" && s[slave.ID] {
@@ -265,8 +266,9 @@ func (s shown) below(o *Outcome, depth int) (all []*Outcome) {
 	return all
 }
 
-// rows writes an Outcome, and those of its slaves below it, each level but the first indented.
-func (o *Outcome) rows(w *tabwriter.Writer, depth int, label string, done shown) {
+// rows writes the row of an outcome, and those of its slaves below it. Each level after the first
+// is indented.
+func (o *Outcome) rows(w *tabwriter.Writer, depth int, label string, shown serverIDs) {
 	took := time.Duration(o.Seconds * float64(time.Second))
 	from := ""
 	if o.From != "" {
@@ -278,8 +280,8 @@ func (o *Outcome) rows(w *tabwriter.Writer, depth int, label string, done shown)
 	if o.Cut != "" {
 		fmt.Fprintf(w, "%s  (%s)\n", indent, errtext.Clip(o.Cut, 2*maxLabel))
 	}
-	for _, slave := range done.below(o, depth) {
-		slave.rows(w, depth+1, slave.Address, done)
+	for _, slave := range shown.below(o, depth) {
+		slave.rows(w, depth+1, slave.Address, shown)
 	}
 }
 

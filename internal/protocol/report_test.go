@@ -59,8 +59,8 @@ func TestReportForPeople(t *testing.T) {
 	}
 }
 
-// TestSettle: what became of servers to which a request had come by another way.
-func TestSettle(t *testing.T) {
+// TestResolve: the outcomes of servers that had received a request before.
+func TestResolve(t *testing.T) {
 	one := func(id string, state State, slaves ...Outcome) Outcome {
 		return Outcome{ID: id, Address: id, State: state, Slaves: slaves}
 	}
@@ -89,7 +89,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// TestReportShowsEachServerOnce, however the servers point at each other.
+// TestReportShowsEachServerOnce: however the servers point at each other.
 func TestReportShowsEachServerOnce(t *testing.T) {
 	fine := func(id string, slaves ...Outcome) Outcome {
 		return Outcome{ID: id, Address: id, State: Success, Revision: gittest.ID("8"), Slaves: slaves}
@@ -108,7 +108,7 @@ func TestReportShowsEachServerOnce(t *testing.T) {
 	}
 }
 
-// TestReadAnswerBounds: what is beyond them is left out, and the outcome says so.
+// TestReadAnswerBounds: parts that exceed the bounds are left out, and the outcome says so.
 func TestReadAnswerBounds(t *testing.T) {
 	for _, c := range []struct {
 		status     int

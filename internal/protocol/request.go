@@ -16,28 +16,28 @@ import (
 
 // Headers of requests between servers.
 const (
-	// PeerHeader marks a request that a server makes for its own mirror. The receiver contacts
-	// its origin at most: it neither asks other servers nor passes the request on. For a clone,
-	// it does not pull first.
+	// PeerHeader marks a request of a server that needs content for its own mirror. The receiver
+	// contacts no server but the origin: it neither asks other servers nor passes the request on.
+	// Before a clone, it does not even pull.
 	PeerHeader = "Sould-Peer"
 
-	// askedHeader is in a request that one server passes on to another: when somebody asked
-	// for it.
+	// askedHeader says when somebody asked for a request that a server passes on, as RFC 3339 with
+	// nanoseconds.
 	askedHeader = "Sould-Asked"
 )
 
 // FormType is the content type of a POST's body.
 const FormType = "application/x-www-form-urlencoded"
 
-// lastIntent is later than anybody can mean. Each request is a little later than what it
-// goes against, and has to be written down: as nanoseconds that is possible up to 2262.
+// lastIntent is the end of the times that are accepted. A request must be later than the intents
+// that it replaces, and its time is stored as nanoseconds, which end in 2262.
 var lastIntent = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// isPlausible reports whether another server can mean that somebody asked for something then.
+// isPlausible reports whether somebody can have asked for something at that time.
 func isPlausible(at time.Time) bool { return at.Unix() >= 0 && at.Before(lastIntent) }
 
-// AskedAt is when somebody asked for what a request says: now, or when another server says
-// that it was asked.
+// AskedAt returns the time of a request: now for one of a client, and the time in its header for one
+// that another server has passed on.
 func AskedAt(h http.Header, trace Trace, now time.Time) (time.Time, error) {
 	text := h.Get(askedHeader)
 	if text == "" || trace.FromClient() {
@@ -50,23 +50,23 @@ func AskedAt(h http.Header, trace Trace, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// SetAsked writes the header askedHeader; not for what nobody has asked for.
+// SetAsked sets askedHeader, unless the time is zero: then nobody has asked.
 func SetAsked(h http.Header, at time.Time) {
 	if !at.IsZero() {
 		h.Set(askedHeader, at.UTC().Format(time.RFC3339Nano))
 	}
 }
 
-// Pull is what the form of a POST says: that a repository has changed.
+// Pull is the form of a POST, which says that a repository has changed.
 type Pull struct {
 	Name   storage.Name
 	Origin origin.URL
-	Move   origin.URL // the origin that the mirror may have instead; not Known for none
+	Move   origin.URL // another origin that the mirror may have until now; not Known for none
 	Accept refs.Acceptance
-	Wait   time.Duration // within which to answer; NoWait for any time
+	Wait   time.Duration // how long the client waits for an answer; NoWait for no limit
 }
 
-// NoWait is the wait of a request that waits for the end of the work.
+// NoWait is the Wait of a request without a limit.
 const NoWait = time.Duration(-1)
 
 // ParsePull reads a form. The error says what is wrong with a field.
@@ -104,7 +104,7 @@ func ParsePull(form url.Values, allowLocal bool) (p Pull, err error) {
 	return p, nil
 }
 
-// Form is the request as the fields of a POST.
+// Form returns the request as the form of a POST.
 func (p Pull) Form() url.Values {
 	form := url.Values{
 		"name":   {p.Name.String()},
@@ -122,5 +122,5 @@ func (p Pull) Form() url.Values {
 	return form
 }
 
-// Secrets are words of the request that its answer must not bring back.
+// Secrets are the words of the request that must not be shown if an answer repeats them.
 func (p Pull) Secrets() []string { return p.Origin.Remote().Secrets() }

@@ -8,8 +8,7 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// TestTimesOfOtherServers: what cannot be meant is refused, and what is taken in can be
-// gone against and written down.
+// TestTimesOfOtherServers: an implausible time is refused; an accepted one is passed on unchanged.
 func TestTimesOfOtherServers(t *testing.T) {
 	now, via := time.Date(2026, 11, 22, 17, 0, 0, 0, time.UTC), []string{"other"}
 	for _, c := range []struct {
@@ -41,9 +40,9 @@ func TestTimesOfOtherServers(t *testing.T) {
 			t.Errorf("%s: got %s", c.text, got)
 		}
 	}
-	for told, want := range map[int64]int64{0: 0, 1: 1, -1: 0, lastIntent.UnixNano() - 1: lastIntent.UnixNano() - 1, 1<<63 - 1: 0} {
-		if got := (Mirror{Wanted: told}).sanitize(storage.Name{}, nil).Wanted; got != want {
-			t.Errorf("a server that tells %d is believed %d", told, got)
+	for sent, want := range map[int64]int64{0: 0, 1: 1, -1: 0, lastIntent.UnixNano() - 1: lastIntent.UnixNano() - 1, 1<<63 - 1: 0} {
+		if got := (Mirror{Wanted: sent}).sanitize(storage.Name{}, nil).Wanted; got != want {
+			t.Errorf("a server that sends %d is believed %d", sent, got)
 		}
 	}
 }

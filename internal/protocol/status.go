@@ -11,73 +11,73 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Status is what a server tells of itself, or why it could not be asked.
+// Status is the status of a server, or the error for a server that could not be asked.
 type Status struct {
-	Address string `json:"address,omitempty" toml:"address,omitempty"` // as the one who tells calls it; empty for itself
+	Address string `json:"address,omitempty" toml:"address,omitempty"` // in its master's configuration; empty for the server that answers
 	Role    string `json:"role,omitempty" toml:"role,omitempty"`
 	Total   int    `json:"total" toml:"total"` // number of mirrors
 	ID      string `json:"id,omitempty" toml:"id,omitempty"`
 	Version string `json:"version,omitempty" toml:"version,omitempty"`
 
-	// Patterns are what its mirrors contain (refs in its configuration). Fingerprints of
-	// servers with other patterns cannot be compared.
+	// Patterns are the refs that its mirrors contain (the key refs). Fingerprints of servers with
+	// different patterns cannot be compared.
 	Patterns []string `json:"patterns,omitempty" toml:"patterns,omitempty"`
 
-	// Loading says that the server has started a moment ago: mirrors may be missing, or
-	// listed as unknown.
+	// Loading says that the server still reads its storage: mirrors may be missing, or listed as
+	// unknown.
 	Loading bool `json:"loading,omitempty" toml:"loading,omitempty"`
 
-	Error             string `json:"error,omitempty" toml:"error,omitempty"` // in a line
+	Error             string `json:"error,omitempty" toml:"error,omitempty"` // one line
 	HierarchicalError string `json:"hierarchical_error,omitempty" toml:"hierarchical_error,omitempty"`
 
 	Mirrors  []Mirror  `json:"mirrors,omitempty" toml:"mirrors,omitempty"`   // sorted by name
 	Upstream *Upstream `json:"upstream,omitempty" toml:"upstream,omitempty"` // of a master
 }
 
-// Mirror is what a server tells of a mirror.
+// Mirror is the status of a mirror.
 type Mirror struct {
 	Name        string `json:"name" toml:"name"`
 	State       State  `json:"state" toml:"state"`
 	ModifyDate  int64  `json:"modify_date,omitempty" toml:"modify_date,omitzero"`               // of the latest successful pull, in Unix seconds
-	Nanoseconds int64  `json:"modify_nanoseconds,omitempty" toml:"modify_nanoseconds,omitzero"` // of the second ModifyDate
+	Nanoseconds int64  `json:"modify_nanoseconds,omitempty" toml:"modify_nanoseconds,omitzero"` // the rest of ModifyDate
 	Origin      string `json:"origin,omitempty" toml:"origin,omitempty"`                        // without credentials
 	Branch      string `json:"branch,omitempty" toml:"branch,omitempty"`                        // the default one, as a full ref name
 	Revision    string `json:"revision,omitempty" toml:"revision,omitempty"`                    // its commit
 	Fingerprint string `json:"fingerprint,omitempty" toml:"fingerprint,omitempty"`
 	Refs        int    `json:"refs" toml:"refs"`                        // how many
 	From        string `json:"from,omitempty" toml:"from,omitempty"`    // what it was pulled from: "origin" or a peer's address
-	Error       string `json:"error,omitempty" toml:"error,omitempty"`  // of the latest pull, in a line
+	Error       string `json:"error,omitempty" toml:"error,omitempty"`  // of the latest pull, one line
 	Wanted      int64  `json:"wanted,omitempty" toml:"wanted,omitzero"` // when somebody last asked for it on any server, in Unix nanoseconds
 
 	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
-	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, in a line
-	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last built anew because it was damaged, in Unix seconds
-	Shallow    bool         `json:"shallow,omitempty" toml:"shallow,omitempty"`         // it lacks a part of the history, as its origin may
-	Warnings   git.Warnings `json:"warnings,omitempty" toml:"warnings,omitempty"`       // about objects that git dislikes and that are mirrored all the same
-	Kept       []Retained   `json:"kept,omitempty" toml:"kept,omitempty"`               // only if one mirror was asked for, and not by a server
+	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, one line
+	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last rebuilt because it was damaged, in Unix seconds
+	Shallow    bool         `json:"shallow,omitempty" toml:"shallow,omitempty"`         // a part of the history is missing; the origin may lack it too
+	Warnings   git.Warnings `json:"warnings,omitempty" toml:"warnings,omitempty"`       // about odd objects that are mirrored all the same
+	Kept       []Retained   `json:"kept,omitempty" toml:"kept,omitempty"`               // only if a client asked for this mirror alone
 }
 
-// Retained is a ref that the origin has replaced or deleted, and what it led to.
+// Retained is a ref that the origin has replaced or deleted, and the commit that it had.
 type Retained struct {
 	Ref    string `json:"ref" toml:"ref"`
 	Commit string `json:"commit" toml:"commit"`
-	Date   int64  `json:"date" toml:"date"` // when that was noticed, in Unix seconds
+	Date   int64  `json:"date" toml:"date"` // when a pull found that, in Unix seconds
 }
 
-// Upstream is what a master tells of its slaves.
+// Upstream is the status of a master's slaves.
 type Upstream struct {
 	Total          int      `json:"total" toml:"total"`
-	Error          int      `json:"error" toml:"error"` // so many could not be asked, or told nonsense
+	Error          int      `json:"error" toml:"error"` // how many could not be asked, or sent no valid status
 	ErrorPercent   float64  `json:"error_percent" toml:"error_percent"`
 	Success        int      `json:"success" toml:"success"`
 	SuccessPercent float64  `json:"success_percent" toml:"success_percent"`
 	Slaves         []Status `json:"slaves" toml:"slaves"`
 }
 
-// Unknown is the state of a mirror that sould has never pulled, or not yet read.
+// Unknown is the state of a mirror that sould has never pulled, or has not read yet.
 const Unknown State = "unknown"
 
-// FromOrigin is where a mirror was pulled from, if not from a peer.
+// FromOrigin is the From of a mirror that was not pulled from a peer.
 const FromOrigin = "origin"
 
 // WantedAt is when somebody last asked for the mirror; zero for never.
@@ -96,12 +96,12 @@ func (m *Mirror) PulledAt() time.Time {
 	return time.Unix(m.ModifyDate, m.Nanoseconds)
 }
 
-// FailedStatus is what is told of a server that could not be asked.
+// FailedStatus is the status of a server that could not be asked.
 func FailedStatus(address Address, err error) Status {
 	return Status{Address: address.String(), Error: errtext.Line(err.Error()), HierarchicalError: errtext.Tree(err)}
 }
 
-// NewUpstream counts what became of slaves.
+// NewUpstream counts the slaves that could be asked, and those that could not.
 func NewUpstream(slaves []Status) *Upstream {
 	u := &Upstream{Total: len(slaves), Slaves: slaves}
 	for _, slave := range slaves {
@@ -115,12 +115,12 @@ func NewUpstream(slaves []Status) *Upstream {
 	return u
 }
 
-// percent has two digits after the point.
+// percent returns n of total in percent, rounded to two digits after the point.
 func percent(n, total int) float64 {
 	return math.Round(10000*float64(n)/float64(max(total, 1))) / 100
 }
 
-// String is the document for people.
+// String renders the status as a tree for people.
 //
 //	status
 //	├─ role: slave
@@ -135,7 +135,7 @@ func (d *Status) String() string {
 	return b.String()
 }
 
-// branches are what stands below a server's name. Ids and versions are for programs.
+// branches has the lines below a server's name. Ids and versions are for programs, and left out.
 func (d *Status) branches() []branch {
 	var all []branch
 	if d.Role != "" {
@@ -220,7 +220,7 @@ func (m *Mirror) branches() []branch {
 	return all
 }
 
-// statusDate is a time for people.
+// statusDate formats a time in Unix seconds for people.
 func statusDate(seconds int64) string {
 	return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05 MST")
 }

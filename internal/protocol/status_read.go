@@ -14,9 +14,9 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// ReadStatus reads the JSON of another server's status. It takes no more memory than
-// for what it returns, whatever comes; and what it returns is fit to be shown as one's
-// own. Names that cannot be a mirror's are left out, which is an error in the document.
+// ReadStatus reads the JSON of another server's status, within the bounds, and makes it fit to be
+// shown. It takes no more memory than the status that it returns. Mirrors with invalid names are
+// left out, and Error says so.
 func ReadStatus(from io.Reader, secrets []string) (*Status, error) {
 	r := newForeignReader(from, maxStatus, secrets)
 	doc, err := r.document(0)
@@ -27,16 +27,16 @@ func ReadStatus(from io.Reader, secrets []string) (*Status, error) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, errors.New("its status breaks off in the middle")
 	case err != nil:
-		return nil, fmt.Errorf("its status is none: %w", errtext.RedactError(err, r.secrets))
+		return nil, fmt.Errorf("its status is invalid: %w", errtext.RedactError(err, r.secrets))
 	case doc.Role != "master" && doc.Role != "slave":
-		return nil, errors.New("its status is none: it names no role")
+		return nil, errors.New("its status is invalid: it names no role")
 	}
 	return doc, nil
 }
 
-// document reads what a server tells of itself, or of a slave below it.
+// document reads the status of a server. depth is the number of servers above it.
 func (r *foreignReader) document(depth int) (*Status, error) {
-	if err := r.enter(depth); err != nil {
+	if err := r.countServer(depth); err != nil {
 		return nil, err
 	}
 	d := &Status{}
@@ -45,15 +45,15 @@ func (r *foreignReader) document(depth int) (*Status, error) {
 		"loading": &d.Loading, "error": &d.Error, "hierarchical_error": &d.HierarchicalError,
 		"patterns": &d.Patterns,
 	}
-	listed, refused := 0, error(nil)
+	listed, firstRefused := 0, error(nil)
 	err := r.object(func(key string) (bool, error) {
 		switch key {
 		case "mirrors":
 			return true, r.list('[', ']', func() error {
 				listed++
-				wrong, err := r.mirror(d, depth)
-				if refused == nil {
-					refused = wrong
+				refused, err := r.mirror(d, depth)
+				if firstRefused == nil {
+					firstRefused = refused
 				}
 				return err
 			})
@@ -84,22 +84,22 @@ func (r *foreignReader) document(depth int) (*Status, error) {
 		r.line(&d.Patterns[i])
 	}
 	d.HierarchicalError = errtext.Sanitize(d.HierarchicalError, r.secrets)
-	if refused != nil {
-		refused = fmt.Errorf("%d of the mirrors that it lists are none: %w", listed-len(d.Mirrors), refused)
-		d.Total = len(d.Mirrors) // or the next one who reads this would not believe it
-		d.Error, d.HierarchicalError = errtext.Line(refused.Error()), errtext.Tree(refused)
+	if firstRefused != nil {
+		err := fmt.Errorf("%d of its mirrors have invalid names: %w", listed-len(d.Mirrors), firstRefused)
+		d.Total = len(d.Mirrors) // the next server that reads this checks it
+		d.Error, d.HierarchicalError = errtext.Line(err.Error()), errtext.Tree(err)
 	}
-	return d, r.keep(d.ownSize(depth))
+	return d, r.countSize(d.ownSize(depth))
 }
 
-// foreignMirror is a mirror as another server tells of it. What that keeps of lost refs is
-// told to no server.
+// foreignMirror is a mirror in another server's status. Its retained refs are not for other
+// servers.
 type foreignMirror struct {
 	Mirror
 	Kept skipped `json:"kept"`
 }
 
-// mirror reads one of a server's mirrors. refused says why it is left out.
+// mirror reads a mirror and adds it to d. If it is left out, refused says why.
 func (r *foreignReader) mirror(d *Status, depth int) (refused, err error) {
 	var m foreignMirror
 	if err := r.value(&m); err != nil {
@@ -114,10 +114,10 @@ func (r *foreignReader) mirror(d *Status, depth int) (refused, err error) {
 	}
 	one := m.sanitize(name, r.secrets)
 	d.Mirrors = append(d.Mirrors, one)
-	return nil, r.keep(one.size(depth))
+	return nil, r.countSize(one.size(depth))
 }
 
-// upstream reads what a master tells of its slaves. It is counted anew.
+// upstream reads the status of a master's slaves, and counts them again.
 func (r *foreignReader) upstream(depth int) (*Upstream, error) {
 	slaves := []Status{}
 	err := r.object(func(key string) (bool, error) {
@@ -135,7 +135,7 @@ func (r *foreignReader) upstream(depth int) (*Upstream, error) {
 	return NewUpstream(slaves), err
 }
 
-// sanitize makes what another server tells of a mirror fit to be shown as one's own.
+// sanitize makes a mirror in another server's status fit to be shown.
 func (m Mirror) sanitize(name storage.Name, secrets []string) Mirror {
 	m.Name = name.String()
 	switch m.State {
@@ -162,7 +162,7 @@ func (m Mirror) sanitize(name storage.Name, secrets []string) Mirror {
 	return m
 }
 
-// Size is what the document takes, and those of the servers below it.
+// Size is the size in bytes of the document and of those below it, by the measure of size.
 func (d *Status) Size() int { return d.size(0) }
 
 func (d *Status) size(depth int) int {
@@ -178,7 +178,7 @@ func (d *Status) size(depth int) int {
 	return all
 }
 
-// ownSize is the size of all but the mirrors and the servers below.
+// ownSize is the size without the mirrors and the servers below.
 func (d *Status) ownSize(depth int) int {
 	indent := serverIndent * (depth + 1)
 	all := serverSize + 8*indent

@@ -16,7 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/git/gittest"
 )
 
-// exampleSlave and exampleMaster are those of the issue that asked for the status.
+// exampleSlave and exampleMaster are the examples of the issue that asked for the status.
 func exampleSlave() *Status {
 	return &Status{Role: "slave", Total: 1, Mirrors: []Mirror{{Name: "pool/x", State: "success", ModifyDate: 1447000000}}}
 }
@@ -156,7 +156,7 @@ func TestReadStatus(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%v: got\n%+v\nwant\n%+v", err, got, want)
 		}
-		for cut := range len(text) - 2 { // it is nowhere taken for whole
+		for cut := range len(text) - 2 { // a part is never taken for the whole
 			if got, err := ReadStatus(strings.NewReader(string(text[:cut])), nil); err == nil {
 				t.Fatalf("cut after %q: %+v", text[:cut], got)
 			}
@@ -171,8 +171,8 @@ func TestReadForeignStatus(t *testing.T) {
 		{`{"role":"slave","total":1,"mirrors":[{"name":"/a/","new":1,"state":"great","modify_date":-1,"origin":"https://u:p@h/x","revision":"--x","fingerprint":"f","refs":-3,"error":"a\u001b[1m\nb"}]}`,
 			`{"role":"slave","total":1,"mirrors":[{"name":"a","state":"unknown","origin":"https://***@h/x","refs":0,"error":"a[1m b"}]}`},
 		{`{"role":"slave","total":3,"mirrors":[{"name":"../a"},{"name":"b"},{"name":"x/c"}]}`,
-			`{"role":"slave","total":1,"error":"2 of the mirrors that it lists are none: name \"../a\": the component \"..\" begins with \".\"",` +
-				`"hierarchical_error":"2 of the mirrors that it lists are none\n└─ name \"../a\"\n   └─ the component \"..\" begins with \".\"","mirrors":[{"name":"b","state":"unknown","refs":0}]}`},
+			`{"role":"slave","total":1,"error":"2 of its mirrors have invalid names: name \"../a\": the component \"..\" begins with \".\"",` +
+				`"hierarchical_error":"2 of its mirrors have invalid names\n└─ name \"../a\"\n   └─ the component \"..\" begins with \".\"","mirrors":[{"name":"b","state":"unknown","refs":0}]}`},
 		{`{"role":"master","total":0,"upstream":{"total":-7,"success":99,"slaves":[{"address":"a\nb","error":"c\u0007"}]}}`,
 			`{"role":"master","total":0,"upstream":{"total":1,"error":1,"error_percent":100,"success":0,"success_percent":0,"slaves":[{"address":"a b","total":0,"error":"c"}]}}`},
 		{`{"role":"slave","total":2,"mirrors":[{"name":"a"}]}`, ""},
@@ -215,7 +215,7 @@ func (e *endless) Read(p []byte) (n int, err error) {
 
 func TestReadEndlessStatus(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"name":"m"},`: "tells more than",
+		`{"name":"m"},`: "tells more than fits",
 		`{},`:           "it has more than",
 		" ":             "a part of it has more than",
 		`[1],`:          "cannot unmarshal array",
@@ -226,7 +226,7 @@ func TestReadEndlessStatus(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	m := &meter{from: &endless{text: "x"}, most: 3*maxForeignPart + 5}
+	m := &meter{from: &endless{text: "x"}, limit: 3*maxForeignPart + 5}
 	buf, total := make([]byte, 2*maxForeignPart), 0
 	for {
 		m.part = 0
@@ -274,8 +274,8 @@ func BenchmarkStatus(b *testing.B) {
 	})
 }
 
-// TestStatusForPeopleHidesNothing: a branch's name is the origin's choice, and git takes
-// what a terminal takes for a command.
+// TestStatusForPeopleHidesNothing: the origin chooses a branch's name, and git accepts names that a
+// terminal takes for commands.
 func TestStatusForPeopleHidesNothing(t *testing.T) {
 	const evil = "a\u009b2J\u202eb\u200bc"
 	d := Status{Mirrors: []Mirror{{Name: "m", Origin: evil, Branch: "refs/heads/" + evil, Kept: []Retained{{Ref: evil}}}}}
@@ -288,7 +288,7 @@ func TestStatusForPeopleHidesNothing(t *testing.T) {
 	}
 }
 
-// render is a document in one of its forms.
+// render renders a document in one of its forms.
 func render(d *Status, format string) ([]byte, error) {
 	switch format {
 	case "json":

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// Trace is where a request has come from.
+// Trace is the way of a request through the servers.
 type Trace struct {
-	ID  string   // of the request, the same on all servers that it is passed on to
-	Via []string // ids of the servers that it has come through, none for one of a client
+	ID  string   // of the request, the same on all servers
+	Via []string // ids of the servers that it has passed; empty for a client's request
 
-	Begins bool // the id was given here
+	Begins bool // this server has given the request its id
 }
 
 // Headers of a trace.
@@ -22,18 +22,18 @@ const (
 	viaHeader     = "Sould-Via"
 )
 
-// Bounds of what a request says of where it comes from.
+// Bounds of a trace.
 const (
-	maxVia = 16 // servers that it may have come through
+	maxVia = 16 // servers that a request may have passed
 	maxID  = 64 // bytes of the id of a server or of a request
 )
 
-// NewTrace is the trace of a request that begins at a server.
+// NewTrace returns the trace of a request that a server sends of its own accord.
 func NewTrace(server string) Trace { return Trace{ID: rand.Text()}.Through(server) }
 
-// ReadTrace reads the trace of a request. One of a client gets an id: a client might call
-// two of them the same, and the second one would learn what became of the first. So does one
-// of an older server, which gives none.
+// ReadTrace reads the trace of a request. A client's request always gets a new id: if clients could
+// choose ids, the second request with one id would get the answer to the first. A request of an
+// older server, which sends none, gets a new id too.
 func ReadTrace(h http.Header) (Trace, error) {
 	via, err := parseVia(h.Get(viaHeader))
 	if err != nil {
@@ -43,17 +43,17 @@ func ReadTrace(h http.Header) (Trace, error) {
 	switch {
 	case len(via) == 0, id == "":
 		return Trace{ID: rand.Text(), Via: via, Begins: true}, nil
-	case len(id) > maxID || strings.ContainsFunc(id, notOfID):
+	case len(id) > maxID || strings.ContainsFunc(id, notInID):
 		return Trace{}, fmt.Errorf("%s is no id", requestHeader)
 	}
 	return Trace{ID: id, Via: via}, nil
 }
 
-func notOfID(c rune) bool {
+func notInID(c rune) bool {
 	return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_'
 }
 
-// parseVia reads ids of servers.
+// parseVia reads a list of servers' ids.
 func parseVia(value string) ([]string, error) {
 	var ids []string
 	for id := range strings.SplitSeq(value, ",") {
@@ -68,7 +68,7 @@ func parseVia(value string) ([]string, error) {
 	return ids, nil
 }
 
-// Through is the trace of the same request when a server passes it on.
+// Through returns the trace of the same request after it has passed a server.
 func (t Trace) Through(server string) Trace {
 	return Trace{ID: t.ID, Via: append(slices.Clip(t.Via), server)}
 }
@@ -76,10 +76,10 @@ func (t Trace) Through(server string) Trace {
 // FromClient reports whether no server has passed the request on.
 func (t Trace) FromClient() bool { return len(t.Via) == 0 }
 
-// Passed reports whether the request has come through a server.
+// Passed reports whether the request has passed a server.
 func (t Trace) Passed(server string) bool { return slices.Contains(t.Via, server) }
 
-// Set writes the headers.
+// Set sets the headers of a request.
 func (t Trace) Set(h http.Header) {
 	h.Set(requestHeader, t.ID)
 	h.Set(viaHeader, strings.Join(t.Via, ", "))
