@@ -55,7 +55,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if rev.Branch { // who has it asks for the next one as well
-			s.mirrors.prefetch.Remember(m.Name, req.want)
+			s.mirrors.prefetch.Asked(m.Name, req.want)
 		}
 		return answerCondition(w, status)
 	}
@@ -78,7 +78,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		m.Suspect(err)
 	}
 	if err == nil && rev.Branch { // a pull can change what this is
-		s.mirrors.prefetch.Remember(m.Name, req.want)
+		s.mirrors.prefetch.Asked(m.Name, req.want)
 	}
 	return err
 }

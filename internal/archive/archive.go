@@ -12,7 +12,7 @@ import (
 	"github.com/reconquest/sould/internal/mirror"
 )
 
-// Spec is what a reader asks for: which content in which form.
+// Spec is a client's request for an archive: which content in which form.
 type Spec struct {
 	Ref    string // empty for the default branch
 	Format *Format
@@ -20,7 +20,7 @@ type Spec struct {
 	Prefix string // ends with a slash, or is empty
 }
 
-// Of is the archive of a revision. If subst is set, $Format:…$ is expanded in it.
+// Of returns the archive of a revision. If subst is set, $Format:…$ is expanded in it.
 func (s Spec) Of(rev Revision, subst bool) Archive {
 	a := Archive{Commit: rev.Commit, Format: s.Format, Path: s.Path, Prefix: s.Prefix}
 	if subst {
@@ -29,16 +29,15 @@ func (s Spec) Of(rev Revision, subst bool) Archive {
 	return a
 }
 
-// Revision is what a ref means at one moment.
+// Revision is the commit that a ref leads to in one snapshot.
 type Revision struct {
 	Snapshot *mirror.Snapshot
 	Commit   string
-	Branch   bool // a branch was meant, so that a pull can change what the ref means
+	Branch   bool // the ref is a branch, so that a pull can change its commit
 }
 
-// Resolve finds the commit that a ref means now. Branches name commits; what else
-// is named must be looked at, unless that was done before. The snapshot is valid also if
-// there is an error.
+// Resolve finds the commit that a ref leads to now. A branch names a commit; for another ref git is
+// asked, unless the mirror remembers the answer. The Snapshot is valid also if there is an error.
 func Resolve(ctx context.Context, m *mirror.Mirror, ref string) (Revision, error) {
 	rev := Revision{Snapshot: m.Snapshot()}
 	id, fallback, branch, err := rev.Snapshot.Resolve(ref)
@@ -59,29 +58,29 @@ func Resolve(ctx context.Context, m *mirror.Mirror, ref string) (Revision, error
 	return rev, nil
 }
 
-// Archive is all that decides about an archive's bytes.
+// Archive is an archive that can be made: all that its bytes depend on.
 type Archive struct {
 	Commit string // a full id
 	Format *Format
 	Path   string // only this file or directory; empty for all
 	Prefix string // put before every path; ends with a slash, or is empty
-	Subst  string // what $Format:…$ can depend on beside the commit; empty if it is not expanded
+	Subst  string // the fingerprint of the refs, on which $Format:…$ can depend; empty if it is not expanded
 }
 
-// words are what decides, in a form in which no two archives are alike.
-func (a Archive) words() string {
+// key is all that the bytes depend on as one string: different archives have different keys.
+func (a Archive) key() string {
 	return strings.Join([]string{encoding, a.Commit, a.Format.Name, a.Path, a.Prefix, a.Subst}, "\x00")
 }
 
-// ETag is the same for the same bytes, on every server. It is weak where the bytes
-// depend on more than can be told.
+// ETag returns the archive's ETag, which is the same for the same bytes on every server. It is weak
+// if $Format:…$ is expanded: then the bytes can depend on more than the key.
 func (a Archive) ETag() string {
 	weak, digest := "", ""
 	if a.Subst != "" {
 		weak = "W/"
 	}
 	if a.Subst != "" || a.Path != "" || a.Prefix != "" {
-		digest = "-" + shortDigest(a.words())
+		digest = "-" + shortDigest(a.key())
 	}
 	return weak + `"` + a.Commit + "." + a.Format.Name + "-" + encoding + digest + `"`
 }

@@ -18,39 +18,39 @@ import (
 	"github.com/reconquest/sould/internal/units"
 )
 
-// Options are what a cache reads of the configuration.
+// Options are the part of the configuration that this package reads.
 type Options struct {
-	MaxArchives int           // that are made at once
+	MaxArchives int           // how many are made at the same time
 	Limit       int64         // bytes of one archive, as a tar
-	Timeout     time.Duration // for one to be made
-	Retry       time.Duration // after a failure, before it is tried again
+	Timeout     time.Duration // the whole time for making one
+	Retry       time.Duration // how long a failure is remembered
 }
 
-// Cache makes archives, each once, and keeps them. Its methods are safe for concurrent use.
+// Cache makes each archive once, and keeps it. Its methods are safe for concurrent use.
 type Cache struct {
 	options atomic.Pointer[Options]
 	neutral git.Neutral
 	cache   *spool.Cache
 	direct  *spool.Lane     // of the cache, for archives that are not kept
-	serial  atomic.Uint64   // of those
-	places  limiter.Limiter // for archives that are made at once
+	lastID  atomic.Uint64   // of an archive that is not kept
+	places  limiter.Limiter // for making archives
 
 	mu     sync.Mutex         // guards failed
 	failed map[string]failure // by key
 }
 
-// failure is why an archive could not be made, and until when it is not tried
-// again: making it may have taken minutes, or all memory.
+// failure is the error of an archive that could not be made. It is not tried again before until:
+// the failure may have taken minutes, or all memory.
 type failure struct {
 	err   error
 	until time.Time
 }
 
-// maxFailed bounds what is remembered of failures.
+// maxFailed is how many failures are remembered.
 const maxFailed = 1024
 
-// NewCache keeps archives in a cache, which is closed by its owner, and before that ends the
-// making of archives. They are made through neutral repositories.
+// NewCache returns a cache that keeps its archives in a spool, and makes them through neutral
+// repositories. The caller closes the spool, which ends the making of archives.
 func NewCache(cache *spool.Cache, neutral git.Neutral, options *Options) *Cache {
 	c := &Cache{neutral: neutral, cache: cache, failed: make(map[string]failure)}
 	c.direct = cache.NewLane(c.places.Waited)
@@ -64,18 +64,18 @@ func (c *Cache) Configure(options *Options) {
 	c.options.Store(options)
 }
 
-// key tells a mirror's archives from those of others: what one mirror has, another
-// of the same name that took its place may not have.
+// key is the key of a mirror's archive in the spool. It has the mirror's identity, since another
+// mirror that takes the place of this one may lack the commit.
 func (c *Cache) key(m *mirror.Mirror, a Archive) string {
-	return strings.Join([]string{m.Name.String(), m.Identity(), a.words()}, "\x00")
+	return strings.Join([]string{m.Name.String(), m.Identity(), a.key()}, "\x00")
 }
 
-// Find returns an archive that is finished, or nil. It must be closed.
+// Find returns a finished archive, or nil. The caller must close it.
 func (c *Cache) Find(m *mirror.Mirror, a Archive) *spool.Reader { return c.cache.Find(c.key(m, a)) }
 
-// Get returns an archive, finished or growing. If it is not there, it is made. It
-// must be closed. If there is no room for it on disk, the error is
-// spool.ErrNoSpace, also that of reading; Direct does without.
+// Get returns an archive, finished or growing, and makes it if there is none. The caller must close
+// it. If there is no room on the disk, the error, here or of reading, is spool.ErrNoSpace; then
+// Direct can be used.
 func (c *Cache) Get(m *mirror.Mirror, a Archive) (*spool.Reader, error) {
 	key := c.key(m, a)
 	if err := c.failure(key); err != nil {
@@ -90,15 +90,15 @@ func (c *Cache) Get(m *mirror.Mirror, a Archive) (*spool.Reader, error) {
 	})
 }
 
-// makeIdle makes an archive that nobody waits for yet, when nothing else is to be
-// made.
+// makeIdle makes an archive that nobody waits for yet, as soon as no client waits for another one.
 func (c *Cache) makeIdle(ctx context.Context, m *mirror.Mirror, a Archive) error {
 	if err := c.places.AcquireIdle(ctx); err != nil {
 		return err
 	}
 	defer c.places.Release()
 	key := c.key(m, a)
-	// A client's producer needs a place of its own: nobody waits for it in this one.
+	// If a client's producer has begun the archive, makeIdle must not wait for it: that producer
+	// may wait for the place that is held here.
 	r, err := c.cache.GetNew(key, func(ctx context.Context, w io.Writer) error {
 		return c.record(ctx, key, c.produce(ctx, m, a, true, w))
 	})
@@ -109,11 +109,10 @@ func (c *Cache) makeIdle(ctx context.Context, m *mirror.Mirror, a Archive) error
 	return r.Wait(ctx)
 }
 
-// Direct makes an archive for one client alone, as far ahead of it as there is room. If others
-// wait meanwhile, the slowest client is given up: the error of reading is spool.ErrTooSlow
-// then.
+// Direct makes an archive for one client alone, as far ahead of the client as there is room. If
+// others wait meanwhile, the slowest client is given up: its reader's error is spool.ErrTooSlow.
 func (c *Cache) Direct(m *mirror.Mirror, a Archive) (*spool.Reader, error) {
-	key := strings.Join([]string{"direct", strconv.FormatUint(c.serial.Add(1), 10), c.key(m, a)}, "\x00")
+	key := strings.Join([]string{"direct", strconv.FormatUint(c.lastID.Add(1), 10), c.key(m, a)}, "\x00")
 	return c.direct.Get(key, func(ctx context.Context, w io.Writer) error {
 		if err := c.places.Acquire(ctx, m.Name.String()); err != nil {
 			return err
@@ -123,7 +122,7 @@ func (c *Cache) Direct(m *mirror.Mirror, a Archive) (*spool.Reader, error) {
 	})
 }
 
-// produce makes an archive, within the limits of one.
+// produce makes an archive, within the limits of bytes and time.
 func (c *Cache) produce(ctx context.Context, m *mirror.Mirror, a Archive, patient bool, w io.Writer) error {
 	opts := c.options.Load()
 	reason := fmt.Errorf("it was not finished within %s", opts.Timeout)
@@ -140,7 +139,7 @@ func (c *Cache) produce(ctx context.Context, m *mirror.Mirror, a Archive, patien
 	return err
 }
 
-// boundedWriter fails when more is written than it may be.
+// boundedWriter fails when more than limit bytes are written.
 type boundedWriter struct {
 	w           io.Writer
 	left, limit int64
@@ -153,8 +152,8 @@ func (b *boundedWriter) Write(p []byte) (int, error) {
 	return b.w.Write(p)
 }
 
-// record remembers a failure that would come again. That all clients have gone away, or
-// the server is about to, says nothing about the archive: ctx has ended then.
+// record remembers a failure, and returns it. If ctx has ended, all clients have gone away or the
+// server stops: that says nothing about the archive, and is not remembered.
 func (c *Cache) record(ctx context.Context, key string, err error) error {
 	if err == nil || ctx.Err() != nil || errors.Is(err, spool.ErrNoSpace) {
 		return err
@@ -168,7 +167,7 @@ func (c *Cache) record(ctx context.Context, key string, err error) error {
 	return err
 }
 
-// failure returns why an archive could not be made a moment ago, or nil.
+// failure returns the remembered error of an archive, or nil.
 func (c *Cache) failure(key string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,23 +1,23 @@
-// Package archive makes archives of revisions, each once, in four formats, and keeps them: all
-// who ask meanwhile follow one that is being made as it grows, and later ones are served
-// from a file. What readers ask for again and again is made ahead, as soon as a pull has
+// Package archive makes archives of revisions in four formats, each archive once, and keeps them.
+// Clients that ask for an archive while it is made follow it as it grows; later clients get it from
+// a file. Archives that clients ask for again and again are made ahead, as soon as a pull has
 // brought a newer revision.
 //
-//	archive.go      what decides about an archive's bytes: its key and its ETag
-//	cache.go        made once, kept, bounded
-//	prefetch.go     made ahead
-//	format.go       tar, tar.gz, tar.zst
+//	archive.go             an archive, its ETag, and the revision of a ref
+//	cache.go               makes archives once, within bounds, and keeps them
+//	prefetch.go            makes archives ahead
+//	format.go              tar, tar.gz, tar.zst
 //	zip.go, tarreader.go   zip, made of git's tar
 //
-// Commit, format, path and prefix are all that decides about an archive's bytes, so that they
-// are the same on every server. For that, archives are made through a neutral repository, an
-// empty one of ours with the mirror's object directory: what a copied-in mirror's configuration
-// or attributes say cannot change the bytes. Compressors are ours, with pinned levels;
-// TestEncodingIsPinned notices when their bytes change, and then the constant encoding, which
-// is part of the ETag, must change as well.
+// An archive's bytes depend on nothing but commit, format, path and prefix (and on the mirror's
+// refs, where $Format:…$ is expanded), so that they are the same on every server. For that,
+// archives are made through a neutral repository: an empty one of sould's own with the mirror's
+// object directory. So the configuration and attributes of a copied-in mirror cannot change the
+// bytes. The compressors are sould's own, with pinned levels. If TestEncodingIsPinned fails, their
+// bytes have changed; then the constant encoding, a part of the ETag, must change as well.
 //
-// Those who wait for an archive to be made take turns by mirror, so that a crowd at one does
-// not keep out the others. One archive is bounded in bytes, time and git's memory: a tree of
-// 100 kB can be a bomb. A failure is remembered for a while, so that what takes all that is
-// not tried for every reader. If the disk is full, each reader gets a git archive of its own.
+// Clients that wait for an archive to be made take turns by mirror, so that a crowd at one mirror
+// does not keep out the others. One archive is bounded in bytes, time and git's memory: a tree of
+// 100 kB can be a bomb. A failure is remembered for a while, so that such a tree is not tried
+// again for each client. If the disk is full, each client gets a git archive of its own.
 package archive

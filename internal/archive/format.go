@@ -8,13 +8,13 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// encoding is the version of the bytes that the formats give for a tar. Whoever
-// changes them (a level, a library) changes it too, because ETags and resumed
-// downloads rely on it; TestEncodingIsPinned notices.
+// encoding is the version of the bytes that the formats make of a tar. It must change together with
+// them (with a level, or a library), because ETags and resumed downloads rely on it.
+// TestEncodingIsPinned fails when the bytes change.
 const encoding = "2"
 
-// Format is a way to pack an archive. git makes a tar of every commit; the rest is
-// made here, so that the bytes do not depend on git's version.
+// Format is a format of archives. git makes a tar of every commit; this package makes the other
+// formats of it, so that their compression does not depend on git's version.
 type Format struct {
 	Name        string // the value of the parameter format
 	ContentType string
@@ -28,7 +28,7 @@ var formats = []Format{
 	{"zip", "application/zip", encodeZip},
 }
 
-// Tar is the plainest format.
+// Tar is the default format.
 var Tar = &formats[0]
 
 // FindFormat returns the format of that name, or nil.
@@ -41,12 +41,12 @@ func FindFormat(name string) *Format {
 	return nil
 }
 
-// Levels as of the original tools: fast enough to keep up with git.
+// The levels are the defaults of gzip and zstd: fast enough to keep up with git.
 const (
 	gzipLevel = 6
 	zstdLevel = zstd.SpeedDefault
 
-	// zstdWorkers is fixed: it must not depend on the machine.
+	// zstdWorkers is fixed, so that the bytes do not depend on the machine.
 	zstdWorkers = 2
 )
 
@@ -56,7 +56,7 @@ func encodeGzip(dst io.Writer, makeTar func(io.Writer) error) error {
 		return err
 	}
 	if err := makeTar(w); err != nil {
-		return err // without an end, nobody takes the part for the whole
+		return err // without Close the file has no end, and cannot be mistaken for a whole one
 	}
 	return w.Close()
 }
@@ -67,25 +67,25 @@ func encodeZstd(dst io.Writer, makeTar func(io.Writer) error) error {
 		return err
 	}
 	if err := makeTar(w); err != nil {
-		w.Reset(io.Discard) // ends its workers without writing an end
+		w.Reset(io.Discard) // stops the workers, and leaves the file without an end
 		return errors.Join(err, w.Close())
 	}
 	return w.Close()
 }
 
-// encodeZip makes a zip of a tar, entry by entry.
+// encodeZip makes a zip of a tar, entry by entry, while the tar is made.
 func encodeZip(dst io.Writer, makeTar func(io.Writer) error) error {
 	from, to := io.Pipe()
-	made := make(chan error, 1)
+	tarDone := make(chan error, 1)
 	go func() {
 		err := makeTar(to)
 		to.CloseWithError(err)
-		made <- err
+		tarDone <- err
 	}()
 	err := zipOf(dst, from)
-	from.CloseWithError(err) // the tar is of no use any more
-	if madeErr := <-made; err == nil || errors.Is(err, madeErr) {
-		return madeErr
+	from.CloseWithError(err) // stops the maker of the tar
+	if tarErr := <-tarDone; err == nil || errors.Is(err, tarErr) {
+		return tarErr
 	}
 	return err
 }

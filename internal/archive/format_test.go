@@ -21,7 +21,7 @@ import (
 	"github.com/reconquest/sould/internal/git/gittest"
 )
 
-// someTar is a tar with all that git puts into one.
+// someTar returns a tar with each kind of entry that git makes.
 func someTar(t *testing.T) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -53,7 +53,7 @@ func someTar(t *testing.T) []byte {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b.Write(make([]byte, 8192)) // git fills up the last block
+	b.Write(make([]byte, 8192)) // git pads the last block
 	return b.Bytes()
 }
 
@@ -99,10 +99,10 @@ func TestEncodingIsPinned(t *testing.T) {
 	}
 }
 
-// TestEncodingDependsOnTheTarAlone: not on how it comes through a pipe, nor on the
+// TestEncodingDependsOnTheTarAlone: not on the pieces in which a pipe delivers it, nor on the
 // machine.
 func TestEncodingDependsOnTheTarAlone(t *testing.T) {
-	tarred := bytes.Repeat(someTar(t), 8) // of which all but the first are ignored in a zip
+	tarred := bytes.Repeat(someTar(t), 8) // a zip has only the first one
 	random := rand.New(rand.NewPCG(5, 6))
 	for _, f := range formats {
 		want := encoded(t, f.Name, tarred)
@@ -166,9 +166,9 @@ func TestFormatsHoldTheSame(t *testing.T) {
 	}
 }
 
-// TestAFailedTarIsNoEndOfAFile: what is written before a failure must not look
-// complete to anybody.
-func TestAFailedTarIsNoEndOfAFile(t *testing.T) {
+// TestAFailedArchiveLooksIncomplete: nobody may mistake the bytes before a failure for a whole
+// archive.
+func TestAFailedArchiveLooksIncomplete(t *testing.T) {
 	tarred, broken := someTar(t), errors.New("broken")
 	for _, f := range formats {
 		var b bytes.Buffer

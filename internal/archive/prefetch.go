@@ -10,20 +10,20 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Prefetcher makes archives again that readers have asked for, as soon as a pull has
-// brought a newer revision, so that the first reader after a push finds them
-// finished. There is one worker, and it gives way to whoever waits.
+// Prefetcher remembers which archives clients ask for, and makes them as soon as a pull has brought
+// a newer revision, so that the first client after a push finds a finished file. Run is the only
+// worker, and makes an archive only when no client waits for one.
 type Prefetcher struct {
 	cache *Cache
 	log   *slog.Logger
 	more  chan struct{} // has an element when there are jobs
 
-	mu    sync.Mutex // guards all below
-	asked map[storage.Name]map[Spec]time.Time
+	mu    sync.Mutex                          // guards all below
+	asked map[storage.Name]map[Spec]time.Time // when a client last asked for it
 	jobs  []job
 }
 
-// job is an archive to be made.
+// job is an archive that is to be made ahead.
 type job struct {
 	mirror *mirror.Mirror
 	spec   Spec
@@ -31,24 +31,24 @@ type job struct {
 	subst  bool
 }
 
-// Bounds of what is remembered of what readers ask for, and of the work that comes of it: what
-// does not fit is made when it is asked for.
+// Bounds of the memory of clients' requests, and of the queue. An archive beyond them is made when a
+// client asks for it.
 const (
-	askedFor   = 24 * time.Hour
-	maxAsked   = 16      // specs of one mirror
-	maxMirrors = 1 << 14 // of which something is remembered
+	askedFor   = 24 * time.Hour // how long a request is remembered
+	maxAsked   = 16             // specs of one mirror
+	maxMirrors = 1 << 14        // mirrors of which requests are remembered
 	maxJobs    = 1000
 )
 
-// NewPrefetcher returns a prefetcher that fills a cache. Run does the work.
+// NewPrefetcher returns a prefetcher that makes archives in a cache. Run does the work.
 func NewPrefetcher(cache *Cache, log *slog.Logger) *Prefetcher {
 	return &Prefetcher{
 		cache: cache, log: log, more: make(chan struct{}, 1), asked: make(map[storage.Name]map[Spec]time.Time),
 	}
 }
 
-// Remember notes that a reader has asked for something that a pull can change.
-func (p *Prefetcher) Remember(name storage.Name, spec Spec) {
+// Asked records that a client has asked for an archive of a branch.
+func (p *Prefetcher) Asked(name storage.Name, spec Spec) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	specs := p.asked[name]
@@ -75,9 +75,9 @@ func oldest(specs map[Spec]time.Time) (found Spec) {
 	return found
 }
 
-// Changed notes that a pull has changed a mirror: each archive that readers have asked for lately,
-// and that is of another revision now, is queued to be made. Then it is forgotten until somebody
-// asks for it again. If subst is set, $Format:…$ is expanded.
+// Changed says that a pull has changed a mirror. It queues each archive that clients have asked for
+// lately and that has another revision now, and forgets it until a client asks for it again. If
+// subst is set, $Format:…$ is expanded.
 func (p *Prefetcher) Changed(m *mirror.Mirror, before, after *mirror.Snapshot, subst bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,14 +100,14 @@ func (p *Prefetcher) Changed(m *mirror.Mirror, before, after *mirror.Snapshot, s
 	}
 }
 
-// newRevision reports whether a ref means another commit after a pull, as a branch, and which.
+// newRevision reports whether a ref is a branch that a pull has moved, and returns its new commit.
 func newRevision(before, after *mirror.Snapshot, ref string) (commit string, moved bool) {
 	commit, _, branch, err := after.Resolve(ref)
 	old, _, _, oldErr := before.Resolve(ref)
 	return commit, err == nil && branch && (oldErr != nil || old != commit)
 }
 
-// Run works until ctx ends.
+// Run makes the queued archives until ctx ends.
 func (p *Prefetcher) Run(ctx context.Context) {
 	for {
 		select {
@@ -133,11 +133,11 @@ func (p *Prefetcher) next() (one job, ok bool) {
 	return one, true
 }
 
-// make makes an archive, unless its revision is not the latest any more.
+// make makes an archive if its revision is still the latest one.
 func (p *Prefetcher) make(ctx context.Context, one job) error {
 	now, _, _, err := one.mirror.Snapshot().Resolve(one.spec.Ref)
 	if err != nil || now != one.rev.Commit {
-		return nil // the next job is about it
+		return nil // a later pull has queued another job
 	}
 	return p.cache.makeIdle(ctx, one.mirror, one.spec.Of(one.rev, one.subst))
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// emptyMirror is a mirror without any commit: no archive of it can be made.
+// emptyMirror returns a mirror without commits: no archive of it can be made.
 func emptyMirror(t *testing.T) (*storage.Dir, *mirror.Mirror) {
 	t.Helper()
 	dir, err := storage.Open(t.Context(), t.TempDir())
@@ -43,8 +43,8 @@ func emptyMirror(t *testing.T) (*storage.Dir, *mirror.Mirror) {
 	return dir, m
 }
 
-// TestPrefetchGivesWay has a reader ask for an archive at the moment at which it is made
-// ahead, with one place for both: neither waits for the other.
+// TestPrefetchGivesWay: a client asks for an archive at the moment at which it is made ahead, and
+// there is one place for both. Neither waits for the other.
 func TestPrefetchGivesWay(t *testing.T) {
 	dir, m := emptyMirror(t)
 	files, err := spool.Open(dir.Own("cache"), 1<<20)
@@ -55,7 +55,7 @@ func TestPrefetchGivesWay(t *testing.T) {
 	cache := NewCache(files, dir.Neutral, &Options{MaxArchives: 1, Timeout: time.Minute, Limit: 1 << 20})
 	for i := range 100 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		a := Archive{Commit: strconv.Itoa(i), Format: Tar} // there is no such commit: it fails, and soon
+		a := Archive{Commit: strconv.Itoa(i), Format: Tar} // there is no such commit: it fails soon
 		var both sync.WaitGroup
 		both.Go(func() { _ = cache.makeIdle(ctx, m, a) })
 		both.Go(func() {
@@ -73,8 +73,8 @@ func TestPrefetchGivesWay(t *testing.T) {
 	}
 }
 
-// TestPrefetchRemembers what was asked for of branches that a pull has moved, and no more of a
-// mirror than it may.
+// TestPrefetchRemembers: requests for branches that a pull has moved become jobs, and no more than
+// maxAsked requests of a mirror are remembered.
 func TestPrefetchRemembers(t *testing.T) {
 	_, m := emptyMirror(t)
 	snapshot := func(words ...string) *mirror.Snapshot { return &mirror.Snapshot{Listing: gittest.Listing(words...)} }
@@ -82,7 +82,7 @@ func TestPrefetchRemembers(t *testing.T) {
 	after := snapshot("heads/main=d", "heads/side=b", "tags/v1=e", "HEAD=main")
 	p := NewPrefetcher(nil, slog.New(slog.DiscardHandler))
 	for _, ref := range []string{"", "main", "side", "v1", "none"} {
-		p.Remember(m.Name, Spec{Ref: ref, Format: Tar})
+		p.Asked(m.Name, Spec{Ref: ref, Format: Tar})
 	}
 	p.Changed(m, before, after, false)
 	made := make(map[string]string)
@@ -96,7 +96,7 @@ func TestPrefetchRemembers(t *testing.T) {
 		t.Errorf("still remembered: %v", p.asked[m.Name])
 	}
 	for i := range 2 * maxAsked {
-		p.Remember(m.Name, Spec{Ref: fmt.Sprint(i), Format: Tar})
+		p.Asked(m.Name, Spec{Ref: fmt.Sprint(i), Format: Tar})
 	}
 	if n := len(p.asked[m.Name]); n != maxAsked {
 		t.Errorf("%d are remembered", n)

@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// tarReader reads a tar that git archive has made: ustar, with pax headers for what does
-// not fit (pax(1), and archive-tar.c of git). The library's reader will not do: it refuses
-// a pax header of more than 1 MiB, and a name with a NUL in it, and git makes both.
+// tarReader reads a tar that git archive has made: ustar, with pax headers for values that do not
+// fit (pax(1), and archive-tar.c of git). archive/tar cannot read all of them: it refuses a pax
+// header of more than 1 MiB and a name with a NUL, and git makes both.
 type tarReader struct {
 	src  *bufio.Reader
 	left int64 // bytes of the entry's content that were not read yet
-	fill int64 // that follow them, up to the next block
+	fill int64 // bytes of padding after the content, up to the next block
 }
 
 // tarEntry is an entry of a tar.
 type tarEntry struct {
-	kind     byte // one of those below
+	kind     byte // one of the kinds below
 	name     string
-	link     []byte // what a symbolic link holds
+	link     []byte // the target of a symbolic link
 	mode     int64
 	modified time.Time
 	size     int64
-	comment  string // what git says of the whole tar: the commit's id
+	comment  string // of tarComment: git writes the commit's id
 }
 
 // The kinds of entries that git makes.
@@ -36,15 +36,15 @@ const (
 	tarFile    = '0'
 	tarSymlink = '2'
 	tarDir     = '5'
-	tarComment = 'g' // a pax header for all that follows
-	tarPax     = 'x' // a pax header for the entry that follows
+	tarComment = 'g' // a pax header for all entries that follow
+	tarPax     = 'x' // a pax header for the next entry
 )
 
 const (
 	tarBlock = 512
 
-	// maxPax bounds what a pax header may hold, in bytes: a name, and what a symbolic link
-	// holds. It is read into memory, and anything may be committed as a link.
+	// maxPax bounds a pax header, in bytes. It has a name and the target of a symbolic link, and is
+	// read into memory; a link's target can be any file that somebody has committed.
 	maxPax = 64 << 20
 )
 
@@ -52,8 +52,8 @@ func newTarReader(src io.Reader) *tarReader {
 	return &tarReader{src: bufio.NewReaderSize(src, 64<<10)}
 }
 
-// next goes on to the next entry, whose content can then be read. After the last one the
-// error is io.EOF.
+// next goes to the next entry, whose content can then be read. After the last entry the error is
+// io.EOF.
 func (t *tarReader) next() (tarEntry, error) {
 	var records paxRecords
 	var tooLarge int64
@@ -68,7 +68,7 @@ func (t *tarReader) next() (tarEntry, error) {
 		t.left, t.fill = e.size, (tarBlock-e.size%tarBlock)%tarBlock
 		switch {
 		case e.kind == tarPax && e.size > maxPax:
-			tooLarge = e.size // what it is about is told by the entry that follows
+			tooLarge = e.size // the next entry has the name for the error
 		case e.kind == tarPax, e.kind == tarComment:
 			if records, err = t.records(); err != nil {
 				return e, err
@@ -100,7 +100,7 @@ func (t *tarReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// header reads a block that begins an entry. A block of zeros ends the tar.
+// header reads the block at the beginning of an entry. A block of zeros ends the tar.
 func (t *tarReader) header() (e tarEntry, err error) {
 	var block [tarBlock]byte
 	if _, err := io.ReadFull(t.src, block[:]); err != nil {
@@ -125,7 +125,7 @@ func (t *tarReader) header() (e tarEntry, err error) {
 	return e, errors.Join(err, sizeErr, timeErr)
 }
 
-// tarText is a field of a header, which ends with a NUL unless it is full.
+// tarText returns a field of a header without the NUL that ends it unless it is full.
 func tarText(field []byte) string {
 	text, _, _ := bytes.Cut(field, []byte{0})
 	return string(text)
@@ -139,11 +139,11 @@ func tarNumber(field []byte) (int64, error) {
 	return int64(n), nil
 }
 
-// paxRecords are what a pax header says.
+// paxRecords are the records of a pax header.
 type paxRecords map[string][]byte
 
-// records reads the content of a pax header. Each record is "<length> <key>=<value>\n"; the
-// length is that of all of it, so that a value may hold anything.
+// records reads the content of a pax header. Each record is "<length> <key>=<value>\n", where the
+// length is that of the whole record, so that a value may have any bytes.
 func (t *tarReader) records() (paxRecords, error) {
 	rest, err := io.ReadAll(t)
 	if err != nil {
@@ -165,7 +165,7 @@ func (t *tarReader) records() (paxRecords, error) {
 	return records, nil
 }
 
-// complete puts into an entry what did not fit into its own header.
+// complete sets the values of an entry that did not fit into its own header.
 func (r paxRecords) complete(e *tarEntry) (err error) {
 	if name, ok := r["path"]; ok {
 		e.name = string(name)
@@ -175,13 +175,13 @@ func (r paxRecords) complete(e *tarEntry) (err error) {
 	}
 	if size, ok := r["size"]; ok {
 		if e.size, err = strconv.ParseInt(string(size), 10, 64); err != nil || e.size < 0 {
-			return fmt.Errorf("%.100q: it is to have %.40q bytes", e.name, size)
+			return fmt.Errorf("%.100q: its size %.40q is invalid", e.name, size)
 		}
 	}
 	return nil
 }
 
-// cutOff is an error of reading where there must be more.
+// cutOff turns an end where more must follow into an error.
 func cutOff(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

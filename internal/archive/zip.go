@@ -15,19 +15,19 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// zipMaker writes the entries of a tar as a zip. As with git archive, the sizes and the sum
-// of all but large files stand before the content: whoever reads a zip as a stream, such as
-// Java's ZipInputStream, cannot tell where stored bytes end otherwise.
+// zipMaker writes the entries of a tar as a zip. As in a zip of git archive, the sizes and the
+// checksum stand before the content of all but large files: otherwise a program that reads a zip as
+// a stream, such as Java's ZipInputStream, could not tell where stored bytes end.
 type zipMaker struct {
 	out      *zip.Writer
-	deflater *flate.Writer // for all small files: to make one takes longer than to use it
+	deflater *flate.Writer // for all small files: making a new one takes longer than compressing
 	raw      bytes.Buffer  // the content of a small file
 	deflated bytes.Buffer  // the same, compressed
 }
 
 const (
-	// maxHeld is how large a file may be that is held in memory to be measured before it is
-	// written, in bytes.
+	// maxHeld is the size of the largest file that is compressed in memory before it is written, in
+	// bytes.
 	maxHeld = 1 << 20
 
 	// maxZipName is the longest name that a zip can hold, in bytes.
@@ -41,14 +41,13 @@ func zipOf(dst io.Writer, src io.Reader) error {
 		return err
 	}
 	z := &zipMaker{out: zip.NewWriter(dst), deflater: deflater}
-	// A large file has a compressor of its own: it is closed only when the next entry begins.
+	// A large file has a compressor of its own: zip.Writer closes it only when the next entry begins.
 	z.out.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, gzipLevel) })
 	in := newTarReader(src)
 	for {
 		entry, err := in.next()
 		if err == io.EOF {
-			// What follows the last entry is part of the tar: read it, so that its
-			// maker can finish.
+			// Read the padding after the last entry, so that the maker of the tar can finish.
 			if _, err := io.Copy(io.Discard, src); err != nil {
 				return err
 			}
@@ -77,13 +76,13 @@ func (z *zipMaker) add(e tarEntry, content io.Reader) error {
 	case tarSymlink:
 		return z.store(zipHeader(e, e.name, 0o777|fs.ModeSymlink), e.link)
 	case tarFile:
-		h := zipHeader(e, strings.TrimRight(e.name, "/"), mode) // the slash would make it a directory
+		h := zipHeader(e, strings.TrimRight(e.name, "/"), mode) // a slash would make it a directory
 		if e.size > maxHeld {
 			return z.stream(h, content)
 		}
 		return z.hold(h, content)
 	default:
-		return fmt.Errorf("%.100q: the tar has it as of the kind %q", e.name, e.kind)
+		return fmt.Errorf("%.100q: its kind %q is unknown", e.name, e.kind)
 	}
 }
 
@@ -96,7 +95,7 @@ func zipHeader(e tarEntry, name string, mode fs.FileMode) *zip.FileHeader {
 	return h
 }
 
-// stream compresses a file as it comes. Its sizes and its sum follow it.
+// stream compresses a file while it is read. Its sizes and checksum follow it.
 func (z *zipMaker) stream(h *zip.FileHeader, content io.Reader) error {
 	w, err := z.out.CreateHeader(h)
 	if err == nil {
@@ -105,7 +104,7 @@ func (z *zipMaker) stream(h *zip.FileHeader, content io.Reader) error {
 	return err
 }
 
-// hold compresses a file in memory. If that makes it no smaller it is stored.
+// hold compresses a file in memory, or stores it if that makes it no smaller.
 func (z *zipMaker) hold(h *zip.FileHeader, content io.Reader) error {
 	z.raw.Reset()
 	z.deflated.Reset()
@@ -125,13 +124,13 @@ func (z *zipMaker) hold(h *zip.FileHeader, content io.Reader) error {
 	return z.write(h, z.raw.Bytes(), z.deflated.Bytes())
 }
 
-// store writes a content as it is.
+// store writes a content uncompressed.
 func (z *zipMaker) store(h *zip.FileHeader, content []byte) error {
 	h.Method = zip.Store
 	return z.write(h, content, content)
 }
 
-// write writes a content in the form that it has in the zip.
+// write writes an entry. packed is its content in the form that it has in the zip.
 func (z *zipMaker) write(h *zip.FileHeader, content, packed []byte) error {
 	h.CRC32 = crc32.ChecksumIEEE(content)
 	h.UncompressedSize64, h.CompressedSize64 = uint64(len(content)), uint64(len(packed))
@@ -146,11 +145,11 @@ func (z *zipMaker) write(h *zip.FileHeader, content, packed []byte) error {
 // Parts of a header (APPNOTE.TXT of PKWARE, and Info-ZIP's extra field for times).
 const (
 	zipUTF8    = 0x800 // the flag of a name in UTF-8
-	zipVersion = 20    // what knows directories and deflate
+	zipVersion = 20    // the first version with directories and deflate
 	zipTimeTag = 0x5455
 )
 
-// complete does for an entry that is written by CreateRaw what CreateHeader does for others.
+// complete sets the fields of a header that CreateHeader sets by itself and CreateRaw does not.
 func complete(h *zip.FileHeader) {
 	h.CreatorVersion = h.CreatorVersion&0xff00 | zipVersion
 	h.ReaderVersion = zipVersion
@@ -161,7 +160,7 @@ func complete(h *zip.FileHeader) {
 	h.Extra = binary.LittleEndian.AppendUint32(h.Extra, uint32(h.Modified.Unix()))
 }
 
-// dosTime is a time as MS-DOS has it, to two seconds.
+// dosTime returns a time in the form of MS-DOS, which is precise to two seconds.
 func dosTime(t time.Time) (date, clock uint16) {
 	date = uint16(t.Day() + int(t.Month())<<5 + (t.Year()-1980)<<9)
 	clock = uint16(t.Second()/2 + t.Minute()<<5 + t.Hour()<<11)

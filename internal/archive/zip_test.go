@@ -20,8 +20,7 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// oddTar is the tar that git makes of a commit with all that is odd in names, links and
-// sizes.
+// oddTar returns the tar that git makes of a commit with odd names, links and sizes.
 func oddTar(t *testing.T) (tarred []byte, contents map[string]string) {
 	t.Helper()
 	random := rand.NewChaCha8([32]byte{})
@@ -58,7 +57,7 @@ func oddTar(t *testing.T) (tarred []byte, contents map[string]string) {
 	return tarred, contents
 }
 
-// quoteName is a name as git fast-import takes it.
+// quoteName quotes a name for git fast-import.
 func quoteName(name string) string {
 	var b strings.Builder
 	for i := range len(name) {
@@ -67,7 +66,7 @@ func quoteName(name string) string {
 	return `"` + b.String() + `"`
 }
 
-// TestZipHoldsEverything: what a tar can hold is in the zip as well.
+// TestZipHoldsEverything: all that git puts into a tar is in the zip as well.
 func TestZipHoldsEverything(t *testing.T) {
 	tarred, contents := oddTar(t)
 	zipped := encoded(t, "zip", tarred)
@@ -104,8 +103,8 @@ func TestZipHoldsEverything(t *testing.T) {
 	}
 }
 
-// TestZipCanBeReadAsAStream: without the directory at its end. Only what is compressed may
-// have its sizes behind it.
+// TestZipCanBeReadAsAStream: without the directory at its end. Only compressed content may have its
+// sizes after it.
 func TestZipCanBeReadAsAStream(t *testing.T) {
 	tarred, contents := oddTar(t)
 	rest := encoded(t, "zip", tarred)
@@ -150,7 +149,7 @@ func TestZipCanBeReadAsAStream(t *testing.T) {
 	}
 }
 
-// TestTarReader compares with the library where that can read what git makes.
+// TestTarReader compares the entries with those of archive/tar, for a tar that both can read.
 func TestTarReader(t *testing.T) {
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
 	r.Commit("main", map[string]string{"a": "1", strings.Repeat("d/", 40) + strings.Repeat("n", 150): "2", strings.Repeat("long/", 300) + "name": "3", "block": strings.Repeat("x", tarBlock)})
@@ -183,8 +182,8 @@ func TestTarReader(t *testing.T) {
 	}
 }
 
-// TestTarReaderIsToldOfTheEnd: a tar that is cut off anywhere has no end.
-func TestTarReaderIsToldOfTheEnd(t *testing.T) {
+// TestTarReaderMissesTheEnd: a tar that is cut off anywhere is an error.
+func TestTarReaderMissesTheEnd(t *testing.T) {
 	tarred := someTar(t)
 	end := len(bytes.TrimRight(tarred, "\x00"))
 	for cut := 0; cut < end; cut += 97 {
@@ -226,9 +225,9 @@ func TestZipRefusesByName(t *testing.T) {
 	for want, tarred := range map[string][]byte{
 		`"aaaaaaaaa`:            append(pax(record("path", strings.Repeat("a", maxZipName+1))), file...),
 		`"some file": its name`: append(pax(record("linkpath", strings.Repeat("a", maxPax))), file...),
-		`"some file": it is to`: append(pax(record("size", "-1")), file...),
+		`"some file": its size`: append(pax(record("size", "-1")), file...),
 		"malformed pax header":  append(pax("999 path=x\n"), file...),
-		`"fifo": the tar has`:   header(tar.TypeFifo, "fifo", 0),
+		`"fifo": its kind`:      header(tar.TypeFifo, "fifo", 0),
 		"begins no entry":       bytes.Repeat([]byte{1}, tarBlock),
 	} {
 		err := zipOf(io.Discard, bytes.NewReader(tarred))
@@ -238,8 +237,8 @@ func TestZipRefusesByName(t *testing.T) {
 	}
 }
 
-// TestZipOfManyFiles: a zip compresses each file by itself, but makes no compressor for each: one
-// takes almost a megabyte, and made a zip of 70,000 small files take 80 times as long as a tar.gz.
+// TestZipOfManyFiles: small files share one compressor. A new one takes almost a megabyte, and a zip
+// of 70,000 small files took 80 times as long as a tar.gz.
 func TestZipOfManyFiles(t *testing.T) {
 	const files = 2000
 	var tarred bytes.Buffer
