@@ -10,7 +10,7 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// FuzzCloneRequest: what a git client asks for by name, and in which version.
+// FuzzCloneRequest: the path, the query and the version in a git client's request.
 func FuzzCloneRequest(f *testing.F) {
 	for _, s := range [][3]string{
 		{"/a/b.git", "service=git-upload-pack", "version=2"}, {"/a.git/.git", "service=git-receive-pack", "version=1:version=0"}, {"/.git", "service=", "version=9"},

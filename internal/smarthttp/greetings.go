@@ -8,26 +8,26 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 )
 
-// Greetings remember what git can do, by the version of its protocol. Git says so for the
-// first mirror that is asked for, and is believed for the others.
+// Greetings caches what git advertises of its abilities, by the version of the protocol. git is
+// asked for the first mirror that a client reads, and its answer is used for all others.
 type Greetings struct {
-	asking limiter.Limiter // for the one who asks git
+	asking limiter.Limiter // has one place: for the caller that asks git
 
 	mu    sync.Mutex // guards all below
 	known map[greetingKey]git.Greeting
-	age   int // how often all were forgotten
+	age   int // how often Forget was called
 }
 
 type greetingKey struct{ version, idLength int }
 
-// NewGreetings returns greetings of which none is known yet.
+// NewGreetings returns an empty cache.
 func NewGreetings() *Greetings {
 	g := &Greetings{known: make(map[greetingKey]git.Greeting)}
 	g.asking.Resize(1)
 	return g
 }
 
-// Forget has git asked again: there may be another one now.
+// Forget empties the cache, because another git may be installed now.
 func (g *Greetings) Forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -35,8 +35,8 @@ func (g *Greetings) Forget() {
 	g.age++
 }
 
-// Get returns the greeting of a version, for object ids of that length. If it is not known,
-// advertise has git advertise a repository. One asks at a time, and all wait for it.
+// Get returns git's greeting for a version of the protocol and a length of object ids. If it is not
+// cached, advertise runs git on a repository; other callers wait for that.
 func (g *Greetings) Get(
 	ctx context.Context, version, idLength int, advertise func(ctx context.Context, version int) ([]byte, error),
 ) (git.Greeting, error) {
@@ -58,12 +58,12 @@ func (g *Greetings) Get(
 	}
 	greeting, err := git.NewGreeting(advert, version, idLength)
 	if err == nil {
-		g.remember(key, greeting, age)
+		g.add(key, greeting, age)
 	}
 	return greeting, err
 }
 
-// find returns a greeting that is known. age tells whether all were forgotten since.
+// find returns a cached greeting, and the age of the cache for add.
 func (g *Greetings) find(key greetingKey) (known git.Greeting, age int, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -71,8 +71,8 @@ func (g *Greetings) find(key greetingKey) (known git.Greeting, age int, ok bool)
 	return known, g.age, ok
 }
 
-// remember keeps a greeting, unless it is of a git that was to be forgotten meanwhile.
-func (g *Greetings) remember(key greetingKey, greeting git.Greeting, age int) {
+// add caches a greeting, unless Forget was called since find.
+func (g *Greetings) add(key greetingKey, greeting git.Greeting, age int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.age == age {

@@ -1,5 +1,6 @@
-// Package smarthttp reads what git clients ask for over HTTP (gitprotocol-http(5)): the names
-// that they may mean, the service, the version, and the body with what they want and have.
+// Package smarthttp reads the requests of git clients over HTTP (gitprotocol-http(5)): the mirror's
+// name, the service, the version of the protocol, and the body with the objects that a client wants
+// and has.
 package smarthttp
 
 import (
@@ -23,46 +24,47 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// contentType is that of a request.
+// contentType is the content type of a request's body.
 const contentType = "application/x-git-upload-pack-request"
 
-// Limits of what a client says when it clones or fetches: a line of about 50 bytes for
-// each object that it wants or has.
+// Limits of the body of a clone or fetch, which has a line of about 50 bytes for each object that
+// the client wants or has.
 const (
 	maxBody   = 64 << 20    // bytes, after inflation: more than a million objects
-	smallBody = 64 << 10    // bytes up to which a request is kept in memory
-	maxLarge  = 16          // larger ones that are taken in at once, each into a file
-	largeTime = time.Minute // to send the rest then, since others wait for the place
+	smallBody = 64 << 10    // bytes that are kept in memory; a larger body goes to a file
+	maxLarge  = 16          // larger bodies that are read at the same time
+	largeTime = time.Minute // for the rest of a larger body, since others wait for the place
 )
 
-// Reader takes in requests. Large ones go to files, so many at a time.
+// Reader reads the bodies of requests. Its methods are safe for concurrent use.
 type Reader struct {
-	Dir    string       // for large requests
-	Budget *conn.Budget // of those that are kept in memory while they come
+	dir    string       // for large bodies
+	budget *conn.Budget // of bodies in memory while they arrive
 	large  limiter.Limiter
 }
 
-// NewReader returns a reader that puts large requests into a directory.
+// NewReader returns a reader that writes large bodies to files in dir, and counts others against
+// budget.
 func NewReader(dir string, budget *conn.Budget) *Reader {
-	r := &Reader{Dir: dir, Budget: budget}
+	r := &Reader{dir: dir, budget: budget}
 	r.large.Resize(maxLarge)
 	return r
 }
 
-// Error is what is wrong with a request.
+// Error is the error of an invalid request.
 type Error struct {
 	Kind Kind
 	err  error
 }
 
-// Kind tells the kinds of what may be wrong.
+// Kind is a kind of error.
 type Kind int
 
 const (
-	Malformed Kind = iota // it makes no sense
-	Forbidden             // it is for a service that there is not
-	WrongType             // its body is of another kind
-	TooLarge
+	Malformed Kind = iota // the request makes no sense
+	Forbidden             // the service does not exist
+	WrongType             // the body has another type or encoding
+	TooLarge              // the body is too large
 )
 
 func (e *Error) Error() string { return e.err.Error() }
@@ -72,8 +74,8 @@ func refuse(kind Kind, format string, args ...any) error {
 	return &Error{kind, fmt.Errorf(format, args...)}
 }
 
-// Names are the names that a client may mean, the likeliest first: "x.git" is the
-// mirror x.git or, if there is none, x.
+// Names returns the mirrors that the path of a request may name, the preferred one first: "x.git" is
+// the mirror x.git or, if there is none, the mirror x. The error is that of storage.ParseName.
 func Names(raw string) ([]storage.Name, error) {
 	exact, err := storage.ParseName(raw)
 	short, isSuffixed := strings.CutSuffix(raw, ".git")
@@ -92,14 +94,15 @@ func Names(raw string) ([]storage.Name, error) {
 		return []storage.Name{exact, without}, nil
 	case err == nil:
 		return []storage.Name{exact}, nil
-	case shortErr == nil: // too long with it
+	case shortErr == nil: // the name with .git is too long
 		return []storage.Name{without}, nil
 	default:
 		return nil, err
 	}
 }
 
-// Service reads the query of a client's first question.
+// Service reads the service in the query of a client's first request: git-upload-pack or
+// git-receive-pack. The error is an *Error.
 func Service(rawQuery string) (string, error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
@@ -115,8 +118,8 @@ func Service(rawQuery string) (string, error) {
 	}
 }
 
-// Version is the highest version that a client offers and that is known here.
-// Nothing else of its words is passed on (git(1), GIT_PROTOCOL).
+// Version returns the highest version, up to 2, that the headers Git-Protocol offer (git(1),
+// GIT_PROTOCOL). Nothing else in them is passed on to git.
 func Version(headers []string) int {
 	version := 0
 	for _, header := range headers {
@@ -130,16 +133,15 @@ func Version(headers []string) int {
 	return version
 }
 
-// Request is what a client wants and has, inflated: in memory, or in a file that
-// has no name.
+// Request is the inflated body of a request: in memory, or in a file without a name.
 type Request struct {
-	small []byte
-	file  *os.File
-	size  int64
-	leave func()
+	small   []byte
+	file    *os.File // nil if the body is in memory
+	size    int64
+	release func() // frees the place of a large body
 }
 
-// Reader reads it from its beginning.
+// Reader returns a reader of the body from its beginning.
 func (b *Request) Reader() io.Reader {
 	if b.file == nil {
 		return bytes.NewReader(b.small)
@@ -147,15 +149,15 @@ func (b *Request) Reader() io.Reader {
 	return io.NewSectionReader(b.file, 0, b.size)
 }
 
-// Close lets go of it.
+// Close closes the file, if there is one.
 func (b *Request) Close() {
 	if b.file != nil {
 		b.file.Close()
-		b.leave()
+		b.release()
 	}
 }
 
-// IsLsRefs reports whether it asks for a list of refs, in version 2.
+// IsLsRefs reports whether the request is the command ls-refs of version 2.
 func (b *Request) IsLsRefs() bool {
 	const command = "command=ls-refs"
 	start := make([]byte, 4+len(command))
@@ -163,8 +165,8 @@ func (b *Request) IsLsRefs() bool {
 	return err == nil && string(start[4:]) == command
 }
 
-// Read takes in a client's request, all of it: git is started only for a client that
-// has said what it wants.
+// Read reads the whole body of a request, so that git is not started for a client that has yet to
+// say what it wants. The error is an *Error, limiter.ErrBusy, or an error of the file.
 func (in *Reader) Read(w http.ResponseWriter, r *http.Request) (*Request, error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentType {
 		return nil, refuse(WrongType, "the body must be %s, not %q", contentType, errtext.Word(r.Header.Get("Content-Type"), 100))
@@ -185,7 +187,7 @@ func (in *Reader) Read(w http.ResponseWriter, r *http.Request) (*Request, error)
 		w.Header().Set("Accept-Encoding", "gzip")
 		return nil, refuse(WrongType, "the body's encoding %q is unknown; there is gzip", errtext.Word(coding, 40))
 	}
-	b, err := in.keep(r, paced, io.LimitReader(body, maxBody+1))
+	b, err := in.readAll(r, paced, io.LimitReader(body, maxBody+1))
 	if err == nil && b.size > maxBody {
 		b.Close()
 		err = &http.MaxBytesError{Limit: maxBody}
@@ -200,10 +202,10 @@ func (in *Reader) Read(w http.ResponseWriter, r *http.Request) (*Request, error)
 	return b, nil
 }
 
-// keep reads to the end of what is sent.
-func (in *Reader) keep(r *http.Request, paced *conn.PacedReader, body io.Reader) (b *Request, err error) {
+// readAll reads body to its end. paced is the reader below it.
+func (in *Reader) readAll(r *http.Request, paced *conn.PacedReader, body io.Reader) (b *Request, err error) {
 	var small bytes.Buffer
-	counted := in.Budget.Count(body)
+	counted := in.budget.Count(body)
 	defer counted.Done()
 	n, err := io.CopyN(&small, counted, smallBody)
 	if err == io.EOF {
@@ -217,12 +219,12 @@ func (in *Reader) keep(r *http.Request, paced *conn.PacedReader, body io.Reader)
 		return nil, err
 	}
 	paced.Restart(largeTime)
-	b = &Request{leave: in.large.Release}
-	if b.file, err = os.CreateTemp(in.Dir, "request-*"); err != nil {
-		b.leave()
+	b = &Request{release: in.large.Release}
+	if b.file, err = os.CreateTemp(in.dir, "request-*"); err != nil {
+		b.release()
 		return nil, err
 	}
-	err = os.Remove(b.file.Name()) // it is there as long as it is open
+	err = os.Remove(b.file.Name()) // its content lasts as long as it is open
 	if err == nil {
 		b.size, err = io.Copy(b.file, io.MultiReader(&small, body))
 	}
@@ -233,7 +235,7 @@ func (in *Reader) keep(r *http.Request, paced *conn.PacedReader, body io.Reader)
 	return b, nil
 }
 
-// bodyError is why a request could not be taken in.
+// bodyError turns an error of reading a body into one that Read returns.
 func bodyError(err error) error {
 	var tooLarge *http.MaxBytesError
 	var path *os.PathError
