@@ -201,7 +201,7 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 // own words or, if there are none and it is too late for a status, by breaking off. ended is
 // whether client or server are about to go.
 func packFailed(w *packWriter, log *slog.Logger, m *mirror.Mirror, ended bool, err error) error {
-	if id := git.Unknown(err); id != "" && refs.Names(m.Snapshot().Listing, id) { // it was shown to the client
+	if id := git.UnknownObject(err); id != "" && refs.Names(m.Snapshot().Listing, id) { // it was shown to the client
 		log.Error("can't make a pack", "err", err)
 		m.Suspect(fmt.Errorf("%w: %w", git.ErrDamaged, err))
 	}
@@ -211,7 +211,7 @@ func packFailed(w *packWriter, log *slog.Logger, m *mirror.Mirror, ended bool, e
 	case !w.Begun && git.IsRequestError(err):
 		return &fault{kindBadRequest, err}
 	case w.Err == nil && git.IsRequestError(err): // git has said something before it looked
-		_, err = w.Write(git.Refusal(err))
+		_, err = w.Write(git.ErrorPacket(err))
 		return hungUp(err)
 	}
 	m.Suspect(err)

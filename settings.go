@@ -34,9 +34,10 @@ func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *sett
 			AllowLocal: unsecure,
 			Leash:      dir.Leash,
 			Scratch:    dir.Own("incoming"),
-			Stay:       len(c.Origins) > 0,
-			Allow:      origin.Policy{Local: unsecure, Patterns: c.Origins}.CheckURL,
 			Fsck:       c.Fsck,
+
+			RestrictRedirects: len(c.Origins) > 0,
+			AllowRedirect:     origin.Policy{Local: unsecure, Patterns: c.Origins}.CheckURL,
 		}),
 	}
 }

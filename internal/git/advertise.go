@@ -10,20 +10,19 @@ import (
 	"strings"
 )
 
-// A list of refs is the same for every client and needs no look at the repository, if
-// its refs are known. What else a client is told in the beginning, what the server can
-// do, depends on the version of git alone.
+// All clients get the same list of refs, which can be written without the repository if its
+// refs are known. Whatever else the server says at the beginning, its capabilities, depends
+// only on the version of git.
 
-// Greeting is what git says that it can do, taken from what it has said for one
-// repository.
+// Greeting holds git's capabilities, as it advertised them for one repository.
 type Greeting struct {
 	version      int
 	idLength     int
-	capabilities string // in version 0 and 1: the words behind the first ref
-	whole        []byte // in version 2
+	capabilities string // in versions 0 and 1: the words after the first ref
+	whole        []byte // in version 2: all of it
 }
 
-// NewGreeting reads what Advertise has returned for a repository with at least one ref.
+// NewGreeting reads what [Repo.Advertise] returned for a repository with at least one ref.
 func NewGreeting(advertised []byte, version, idLength int) (Greeting, error) {
 	g := Greeting{version: version, idLength: idLength, whole: advertised}
 	if version == 2 {
@@ -42,7 +41,7 @@ func NewGreeting(advertised []byte, version, idLength int) (Greeting, error) {
 	}
 }
 
-// Write greets a client of a repository with these refs, of which there must be one.
+// Write greets a client of a repository with these refs. There must be at least one.
 func (g Greeting) Write(w io.Writer, l Listing) error {
 	if g.version == 2 {
 		_, err := w.Write(g.whole)
@@ -73,8 +72,8 @@ func (g Greeting) Write(w io.Writer, l Listing) error {
 	return b.Flush()
 }
 
-// headID is the object that HEAD names, or "". As from git, a client is shown no HEAD that
-// names a branch which cannot be a file: it could not clone such a repository.
+// headID is the object that HEAD leads to, or "". As with git, clients are not shown a HEAD
+// whose branch cannot be a file: they could not clone such a repository.
 func (l Listing) headID() string {
 	switch {
 	case l.Head.Ref == "":
@@ -86,7 +85,7 @@ func (l Listing) headID() string {
 	return ref.ID
 }
 
-// IDLength is how many hex digits the object ids have; 0 if there is none.
+// IDLength is the length of the object ids in hex digits; 0 if there is none.
 func (l Listing) IDLength() int {
 	if len(l.Refs) > 0 {
 		return len(l.Refs[0].ID)
@@ -94,18 +93,18 @@ func (l Listing) IDLength() int {
 	return len(l.Head.ID)
 }
 
-// LsRefs is a client's request for a list of refs, in version 2.
+// LsRefs is a client's request for a list of refs in version 2 (gitprotocol-v2(5), "ls-refs").
 type LsRefs struct {
 	peel, symrefs, unborn bool
-	prefixes              []string // sorted, none of which begins with another; nil for all
+	prefixes              []string // sorted; none is a prefix of another; nil for all refs
 }
 
-// maxPrefixes is how many prefixes are looked at. A client that names more gets all
-// refs, as from git.
+// maxPrefixes is how many prefixes are used. A client that sends more gets all refs, as from
+// git.
 const maxPrefixes = 65536
 
-// ParseLsRefs reads such a request. ok is false for every other one, and for one that
-// asks for anything that is not known here: git may know it.
+// ParseLsRefs reads such a request. ok is false for any other request, and for one with a word
+// that is unknown here: git may know it.
 func ParseLsRefs(request io.Reader, idLength int) (ls LsRefs, ok bool) {
 	p := newPacketReader(request)
 	line, _, err := p.next()
@@ -120,7 +119,7 @@ func ParseLsRefs(request io.Reader, idLength int) (ls LsRefs, ok bool) {
 		case err != nil:
 			return ls, false
 		case special == pktFlush:
-			ls.prefixes = minimal(prefixes)
+			ls.prefixes = minimalPrefixes(prefixes)
 			_, _, err := p.next()
 			return ls, err == io.EOF
 		case special == pktDelim && !arguments:
@@ -149,8 +148,8 @@ func ParseLsRefs(request io.Reader, idLength int) (ls LsRefs, ok bool) {
 	}
 }
 
-// knownCapability reports whether what a client says before its arguments is without
-// consequences for a list of refs.
+// knownCapability reports whether a capability that a client sends does not change its list of
+// refs.
 func knownCapability(word string, idLength int) bool {
 	key, value, _ := strings.Cut(word, "=")
 	switch key {
@@ -163,8 +162,8 @@ func knownCapability(word string, idLength int) bool {
 	}
 }
 
-// minimal sorts prefixes and leaves out those that begin with another one.
-func minimal(prefixes []string) []string {
+// minimalPrefixes sorts prefixes and drops those that begin with another one.
+func minimalPrefixes(prefixes []string) []string {
 	if len(prefixes) > maxPrefixes {
 		return nil
 	}
@@ -178,7 +177,7 @@ func minimal(prefixes []string) []string {
 	return kept
 }
 
-// selects reports whether a ref is asked for.
+// selects reports whether the client asks for the ref.
 func (ls LsRefs) selects(name string) bool {
 	if len(ls.prefixes) == 0 {
 		return true
@@ -187,7 +186,7 @@ func (ls LsRefs) selects(name string) bool {
 	return i < len(ls.prefixes) && ls.prefixes[i] == name || i > 0 && strings.HasPrefix(name, ls.prefixes[i-1])
 }
 
-// Write answers the request for a repository with these refs.
+// Write answers the request with the refs of l.
 func (ls LsRefs) Write(w io.Writer, l Listing) error {
 	b := bufio.NewWriterSize(w, 64<<10)
 	show := func(id, name, target, peeled string) {

@@ -9,15 +9,14 @@ import (
 	"path/filepath"
 )
 
-// Neutral is a directory with empty repositories, through which the objects of
-// others are read: what a repository's own configuration or attributes say then
-// cannot change the bytes of its archives.
+// Neutral is a directory with empty repositories. Archives read the objects of a mirror through
+// one of them, so that the mirror's own configuration and attributes cannot change the bytes.
 type Neutral struct{ dir string }
 
-// NewNeutral makes such a directory, or completes one.
+// NewNeutral makes or completes such a directory.
 func NewNeutral(dir string) (Neutral, error) {
 	n := Neutral{dir}
-	for idLength, config := range configs {
+	for idLength, config := range emptyConfigs {
 		repo := n.repo(idLength)
 		for _, sub := range []string{"objects", "refs", "info"} {
 			if err := os.MkdirAll(filepath.Join(repo, sub), 0o755); err != nil {
@@ -41,38 +40,38 @@ func (n Neutral) repo(idLength int) string {
 	return filepath.Join(n.dir, fmt.Sprintf("ids-of-%d", idLength))
 }
 
-// Archive says what is to be archived.
+// Archive says what to archive.
 type Archive struct {
 	Commit string // a full id
-	Path   string // only this file or directory, literally; empty for all
-	Prefix string // put before every path; ends with a slash, or is empty
+	Path   string // only this file or directory, without patterns; empty for all
+	Prefix string // put before every path; empty or with a slash at the end
 
-	// Subst expands $Format:…$ in files with the attribute export-subst. The bytes
-	// then depend on the repository's refs, and on the time.
+	// Subst expands $Format:…$ in files with the attribute export-subst (gitattributes(5)). The
+	// bytes then depend on the repository's refs and on the time, too.
 	Subst bool
 
-	Patient bool // leave the CPU to others
+	LowPriority bool // of the CPU
 }
 
 // ErrNoPath is returned for a path that a commit does not have.
 var ErrNoPath = errors.New("no such path")
 
-// archiveMemory bounds what git allocates for one archive, in bytes: a tree of a
-// hundred kilobytes can make it use gigabytes before it writes anything.
+// archiveMemory is what git may allocate for one archive, in bytes. A tree object of a hundred
+// kilobytes can make git use gigabytes before it writes anything.
 const archiveMemory = 2 << 30
 
-// Tar writes a tar. Without Subst, the same commit, path and prefix give the same
-// bytes whatever the repository. An error of w is returned as it is.
+// Tar writes a tar. Without Subst, the same commit, path and prefix give the same bytes for
+// every repository. Errors: [ErrNoPath], an [*Error], or an error of w as it is.
 func (r Repo) Tar(ctx context.Context, neutral Neutral, a Archive, w io.Writer) error {
 	c := command{
-		name:    "archive",
-		dir:     neutral.repo(len(a.Commit)),
-		global:  []string{"--literal-pathspecs"},
-		args:    []string{"--format=tar"},
-		env:     []string{"GIT_OBJECT_DIRECTORY=" + filepath.Join(r.Dir, "objects")},
-		stdout:  w,
-		memory:  archiveMemory,
-		patient: a.Patient,
+		name:        "archive",
+		dir:         neutral.repo(len(a.Commit)),
+		global:      []string{"--literal-pathspecs"},
+		args:        []string{"--format=tar"},
+		env:         []string{"GIT_OBJECT_DIRECTORY=" + filepath.Join(r.Dir, "objects")},
+		stdout:      w,
+		memory:      archiveMemory,
+		lowPriority: a.LowPriority,
 	}
 	if a.Prefix != "" {
 		c.args = append(c.args, "--prefix="+a.Prefix)
@@ -91,7 +90,7 @@ func (r Repo) Tar(ctx context.Context, neutral Neutral, a Archive, w io.Writer) 
 		err = r.git.run(ctx, c)
 	}
 	if e := (*Error)(nil); a.Path != "" && errors.As(err, &e) && e.Err == nil {
-		// Git's words for it are cut off if the path is long, so it is asked once more.
+		// Git cuts its message off if the path is long, so look again.
 		if ok, err := r.HasPath(ctx, a.Commit, a.Path); err == nil && !ok {
 			return fmt.Errorf("%w: %q", ErrNoPath, a.Path)
 		}

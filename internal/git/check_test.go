@@ -53,13 +53,13 @@ func TestJudge(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%+v: %s, want %s", c.failed, got, c.want)
 		}
-		if c.want == unknown && c.failed.Signal == 0 && Suspicious(&c.failed) {
+		if c.want == unknown && c.failed.Signal == 0 && SuggestsDamage(&c.failed) {
 			t.Errorf("%+v is suspicious", c.failed)
 		}
 	}
 }
 
-func TestSuspicious(t *testing.T) {
+func TestSuggestsDamage(t *testing.T) {
 	const sshDown = "ssh: connect to host h port 22: Connection refused\nfatal: Could not read from remote repository.\n\n" +
 		"Please make sure you have the correct access rights\nand the repository exists."
 	const theirs = "remote: fatal: bad tree object 5b40\nerror: git upload-pack: git-pack-objects died with error.\n" +
@@ -76,14 +76,14 @@ func TestSuspicious(t *testing.T) {
 		{&Error{Command: "fetch", Stderr: theirs + "\nerror: refs/heads/main does not point to a valid object!\nfatal: bad object 8d3f"}, true},
 		{&Error{Command: "fetch", Err: context.Canceled, Stderr: "fatal: bad object 8d3f"}, false},
 		{&Error{Command: "ls-remote", Stderr: "fatal: bad object 8d3f"}, false},
-		{&Error{Command: "upload-pack", Stderr: theirs}, true}, // it is the remote
+		{&Error{Command: "upload-pack", Stderr: theirs}, true}, // here the local repository is the remote
 		{&Error{Command: "upload-pack", Stderr: "error: pack-objects died of signal 9\n" + theirs}, false},
 		{&Error{Command: "archive", Stderr: "fatal: not a tree object: 8d3f"}, true},
 		{&Error{Command: "archive", Signal: syscall.SIGBUS}, true},
 		{&Error{Command: "archive", Signal: syscall.SIGKILL}, false},
 		{&Error{Command: "archive", Stderr: "fatal: Out of memory, malloc failed: unable to read 8d3f"}, false},
 	} {
-		if got := Suspicious(fmt.Errorf("can't: %w", c.err)); got != c.want {
+		if got := SuggestsDamage(fmt.Errorf("can't: %w", c.err)); got != c.want {
 			t.Errorf("%q: %v", c.err, got)
 		}
 	}
@@ -138,7 +138,7 @@ func TestFsckArgs(t *testing.T) {
 	}
 }
 
-// TestNoMemoryIsNoDamage has words in it that would look like damage alone.
+// TestNoMemoryIsNoDamage: beside the lack of memory, git prints words that would mean damage.
 func TestNoMemoryIsNoDamage(t *testing.T) {
 	for said, want := range map[string]bool{
 		"fatal: Out of memory, malloc failed (tried to allocate 536870880 bytes)\nfatal: fetch-pack: invalid index-pack output": true,
@@ -148,13 +148,14 @@ func TestNoMemoryIsNoDamage(t *testing.T) {
 		"error: inflate: data stream error (incorrect data check)":                                        false,
 	} {
 		err := error(&Error{Command: "fsck", ExitCode: 128, Stderr: said})
-		if outOfMemory(err) != want || Suspicious(err) == want {
-			t.Errorf("%q: out of memory %v, suspicious %v", said, outOfMemory(err), Suspicious(err))
+		if outOfMemory(err) != want || SuggestsDamage(err) == want {
+			t.Errorf("%q: out of memory %v, suspicious %v", said, outOfMemory(err), SuggestsDamage(err))
 		}
 	}
 }
 
-// TestIsLocalFault: a fault of a disk of this machine, and not what a remote says of its own.
+// TestIsLocalFault: only faults of a disk of this machine count, not those that a remote
+// reports.
 func TestIsLocalFault(t *testing.T) {
 	for _, c := range []struct {
 		err  error

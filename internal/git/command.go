@@ -15,34 +15,34 @@ import (
 )
 
 const (
-	// grace is how long a process group has between TERM and KILL.
+	// grace is the time between TERM and KILL of a process group.
 	grace = 3 * time.Second
 
-	// maxOutput bounds what a command may print for us to read as a whole:
+	// maxOutput bounds what a command may print for output to return, in bytes: the list of
 	// about a million refs.
 	maxOutput = 256 << 20
 )
 
 // command is one call of git.
 type command struct {
-	name     string   // the git command, such as "fetch"
-	dir      string   // the repository; empty for none
-	global   []string // options before the name
-	args     []string // what follows the name
-	settings []string // pairs of key and value, for this call only
-	env      []string // variables for this call only
-	secrets  []string // words to keep out of errors
-	stdin    io.Reader
-	stdout   io.Writer
-	progress func(string)  // told of each line of progress; nil for no progress
-	trace    func(string)  // told of each header that GIT_TRACE_CURL shows as received; nil for no trace
-	heard    func(finding) // told of each message about an object; nil for none
-	memory   uint64        // the most that each of its processes may allocate, in bytes, if that is less than for all
-	helpers  bool          // it starts others as soon as it runs: see bornLimited
-	patient  bool          // leave the CPU to others
+	name        string   // the git command, such as "fetch"
+	dir         string   // the repository; empty for none
+	global      []string // options before the name
+	args        []string // what follows the name
+	settings    []string // pairs of key and value, for this command only
+	env         []string // variables for this command only
+	secrets     []string // words to keep out of errors
+	stdin       io.Reader
+	stdout      io.Writer
+	progress    func(string)  // gets each line of progress; may be nil
+	trace       func(string)  // gets each header that GIT_TRACE_CURL shows as received; nil if there is no trace
+	found       func(finding) // gets each message about an object; may be nil
+	memory      uint64        // the most that each process may allocate, in bytes, if less than the common limit
+	helpers     bool          // it starts other processes at once: see limitFromStart
+	lowPriority bool
 }
 
-// output runs a command and returns what it prints.
+// output runs a command and returns its standard output.
 func (g *Git) output(ctx context.Context, c command) ([]byte, error) {
 	var out bytes.Buffer
 	c.stdout = &limitedWriter{w: &out, left: maxOutput}
@@ -52,8 +52,8 @@ func (g *Git) output(ctx context.Context, c command) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// run runs a command to its end. When ctx ends first, so do all its processes.
-// Every error is an [*Error], except one of c.stdout, which is returned as it is.
+// run runs a command to its end, which comes early for all its processes if ctx ends. Every
+// error is an [*Error], except an error of c.stdout, which is returned as it is.
 func (g *Git) run(ctx context.Context, c command) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -66,7 +66,7 @@ func (g *Git) run(ctx context.Context, c command) error {
 	})
 	if err == nil {
 		err = cmd.Wait()
-		// The leader is gone; what it left behind goes too.
+		// Processes that git started may still run.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
 	switch {
@@ -79,8 +79,8 @@ func (g *Git) run(ctx context.Context, c command) error {
 	}
 }
 
-// start starts the process of a command and passes its output, if anybody wants
-// it, to copy, which reads it to the end.
+// start starts the process of a command. If the output is wanted, it is passed to copy, which
+// reads it to the end.
 func (g *Git) start(cmd *exec.Cmd, c command, copy func(io.Reader)) error {
 	var out, in *os.File
 	if c.stdout != nil {
@@ -89,7 +89,7 @@ func (g *Git) start(cmd *exec.Cmd, c command, copy func(io.Reader)) error {
 			return err
 		}
 		defer out.Close()
-		enlarge(out)
+		enlargePipe(out)
 		cmd.Stdout = in
 	}
 	err := g.leash.start(cmd)
@@ -100,9 +100,9 @@ func (g *Git) start(cmd *exec.Cmd, c command, copy func(io.Reader)) error {
 		return err
 	}
 	if !c.helpers {
-		limitMemory(cmd.Process.Pid, g.memoryOf(c))
+		limitMemory(cmd.Process.Pid, g.memoryLimit(c))
 	}
-	if c.patient {
+	if c.lowPriority {
 		lowerPriority(cmd.Process.Pid)
 	}
 	if out != nil {
@@ -112,18 +112,17 @@ func (g *Git) start(cmd *exec.Cmd, c command, copy func(io.Reader)) error {
 }
 
 const (
-	// bulk is the size in bytes from which on an output is worth waiting for: git
-	// writes an archive in pieces of 10 kB, and to wake up for each of them costs
-	// more than to copy it.
+	// bulk is from which size on an output is read in large pieces, in bytes: git writes an
+	// archive in pieces of 10 kB, and to wake up for each of them costs more than to copy it.
 	bulk = 256 << 10
 
-	// breath is how long a pipe is left to fill then. In this time git writes much
-	// less than the pipe holds.
-	breath = 2 * time.Millisecond
+	// fillPause is the pause in which a pipe fills. Git writes much less than the pipe holds in
+	// this time.
+	fillPause = 2 * time.Millisecond
 )
 
-// copyOut copies all output to where it is wanted. An error of reading is the end: what
-// the command has to say about it, its status says.
+// copyOut copies all of a command's output to w. It returns the errors of w only: if reading
+// fails, the command's exit status says why.
 func copyOut(w io.Writer, out io.Reader) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -138,30 +137,30 @@ func copyOut(w io.Writer, out io.Reader) error {
 			return nil
 		}
 		if total += n; total > bulk && n < bulk/4 {
-			time.Sleep(breath)
+			time.Sleep(fillPause)
 		}
 	}
 }
 
-// buffers are for copyOut: archives come many at a time and often.
+// buffers are for copyOut: there are many archives, often several at a time.
 var buffers = sync.Pool{New: func() any { b := make([]byte, bulk); return &b }}
 
-// prepare builds the process of a command, in a group of its own that ends with
-// ctx: TERM, so that git removes its temporary files, and KILL for what remains,
-// because helpers such as git-remote-https outlive TERM.
+// prepare builds the process of a command, in a group of its own. When ctx ends, the group gets
+// TERM, so that git removes its temporary files, and later KILL, because helpers such as
+// git-remote-https survive TERM.
 func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 	dir := c.dir
 	if dir == "" {
-		dir = os.DevNull + "/none" // git would search for a repository
+		dir = os.DevNull + "/none" // else git would search for a repository
 	}
 	args := append([]string{"--git-dir=" + dir}, c.global...)
 	args = append(args, c.name)
 	args = append(args, c.args...)
 
-	stderr := &stderrText{progress: c.progress, trace: c.trace, heard: c.heard, secrets: c.secrets}
+	stderr := &stderrText{progress: c.progress, trace: c.trace, found: c.found, secrets: c.secrets}
 	cmd := exec.CommandContext(ctx, "git", args...)
 	if c.helpers && cmd.Err == nil {
-		bornLimited(cmd, g.memoryOf(c))
+		limitFromStart(cmd, g.memoryLimit(c))
 	}
 	cmd.Dir = "/"
 	cmd.Env = append(g.environ(c.settings), c.env...)
@@ -180,27 +179,27 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 	return cmd, stderr
 }
 
-// memoryOf is how much memory each process of a command may allocate, in bytes: what comes
-// from an origin is small, and can be made to grow without end.
-func (g *Git) memoryOf(c command) uint64 {
+// memoryLimit is how much each process of a command may allocate, in bytes. An origin can make
+// git need memory without end, by answers of a few bytes.
+func (g *Git) memoryLimit(c command) uint64 {
 	if c.memory > 0 && c.memory < g.memory {
 		return c.memory
 	}
 	return g.memory
 }
 
-// bornLimited has a shell set the limit of memory, in bytes, and become the command, so that
-// no helper is without it. A limit that is set from here, once git runs, misses a helper
-// whose fork has begun; it costs nothing, though, where the shell takes a third as long as a
-// short git does.
-func bornLimited(cmd *exec.Cmd, bytes uint64) {
-	// A limit that is lower already stays.
+// limitFromStart has a shell set the limit of memory, in bytes, and become the command, so that
+// every helper gets the limit. When a running git is limited from outside (limitMemory), a
+// helper that it is just forking escapes. But that costs nothing, while a shell takes a third
+// of the time of a short git command.
+func limitFromStart(cmd *exec.Cmd, bytes uint64) {
+	// ulimit fails, and the old limit stays, if that is lower.
 	script := fmt.Sprintf(`command ulimit -d %d 2>/dev/null; exec "$0" "$@"`, bytes>>10)
 	cmd.Args = append([]string{"sh", "-c", script, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
 }
 
-// error explains why a command failed.
+// error describes why a command failed.
 func (c *command) error(ctx context.Context, err error, stderr string) error {
 	e := &Error{
 		Command: c.name,
@@ -224,8 +223,8 @@ func (c *command) error(ctx context.Context, err error, stderr string) error {
 	return e
 }
 
-// lowSpace is when a disk counts as full, in bytes. Git does not always tell that it is
-// why it failed, and has already removed again what it could not write.
+// lowSpace is the free space below which a disk counts as full, in bytes. Git does not always
+// say that it failed for that reason, and it has already removed what it could not write.
 const lowSpace = 256 << 10
 
 // limitedWriter fails when more than left bytes are written to it.

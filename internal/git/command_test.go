@@ -55,9 +55,9 @@ func TestSweepLeavesNothingButTheRepository(t *testing.T) {
 	}
 }
 
-// TestEndOfContextEndsTheWholeFamily also leaves no helper behind: the leash,
-// which helpers hold too, can be taken at once.
-func TestEndOfContextEndsTheWholeFamily(t *testing.T) {
+// TestEndOfContextEndsAllProcesses: no helper survives, since the leash, which helpers hold
+// too, can be taken at once.
+func TestEndOfContextEndsAllProcesses(t *testing.T) {
 	mute := origin.NewProxy(t, "127.0.0.1:1")
 	mute.Set(origin.Fault{Mute: true})
 	path := filepath.Join(t.TempDir(), "leash")
@@ -86,7 +86,7 @@ func TestEndOfContextEndsTheWholeFamily(t *testing.T) {
 		t.Errorf("a command after Close: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // no waiting
+	cancel() // NewLeash must not wait
 	next, err := NewLeash(ctx, path)
 	if err != nil {
 		t.Fatalf("a process is left: %v", err)
@@ -94,7 +94,7 @@ func TestEndOfContextEndsTheWholeFamily(t *testing.T) {
 	next.Close()
 }
 
-func TestLeashEndsWhatAnEarlierDaemonLeft(t *testing.T) {
+func TestLeashEndsOrphansOfAnEarlierDaemon(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "leash")
 	old, err := NewLeash(t.Context(), path)
 	if err != nil {

@@ -13,21 +13,21 @@ import (
 	"path/filepath"
 )
 
-// derived are the files below objects/ that git makes from others to read faster, and can
-// do without, with those beside them that are of no use when one is gone. Each ends with a digest of
-// what is before it (gitformat-pack(5), gitformat-commit-graph(5)).
+// derived are the files below objects/ that git makes from others to read faster, and can do
+// without. with are the files beside one that are useless without it. Each derived file ends
+// with a digest of what comes before (gitformat-pack(5), gitformat-commit-graph(5)).
 var derived = []struct{ pattern, with string }{
 	{"pack/multi-pack-index", "multi-pack-index-*"},
 	{"pack/*.bitmap", ""},
 	{"pack/*.rev", ""},
-	{"pack/*.mtimes", ""}, // without it, the pack of unreachable objects is one as any other
+	{"pack/*.mtimes", ""}, // without it, a pack of unreachable objects is an ordinary one
 	{"info/commit-graph", ""},
-	{"info/commit-graphs/*.graph", "*"}, // each builds on others
+	{"info/commit-graphs/*.graph", "*"}, // each refers to others
 }
 
-// DropBroken removes the derived files that are not what git has written, and returns
-// their paths below objects/: git believes them, and git-fsck(1) does not look at all of
-// them. Nobody may be writing packs meanwhile.
+// DropBroken removes the derived files whose digest is wrong, and returns their paths below
+// objects/. Git trusts these files, and git-fsck(1) does not check all of them. Nobody may be
+// writing packs meanwhile.
 func (r Repo) DropBroken(ctx context.Context) (dropped []string, err error) {
 	idLength, err := r.IDLength(ctx)
 	if err != nil {
@@ -60,7 +60,7 @@ func (r Repo) DropBroken(ctx context.Context) (dropped []string, err error) {
 	return dropped, err
 }
 
-// endsWithDigest reports whether a file ends with the digest of what is before it.
+// endsWithDigest reports whether a file ends with the digest of what comes before.
 func endsWithDigest(path string, digest hash.Hash) (bool, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -82,18 +82,18 @@ func endsWithDigest(path string, digest hash.Hash) (bool, error) {
 	return bytes.Equal(end, digest.Sum(nil)), err
 }
 
-// removeWith removes a file, and those beside it that a pattern names if it is not empty.
+// removeWith removes a file, and the files beside it that match a pattern; "" matches none.
 func removeWith(path, pattern string) error {
-	gone := []string{path}
+	paths := []string{path}
 	if pattern != "" {
 		with, err := filepath.Glob(filepath.Join(globQuote(filepath.Dir(path)), pattern))
 		if err != nil {
 			return err
 		}
-		gone = append(gone, with...)
+		paths = append(paths, with...)
 	}
 	var err error
-	for _, path := range gone {
+	for _, path := range paths {
 		if removeErr := os.Remove(path); !errors.Is(removeErr, fs.ErrNotExist) {
 			err = errors.Join(err, removeErr)
 		}

@@ -11,8 +11,7 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// TestDropBroken breaks each kind of file that git can do without, in repositories of both
-// kinds of ids.
+// TestDropBroken breaks each kind of derived file, in repositories with both lengths of ids.
 func TestDropBroken(t *testing.T) {
 	t.Parallel()
 	from := origin.New(t, filepath.Join(t.TempDir(), "from"))
@@ -44,7 +43,7 @@ func TestDropBroken(t *testing.T) {
 		}
 		for _, c := range []struct {
 			pattern string
-			gone    string // with it
+			gone    string // what is removed too
 		}{
 			{pattern: "pack/pack-*.rev"},
 			{pattern: "pack/pack-*.mtimes"},
@@ -53,7 +52,7 @@ func TestDropBroken(t *testing.T) {
 			{pattern: "info/commit-graphs/*.graph", gone: "info/commit-graphs/*"},
 			{pattern: "info/commit-graph"},
 		} {
-			if c.pattern == "info/commit-graph" { // one or the other
+			if c.pattern == "info/commit-graph" { // git has either this file or a chain
 				git("", "commit-graph", "write", "--reachable", "--no-progress")
 			}
 			found, err := filepath.Glob(filepath.Join(dir, "objects", c.pattern))

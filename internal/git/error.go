@@ -14,13 +14,13 @@ import (
 type Error struct {
 	Command  string         // the git command, such as "fetch"
 	Args     []string       // its arguments, without secrets
-	ExitCode int            // -1 if it was ended by a signal or did not start
+	ExitCode int            // -1 if a signal ended it or it did not start
 	Signal   syscall.Signal // the signal that ended it, or 0
-	Stderr   string         // the end of what it wrote to standard error
+	Stderr   string         // the end of its standard error
 	Err      error          // why it was ended or did not start; nil if it ended by itself
 }
 
-// Error returns git's own words where there are any, else what became of it.
+// Error returns git's own words if there are any, else how the command ended.
 func (e *Error) Error() string {
 	switch {
 	case e.Err != nil:
@@ -34,17 +34,16 @@ func (e *Error) Error() string {
 	}
 }
 
-// Unwrap returns the reason for which the command was ended: the cause of its
-// context.
+// Unwrap returns why the command was ended, such as the cause of its context.
 func (e *Error) Unwrap() error { return e.Err }
 
-// outOfMemory reports whether git was not given the memory that it wanted.
+// outOfMemory reports whether git could not allocate memory.
 func outOfMemory(err error) bool {
 	e := (*Error)(nil)
 	return errors.As(err, &e) && e.Err == nil && noMemory.MatchString(e.Stderr)
 }
 
-// noMemory are git's own words, zlib's, and those of the system for a thread or a process.
+// noMemory are the words of git, of zlib, and of the system for a thread or a process.
 var noMemory = regexp.MustCompile(`(?i)out of memory|cannot allocate memory`)
 
 func redact(text string, secrets []string) string {
@@ -63,12 +62,12 @@ func redactAll(words, secrets []string) []string {
 }
 
 // Unprintable reports whether a character would change how others are shown: control
-// characters, and those that are for formatting (Unicode's category Cf).
+// characters, and formatting characters (Unicode's category Cf).
 func Unprintable(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
 }
 
-// Printable is a text without such characters, but for line ends.
+// Printable is a text without unprintable characters, except for line ends.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -87,22 +86,21 @@ func Printable(text string) string {
 // maxProgress bounds a line of progress, in bytes.
 const maxProgress = 200
 
-// maxStderr bounds what is kept of a command's standard error: its end.
+// maxStderr bounds the end of a command's standard error that is kept, in bytes.
 const maxStderr = 8 << 10
 
-// stderrText takes a command's standard error apart: progress, which overwrites
-// itself with carriage returns, messages about objects, and text, of which the last lines
-// are kept.
+// stderrText takes a command's standard error apart: lines of progress, which overwrite each
+// other by carriage returns; messages about objects; and text, whose last lines are kept.
 type stderrText struct {
 	progress func(string)
 	trace    func(string) // nil if the command makes no trace
-	heard    func(finding)
-	secrets  []string // words that neither shows
+	found    func(finding)
+	secrets  []string // words to hide
 	lines    bytes.Buffer
-	line     []byte
+	line     []byte // one that is not complete
 }
 
-// progressLine is what git counts while it works, also when it is done.
+// progressLine is a line of progress, also the last one, with "done".
 var progressLine = regexp.MustCompile(`^(remote: )?([A-Z][a-z]+ing [a-z ]+: +[0-9]|Total [0-9]+ )`)
 
 func (s *stderrText) Write(p []byte) (int, error) {
@@ -116,30 +114,30 @@ func (s *stderrText) Write(p []byte) (int, error) {
 			break
 		}
 		s.line = append(s.line, p[:i]...)
-		s.end()
+		s.endLine()
 		p = p[i+1:]
 	}
 	return n, nil
 }
 
-// traceLine is what git writes when GIT_TRACE_CURL is set, and the header that it has
-// received, if the line is about one.
+// traceLine is a line that git writes when GIT_TRACE_CURL is set. The group is the header that
+// was received, if the line is about one.
 var traceLine = regexp.MustCompile(`^[0-9:.]+ http\.c:[0-9]+ +(?:<= Recv header: (.*))?`)
 
-// end takes in the line that is complete.
-func (s *stderrText) end() {
+// endLine sorts the line that is complete.
+func (s *stderrText) endLine() {
 	if s.trace != nil {
-		if found := traceLine.FindSubmatch(s.line); found != nil {
+		if m := traceLine.FindSubmatch(s.line); m != nil {
 			s.line = s.line[:0]
-			s.trace(string(found[1]))
+			s.trace(string(m[1]))
 			return
 		}
 	}
 	line := Printable(strings.TrimSuffix(string(s.line), "\x1b[K"))
 	line = strings.TrimRight(redact(line, s.secrets), " ")
 	s.line = s.line[:0]
-	if f, ok := parseFinding(line); ok && s.heard != nil {
-		s.heard(f) // there can be a million of them
+	if f, ok := parseFinding(line); ok && s.found != nil {
+		s.found(f) // not kept: there can be a million of them
 		return
 	}
 	switch {
@@ -156,8 +154,8 @@ func (s *stderrText) end() {
 	}
 }
 
-// text is what the command had to say, without its progress.
+// text is what the command wrote, without progress and messages about objects.
 func (s *stderrText) text() string {
-	s.end()
+	s.endLine()
 	return strings.ToValidUTF8(strings.TrimSpace(s.lines.String()), "�")
 }

@@ -38,8 +38,8 @@ func TestStderrWithoutProgress(t *testing.T) {
 	}
 }
 
-// TestStderrIsFitToBeShown: what a remote says comes to people as it is, at most without
-// what would change their terminals or show credentials.
+// TestStderrIsFitToBeShown: people see a remote's words unchanged, except for what would change
+// their terminals or show credentials.
 func TestStderrIsFitToBeShown(t *testing.T) {
 	var seen []string
 	s := &stderrText{progress: func(line string) { seen = append(seen, line) }, secrets: []string{"s3cr3t"}}

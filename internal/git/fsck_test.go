@@ -13,12 +13,12 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// TestMessagesOfTheInstalledGit goes through every message id that the installed git knows:
-// each is known to be dangerous, or taken, and git accepts what it is told of it. Run with a
-// new git, it names the ids that somebody has to think about.
+// TestMessagesOfTheInstalledGit: every message id of the installed git is known to be dangerous
+// or is accepted, and git takes the settings for it. With a new git, it lists the ids that are
+// not decided yet.
 func TestMessagesOfTheInstalledGit(t *testing.T) {
 	g := New(Options{AllowLocal: true})
-	if _, err := g.messages.known(t.Context(), g); err != nil {
+	if _, err := g.messages.demotable(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
 	ids := g.messages.ids
@@ -29,8 +29,8 @@ func TestMessagesOfTheInstalledGit(t *testing.T) {
 	for _, name := range origin.Odds() {
 		made[strings.TrimRight(name, "0123456789")] = true
 	}
-	// What git itself does not read, so that no clone of it can be made; and two that take a
-	// file of hundreds of megabytes, or one that is missing.
+	// Git cannot read most of these objects, so that no clone with them can be made. Two others
+	// need a file of hundreds of megabytes, or one that is missing.
 	unreadable := []string{
 		"badObjectSha1", "badParentSha1", "badTree", "badTreeSha1", "badType", "emptyName", "gitattributesMissing",
 		"gitmodulesLarge", "gitmodulesMissing", "missingObject", "missingTag", "missingTagEntry", "missingTree", "missingType",
@@ -44,7 +44,7 @@ func TestMessagesOfTheInstalledGit(t *testing.T) {
 		if FsckOff.refuses(id) || FsckDefault.refuses(id) && !FsckStrict.refuses(id) {
 			t.Errorf("%s: what is stricter refuses less", id)
 		}
-		if FsckDefault.refuses(id) && FsckDefault.takes(id) || FsckDefault.refuses(id) != dangerous[id] {
+		if FsckDefault.refuses(id) && FsckDefault.accepts(id) || FsckDefault.refuses(id) != dangerous[id] {
 			t.Errorf("%s is both refused and taken", id)
 		}
 	}
@@ -54,12 +54,12 @@ func TestMessagesOfTheInstalledGit(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"", "whatGitFindsNext", "zzz"} {
-		if FsckDefault.refuses(id) || !FsckDefault.takes(id) || FsckOff.refuses(id) {
+		if FsckDefault.refuses(id) || !FsckDefault.accepts(id) || FsckOff.refuses(id) {
 			t.Errorf("the unknown %q is refused", id)
 		}
 	}
 
-	// All of the settings at once, in a real fetch that git warns of nothing else in.
+	// All settings at once, in a real fetch without any other warning.
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
 	id := r.Commit("main", nil)
 	for _, level := range []Fsck{FsckDefault, FsckStrict, FsckOff} {
@@ -86,11 +86,10 @@ func TestMessagesOfTheInstalledGit(t *testing.T) {
 	}
 }
 
-// TestObjectsThatGitDislikes brings one object of each kind, beside a branch that has nothing
-// to do with it.
-func TestObjectsThatGitDislikes(t *testing.T) {
+// TestObjectsWithFaults fetches one object of each kind, and an unrelated branch.
+func TestObjectsWithFaults(t *testing.T) {
 	t.Parallel()
-	astray := []string{"fullPathname2", "fullPathname3", "fullPathname4", "fullPathname5"}
+	dangerousPaths := []string{"fullPathname2", "fullPathname3", "fullPathname4", "fullPathname5"}
 	for _, name := range origin.Odds() {
 		if name == "gitattributesLarge" && testing.Short() {
 			continue // a hundred megabytes
@@ -109,8 +108,8 @@ func TestObjectsThatGitDislikes(t *testing.T) {
 				t.Fatalf("git clone --mirror: %v\n%s", err, out)
 			}
 			for level, refused := range map[Fsck]bool{
-				FsckDefault: dangerous[message] || slices.Contains(astray, name),
-				FsckStrict:  !remarks[message],
+				FsckDefault: dangerous[message] || slices.Contains(dangerousPaths, name),
+				FsckStrict:  !neverRefused[message],
 				FsckOff:     false,
 			} {
 				g := New(Options{AllowLocal: true, Fsck: level})
@@ -146,11 +145,11 @@ func TestObjectsThatGitDislikes(t *testing.T) {
 					t.Errorf("%s: a check says %v, %v", level, damage, err)
 				}
 				if level == FsckOff {
-					f.Warnings = checked // nothing was looked at when it came
+					f.Warnings = checked // nothing was checked as it arrived
 				}
-				if message == unsaid {
-					checked = append(checked, Warning{ID: unsaid})
-					f.Warnings = append(f.Warnings, Warning{ID: unsaid})
+				if message == offByDefault {
+					checked = append(checked, Warning{ID: offByDefault})
+					f.Warnings = append(f.Warnings, Warning{ID: offByDefault})
 				}
 				if fmt.Sprint(f.Warnings) != fmt.Sprint(checked) || len(checked) != 1 || checked[0].ID != message {
 					t.Errorf("%s: warnings when it came: %v, of a check: %v", level, f.Warnings, checked)
@@ -163,8 +162,8 @@ func TestObjectsThatGitDislikes(t *testing.T) {
 	}
 }
 
-// TestOnlyWhatLeadsToARefusedObject is refused: by way of a commit in the history, of a tree
-// that several have, of a tag.
+// TestOnlyWhatLeadsToARefusedObject is refused: by a commit in the history, by a tree that
+// several commits have, by a tag.
 func TestOnlyWhatLeadsToARefusedObject(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"sha1", "sha256"} {
@@ -191,7 +190,7 @@ func onlyWhatLeadsToARefusedObject(t *testing.T, format string) {
 		"good README":     r.CommitTree(r.Object("tree", origin.Entry("100644", "README", blob))),
 		"bad modules":     r.CommitTree(r.Object("tree", origin.Entry("100644", ".gitmodules", blob)), first),
 	}
-	for i := range 12 { // all have the same tree, and no history in common
+	for i := range 12 { // commits of the same tree, without common history
 		ids[fmt.Sprint("bad ", i)] = r.GitIn(fmt.Sprint(i), "commit-tree", badTree)
 		ids[fmt.Sprint("good ", i)] = r.GitIn(fmt.Sprint("x", i), "commit-tree", goodTree)
 	}
@@ -201,7 +200,7 @@ func onlyWhatLeadsToARefusedObject(t *testing.T, format string) {
 		r.Git("tag", "-a", "-m", "m", "nested-"+strings.ReplaceAll(name, " ", "-"), ids[name+", tagged"])
 		ids[name+", nested"] = r.Git("rev-parse", "refs/tags/nested-"+strings.ReplaceAll(name, " ", "-"))
 	}
-	for name, id := range ids { // what no ref names is not for sale
+	for name, id := range ids { // a fetch can ask only for what refs lead to
 		r.Git("update-ref", "refs/any/"+strings.NewReplacer(" ", "-", ",", "").Replace(name), id)
 	}
 	for _, before := range []string{"", first, ids["good README"]} {
@@ -225,7 +224,7 @@ func onlyWhatLeadsToARefusedObject(t *testing.T, format string) {
 			why, refused := f.Refused[id]
 			has := origin.Command("--git-dir="+repo.Dir, "rev-list", "--objects", id).Run() == nil
 			if want := strings.HasPrefix(name, "bad"); refused != want || has == want {
-				t.Errorf("%s: refused: %v (%s), there: %v", name, refused, why, has)
+				t.Errorf("%s: refused: %v (%s), present: %v", name, refused, why, has)
 			}
 		}
 		if why := f.Refused[bad]; why != "object "+badTree+": hasDotgit: contains '.git'" {
@@ -237,14 +236,14 @@ func onlyWhatLeadsToARefusedObject(t *testing.T, format string) {
 	}
 }
 
-// TestMessagesThatStayErrors: git may refuse to make a warning of an id.
-func TestMessagesThatStayErrors(t *testing.T) {
+// TestFatalMessages: git may refuse to make an id a warning.
+func TestFatalMessages(t *testing.T) {
 	t.Parallel()
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
 	id, odd := r.Commit("main", nil), r.Odd("unterminatedHeader")
 	r.Git("update-ref", "refs/heads/odd", odd)
 	g := New(Options{AllowLocal: true})
-	clear(g.messages.fixed) // as if it were a newer git
+	clear(g.messages.fatal) // as if it were a newer git
 	repo := g.Repo(filepath.Join(t.TempDir(), "m"))
 	if err := repo.Init(t.Context(), 40, ""); err != nil {
 		t.Fatal(err)
@@ -253,23 +252,22 @@ func TestMessagesThatStayErrors(t *testing.T) {
 	if err != nil || len(f.Refused) > 0 || len(f.Warnings) != 1 {
 		t.Errorf("%+v, %v", f, err)
 	}
-	if !g.messages.isFixed("nulInHeader") || !g.messages.isFixed("unterminatedHeader") || g.messages.isFixed("badDate") {
-		t.Errorf("learned %v", g.messages.fixed)
+	if !g.messages.isFatal("nulInHeader") || !g.messages.isFatal("unterminatedHeader") || g.messages.isFatal("badDate") {
+		t.Errorf("recorded %v", g.messages.fatal)
 	}
-	if g.messages.learn(errors.New("Cannot demote x to warn")) {
-		t.Error("what git has not said was learned")
+	if g.messages.recordFatal(errors.New("Cannot demote x to warn")) {
+		t.Error("an id was recorded from an error that is not git's")
 	}
 }
 
-// TestDamageAmongWarnings: a check finds what is broken below a heap of objects that git
-// only dislikes.
+// TestDamageAmongWarnings: a check finds what is missing among many objects with faults.
 func TestDamageAmongWarnings(t *testing.T) {
 	t.Parallel()
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
 	id := r.Commit("main", map[string]string{"f": "1"})
 	gone := r.Git("rev-parse", id+":f")
 	repo := New(Options{}).Repo(r.Dir)
-	for i := range 300 { // more than what is kept of what git says
+	for i := range 300 { // their messages are longer than the text that is kept
 		odd := r.Object("commit", fmt.Sprintf("tree %s\nauthor A <a@example.org> 1%d +0000\ncommitter A <a@example.org> x +0000\n\nm\n", r.Git("rev-parse", id+"^{tree}"), i))
 		r.Git("update-ref", fmt.Sprint("refs/heads/odd", i), odd)
 	}
@@ -284,9 +282,8 @@ func TestDamageAmongWarnings(t *testing.T) {
 	}
 }
 
-// TestRefusedObjectsStayRefused also where they are in the repository already: git checks
-// some only when it has put them in their place, and finds at the next fetch that it has
-// them.
+// TestRefusedObjectsStayRefused also if they are in the repository already: git checks some
+// objects only after it has installed them, and then the next fetch finds them there.
 func TestRefusedObjectsStayRefused(t *testing.T) {
 	t.Parallel()
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
@@ -312,14 +309,14 @@ func TestRefusedObjectsStayRefused(t *testing.T) {
 	fetch("again", bad, second)
 	fetch("alone", bad)
 	if there(bad) || !there(second) {
-		t.Errorf("it has what is bad: %v, and what is not: %v", there(bad), there(second))
+		t.Errorf("the bad commit is there: %v, the good one: %v", there(bad), there(second))
 	}
 	if err := repo.WriteRefs([]Ref{{Name: "refs/heads/main", ID: second}}); err != nil {
 		t.Fatal(err)
 	}
 	fetch("what a ref leads to", first)
 
-	// A git that was killed leaves it here.
+	// As a killed git leaves it behind.
 	r.Git("update-ref", "refs/heads/other", r.Commit("other", map[string]string{"f": "3"}))
 	out, err := origin.Command("--git-dir="+repo.Dir, "-c", "transfer.fsckObjects=true", "-c", "fetch.unpackLimit=1", "fetch", "-q", r.Dir, bad, "other").CombinedOutput()
 	if err == nil || !there(bad) {
@@ -350,15 +347,15 @@ func TestParseFinding(t *testing.T) {
 	}
 }
 
-func TestLeadsAstray(t *testing.T) {
+func TestIsDangerousPath(t *testing.T) {
 	for name, want := range map[string]bool{
 		"a/b": false, "a/.gitignore": false, ".github/x": false, "a/.gitmodules": false, "a/..b": false, "ü/ü": false,
 		"../x": true, "a/../b": true, "/a": true, "a//b": true, "a/": true, "./a": true, "a/..": true, `a/b\..\c`: true,
 		".git/config": true, "a/.GIT/hooks/x": true, "a/.git ": true, "a/.git.": true, "a/.git::$INDEX_ALLOCATION/x": true,
 		"a/GIT~1/x": true, "a/.g\u200cit/x": true,
 	} {
-		if got := leadsAstray(name); got != want {
-			t.Errorf("leadsAstray(%q) = %v", name, got)
+		if got := isDangerousPath(name); got != want {
+			t.Errorf("isDangerousPath(%q) = %v", name, got)
 		}
 	}
 }

@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// FuzzPackets: a client's request, whatever it is. What is taken for pkt-lines is
-// nothing else, and what is taken for a request for a list of refs means the same as its
-// words do.
+// FuzzPackets reads arbitrary requests. What is accepted as pkt-lines is nothing else, and a
+// parsed request for a list of refs means the same as its words.
 func FuzzPackets(f *testing.F) {
 	line := func(words ...string) string {
 		var all []byte
@@ -67,7 +66,7 @@ func FuzzPackets(f *testing.F) {
 	})
 }
 
-// checkLsRefs compares what is selected with the words of the request.
+// checkLsRefs compares the selected refs with the words of the request.
 func checkLsRefs(t *testing.T, request []byte, ls LsRefs, l Listing) {
 	var prefixes []string
 	for p := newPacketReader(bytes.NewReader(request)); ; {
@@ -108,7 +107,7 @@ func checkLsRefs(t *testing.T, request []byte, ls LsRefs, l Listing) {
 	}
 }
 
-// FuzzGreeting: what a git that nobody has tried may say that it can do.
+// FuzzGreeting reads arbitrary capabilities, as an unknown version of git may have.
 func FuzzGreeting(f *testing.F) {
 	line := func(s string) string { return string(appendPacket(nil, s)) }
 	for version, s := range []string{

@@ -12,8 +12,8 @@ import (
 
 const fuzzID = "8d3f1c2a4b5d6e7f8091a2b3c4d5e6f708192a3b"
 
-// FuzzParseListing: whatever an origin says of its refs becomes sorted names and
-// whole ids, which survive being written down.
+// FuzzParseListing: any list of an origin becomes sorted names and whole ids, which can be
+// written and read again.
 func FuzzParseListing(f *testing.F) {
 	for _, s := range []string{
 		"ref: refs/heads/main\tHEAD\n" + fuzzID + "\tHEAD\n" + fuzzID + "\trefs/heads/main\n",
@@ -59,7 +59,7 @@ func sane(t *testing.T, l Listing) {
 	}
 }
 
-// FuzzReadPacked: a packed-refs that anybody may have written, or half written.
+// FuzzReadPacked reads an arbitrary packed-refs.
 func FuzzReadPacked(f *testing.F) {
 	for _, s := range []string{
 		fuzzID + " refs/heads/main\n", fuzzID + " refs/tags/v1\n^" + fuzzID + "\n", "^" + fuzzID + "\n", fuzzID + " b\n" + fuzzID + " a\n",
@@ -94,7 +94,7 @@ func FuzzReadPacked(f *testing.F) {
 	})
 }
 
-// FuzzIsRefName compares with git itself: no name may be taken that git refuses.
+// FuzzIsRefName compares with git: no name may be accepted that git refuses.
 func FuzzIsRefName(f *testing.F) {
 	for _, s := range []string{"main", "-x", "a.lock/b", "@", "/x", "x/", "..", "a.", "\x7f", "\xff", "ü", "@/x", "@{", ".a", "-/0", "a b"} {
 		f.Add(s)

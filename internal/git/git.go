@@ -1,19 +1,19 @@
 // Package git runs git for a program that keeps bare repositories by itself.
 //
-// It is the one place that starts processes. Every call has the same small
-// environment, whatever the daemon's own is and whatever a system or user
-// configuration says: no prompts, no hooks, no credential helpers, no replaced
-// objects, no transports but the permitted ones, and these only to list and to fetch.
-// Every call names its repository; git never searches for one. Words that come from users stand
-// behind "--" or on standard input, so that none of them becomes an option.
+// It is the only package that starts processes. Every command gets the same small environment,
+// whatever the daemon's environment and the configuration of the system or the user say: no
+// prompts, no hooks, no credential helpers, no replaced objects, and no transports but the
+// permitted ones, for listing and fetching only. Every command names its repository; git never
+// searches for one. Words that come from users stand behind "--" or on standard input, so that
+// none of them becomes an option.
 //
-// A git command is a family of processes. Each call gets a process group of its
-// own, which is ended as a whole when the call's context ends. What outlives
-// even the daemon is found again by the next one through a [Leash].
+// A git command starts further processes. Each command gets a process group of its own, which
+// is ended as a whole when the command's context ends. If processes outlive the daemon, the
+// next daemon finds them through a [Leash].
 //
-// Refs do not move by "git fetch": the package lists an origin's refs ([Git.List]),
-// brings objects ([Repo.Fetch]) and writes refs ([Repo.WriteRefs], [Repo.WriteHead]) in
-// separate steps, so that the caller can decide between them.
+// Refs are not moved by "git fetch": the package lists an origin's refs ([Git.List]), brings
+// objects ([Repo.Fetch]) and writes refs ([Repo.WriteRefs], [Repo.WriteHead]) in separate
+// steps, so that the caller can decide between them.
 package git
 
 import (
@@ -28,73 +28,76 @@ import (
 	"strings"
 )
 
-// Options says what every git command is allowed to do and how it reaches
-// origins.
+// Options says what git commands may do and how they reach origins.
 type Options struct {
 	SSHCommand string // the value of GIT_SSH_COMMAND; empty for [DefaultSSHCommand]
 	CAFile     string // certificates (PEM) to trust for https; empty for the system's
 	AllowLocal bool   // permit origins that are local paths
-	Leash      *Leash // held by every child; nil for none
-	Stay       bool   // leave it to Allow whether a redirect is followed: it may lead where nobody wants to go
-	// Allow tells which URLs of the same server an origin may redirect to, if Stay is set. With
-	// nil it may redirect to none.
-	Allow   func(url string) error
-	Scratch string // a directory for what a command needs while it runs; empty for the system's
-	Memory  uint64 // the most that each process may allocate, in bytes; 0 for the default
-	Fsck    Fsck   // what is refused; empty for [FsckDefault]
+	Leash      *Leash // every child holds it; nil for none
+	Scratch    string // a directory for temporary files of commands; empty for the system's
+	Memory     uint64 // the most that each process may allocate, in bytes; 0 for the default
+	Fsck       Fsck   // which objects are refused; empty for [FsckDefault]
+
+	// RestrictRedirects has AllowRedirect asked before any redirect is followed: an origin may
+	// redirect to a place that the operator did not permit.
+	RestrictRedirects bool
+	// AllowRedirect returns an error if a redirect to this URL, on the same server, must not be
+	// followed. With nil, none is followed.
+	AllowRedirect func(url string) error
 }
 
-// leastMemory is what a process may allocate on every machine, in bytes. 400,000 objects
-// are fetched, checked and repacked with an eighth of it.
-const leastMemory = 2 << 30
+// minMemory is the lowest default limit of a process's memory, in bytes. To fetch, check and
+// repack 400,000 objects takes an eighth of it.
+const minMemory = 2 << 30
 
-// defaultMemory leaves a machine half of its memory whatever one process does.
-func defaultMemory() uint64 { return max(leastMemory, machineMemory()/2) }
+// defaultMemory is half of the machine's memory, in bytes, but at least minMemory.
+func defaultMemory() uint64 { return max(minMemory, machineMemory()/2) }
 
-// DefaultSSHCommand never asks a question and notices a silent server.
+// DefaultSSHCommand never prompts, and gives up when the server is silent.
 const DefaultSSHCommand = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15 -oServerAliveCountMax=3"
 
 // Git runs git commands with one set of options. It is safe for concurrent use.
 type Git struct {
-	env       []string // of every child, without the settings
+	env       []string // the variables of every child, without those for settings
 	leash     *Leash
-	protocols string // by which remotes may be reached
+	protocols string // the value of GIT_ALLOW_PROTOCOL for remotes
 	scratch   string
 	memory    uint64 // the most that each process may allocate, in bytes
-	fsck      Fsck   // what is refused
+	fsck      Fsck   // which objects are refused
 	messages  *messages
-	last      []string // settings that no command overrides
-	stay      bool
-	allow     func(url string) error
+	overrides []string // settings that no command can change
+
+	restrictRedirects bool
+	allowRedirect     func(url string) error
 }
 
-// inherited are the variables of the daemon that git may see: where programs,
-// keys and ~/.netrc are, and how to reach the network.
-var inherited = []string{
+// inheritedEnv are the variables of the daemon that git gets too: where programs, keys and
+// ~/.netrc are, and how to reach the network.
+var inheritedEnv = []string{
 	"PATH", "HOME", "TMPDIR", "SSH_AUTH_SOCK",
 	"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_PROXY_SSL_CAINFO",
 }
 
-// settings hold for every command, as pairs of key and value.
+// settings hold for every command, as pairs of key and value (git-config(1)).
 var settings = []string{
 	"core.hooksPath", os.DevNull,
-	"core.attributesFile", os.DevNull, // else that of the user
+	"core.attributesFile", os.DevNull, // instead of the user's file
 	"credential.helper", "",
 	"safe.directory", "*", // every call names its repository
 
-	// Every fetch leaves one pack, synced; packs are repacked by the caller.
+	// Every fetch leaves one synced pack; the caller repacks.
 	"fetch.unpackLimit", "1",
-	// No ref that git writes must survive (holdPrefix), and a pack is nothing without its index.
+	// Refs that git writes (holdPrefix) need not survive a crash. A pack needs its index.
 	"core.fsync", "objects,derived-metadata",
 	"gc.auto", "0",
 	"maintenance.auto", "false",
 
-	// What a repack takes must stay within what a process may allocate.
-	"pack.windowMemory", "256m", // a thread
+	// A repack must stay within the limit of memory.
+	"pack.windowMemory", "256m", // per thread
 
-	// A server that counts objects says five bytes now and then to show that it is alive,
-	// and some say nothing. How long all may take, the caller knows.
+	// A server that counts objects sends only a few bytes now and then, and some send none. The
+	// caller limits the whole time.
 	"http.lowSpeedLimit", "0",
 	"http.lowSpeedTime", "0",
 
@@ -122,40 +125,40 @@ func New(o Options) *Git {
 		"SSH_ASKPASS=",
 		"GIT_NO_REPLACE_OBJECTS=1",
 		"GIT_OPTIONAL_LOCKS=0",
-		// A repository that lacks objects must not have them fetched, from where it says.
+		// A repository that lacks objects must not fetch them from the remote that it names.
 		"GIT_ALLOW_PROTOCOL=none",
 		"GIT_NO_LAZY_FETCH=1",
 		"GIT_SSH_COMMAND=" + ssh,
 		"LC_ALL=C",
 	}
-	for _, name := range inherited {
+	for _, name := range inheritedEnv {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
 		}
 	}
 	if o.CAFile != "" {
-		env = append(env, "GIT_SSL_CAINFO="+o.CAFile) // the last one counts
+		env = append(env, "GIT_SSL_CAINFO="+o.CAFile) // the last value counts
 	}
 	g := &Git{
 		env: env, leash: o.Leash, protocols: protocols, scratch: o.Scratch,
-		memory: min(cmp.Or(o.Memory, defaultMemory()), ownMemory()),
-		stay:   o.Stay, allow: o.Allow,
+		memory:            min(cmp.Or(o.Memory, defaultMemory()), ownMemory()),
+		restrictRedirects: o.RestrictRedirects, allowRedirect: o.AllowRedirect,
 		fsck: cmp.Or(o.Fsck, FsckDefault), messages: newMessages(),
 	}
-	if o.Stay {
-		g.last = []string{"http.followRedirects", "false"}
+	if o.RestrictRedirects {
+		g.overrides = []string{"http.followRedirects", "false"}
 	}
 	return g
 }
 
-// environ is the environment of one command: the common one, then all settings
-// in the form that git reads since version 2.31. Unlike "-c", it does not show
+// environ is the environment of one command: the common variables, and all settings in the form
+// that git reads since version 2.31 (git(1), GIT_CONFIG_COUNT). Unlike "-c", it does not show
 // in the process list.
 func (g *Git) environ(extra []string) []string {
 	env := make([]string, 0, len(g.env)+len(settings)+len(extra)+1)
 	env = append(env, g.env...)
 	n := 0
-	for _, pairs := range [][]string{settings, extra, g.last} {
+	for _, pairs := range [][]string{settings, extra, g.overrides} {
 		for i := 0; i+1 < len(pairs); i += 2 {
 			env = append(env,
 				"GIT_CONFIG_KEY_"+strconv.Itoa(n)+"="+pairs[i],
@@ -166,12 +169,12 @@ func (g *Git) environ(extra []string) []string {
 	return append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(n))
 }
 
-// oldest is the first version of git that will do: it reads settings from the
-// environment.
-const oldest = "2.31"
+// minVersion is the minVersion version of git that can be used: the first that reads settings from
+// the environment.
+const minVersion = "2.31"
 
-// Version returns git's version, such as "2.39.5". It is an error if there is no
-// git or if it is older than oldest.
+// Version returns git's version, such as "2.39.5". It is an error if git is missing or older
+// than minVersion.
 func (g *Git) Version(ctx context.Context) (string, error) {
 	out, err := g.output(ctx, command{name: "version"})
 	if err != nil {
@@ -187,18 +190,18 @@ func (g *Git) Version(ctx context.Context) (string, error) {
 func parseVersion(out string) (string, error) {
 	fields := strings.Fields(out)
 	if len(fields) < 3 {
-		return "", fmt.Errorf("git says of its version %q", out)
+		return "", fmt.Errorf("git version prints %q", out)
 	}
 	version := fields[2]
 	var major, minor, oldMajor, oldMinor int
 	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
-		return "", fmt.Errorf("git says of its version %q", out)
+		return "", fmt.Errorf("git version prints %q", out)
 	}
-	if _, err := fmt.Sscanf(oldest, "%d.%d", &oldMajor, &oldMinor); err != nil {
+	if _, err := fmt.Sscanf(minVersion, "%d.%d", &oldMajor, &oldMinor); err != nil {
 		return "", err
 	}
 	if major < oldMajor || major == oldMajor && minor < oldMinor {
-		return "", fmt.Errorf("git is %s, but %s or newer is needed", version, oldest)
+		return "", fmt.Errorf("git is %s, but %s or newer is needed", version, minVersion)
 	}
 	return version, nil
 }
@@ -206,17 +209,17 @@ func parseVersion(out string) (string, error) {
 // Remote is where a repository is fetched from.
 type Remote struct {
 	URL            string // a URL or path in git's form, without a password
-	User, Password string // for http and https only: sent as basic authentication; a user alone only if asked for
+	User, Password string // for http and https: basic authentication; a user without a password is sent only if the server asks
 
-	Headers []string // for http and https only: sent with each request
-	Direct  bool     // neither a proxy is used nor a redirect followed
-	CAFile  string   // certificates (PEM) to trust instead of those of Options; empty for those
+	Headers []string // for http and https: sent with each request
+	Direct  bool     // use no proxy and follow no redirect
+	CAFile  string   // certificates (PEM) to trust; empty for Options.CAFile
 
-	netrc string // the password of a user without one, from ~/.netrc
+	netrc string // the password that ~/.netrc has for User, if Password is empty
 }
 
-// web is the remote's URL, and nil if it is none of http or https.
-func (r Remote) web() *url.URL {
+// webURL is the remote's URL, or nil if it is neither http nor https.
+func (r Remote) webURL() *url.URL {
 	u, err := url.Parse(r.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
 		return nil
@@ -224,17 +227,17 @@ func (r Remote) web() *url.URL {
 	return u
 }
 
-// settings are what a command needs to talk to the remote in this version of the protocol:
-// credentials go by the environment, never by an argument, and bound to their host.
+// settings are what a command needs to talk to the remote in this version of the protocol.
+// Credentials are passed in the environment, never in an argument, and bound to their host.
 func (r Remote) settings(version string) []string {
 	s := []string{"protocol.version", version}
-	u := r.web()
+	u := r.webURL()
 	if u == nil {
 		return s
 	}
 	headers, redirects := r.Headers, "initial"
-	if r.nameOnly() {
-		helper, _ := r.helperOf(u)
+	if r.userOnly() {
+		helper, _ := r.credentialHelper(u)
 		s = append(s, helper...)
 	} else if r.Password != "" {
 		basic := base64.StdEncoding.EncodeToString([]byte(r.User + ":" + r.Password))
@@ -244,7 +247,7 @@ func (r Remote) settings(version string) []string {
 		s = append(s, "http.proxy", "")
 	}
 	if r.Direct || len(headers) > 0 || r.User != "" {
-		redirects = "false" // git would send the headers on to the target; see following
+		redirects = "false" // git would send the headers to the target too; see followRedirects
 	}
 	for _, header := range headers {
 		s = append(s, "http."+u.Scheme+"://"+u.Host+"/.extraHeader", header)
@@ -252,21 +255,21 @@ func (r Remote) settings(version string) []string {
 	return append(s, "http.followRedirects", redirects)
 }
 
-// envFor are the variables of a command that talks to a remote.
+// envFor are the variables of a command that talks to this remote.
 func (g *Git) envFor(r Remote) []string {
 	env := []string{"GIT_ALLOW_PROTOCOL=" + g.protocols}
 	if r.CAFile != "" {
 		env = append(env, "GIT_SSL_CAINFO="+r.CAFile)
 	}
-	if u := r.web(); u != nil && r.nameOnly() {
-		_, helper := r.helperOf(u)
+	if u := r.webURL(); u != nil && r.userOnly() {
+		_, helper := r.credentialHelper(u)
 		env = append(env, helper...)
 	}
 	return env
 }
 
-// Secrets are the words that no message may show, in the forms that they may have there. The
-// user may be a token.
+// Secrets are the words that no message may show, in all forms in which they may appear. The
+// user name is one: it may be a token.
 func (r Remote) Secrets() []string {
 	var s []string
 	if r.User != "" || r.Password != "" {
@@ -290,6 +293,6 @@ func (r Remote) Secrets() []string {
 	return s
 }
 
-// shortestSecret is the length from which a word is worth hiding: shorter ones
-// ("git", "x") stand in every other message and protect nothing.
+// shortestSecret is the length of the shortest word that is hidden, in bytes. Shorter ones
+// ("git", "x") are in every other message and protect nothing.
 const shortestSecret = 6

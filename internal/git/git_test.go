@@ -32,7 +32,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// transports are servers of one directory, by name.
+// transports are the URLs of one directory, by the name of the transport.
 func transports(t *testing.T, root string) (map[string]string, Options) {
 	t.Helper()
 	https, ca := origin.ServeHTTPS(t, root)

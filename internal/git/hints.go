@@ -7,10 +7,9 @@ import (
 	"strings"
 )
 
-// Git tells what went wrong between it and a server, in words for somebody who sits before
-// it: a terminal that it may not prompt on, a file of keys that it does not name. Those who
-// read them here have sent a POST, or run the daemon. A hint says what is wrong in their
-// terms, and what to do.
+// Git's messages about a server are for somebody at a terminal: they speak of prompts, and of
+// files that they do not name. But here the readers have sent a POST, or run the daemon. A hint
+// tells them in their terms what is wrong and what to do.
 
 // transport is a way to reach an origin.
 type transport int
@@ -22,11 +21,11 @@ const (
 	onDisk  // a path, or file://
 )
 
-// transport is the way in which the remote is reached.
+// transport tells how the remote is reached.
 func (r Remote) transport() transport {
 	scheme, _, isURL := strings.Cut(r.URL, "://")
 	switch {
-	case r.web() != nil:
+	case r.webURL() != nil:
 		return overWeb
 	case strings.HasPrefix(r.URL, "/") || scheme == "file" && isURL:
 		return onDisk
@@ -37,11 +36,11 @@ func (r Remote) transport() transport {
 	}
 }
 
-// hint is what some words of git mean. The first one that fits counts.
+// hint is what certain words of git mean. The first hint that fits is used.
 type hint struct {
-	over  transport // any of these
+	over  transport // one or several
 	words *regexp.Regexp
-	says  string // with %s for the origin; empty where loginHint tells
+	text  string // with %s for the origin; empty for loginHint
 }
 
 var hints = []hint{
@@ -76,45 +75,45 @@ var hints = []hint{
 		"the origin %s belongs to another user than sould runs as, and git does not read it then: change its owner, or serve it over ssh or http"},
 }
 
-// hinted puts a hint above an error of git, if there is one. Another server of the cluster
-// is no origin.
-func (r Remote) hinted(err error) error {
+// withHint puts a hint before an error of git, if there is one. A remote that is another server
+// of the cluster gets none.
+func (r Remote) withHint(err error) error {
 	e := (*Error)(nil)
 	if r.Direct || !errors.As(err, &e) || e.Err != nil {
 		return err
 	}
-	if says := r.hint(e.Stderr); says != "" {
-		return fmt.Errorf("%s: %w", says, err)
+	if hint := r.hint(e.Stderr); hint != "" {
+		return fmt.Errorf("%s: %w", hint, err)
 	}
 	return err
 }
 
-// hint finds what git's words mean, or returns "".
+// hint returns the hint for git's words, or "".
 func (r Remote) hint(stderr string) string {
 	stderr = quoted.ReplaceAllString(stderr, "''") // a URL may have any words in it
 	for _, h := range hints {
 		switch {
 		case h.over&r.transport() == 0 || !h.words.MatchString(stderr):
-		case h.says == "":
+		case h.text == "":
 			return r.loginHint()
 		default:
-			return fmt.Sprintf(h.says, r.URL)
+			return fmt.Sprintf(h.text, r.URL)
 		}
 	}
 	return ""
 }
 
-// loginHint says what to do where an origin wants to know who asks. Git does not know where
-// the user and the password came from.
+// loginHint says what to do if an origin wants credentials. It depends on where those that git
+// sent came from, which git does not know.
 func (r Remote) loginHint() string {
 	switch {
 	case r.Password != "":
 		return fmt.Sprintf("the origin %s refuses the user and the password that it was sent, which are those of the POST or of an earlier one: "+
 			"POST again with the right user:password in the URL", r.URL)
-	case r.nameOnly() && r.netrc != "":
+	case r.userOnly() && r.netrc != "":
 		return fmt.Sprintf("the origin %s refuses the password that ~/.netrc of the user that sould runs as has for the URL's user: "+
 			"correct it there, or POST again with user:password in the URL", r.URL)
-	case r.nameOnly():
+	case r.userOnly():
 		return fmt.Sprintf("the origin wants a password: %s has only a user, for whom ~/.netrc of the user that sould runs as has no password: "+
 			"POST again with user:password in the URL, or add it there", r.URL)
 	default:

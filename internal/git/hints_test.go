@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestHints goes through messages of git, curl, ssh and forges as they are.
+// TestHints: real messages of git, curl, ssh and forges.
 func TestHints(t *testing.T) {
 	const web, ssh, scp, daemon, path = "https://git.in.local/x.git", "ssh://git@git.in.local/x.git", "git@git.in.local:x.git", "git://git.in.local/x.git", "/srv/x.git"
 	for _, c := range []struct {
@@ -47,7 +47,7 @@ func TestHints(t *testing.T) {
 		{Remote{URL: daemon}, "fatal: remote error: access denied or repository not exported: /x.git", "git-daemon-export-ok"},
 		{Remote{URL: path}, "fatal: detected dubious ownership in repository at '/srv/x.git'", "change its owner"},
 
-		// What others say, and what is only in a name.
+		// Messages of other programs, and words that are only part of a name.
 		{Remote{URL: path}, "fatal: '/srv/x.git' does not appear to be a git repository", ""},
 		{Remote{URL: web}, "fatal: unable to access 'https://git.in.local/x.git/': Could not resolve host: git.in.local", ""},
 		{Remote{URL: web}, "fatal: unable to access 'https://git.in.local/authentication failed/': Empty reply from server", ""},
@@ -62,12 +62,12 @@ func TestHints(t *testing.T) {
 			t.Errorf("%q would not be shown as it is", got)
 		}
 		err := &Error{Stderr: c.stderr}
-		hinted := c.remote.hinted(err)
+		hinted := c.remote.withHint(err)
 		if !errors.Is(hinted, err) || c.want != "" && !strings.HasSuffix(hinted.Error(), c.stderr) {
 			t.Errorf("%q is not the reason of %v", c.stderr, hinted)
 		}
 		c.remote.Direct = true
-		if c.remote.hinted(err) != err {
+		if c.remote.withHint(err) != err {
 			t.Errorf("%q: a hint about another server of the cluster", c.stderr)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Unreachable returns which of the old commits are not in the history of any of the
-// new ones. What is no commit, or is missing, is not among them.
+// Unreachable returns which of the old commits are not in the history of any of the new ones.
+// Objects that are missing or are no commits are not among them.
 func (r Repo) Unreachable(ctx context.Context, olds, news []string) (map[string]bool, error) {
 	var stdin strings.Builder
 	wanted, found := make(map[string]bool, len(olds)), make(map[string]bool)
@@ -32,7 +32,7 @@ func (r Repo) Unreachable(ctx context.Context, olds, news []string) (map[string]
 	return found, err
 }
 
-// NotCommits returns which of these objects are there and are no commits.
+// NotCommits returns which of these objects exist and are no commits.
 func (r Repo) NotCommits(ctx context.Context, ids []string) (map[string]bool, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -55,10 +55,11 @@ func (r Repo) NotCommits(ctx context.Context, ids []string) (map[string]bool, er
 	return others, nil
 }
 
-// lineReader takes in lines: a list can be much longer than what is looked for in it.
+// lineReader calls each with every line that is written to it, so that a long list need not be
+// kept in memory.
 type lineReader struct {
 	each func(line []byte) error
-	rest []byte // a line that is not complete
+	rest []byte // of a line that is not complete
 }
 
 func (l *lineReader) Write(p []byte) (int, error) {

@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// Leash is a locked file that every child of this process holds open, helpers
-// of helpers included. The kernel releases the lock when the last of them is
-// gone, so a new daemon learns from it whether a git of a daemon that was killed
-// is still writing, and from the file's other holders which processes these are.
+// Leash is a locked file that every child of this process holds open, and the children's
+// children too. The kernel releases the lock when the last of them is gone. So a new daemon
+// learns from the lock whether a git of a killed daemon is still writing, and from the holders
+// of the file which processes these are.
 type Leash struct {
-	file *os.File
-	fork sync.RWMutex // held for reading while a child starts, for writing by Close and Kill
-	gone bool         // guarded by fork
+	file   *os.File
+	fork   sync.RWMutex // held for reading while a child starts, for writing by Close and Kill
+	closed bool         // guarded by fork
 }
 
-// ErrClosed is returned for a command that was to start after Close or Kill.
+// ErrClosed is returned for a command that is started after Close or Kill.
 var ErrClosed = errors.New("shutting down")
 
-// NewLeash takes the leash at path, which is created if need be. Whatever still
-// holds it, left behind by a daemon that was killed, is ended first. The caller
-// must have made sure that no other daemon is alive.
+// NewLeash locks the file at path, and creates it if need be. Processes that a killed daemon
+// left behind and that still hold the file are killed first. The caller must have made sure
+// that no other daemon is alive.
 func NewLeash(ctx context.Context, path string) (*Leash, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -57,8 +57,8 @@ func NewLeash(ctx context.Context, path string) (*Leash, error) {
 	}
 }
 
-// killHolders ends all processes but this one that have f's file open. Where
-// there is no /proc to ask, it ends none, and the caller goes on waiting.
+// killHolders kills all processes but this one that have f's file open. Without /proc it kills
+// none, and the caller goes on waiting.
 func killHolders(f *os.File) error {
 	mine, err := f.Stat()
 	if err != nil {
@@ -79,33 +79,33 @@ func killHolders(f *os.File) error {
 	return nil
 }
 
-// start starts a child that holds the leash. Without a leash, it just starts.
+// start starts a child that holds the leash. A nil Leash only starts it.
 func (l *Leash) start(cmd *exec.Cmd) error {
 	if l == nil {
 		return cmd.Start()
 	}
 	l.fork.RLock()
 	defer l.fork.RUnlock()
-	if l.gone {
+	if l.closed {
 		return ErrClosed
 	}
 	return cmd.Start()
 }
 
-// Close lets no further child start and lets go of the leash. Children that are
-// still alive keep holding it.
+// Close lets no further child start, and closes the file. Children that are still alive go on
+// holding it.
 func (l *Leash) Close() error {
 	l.fork.Lock()
 	defer l.fork.Unlock()
-	l.gone = true
+	l.closed = true
 	return l.file.Close()
 }
 
-// Kill lets no further child start, and ends every one that is there at once. Who waits for the
-// place of another one would take it then.
+// Kill lets no further child start, and kills all at once: one that waits for another's place
+// must not get it.
 func (l *Leash) Kill() {
 	l.fork.Lock()
-	l.gone = true
+	l.closed = true
 	l.fork.Unlock()
 	_ = killHolders(l.file)
 }

@@ -15,14 +15,14 @@ import (
 type Ref struct {
 	Name   string // in full, such as "refs/heads/main"
 	ID     string // the object it names, in full, as hex digits
-	Peeled string // the same, or what an annotated tag leads to in the end
+	Peeled string // the object that an annotated tag leads to in the end; otherwise ID
 }
 
-// HeadName is what HEAD is called among refs.
+// HeadName is the name of HEAD as a ref.
 const HeadName = "HEAD"
 
-// IsCommit reports whether the ref must name a commit: branches and HEAD must, and no tag
-// that leads to one.
+// IsCommit reports whether the ref must name a commit: HEAD and branches must. Not even a tag
+// that leads to a commit will do.
 func (r Ref) IsCommit() bool {
 	return strings.HasPrefix(r.Name, "refs/heads/") || r.Name == HeadName
 }
@@ -33,13 +33,13 @@ type Head struct {
 	ID  string // the commit; empty if the branch does not exist (yet)
 }
 
-// headJSON is a Head in JSON, where a text is UTF-8 and the name of a branch need not be.
+// headJSON is a Head in JSON. A JSON string is UTF-8, but the name of a branch need not be.
 type headJSON struct {
 	Ref, ID string
 	Bytes   []byte `json:",omitempty"` // the name, if it is not UTF-8
 }
 
-// MarshalJSON is for [json.Marshal].
+// MarshalJSON implements [json.Marshaler].
 func (h Head) MarshalJSON() ([]byte, error) {
 	j := headJSON{Ref: h.Ref, ID: h.ID}
 	if !utf8.ValidString(h.Ref) {
@@ -48,7 +48,7 @@ func (h Head) MarshalJSON() ([]byte, error) {
 	return json.Marshal(j)
 }
 
-// UnmarshalJSON is for [json.Unmarshal].
+// UnmarshalJSON implements [json.Unmarshaler].
 func (h *Head) UnmarshalJSON(text []byte) error {
 	var j headJSON
 	if err := json.Unmarshal(text, &j); err != nil {
@@ -66,11 +66,11 @@ func (h Head) Detached() bool { return h.Ref == "" && h.ID != "" }
 
 // Listing is the state of a repository's refs at one moment.
 type Listing struct {
-	Refs []Ref // sorted by name, HEAD not among them
+	Refs []Ref // sorted by name, without HEAD
 	Head Head
 }
 
-// Find returns the ref of that full name.
+// Find returns the ref with this full name.
 func (l Listing) Find(name string) (Ref, bool) {
 	i, found := slices.BinarySearchFunc(l.Refs, name, func(r Ref, name string) int {
 		return strings.Compare(r.Name, name)
@@ -81,61 +81,59 @@ func (l Listing) Find(name string) (Ref, bool) {
 	return l.Refs[i], true
 }
 
-// listMemory is what git may allocate to take in a list of refs, in bytes: enough for a
-// million. A compressed answer of a few megabytes can be one without end.
+// listMemory is what git may allocate for a list of refs, in bytes: enough for a million refs.
+// A compressed answer of a few megabytes can be a list without end.
 const listMemory = 512 << 20
 
-// List asks an origin for its refs and its HEAD. A HEAD that names a branch
-// which does not exist is not shown by origins, so that Head is then empty.
+// List asks an origin for its refs and its HEAD. Origins do not show a HEAD that names a branch
+// which does not exist: Head is empty then.
 func (g *Git) List(ctx context.Context, remote Remote) (l Listing, err error) {
-	remote = remote.completed()
-	err = g.following(ctx, remote, func(remote Remote) (err error) {
+	remote = remote.withNetrc()
+	err = g.followRedirects(ctx, remote, func(remote Remote) (err error) {
 		l, err = g.list(ctx, remote)
 		return err
 	})
-	return l, remote.hinted(err)
+	return l, remote.withHint(err)
 }
 
-// list asks for refs in version 0 of the protocol, in which that is one exchange where
-// version 2 needs two. A server that speaks version 2 only refuses the question, in
-// whatever words, or shows nothing.
+// list asks in version 0 of the protocol, which needs one exchange, where version 2 needs two.
+// A server that speaks only version 2 refuses the request, in whatever words, or shows no ref.
 func (g *Git) list(ctx context.Context, remote Remote) (Listing, error) {
 	l, err := g.listIn(ctx, remote, "0")
-	if !remote.mayBeModern() || err == nil && l.IDLength() > 0 || err != nil && !remote.answered(err) {
+	if !remote.mayNeedV2() || err == nil && l.IDLength() > 0 || err != nil && !remote.answered(err) {
 		return l, err
 	}
-	modern, modernErr := g.listIn(ctx, remote, "2")
+	l2, err2 := g.listIn(ctx, remote, "2")
 	switch {
-	case modernErr == nil:
-		return modern, nil
-	case err != nil && modernErr.Error() != err.Error():
-		err = errors.Join(err, fmt.Errorf("in version 2 of git's protocol: %w", modernErr))
+	case err2 == nil:
+		return l2, nil
+	case err != nil && err2.Error() != err.Error():
+		err = errors.Join(err, fmt.Errorf("in version 2 of git's protocol: %w", err2))
 	}
 	return l, err
 }
 
-// mayBeModern reports whether the remote may be of a kind that speaks version 2 of the
-// protocol only. Neither git itself nor another sould is.
-func (r Remote) mayBeModern() bool {
+// mayNeedV2 reports whether the remote may speak only version 2 of the protocol. Neither git
+// itself nor another sould is of this kind.
+func (r Remote) mayNeedV2() bool {
 	return !r.Direct && !strings.HasPrefix(r.URL, "/") && !strings.HasPrefix(r.URL, "file://")
 }
 
-// answered reports whether git has failed because of what a server has answered. One that
-// is not there, that sends git away or does not let it in, will not do so in another
-// version of the protocol. What an ssh says that fails is not known, and a server can have
-// reasons to count how often somebody comes in vain.
+// answered reports whether git failed because of a server's answer. A server that is down,
+// redirects or wants credentials will do so in every version of the protocol, and may count
+// vain attempts. If an ssh failed, the reason is unknown.
 func (r Remote) answered(err error) bool {
 	e := (*Error)(nil)
 	if !errors.As(err, &e) || e.Err != nil || e.Signal != 0 || outOfMemory(err) || redirected(err) {
 		return false
 	}
-	if r.web() == nil && !strings.HasPrefix(r.URL, "git://") {
+	if r.webURL() == nil && !strings.HasPrefix(r.URL, "git://") {
 		return strings.Contains(e.Stderr, "remote error: ")
 	}
 	return !unanswered.MatchString(quoted.ReplaceAllString(e.Stderr, "''"))
 }
 
-// quoted is what git quotes, such as a URL, which may have any words in it.
+// quoted is a text in quotes, such as a URL, which may contain any words.
 var quoted = regexp.MustCompile(`'[^'\n]*'`)
 
 var unanswered = regexp.MustCompile(`(?i)could not resolve|(failed|couldn't|unable|could not) (to )?connect|` +
@@ -169,7 +167,7 @@ func (g *Git) listIn(ctx context.Context, remote Remote, version string) (Listin
 		return Listing{}, err
 	}
 	for _, ref := range l.Refs {
-		if len(ref.Name) > maxRefName { // else it would be left out without a word
+		if len(ref.Name) > maxRefName { // else it would be silently left out
 			return Listing{}, fmt.Errorf("the origin has a ref with a name of %d bytes, %d at most: %.100q…", len(ref.Name), maxRefName, ref.Name)
 		}
 	}
@@ -228,12 +226,12 @@ func IsID(s string) bool {
 	return true
 }
 
-// maxRefName is the longest name of a ref, in bytes: it is twice in one line of the list of
-// refs, with all that a server can do, if HEAD names it.
+// maxRefName is the longest name of a ref, in bytes. If HEAD names the ref, one line of the
+// list of refs has the name twice, and the server's capabilities.
 const maxRefName = maxPacket/2 - 1<<10
 
-// fitsFile reports whether a ref can be a file. Git finds no branch that HEAD names and
-// that could not be one.
+// fitsFile reports whether a ref can be a file. If it cannot, git does not find the branch when
+// HEAD names it.
 func fitsFile(name string) bool {
 	const longest, longestPath = 255, 4096 // NAME_MAX and PATH_MAX of Linux
 	for component := range strings.SplitSeq(name, "/") {
@@ -245,10 +243,9 @@ func fitsFile(name string) bool {
 }
 
 // IsRefName reports whether name is a legal full ref name by the rules of
-// git-check-ref-format(1): at least two components, none of which begins with a
-// dot or ends with ".lock", no "..", "@{", control character, space or one of
-// ~^:?*[\, and neither a slash nor a dot at the end. It may be longer than that of a file:
-// packed-refs holds what refs/ cannot.
+// git-check-ref-format(1): at least two components, none of which begins with a dot or ends
+// with ".lock", no "..", "@{", control character, space or one of ~^:?*[\, and neither a slash
+// nor a dot at the end. It may be too long for a file: packed-refs can hold such refs.
 func IsRefName(name string) bool {
 	if len(name) > maxRefName || strings.HasSuffix(name, ".") ||
 		strings.Contains(name, "..") || strings.Contains(name, "@{") {

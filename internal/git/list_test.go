@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestIsRefName compares with git itself.
+// TestIsRefName compares with git.
 func TestIsRefName(t *testing.T) {
 	names := []string{
 		"refs/heads/main", "refs/heads/a/b", "refs/heads/HEAD", "refs/heads/-x", "refs/heads/--output=x",
@@ -35,7 +35,7 @@ func TestIsRefName(t *testing.T) {
 	}
 }
 
-// TestLongestName: the longest name fits in a line of every protocol, with HEAD before it.
+// TestLongestName: the longest name fits in a line of every protocol, together with HEAD.
 func TestLongestName(t *testing.T) {
 	name := "refs/heads/" + strings.Repeat("x/", (maxRefName-len("refs/heads/"))/2-1) + "x"
 	if !IsRefName(name) {
@@ -50,7 +50,7 @@ func TestLongestName(t *testing.T) {
 	}
 }
 
-// TestHeadInJSON: the name of a branch need not be UTF-8, and must survive.
+// TestHeadInJSON: the name of a branch need not be UTF-8, and stays the same.
 func TestHeadInJSON(t *testing.T) {
 	for _, want := range []Head{{}, {"refs/heads/main", "a"}, {"refs/heads/caf\xe9", "a"}, {"refs/heads/\ufffd", ""}, {"", "b"}} {
 		text, err := json.Marshal(want)

@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Packs tells how a repository's objects lie on disk.
+// Packs describes how a repository's objects are stored.
 type Packs struct {
-	Count int   // of packs that a repack takes in
-	Size  int64 // of these, in bytes
-	Loose int   // objects that are files of their own, about
+	Count int   // packs that a repack reads
+	Size  int64 // the size of these packs, in bytes
+	Loose int   // loose objects, estimated
 
-	Unreachable int // packs of objects that no ref leads to
+	Unreachable int // packs of unreachable objects
 }
 
-// Packs looks how objects lie on disk, without a process.
+// Packs reads this from the directories, without a process.
 func (r Repo) Packs() (Packs, error) {
 	var p Packs
 	entries, err := os.ReadDir(filepath.Join(r.Dir, "objects", "pack"))
@@ -35,7 +35,8 @@ func (r Repo) Packs() (Packs, error) {
 	}
 	for _, entry := range entries {
 		base, isPack := strings.CutSuffix(entry.Name(), ".pack")
-		// Unreachable objects lie in a pack with .mtimes; it is not for rolling up.
+		// A pack with .mtimes holds unreachable objects; a repack does not combine it with
+		// others.
 		if !isPack || !has[base+".idx"] || has[base+".keep"] {
 			continue
 		}
@@ -48,7 +49,7 @@ func (r Repo) Packs() (Packs, error) {
 			p.Size += info.Size()
 		}
 	}
-	// Ids being random, one directory of 256 tells of all.
+	// Ids are random, so that one directory of 256 is a sample.
 	sample, err := os.ReadDir(filepath.Join(r.Dir, "objects", "17"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return p, err
@@ -57,19 +58,19 @@ func (r Repo) Packs() (Packs, error) {
 	return p, nil
 }
 
-// Repack is a way to repack.
+// Repack is a kind of repack.
 type Repack int
 
 const (
 	// RepackNone does nothing.
 	RepackNone Repack = iota
-	// RepackIncremental rolls small packs up, so that each is at least twice as large as all
-	// smaller ones together, and does no more.
+	// RepackIncremental combines small packs, so that each pack is at least twice as large as
+	// all smaller ones together.
 	RepackIncremental
 	// RepackGeometric does the same, and writes what makes reading fast: one index of all
 	// packs, bitmaps, and the commit graph.
 	RepackGeometric
-	// RepackFull makes one pack of all that is reachable, with the same, and lets go of
+	// RepackFull makes one pack of all reachable objects, writes the same, and deletes
 	// unreachable objects that are older than two weeks.
 	RepackFull
 )
@@ -78,13 +79,13 @@ func (how Repack) String() string {
 	return [...]string{"nothing", "incremental", "geometric", "full"}[how]
 }
 
-// Expiry is the age at which unreachable objects are let go of, in git's words.
+// expiry is the age at which unreachable objects are deleted, in git's words.
 const expiry = "2.weeks.ago"
 
-// Repack repacks the repository. Nothing may be written to it meanwhile, but it may be
-// read. If it is interrupted, [Repo.Sweep] clears away what is left, but for packs that
-// were being removed: git removes the index first, and fails the next time if the rest is
-// still there.
+// Repack repacks the repository. Nobody may write to it meanwhile, but it may be read. If a
+// repack is interrupted, [Repo.Sweep] removes what is left. Packs that git was just removing go
+// at once: git removes the index of a pack first, and fails the next time if the rest is still
+// there.
 func (r Repo) Repack(ctx context.Context, how Repack) error {
 	version, err := r.git.Version(ctx)
 	if err != nil {
@@ -94,15 +95,15 @@ func (r Repo) Repack(ctx context.Context, how Repack) error {
 	if err != nil {
 		return err
 	}
-	before, err := r.indexed()
+	before, err := r.indexedPacks()
 	if err != nil {
 		return err
 	}
 	err = r.inViewIfNeeded(idLength, func(view Repo) error {
 		for _, c := range repackCommands(how, version) {
 			c.dir = view.Dir
-			c.patient = how != RepackIncremental // others wait for that
-			if c.patient {
+			c.lowPriority = how != RepackIncremental // others wait for an incremental one
+			if c.lowPriority {
 				c.settings = []string{"pack.threads", "1"}
 			}
 			if err := r.git.run(ctx, c); err != nil {
@@ -114,7 +115,7 @@ func (r Repo) Repack(ctx context.Context, how Repack) error {
 	if err == nil {
 		return nil
 	}
-	after, listErr := r.indexed()
+	after, listErr := r.indexedPacks()
 	err = errors.Join(err, listErr)
 	for pack := range before {
 		if listErr == nil && !after[pack] {
@@ -124,9 +125,9 @@ func (r Repo) Repack(ctx context.Context, how Repack) error {
 	return err
 }
 
-// indexed are the repository's packs that have an index, by their paths without an
+// indexedPacks are the repository's packs that have an index, by their paths without an
 // extension.
-func (r Repo) indexed() (map[string]bool, error) {
+func (r Repo) indexedPacks() (map[string]bool, error) {
 	found, err := filepath.Glob(filepath.Join(globQuote(r.Dir), "objects/pack/*.idx"))
 	all := make(map[string]bool, len(found))
 	for _, path := range found {
@@ -135,24 +136,24 @@ func (r Repo) indexed() (map[string]bool, error) {
 	return all, err
 }
 
-// removePack removes what is left of a pack that has no index any more.
+// removePack removes the files of a pack that has no index any more.
 func removePack(pack string) (err error) {
 	for _, ext := range []string{".pack", ".rev", ".bitmap", ".mtimes", ".promisor"} {
-		if one := os.Remove(pack + ext); !errors.Is(one, fs.ErrNotExist) {
-			err = errors.Join(err, one)
+		if removeErr := os.Remove(pack + ext); !errors.Is(removeErr, fs.ErrNotExist) {
+			err = errors.Join(err, removeErr)
 		}
 	}
 	return err
 }
 
-// stranded is how long a pack may be without an index before it counts as a leftover, and
-// not as one that somebody is just copying in.
-const stranded = time.Hour
+// strandedAge is how long a pack may lack an index until it counts as a leftover: somebody may
+// be copying it in.
+const strandedAge = time.Hour
 
-// sweepPacks removes packs that have had no index for long: those that a killed command was
-// writing or removing.
+// sweepPacks removes packs that have lacked an index for long: a killed command was writing or
+// removing them.
 func (r Repo) sweepPacks(now time.Time) error {
-	indexed, err := r.indexed()
+	indexed, err := r.indexedPacks()
 	if err != nil {
 		return err
 	}
@@ -162,26 +163,27 @@ func (r Repo) sweepPacks(now time.Time) error {
 		if indexed[pack] {
 			continue
 		}
-		if at, statErr := changedAt(path); statErr == nil && now.Sub(at) > stranded {
+		if at, statErr := changedAt(path); statErr == nil && now.Sub(at) > strandedAge {
 			err = errors.Join(err, removePack(pack))
 		}
 	}
 	return err
 }
 
-// changedAt is when a file was last changed or put where it is: unlike the time of its
-// content, nobody copies that.
+// changedAt is when a file's inode last changed (inode(7), ctime). Unlike the time of the
+// content, no copy preserves it.
 func changedAt(path string) (time.Time, error) {
 	var st unix.Stat_t
 	err := unix.Lstat(path, &st)
 	return time.Unix(st.Ctim.Unix()), err
 }
 
-// repackCommands are what a version of git can do of it: rolling up since 2.32, indexes of many
-// packs with bitmaps since 2.34, and packs of unreachable objects since 2.37.
+// repackCommands are the commands of a repack for a version of git. Git can combine packs since
+// 2.32, index many packs with bitmaps since 2.34, and keep unreachable objects in packs since
+// 2.37 (git-repack(1)).
 func repackCommands(how Repack, version string) []command {
 	repack := func(args ...string) command {
-		// -n: nobody needs the files of the dumb protocol, which name all refs.
+		// -n: nobody needs the files of the dumb HTTP protocol, which list all refs.
 		return command{name: "repack", helpers: true, args: append([]string{"-q", "-n", "-d"}, args...)}
 	}
 	graph := command{name: "commit-graph", args: []string{"write", "--reachable", "--split", "--no-progress"}}
@@ -194,7 +196,7 @@ func repackCommands(how Repack, version string) []command {
 	case atLeast(version, 2, 37):
 		return []command{
 			repack("--cruft", "--cruft-expiration="+expiry, "--write-midx", "--write-bitmap-index"),
-			{name: "prune", args: []string{"--expire=" + expiry}}, // what older ones left loose
+			{name: "prune", args: []string{"--expire=" + expiry}}, // loose objects of an older git's repacks
 			wholeGraph,
 		}
 	default:
@@ -206,11 +208,11 @@ func repackCommands(how Repack, version string) []command {
 	}
 }
 
-// atLeast reports whether a version that Version has returned is that one or newer.
+// atLeast reports whether a version, as [Git.Version] returns it, is this one or newer.
 func atLeast(version string, major, minor int) bool {
-	var itsMajor, itsMinor int
-	if _, err := fmt.Sscanf(version, "%d.%d", &itsMajor, &itsMinor); err != nil {
+	var haveMajor, haveMinor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &haveMajor, &haveMinor); err != nil {
 		return false
 	}
-	return itsMajor > major || itsMajor == major && itsMinor >= minor
+	return haveMajor > major || haveMajor == major && haveMinor >= minor
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// packed makes a repository with so many packs of one commit each, of which the last
-// is on no branch, and returns it and that commit.
+// packed makes a repository with so many packs of one commit each. The last commit, which it
+// returns too, is on no branch.
 func packed(t *testing.T, packs int) (Repo, *origin.Repo, string) {
 	t.Helper()
 	from := origin.New(t, filepath.Join(t.TempDir(), "from"))
@@ -41,8 +41,8 @@ func has(repo Repo, id string) bool {
 
 const day = 24 * time.Hour
 
-// grow makes all objects of a repository older.
-func grow(t *testing.T, repo Repo, age time.Duration) {
+// makeOlder makes all objects of a repository older.
+func makeOlder(t *testing.T, repo Repo, age time.Duration) {
 	t.Helper()
 	then := time.Now().Add(-age)
 	err := filepath.WalkDir(filepath.Join(repo.Dir, "objects"), func(path string, entry os.DirEntry, err error) error {
@@ -56,8 +56,8 @@ func grow(t *testing.T, repo Repo, age time.Duration) {
 	}
 }
 
-// keepOne adds a commit that only a ref of sould's own leads to, and returns it.
-func keepOne(r *origin.Repo) string {
+// addRetained adds a commit that only a ref of sould's own leads to, and returns it.
+func addRetained(r *origin.Repo) string {
 	id := r.Commit("gone", map[string]string{"kept": "x"})
 	r.Git("update-ref", "refs/sould/kept/1/heads/gone", id)
 	r.Git("update-ref", "-d", "refs/heads/gone")
@@ -85,8 +85,8 @@ func TestRepack(t *testing.T) {
 		if err != nil || before.Count != packs || before.Size == 0 || before.Loose != 0 {
 			t.Fatalf("%+v, %v", before, err)
 		}
-		kept := keepOne(r)
-		grow(t, repo, c.age)
+		kept := addRetained(r)
+		makeOlder(t, repo, c.age)
 		for range 2 { // there is nothing to do the second time
 			if err := repo.Repack(t.Context(), c.how); err != nil {
 				t.Fatalf("%+v: %v", c, err)
@@ -127,7 +127,7 @@ func TestRepackOfNothing(t *testing.T) {
 	}
 }
 
-// TestRepackCommands runs what an older git would be asked for.
+// TestRepackCommands runs the commands for older versions of git.
 func TestRepackCommands(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"2.31.0", "2.35.1", "3.0.rc1"} {
@@ -149,14 +149,14 @@ func TestRepackCommands(t *testing.T) {
 	}
 }
 
-// TestStraysStayForTwoWeeks in packs and as files, whichever git it is.
-func TestStraysStayForTwoWeeks(t *testing.T) {
+// TestUnreachableObjectsStayForTwoWeeks, in packs and as files, with each version of git.
+func TestUnreachableObjectsStayForTwoWeeks(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"2.31.0", "2.37.0"} {
 		for _, age := range []time.Duration{0, 13 * day, 15 * day} {
 			repo, r, stray := packed(t, 3)
-			kept, file := keepOne(r), r.GitIn("on no branch either", "hash-object", "-w", "--stdin")
-			grow(t, repo, age)
+			kept, file := addRetained(r), r.GitIn("on no branch either", "hash-object", "-w", "--stdin")
+			makeOlder(t, repo, age)
 			for _, c := range repackCommands(RepackFull, version) {
 				c.dir = repo.Dir
 				if err := repo.git.run(t.Context(), c); err != nil {
@@ -165,16 +165,16 @@ func TestStraysStayForTwoWeeks(t *testing.T) {
 			}
 			stays := age < 14*day
 			if has(repo, stray) != stays || has(repo, file) != stays {
-				t.Errorf("%s, after %s: of a pack's strays, there: %v; as a file, there: %v", version, age, has(repo, stray), has(repo, file))
+				t.Errorf("%s, after %s: unreachable object of a pack is there: %v; loose one: %v", version, age, has(repo, stray), has(repo, file))
 			}
 			if !has(repo, kept) {
-				t.Errorf("%s, after %s: a kept commit is lost", version, age)
+				t.Errorf("%s, after %s: a retained commit is lost", version, age)
 			}
 		}
 	}
 }
 
-// TestRepackInterrupted breaks it off at many moments.
+// TestRepackInterrupted interrupts a repack at many moments.
 func TestRepackInterrupted(t *testing.T) {
 	t.Parallel()
 	repo, _, _ := packed(t, 4)
@@ -215,12 +215,12 @@ func TestRepackInterrupted(t *testing.T) {
 	}
 }
 
-// TestAPackThatIsHalfRemoved: a repack that was killed while it removed old packs keeps no
-// other one from working.
-func TestAPackThatIsHalfRemoved(t *testing.T) {
+// TestHalfRemovedPack: a repack that was killed while it removed old packs does not stop later
+// ones.
+func TestHalfRemovedPack(t *testing.T) {
 	t.Parallel()
 	repo, _, _ := packed(t, 3)
-	all, err := repo.indexed()
+	all, err := repo.indexedPacks()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,14 +238,14 @@ func TestAPackThatIsHalfRemoved(t *testing.T) {
 		}
 	}
 	if err := repo.Repack(t.Context(), RepackFull); err == nil {
-		t.Log("this git does not mind")
+		t.Log("this git does not fail")
 	}
 	left := filepath.Join(filepath.Dir(half), "pack-1111.pack")
 	if err := repo.Sweep(); err != nil || !exists(left) {
-		t.Errorf("somebody may just be copying it in: %v", err)
+		t.Errorf("removed, although somebody may be copying it in: %v", err)
 	}
-	if err := repo.sweepPacks(time.Now().Add(2 * stranded)); err != nil || exists(left) {
-		t.Errorf("it is there for ever: %v", err)
+	if err := repo.sweepPacks(time.Now().Add(2 * strandedAge)); err != nil || exists(left) {
+		t.Errorf("an old leftover was not removed: %v", err)
 	}
 	if err := repo.Repack(t.Context(), RepackFull); err != nil {
 		t.Error(err)
@@ -275,12 +275,12 @@ func TestCheckFindsDamage(t *testing.T) {
 	}
 	damage, _, err := repo.Check(t.Context())
 	if damage == nil || err != nil {
-		t.Errorf("of a flipped bit near %s is said: %v, and that it cannot be checked: %v", blob, damage, err)
+		t.Errorf("with a flipped bit near %s, Check returns damage %v, error %v", blob, damage, err)
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	if damage, _, err := repo.Check(over); damage != nil || err == nil {
-		t.Errorf("a check that did not run says: %v, and that it cannot be checked: %v", damage, err)
+		t.Errorf("a check that did not run returns damage %v, error %v", damage, err)
 	}
 }
 
@@ -291,13 +291,13 @@ func whole(t *testing.T, repo Repo) error {
 	return errors.Join(damage, err)
 }
 
-// TestBackgroundWorkIsNice: what nobody waits for leaves the CPU to others.
+// TestBackgroundWorkIsNice: work that nobody waits for has a low priority.
 func TestBackgroundWorkIsNice(t *testing.T) {
 	repo, _, _ := packed(t, 3)
-	// A git that notes, when the real one is through, how nice it is: it may have begun
-	// before it was told.
+	// This git records its priority after the real one has ended, because that may have begun
+	// before the priority was lowered.
 	dir := t.TempDir()
-	notes, patient := filepath.Join(dir, "notes"), filepath.Join(dir, "patient")
+	notes, expectNice := filepath.Join(dir, "notes"), filepath.Join(dir, "expectNice")
 	script := fmt.Sprintf(`#!/bin/sh
 PATH=${PATH#*:}
 git "$@" || exit
@@ -308,7 +308,7 @@ for i in $(seq 200); do
 	sleep 0.05
 done
 echo "$1 $(nice)" >>%s
-`, patient, niceness, notes)
+`, expectNice, niceness, notes)
 	if err := os.WriteFile(filepath.Join(dir, "git"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -330,14 +330,14 @@ echo "$1 $(nice)" >>%s
 		if err := os.Remove(notes); err != nil {
 			t.Fatal(err)
 		}
-		// What a repack asks first is over at once.
+		// A command that a repack runs before has its own priority.
 		return strings.ReplaceAll(string(said), "rev-parse "+string(usual), "")
 	}
 	repack := func(how Repack) func() error { return func() error { return repo.Repack(t.Context(), how) } }
 	if got, want := ran(repack(RepackIncremental)), "repack "+string(usual); got != want {
 		t.Errorf("a repack that others wait for runs as\n%s, want\n%s", got, want)
 	}
-	if err := os.WriteFile(patient, nil, 0o644); err != nil {
+	if err := os.WriteFile(expectNice, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for want, work := range map[string]func() error{

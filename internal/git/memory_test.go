@@ -17,8 +17,8 @@ import (
 	"testing"
 )
 
-// TestMemoryOfHelpers looks at the limit that the helpers of commands were born with: of many
-// at once, so that the machine is not always there when one is born.
+// TestMemoryOfHelpers reads the limits of the helpers as they start: of many at once, so that
+// some start before a limit could be set from outside.
 func TestMemoryOfHelpers(t *testing.T) {
 	const atOnce = 32
 	dir := t.TempDir()
@@ -59,8 +59,7 @@ func TestMemoryOfHelpers(t *testing.T) {
 	}
 }
 
-// TestMemoryOfAPack has git read a pack of a few kilobytes that has an object of half a
-// gigabyte in it.
+// TestMemoryOfAPack has git read a pack of a few kilobytes with an object of half a gigabyte.
 func TestMemoryOfAPack(t *testing.T) {
 	repo := New(Options{Memory: 128 << 20}).Repo(filepath.Join(t.TempDir(), "r.git"))
 	if err := repo.Init(t.Context(), 0, ""); err != nil {
@@ -74,9 +73,9 @@ func TestMemoryOfAPack(t *testing.T) {
 	}
 }
 
-// bombPack is a pack of a blob of 16 MiB and of another one that consists of copies of it.
+// bombPack is a pack of a blob of 16 MiB, and of another one that consists of copies of it.
 func bombPack(copies int) []byte {
-	const size, piece = 1 << 24, 1<<24 - 1 // no copy is longer
+	const size, piece = 1 << 24, 1<<24 - 1 // the longest copy in a delta
 	var pack bytes.Buffer
 	pack.WriteString("PACK\x00\x00\x00\x02\x00\x00\x00\x02")
 	object := func(kind byte, base, content []byte) {
@@ -96,7 +95,7 @@ func bombPack(copies int) []byte {
 	delta := binary.AppendUvarint(nil, size)
 	delta = binary.AppendUvarint(delta, uint64(copies*piece))
 	for range copies {
-		delta = append(delta, 0xf0, 0xff, 0xff, 0xff) // from the beginning
+		delta = append(delta, 0xf0, 0xff, 0xff, 0xff) // a copy from offset 0
 	}
 	id := sha1.Sum(append([]byte("blob 16777216\x00"), blob...))
 	object(7, id[:], delta)
@@ -104,8 +103,7 @@ func bombPack(copies int) []byte {
 	return append(pack.Bytes(), sum[:]...)
 }
 
-// TestMemoryOfAList lists an origin whose answer is small, and without end when it is
-// inflated.
+// TestMemoryOfAList lists an origin whose small compressed answer is a list without end.
 func TestMemoryOfAList(t *testing.T) {
 	const hex = "0123456789abcdef0123456789abcdef01234567"
 	var answer bytes.Buffer
@@ -129,7 +127,7 @@ func TestMemoryOfAList(t *testing.T) {
 	}
 }
 
-// TestCheckOutOfMemory checks a repository that is whole, and too large for the limit.
+// TestCheckOutOfMemory checks a whole repository that is too large for the limit.
 func TestCheckOutOfMemory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "r.git")
 	repo := New(Options{}).Repo(dir)

@@ -8,15 +8,14 @@ import (
 	"unicode"
 )
 
-// A user without a password is a name for ~/.netrc to complete. Git leaves that file to
-// curl, which looks for a name only if it is part of the URL, and the URL is an argument,
-// which everybody on the machine can read; the name may be a token. So the file is read
-// here (netrc(5); curl's documentation of CURLOPT_NETRC), and git is told by a credential
+// If a URL has a user without a password, the password may be in ~/.netrc. Git leaves that file
+// to curl, which looks up a user only if it is part of the URL. But the URL is an argument,
+// which everybody on the machine can read, and the user may be a token. So this package reads
+// the file (netrc(5); curl's documentation of CURLOPT_NETRC), and tells git by a credential
 // helper.
 
-// completed is the remote with the password that the user's file has for its user, if it
-// comes without one.
-func (r Remote) completed() Remote {
+// withNetrc is the remote with the password from ~/.netrc, if it has only a user.
+func (r Remote) withNetrc() Remote {
 	u, err := url.Parse(r.URL)
 	if r.User == "" || r.Password != "" || err != nil {
 		return r
@@ -27,33 +26,33 @@ func (r Remote) completed() Remote {
 	}
 	text, err := os.ReadFile(filepath.Join(home, ".netrc"))
 	if err != nil {
-		return r // as for git and curl, there is none
+		return r // git and curl ignore that too
 	}
 	r.netrc = netrcPassword(string(text), u.Hostname(), r.User)
 	return r
 }
 
-// nameOnly reports whether the remote has a user without a password.
-func (r Remote) nameOnly() bool { return r.User != "" && r.Password == "" }
+// userOnly reports whether the remote has a user without a password.
+func (r Remote) userOnly() bool { return r.User != "" && r.Password == "" }
 
-// helperOf is a setting and the variables with which git asks for nothing but what it gets
-// told here, and only when the origin wants to know who it is: most take everybody. Where
-// no password is known it is empty, which is what a token in the place of a name needs.
-func (r Remote) helperOf(u *url.URL) (settings, env []string) {
-	// What git writes must be read, or it dies of a broken pipe.
+// credentialHelper is a setting, with its variables, which answers git's question for
+// credentials. Git asks only if the origin wants credentials, which most do not. The password
+// is empty if none is known: a token in the place of a user needs none.
+func (r Remote) credentialHelper(u *url.URL) (settings, env []string) {
+	// The helper must read what git writes, or git dies of a broken pipe.
 	const helper = `!f() { while read -r line; do :; done; test "$1" = get && printf 'username=%s\npassword=%s\n' "$SOULD_USER" "$SOULD_PASSWORD"; }; f`
 	settings = []string{"credential." + u.Scheme + "://" + u.Host + ".helper", helper}
 	env = []string{
 		"SOULD_USER=" + r.User, "SOULD_PASSWORD=" + r.netrc,
-		"HOME=" + os.DevNull, // or curl takes whatever name comes first in the file
+		"HOME=" + os.DevNull, // else curl takes the first user of the file
 	}
 	return settings, env
 }
 
-// netrcPassword finds the password of a user at a host in the text of a file ~/.netrc. It
-// is empty if there is none, or one that git cannot be told.
+// netrcPassword finds the password of a user at a host in the text of a .netrc file. It returns
+// "" if there is none, or if it has control characters, which git cannot be told.
 func netrcPassword(text, host, user string) string {
-	var here bool // what is read is about the host
+	var here bool // the current entry is about the host
 	var login, password string
 	words := netrcWords(text)
 	next := func() (word string) {
@@ -85,8 +84,8 @@ func netrcPassword(text, host, user string) string {
 	return password
 }
 
-// netrcWords takes such a text apart, without its comments and macros. A macro ends with
-// an empty line.
+// netrcWords splits the text of a .netrc file into words, without comments and macros. A macro
+// ends with an empty line.
 func netrcWords(text string) (words []string) {
 	macro := false
 	for line := range strings.Lines(text) {
@@ -104,9 +103,8 @@ func netrcWords(text string) (words []string) {
 	return words
 }
 
-// netrcWord takes the first word off a line, which begins with it. In quotes it may have
-// spaces, and what stands behind a backslash is itself. The rest of a line from # on is a
-// comment.
+// netrcWord cuts the first word off a line that is not empty and begins with it. A word in
+// quotes may contain spaces and backslash escapes. A # begins a comment.
 func netrcWord(line string) (word, rest string) {
 	if line[0] == '#' {
 		return "", ""
@@ -130,10 +128,10 @@ func netrcWord(line string) (word, rest string) {
 			b.WriteByte(c)
 		}
 	}
-	return "", "" // it has no end
+	return "", "" // no closing quote
 }
 
-// escaped is what a character behind a backslash stands for.
+// escaped is the character that c stands for after a backslash.
 func escaped(c byte) byte {
 	switch c {
 	case 'n':

@@ -40,11 +40,11 @@ func TestNetrcPassword(t *testing.T) {
 func FuzzNetrc(f *testing.F) {
 	f.Add(`machine h login u password "a\"b" # c` + "\nmacdef x\ny\n\ndefault login u password p")
 	f.Fuzz(func(t *testing.T, text string) {
-		_ = netrcPassword(text, "h", "u") // it comes to an end
+		_ = netrcPassword(text, "h", "u") // it terminates
 	})
 }
 
-// TestUserWithoutPassword: git asks for the credentials only when the origin does.
+// TestUserWithoutPassword: git sends credentials only when the origin asks for them.
 func TestUserWithoutPassword(t *testing.T) {
 	home, root := t.TempDir(), t.TempDir()
 	t.Setenv("HOME", home)

@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// What git's protocols consist of: lines that begin with their length, and some
-// lengths that no line has (gitprotocol-common(5), gitprotocol-v2(5)).
+// Git's protocols consist of pkt-lines, which begin with their length, and of special packets,
+// which are lengths that no line has (gitprotocol-common(5), gitprotocol-v2(5)).
 const (
 	maxPacket = 65520 // bytes, its length included
 
-	pktFlush = "0000" // the end of a message
-	pktDelim = "0001" // between its parts
+	pktFlush = "0000" // ends a message
+	pktDelim = "0001" // separates the parts of a message
 )
 
-// errPacket is returned for what is no pkt-line.
+// errPacket is returned for a stream that does not consist of pkt-lines.
 var errPacket = errors.New("it is not in git's pkt-line format")
 
-// packetReader takes a stream apart.
+// packetReader splits a stream into pkt-lines.
 type packetReader struct {
 	r   *bufio.Reader
 	buf []byte
@@ -31,8 +31,8 @@ func newPacketReader(r io.Reader) *packetReader {
 	return &packetReader{r: bufio.NewReaderSize(r, maxPacket)}
 }
 
-// next returns the next line, which is valid until the next call, or one of the
-// special ones by its length alone. The error at the end is io.EOF.
+// next returns the next line, which is valid until the next call, or the length of a special
+// packet. The error at the end is io.EOF.
 func (p *packetReader) next() (line []byte, special string, err error) {
 	var head [4]byte
 	if _, err := io.ReadFull(p.r, head[:]); err == io.EOF {
@@ -46,7 +46,7 @@ func (p *packetReader) next() (line []byte, special string, err error) {
 		return nil, "", fmt.Errorf("%w: %q is no length", errPacket, head[:])
 	case size < 2:
 		return nil, string(head[:]), nil
-	case size < 4 || size > maxPacket: // 0002 is what one of git's helpers says to another
+	case size < 4 || size > maxPacket: // 0002 is used between git's helpers only
 		return nil, "", fmt.Errorf("%w: no line has the length %q", errPacket, head[:])
 	}
 	if p.buf == nil {
@@ -59,7 +59,7 @@ func (p *packetReader) next() (line []byte, special string, err error) {
 	return line, "", nil
 }
 
-// CheckPackets checks that a stream consists of pkt-lines, the last of which is whole.
+// CheckPackets returns an error if a stream does not consist of whole pkt-lines.
 func CheckPackets(r io.Reader) error {
 	for p := newPacketReader(r); ; {
 		if _, _, err := p.next(); err == io.EOF {
@@ -70,7 +70,7 @@ func CheckPackets(r io.Reader) error {
 	}
 }
 
-// packet is a line with its length before it.
+// appendPacket appends a pkt-line.
 func appendPacket(to []byte, parts ...string) []byte {
 	size := 4
 	for _, part := range parts {
@@ -83,5 +83,5 @@ func appendPacket(to []byte, parts ...string) []byte {
 	return to
 }
 
-// text is a line without its end, which is optional.
+// text is a line without its newline, which is optional.
 func text(line []byte) string { return strings.TrimSuffix(string(line), "\n") }

@@ -12,23 +12,23 @@ import (
 	"github.com/reconquest/sould/internal/durable"
 )
 
-// A fetch that checks what arrives ends at the first object that is refused, and with it go
-// the refs that have nothing to do with that object. What was refused is fetched once more
-// then, unchecked, into a quarantine: a view of the repository with a place of its own for
-// new objects. There all of them are looked at, and only what leads to no object that is
-// refused is let into the repository. The usual fetch costs nothing more for that.
+// A fetch that checks what arrives stops at the first object that is refused, and so brings no
+// ref at all. Then Fetch fetches the same once more, unchecked, into a quarantine: a view of
+// the repository with its own place for new objects. All of these are examined, and only what
+// leads to no refused object is copied into the repository. A fetch without refused objects
+// costs nothing more.
 
-// fetchApart is Fetch by way of a quarantine.
-func (r Repo) fetchApart(ctx context.Context, remote Remote, ids []string, progress func(string)) (f Fetched, err error) {
+// fetchQuarantined is Fetch through a quarantine.
+func (r Repo) fetchQuarantined(ctx context.Context, remote Remote, ids []string, progress func(string)) (f Fetched, err error) {
 	err = r.inQuarantine(len(ids[0]), func(q quarantine) error {
-		if err := q.transfer(ctx, remote, wanted{ids: ids}, uncheckedSettings, progress, nil); err != nil {
+		if err := q.transfer(ctx, remote, fetchRequest{ids: ids}, uncheckedSettings, progress, nil); err != nil {
 			return err
 		}
 		if progress != nil {
-			progress("looking for what is refused")
+			progress("looking for objects that are refused")
 		}
 		var err error
-		if f, err = q.judge(ctx, ids); err != nil {
+		if f, err = q.assess(ctx, ids); err != nil {
 			return err
 		}
 		var sound []string
@@ -37,27 +37,26 @@ func (r Repo) fetchApart(ctx context.Context, remote Remote, ids []string, progr
 				sound = append(sound, id)
 			}
 		}
-		return r.admit(ctx, q.Repo, sound, q.refs)
+		return r.copyObjects(ctx, q.Repo, sound, q.refs)
 	})
 	return f, err
 }
 
-// examineHere checks objects that were asked for and were here already, although no ref leads
-// to them. Either a ref once did, or a fetch that was killed left them, after git had refused
-// them.
+// examineHere checks objects that were asked for and are here already, although no ref leads to
+// them. Either a ref once did, or a killed fetch left them behind after git had refused them.
 func (r Repo) examineHere(ctx context.Context, ids []string) (f Fetched, err error) {
 	err = r.inQuarantine(len(ids[0]), func(q quarantine) (err error) {
-		f, err = q.judge(ctx, ids)
+		f, err = q.assess(ctx, ids)
 		return err
 	})
 	return f, err
 }
 
-// dropRefused removes packs that git put in their place before it refused an object in them:
-// it finds some errors only then. Such a pack is new, contains an id that was asked for, and
-// nothing that a ref names.
+// dropRefused removes packs that git installed before it refused an object in them: it finds
+// some faults only afterwards. Such a pack is new, contains an id that was asked for, and
+// contains no object that a ref names.
 func (r Repo) dropRefused(ctx context.Context, before map[string]bool, ids []string) error {
-	after, err := r.indexed()
+	after, err := r.indexedPacks()
 	if err != nil {
 		return err
 	}
@@ -66,14 +65,14 @@ func (r Repo) dropRefused(ctx context.Context, before map[string]bool, ids []str
 		if before[pack] {
 			continue
 		}
-		has, err := r.packed(ctx, pack, len(ids[0]))
+		has, err := r.packIDs(ctx, pack, len(ids[0]))
 		if err != nil {
 			return err
 		}
 		isAsked := slices.ContainsFunc(ids, func(id string) bool { return has[id] })
 		isNamed := slices.ContainsFunc(refs, func(ref Ref) bool { return has[ref.ID] })
 		if !isAsked || isNamed {
-			continue // somebody else has made it
+			continue // another command made it
 		}
 		if err := errors.Join(os.Remove(pack+".idx"), removePack(pack)); err != nil {
 			return err
@@ -82,8 +81,8 @@ func (r Repo) dropRefused(ctx context.Context, before map[string]bool, ids []str
 	return nil
 }
 
-// packed are the objects of a pack, which is named without its extension.
-func (r Repo) packed(ctx context.Context, pack string, idLength int) (map[string]bool, error) {
+// packIDs are the ids of the objects in a pack, whose path is given without its extension.
+func (r Repo) packIDs(ctx context.Context, pack string, idLength int) (map[string]bool, error) {
 	index, err := os.Open(pack + ".idx")
 	if err != nil {
 		return nil, err
@@ -106,23 +105,23 @@ func (r Repo) packed(ctx context.Context, pack string, idLength int) (map[string
 	return has, err
 }
 
-// quarantine is a repository that has the objects of another one, and new ones in a place
-// of its own.
+// quarantine is a repository that reads the objects of another one, and has its own place for
+// new objects.
 type quarantine struct {
 	Repo
-	alone Repo  // has the new objects and nothing else
-	refs  []Ref // of the other one
+	newOnly Repo  // has nothing but the new objects
+	refs    []Ref // of the other repository
 }
 
-// inQuarantine has work done in a quarantine, which is gone then.
+// inQuarantine calls work with a quarantine and removes it afterwards.
 func (r Repo) inQuarantine(idLength int, work func(quarantine) error) error {
-	parts := slices.DeleteFunc(slices.Clone(viewed), func(part string) bool { return part == "objects" })
-	return r.inViewOf(viewing{parts: parts, promises: true}, idLength, func(view Repo) error {
-		q := quarantine{Repo: view, alone: r.git.Repo(filepath.Join(view.Dir, "alone"))}
+	parts := slices.DeleteFunc(slices.Clone(viewParts), func(part string) bool { return part == "objects" })
+	return r.inViewOf(viewOptions{parts: parts, promises: true}, idLength, func(view Repo) error {
+		q := quarantine{Repo: view, newOnly: r.git.Repo(filepath.Join(view.Dir, "new"))}
 		q.refs, _ = r.Survivors()
 		for _, dir := range []string{
 			filepath.Join(q.Dir, "objects", "info"), filepath.Join(q.Dir, "objects", "pack"),
-			filepath.Join(q.alone.Dir, "objects"), filepath.Join(q.alone.Dir, "refs"),
+			filepath.Join(q.newOnly.Dir, "objects"), filepath.Join(q.newOnly.Dir, "refs"),
 		} {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return err
@@ -130,55 +129,56 @@ func (r Repo) inQuarantine(idLength int, work func(quarantine) error) error {
 		}
 		for path, text := range map[string]string{
 			filepath.Join(q.Dir, "objects", "info", "alternates"): filepath.Join(r.Dir, "objects") + "\n",
-			filepath.Join(q.alone.Dir, "config"):                  configs[idLength],
-			filepath.Join(q.alone.Dir, "HEAD"):                    "ref: refs/heads/main\n",
+			filepath.Join(q.newOnly.Dir, "config"):                emptyConfigs[idLength],
+			filepath.Join(q.newOnly.Dir, "HEAD"):                  "ref: refs/heads/main\n",
 		} {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 				return err
 			}
 		}
-		if err := os.Symlink(filepath.Join(q.Dir, "objects", "pack"), filepath.Join(q.alone.Dir, "objects", "pack")); err != nil {
+		if err := os.Symlink(filepath.Join(q.Dir, "objects", "pack"), filepath.Join(q.newOnly.Dir, "objects", "pack")); err != nil {
 			return err
 		}
 		return work(q)
 	})
 }
 
-// judge says which of these tips lead to objects that are refused.
-func (q quarantine) judge(ctx context.Context, tips []string) (Fetched, error) {
+// assess tells which of these tips lead to refused objects.
+func (q quarantine) assess(ctx context.Context, tips []string) (Fetched, error) {
 	found, err := q.examine(ctx, tips)
 	if err != nil {
-		return Fetched{}, fmt.Errorf("can't examine what came: %w", err)
+		return Fetched{}, fmt.Errorf("can't examine the new objects: %w", err)
 	}
 	bad, err := q.refusals(ctx, found)
 	if err != nil {
-		return Fetched{}, fmt.Errorf("can't examine what came: %w", err)
+		return Fetched{}, fmt.Errorf("can't examine the new objects: %w", err)
 	}
 	if len(bad) == 0 {
 		return Fetched{Warnings: warningsOf(found, q.git.fsck)}, nil
 	}
-	s, err := q.sound(ctx, tips, bad, found)
+	s, err := q.findSound(ctx, tips, bad, found)
 	if err != nil {
-		return Fetched{}, fmt.Errorf("can't find out what leads to objects that are refused: %w", err)
+		return Fetched{}, fmt.Errorf("can't find out what leads to refused objects: %w", err)
 	}
-	left := slices.DeleteFunc(found, func(f finding) bool { return !s.objects[f.object] })
-	return Fetched{warningsOf(left, q.git.fsck), s.refused}, nil
+	sound := slices.DeleteFunc(found, func(f finding) bool { return !s.objects[f.object] })
+	return Fetched{warningsOf(sound, q.git.fsck), s.refused}, nil
 }
 
-// warningsOf are the warnings among findings, some of which may be about what is refused
-// only under another name.
+// warningsOf are the warnings among findings. Others may be about objects that are refused only
+// under certain names.
 func warningsOf(found []finding, level Fsck) Warnings {
 	counted := tally{}
 	for _, f := range found {
 		if !level.refuses(f.id) {
-			counted.note(f)
+			counted.record(f)
 		}
 	}
 	return counted.warnings()
 }
 
-// admit packs what tips need beyond what these refs lead to, from a repository that has it.
-func (r Repo) admit(ctx context.Context, from Repo, tips []string, have []Ref) error {
+// copyObjects packs what tips need, beyond what the refs of have lead to, from a repository
+// that has these objects.
+func (r Repo) copyObjects(ctx context.Context, from Repo, tips []string, have []Ref) error {
 	if len(tips) == 0 {
 		return nil
 	}

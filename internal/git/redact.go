@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// The characters that take a URL apart, as themselves or escaped once or more often: a URL
-// that is a value of a query or a part of a path may come in either form.
+// The separators of a URL, plain or escaped once or more often: a URL may be a value in the
+// query of another one, or a part of its path.
 const (
 	colonForm = `(?::|%(?:25)*3a)`
 	slashForm = `(?:/|%(?:25)*2f)`
@@ -14,28 +14,27 @@ const (
 )
 
 var (
-	// userinfo is what stands between a scheme and the last @ of a word: a password may
-	// hold anything, if somebody forgot to escape it.
+	// userinfo is everything between a scheme and the last @ of a word: a password that was not
+	// escaped may hold any character.
 	userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s'"]+)@`)
 
-	// escapedUserinfo is the same of a URL that is escaped, or of one that lacks a slash, as
-	// proxies merge two into one.
+	// escapedUserinfo is the same for an escaped URL, and for one with a single slash, since
+	// proxies merge two slashes.
 	escapedUserinfo = regexp.MustCompile(`(?i)((?:https?|(?:git\+)?ssh|ssh\+git|git|ftps?)` +
 		colonForm + slashForm + `+)([^\s'"]+)` + atForm)
 
-	// cutUserinfo is a URL whose host has a port that is none: what is left of user and
-	// password if the text was cut off before the @, and all that follows.
+	// cutUserinfo is a URL whose port is no number, with all that follows: user and password,
+	// if the text was cut off before the @.
 	cutUserinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s/@'"\[\]]*:(?:[0-9]+[^\s/@'"0-9:;,.?#)\]>…]|[^\s/@'"0-9])\S*)`)
 
-	// bareUserinfo is a user with a password where the scheme is missing.
+	// bareUserinfo is a user and a password without a scheme.
 	bareUserinfo = regexp.MustCompile(`(^|[\s'"/=(])([^\s'"/@:=(]+:[^\s'"/@]+)@`)
 )
 
-// Redact hides user names and passwords of URLs in a text for people. The user
-// of an ssh URL stays if it stands alone: it is no secret, and the URL means
-// nothing without it.
+// Redact hides user names and passwords in the URLs of a text for people. A user without a
+// password in an ssh URL stays: it is no secret, and the URL is useless without it.
 func Redact(text string) string {
-	if !strings.ContainsAny(text, ":%") { // as most are
+	if !strings.ContainsAny(text, ":%") { // most texts
 		return text
 	}
 	text = userinfo.ReplaceAllStringFunc(text, func(m string) string {
@@ -55,8 +54,8 @@ func Redact(text string) string {
 	return text
 }
 
-// redactEscaped is Redact for URLs that are escaped or lack a slash. What is a URL as it
-// should be may have an escaped @ in its path, and stays.
+// redactEscaped is Redact for URLs that are escaped or lack a slash. A plain URL may have an
+// escaped @ in its path, and stays.
 func redactEscaped(text string) string {
 	return escapedUserinfo.ReplaceAllStringFunc(text, func(m string) string {
 		if strings.Contains(m, "://") {
@@ -67,12 +66,11 @@ func redactEscaped(text string) string {
 	})
 }
 
-// wordUserinfo is what stands between a scheme, or the beginning, and the last @.
+// wordUserinfo is everything between a scheme, escaped or not, and the last @.
 var wordUserinfo = regexp.MustCompile(`(?is)([a-z][a-z0-9+.-]*` + colonForm + slashForm + `+)(.*)` + atForm)
 
-// RedactWord is Redact for a text that is one value from outside, such as the path of a
-// request: a password in it may have spaces and quotes, which would end a URL in a text for
-// people.
+// RedactWord is Redact for a single value from outside, such as the path of a request: a
+// password in it may contain spaces and quotes, which end a URL in a text for people.
 func RedactWord(word string) string {
 	if !strings.ContainsAny(word, ":%") {
 		return word
@@ -87,7 +85,7 @@ func RedactWord(word string) string {
 	return Redact(word)
 }
 
-// isUser reports whether what stands before an @ is a name without a password.
+// isUser reports whether s, which stands before an @, is a user without a password.
 func isUser(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return strings.ContainsRune(":/%@ '\"", r) })
 }

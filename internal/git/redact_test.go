@@ -13,7 +13,7 @@ func TestRedact(t *testing.T) {
 		"ssh://u:p/w@h/x":                     "ssh://***@h/x",
 		"mail a@b, https://h/x":               "mail a@b, https://h/x",
 
-		// Escaped, and with a slash less.
+		// Escaped, and with one slash.
 		"name=https%3A%2F%2Fu%3Ap%40h%2Fx":   "name=https%3A%2F%2F***@h%2Fx",
 		"https%253a%252f%252fu%253ap%2540h":  "https%253a%252f%252f***@h",
 		"at https:/u:p@h/x":                  "at https:/***@h/x",
@@ -51,7 +51,7 @@ func TestRedactWord(t *testing.T) {
 		"ssh://git@h/x":            "ssh://git@h/x",
 		"ssh://git:p w@h/x":        "ssh://***@h/x",
 		"/u:p@h/x":                 "/***@h/x",
-		"dev/configs@2":            "dev/configs@2",
+		"dev/emptyConfigs@2":       "dev/emptyConfigs@2",
 		"127.0.0.1:80":             "127.0.0.1:80",
 		"2026-01-02T15:04:05Z":     "2026-01-02T15:04:05Z",
 	} {

@@ -10,9 +10,9 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-func TestDecide(t *testing.T) {
+func TestCheckRedirect(t *testing.T) {
 	reason := errors.New("git's words")
-	free, bound := New(Options{}), New(Options{Stay: true, Allow: func(url string) error {
+	free, bound := New(Options{}), New(Options{RestrictRedirects: true, AllowRedirect: func(url string) error {
 		if strings.Contains(url, "/team/") {
 			return nil
 		}
@@ -39,13 +39,13 @@ func TestDecide(t *testing.T) {
 		{bound, "http://h/r", "http://h/team/r.git" + listPath, "http://h/team/r.git"},
 		{bound, "http://h/r", "http://h/other/r.git" + listPath, "to http://h/other/r.git, which is not followed: not this one"},
 		{bound, "http://h/r", "http://i/team/r.git" + listPath, "only certain origins"},
-		{New(Options{Stay: true}), "http://h/r", "http://h/r.git" + listPath, "no redirect may be followed"},
+		{New(Options{RestrictRedirects: true}), "http://h/r", "http://h/r.git" + listPath, "no redirect may be followed"},
 	} {
 		target, err := url.Parse(c.to)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := c.g.decide(Remote{URL: c.from, User: "jack", Password: "s3cr3t-p4ss"}, target, reason)
+		got, err := c.g.checkRedirect(Remote{URL: c.from, User: "jack", Password: "s3cr3t-p4ss"}, target, reason)
 		if err != nil {
 			if got = err.Error(); !errors.Is(err, reason) {
 				t.Errorf("from %s to %s: git's words are lost: %v", c.from, c.to, err)
@@ -57,7 +57,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestRedirectOfAFetch: what moves between the list and the fetch is found as well.
+// TestRedirectOfAFetch: a redirect that begins between the list and the fetch is followed.
 func TestRedirectOfAFetch(t *testing.T) {
 	root := t.TempDir()
 	id := origin.New(t, filepath.Join(root, "r.git")).Commit("main", nil)

@@ -16,15 +16,14 @@ import (
 	"github.com/reconquest/sould/internal/durable"
 )
 
-// Refs live in two places: a file each below refs/, which git writes, and all
-// together in the file packed-refs (gitrepository-layout(5), git-pack-refs(1)). A
-// repository that is kept here has them all in packed-refs. That file is replaced
-// by a rename, so that a change of any number of refs is one step, for every reader
-// and for a power failure, and reading them needs no process.
+// Refs are in two places: each in a file below refs/, which git writes, and all together in the
+// file packed-refs (gitrepository-layout(5), git-pack-refs(1)). sould keeps all refs of a
+// repository in packed-refs. It replaces that file by a rename, so that any number of refs
+// change in one step, for every reader and for a power failure. Reading them needs no process.
 
-// Refs reads the repository's refs and its HEAD, wherever they are. Unlike that of
-// an origin, Head also tells of a branch that does not exist. Refs that name other
-// refs are read as what they lead to; broken ones are left out.
+// Refs reads the repository's refs and its HEAD. Unlike an origin's list, it shows a HEAD whose
+// branch does not exist. A symbolic ref is read as the ref that it leads to; broken refs are
+// left out.
 func (r Repo) Refs(ctx context.Context) (Listing, error) {
 	loose, err := r.looseRefs()
 	if err != nil {
@@ -45,8 +44,8 @@ func (r Repo) Refs(ctx context.Context) (Listing, error) {
 	return l, err
 }
 
-// withBroken adds refs that git has left out because their files are broken, with
-// the values that they had when they were last packed.
+// withBroken adds the refs that git left out because their files are broken, with the values
+// that they had when they were last packed.
 func withBroken(l, packed Listing, dir string, loose []string) Listing {
 	for _, ref := range packed.Refs {
 		if _, found := l.Find(ref.Name); !found && slices.Contains(loose, filepath.Join(dir, filepath.FromSlash(ref.Name))) {
@@ -57,31 +56,31 @@ func withBroken(l, packed Listing, dir string, loose []string) Listing {
 	return l
 }
 
-// Stamp is equal for two moments between which nobody has written the repository's
-// refs, as far as can be told without reading them.
+// Stamp is equal at two moments if nobody has written the repository's refs in between, as far
+// as the times and sizes of files tell.
 func (r Repo) Stamp() string {
 	var b strings.Builder
-	note := func(name, path string) {
+	add := func(name, path string) {
 		if info, err := os.Stat(path); err == nil {
 			fmt.Fprintf(&b, "%s %d %d;", name, info.ModTime().UnixNano(), info.Size())
 		}
 	}
 	for _, name := range []string{"HEAD", "packed-refs"} {
-		note(name, filepath.Join(r.Dir, name))
+		add(name, filepath.Join(r.Dir, name))
 	}
-	// Git replaces the file of a ref by a rename, which its directory tells.
+	// Git replaces the file of a ref by a rename, which changes the time of its directory.
 	refs := filepath.Join(r.Dir, "refs")
 	_ = filepath.WalkDir(refs, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() {
-			note(strings.TrimPrefix(path, r.Dir), path)
+			add(strings.TrimPrefix(path, r.Dir), path)
 		}
-		return nil // what cannot be read is the same until it can
+		return nil // an unreadable directory stays the same until it can be read
 	})
 	return b.String()
 }
 
-// PackRefs puts all refs into packed-refs, without changing one, and returns them. It
-// must be called before WriteRefs if somebody else may have written refs.
+// PackRefs moves all refs into packed-refs, without changing one, and returns them. It must be
+// called before WriteRefs if another program may have written refs.
 func (r Repo) PackRefs(ctx context.Context) (Listing, error) {
 	l, err := r.Refs(ctx)
 	if err != nil {
@@ -97,11 +96,10 @@ func (r Repo) PackRefs(ctx context.Context) (Listing, error) {
 	return l, r.removeLoose(loose)
 }
 
-// looseRefs lists the files below refs/. There may be none but lock files in a
-// repository whose refs are packed.
+// looseRefs lists the files below refs/, except for lock files.
 func (r Repo) looseRefs() ([]string, error) {
 	if _, err := os.Stat(filepath.Join(r.Dir, "reftable")); err == nil {
-		return nil, errors.New("its refs are in a reftable; sould reads and writes those that are files (git refs migrate --ref-format=files)")
+		return nil, errors.New("its refs are in a reftable, but sould can only use files: convert them with git refs migrate --ref-format=files")
 	}
 	var loose []string
 	err := filepath.WalkDir(filepath.Join(r.Dir, "refs"), func(path string, entry fs.DirEntry, err error) error {
@@ -113,8 +111,8 @@ func (r Repo) looseRefs() ([]string, error) {
 	return loose, err
 }
 
-// removeLoose removes these files and the directories that are empty then, but for
-// refs/heads and its like.
+// removeLoose removes these files, and the directories that are empty then, except for
+// refs/heads and the like.
 func (r Repo) removeLoose(files []string) error {
 	refs := filepath.Join(r.Dir, "refs")
 	for _, file := range files {
@@ -122,7 +120,7 @@ func (r Repo) removeLoose(files []string) error {
 			return err
 		}
 		dir := filepath.Dir(file)
-		for filepath.Dir(dir) != refs && dir != refs && os.Remove(dir) == nil { // until one is not empty
+		for filepath.Dir(dir) != refs && dir != refs && os.Remove(dir) == nil { // fails if it is not empty
 			dir = filepath.Dir(dir)
 		}
 		if err := durable.Sync(dir); err != nil {
@@ -132,11 +130,11 @@ func (r Repo) removeLoose(files []string) error {
 	return nil
 }
 
-// packedHeader says that every tag's target follows it, and that refs are sorted.
+// packedHeader says that every tag is followed by its target, and that refs are sorted.
 const packedHeader = "# pack-refs with: peeled fully-peeled sorted "
 
-// readPacked reads packed-refs. plain reports whether it says everything: a file that
-// an old or another git has written may not.
+// readPacked reads packed-refs. plain is false if the file, which an old or another git wrote,
+// may not tell all about the refs, or has a line that is not understood.
 func (r Repo) readPacked() (l Listing, plain bool, err error) {
 	text, err := os.ReadFile(filepath.Join(r.Dir, "packed-refs"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -158,7 +156,7 @@ func (r Repo) readPacked() (l Listing, plain bool, err error) {
 		}
 		id, name, ok := strings.Cut(line, " ")
 		if !ok || !IsID(id) || len(l.Refs) > 0 && name <= l.Refs[len(l.Refs)-1].Name {
-			return Listing{}, false, nil // let git see what it makes of it
+			return Listing{}, false, nil // let git read it
 		}
 		id = strings.Clone(id)
 		l.Refs = append(l.Refs, Ref{Name: strings.Clone(name), ID: id, Peeled: id})
@@ -166,9 +164,9 @@ func (r Repo) readPacked() (l Listing, plain bool, err error) {
 	return l, true, nil
 }
 
-// Survivors reads the refs of a repository that may be damaged, line by line and file by
-// file. Peeled is empty where only the objects can tell. whole reports whether all was
-// read.
+// Survivors reads the refs of a repository that may be damaged, line by line and file by file.
+// Peeled is empty if it cannot be known without the objects. whole reports whether everything
+// could be read.
 func (r Repo) Survivors() (refs []Ref, whole bool) {
 	ids := make(map[string]string) // by name
 	text, err := os.ReadFile(filepath.Join(r.Dir, "packed-refs"))
@@ -208,7 +206,7 @@ func (r Repo) Survivors() (refs []Ref, whole bool) {
 
 func isFullName(name string) bool { return strings.HasPrefix(name, "refs/") && IsRefName(name) }
 
-// askRefs has git read the refs.
+// askRefs reads the refs with git.
 func (r Repo) askRefs(ctx context.Context) (Listing, error) {
 	out, err := r.git.output(ctx, command{
 		name: "for-each-ref", dir: r.Dir, args: []string{"--format=%(objectname)%09%(refname)"},
@@ -220,21 +218,21 @@ func (r Repo) askRefs(ctx context.Context) (Listing, error) {
 	if err != nil {
 		return Listing{}, err
 	}
-	for i, ref := range l.Refs { // branches name commits and need no asking
+	for i, ref := range l.Refs { // branches name commits, and need no look
 		l.Refs[i].Peeled = ""
 		if strings.HasPrefix(ref.Name, "refs/heads/") {
 			l.Refs[i].Peeled = ref.ID
 		}
 	}
 	missing, err := r.Peel(ctx, l.Refs)
-	for _, i := range missing { // no reason to refuse the others
+	for _, i := range missing { // the other refs are still good
 		l.Refs[i].Peeled = l.Refs[i].ID
 	}
 	return l, err
 }
 
-// Peel fills in what the refs lead to whose Peeled is empty, and returns the
-// positions of those whose object is missing or, if it must be a commit, is none.
+// Peel fills in Peeled where it is empty. It returns the positions of the refs whose object is
+// missing or, if it must be a commit, is none.
 func (r Repo) Peel(ctx context.Context, refs []Ref) (missing []int, err error) {
 	var ask []int
 	var stdin bytes.Buffer
@@ -271,11 +269,11 @@ func (r Repo) Peel(ctx context.Context, refs []Ref) (missing []int, err error) {
 	return missing, nil
 }
 
-// readHead reads HEAD and finds its branch among the refs.
+// readHead reads HEAD and looks up its branch among the refs of l.
 func (r Repo) readHead(l Listing) (Head, error) {
 	path := filepath.Join(r.Dir, "HEAD")
 	text, err := os.ReadFile(path)
-	if target, linkErr := os.Readlink(path); linkErr == nil { // as in the first years of git
+	if target, linkErr := os.Readlink(path); linkErr == nil { // as old versions of git wrote it
 		text, err = []byte("ref: "+target), nil
 	}
 	if err != nil {
@@ -294,8 +292,8 @@ func (r Repo) readHead(l Listing) (Head, error) {
 	return Head{}, fmt.Errorf("%w: %s is neither a ref nor a commit: %.80q", ErrDamaged, path, text)
 }
 
-// WriteRefs makes these the repository's refs, sorted by name, in one step. When it
-// returns without an error, they are on disk. All refs must be packed.
+// WriteRefs replaces all refs of the repository, in one step. refs are sorted by name. When it
+// returns without an error, they are on disk. There must be no loose refs: see [Repo.PackRefs].
 func (r Repo) WriteRefs(refs []Ref) error {
 	var text bytes.Buffer
 	text.Grow(100 * (len(refs) + 1))
@@ -314,7 +312,7 @@ func (r Repo) WriteHead(h Head) error {
 	return r.replace("HEAD", []byte(h.text()))
 }
 
-// text is what the file HEAD says.
+// text is the content of the file HEAD.
 func (h Head) text() string {
 	if h.Detached() {
 		return h.ID + "\n"
@@ -335,12 +333,12 @@ func (r Repo) replace(name string, text []byte) error {
 	return durable.Replace(f, path)
 }
 
-// lockPatience is how long git waits for whoever writes packed-refs (git-config(1),
+// lockPatience is how long git waits for the lock of packed-refs (git-config(1),
 // core.packedRefsTimeout).
 const lockPatience = time.Second
 
-// lockFile makes the lock of a file, and waits for who has it: somebody may be packing refs by
-// hand.
+// lockFile creates the lock file of a file. It waits if there is one: somebody may be packing
+// refs by hand.
 func lockFile(path string) (*os.File, error) {
 	for deadline := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
@@ -348,7 +346,7 @@ func lockFile(path string) (*os.File, error) {
 			return f, err
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("a git that writes there, or that has crashed, holds the lock for %s already: %w", lockPatience, err)
+			return nil, fmt.Errorf("the lock did not go away within %s; a git that crashed may have left it: %w", lockPatience, err)
 		}
 	}
 }

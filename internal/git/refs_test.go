@@ -11,7 +11,7 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// mixed is a repository with refs in all places and forms in which git keeps them.
+// mixed is a repository with refs in all places and forms that git uses.
 func mixed(t *testing.T) *origin.Repo {
 	t.Helper()
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
@@ -70,13 +70,13 @@ func TestRefsAreReadAsGitReadsThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Git("pack-refs", "--all") // git's own writing of the same
+	r.Git("pack-refs", "--all") // git writes the same
 	if theirs, err := os.ReadFile(filepath.Join(r.Dir, "packed-refs")); err != nil || string(theirs) != string(ours) {
 		t.Errorf("git writes\n%swe write\n%s%v", theirs, ours, err)
 	}
 	check("written by git")
 
-	// A file of an older git says less.
+	// A file of an older git tells less.
 	old := strings.Replace(string(ours), packedHeader, "# pack-refs with: peeled ", 1)
 	if err := os.WriteFile(filepath.Join(r.Dir, "packed-refs"), []byte(old), 0o644); err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestRefsAreReadAsGitReadsThem(t *testing.T) {
 func TestBrokenRefs(t *testing.T) {
 	r := mixed(t)
 	repo := New(Options{}).Repo(r.Dir)
-	// As a power failure can leave them.
+	// As after a power failure.
 	for name, text := range map[string]string{"refs/heads/main": "", "refs/heads/zero": "", "refs/heads/junk": "junk\n", "refs/heads/x.lock": "x"} {
 		if err := os.WriteFile(filepath.Join(r.Dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -149,7 +149,7 @@ func TestWriteRefs(t *testing.T) {
 	if l, err := repo.Refs(t.Context()); err != nil || l.Head != (Head{ID: id}) || r.Git("rev-parse", "HEAD") != id {
 		t.Errorf("a detached HEAD: %+v, %v", l.Head, err)
 	}
-	// Somebody else is writing.
+	// Another program is writing.
 	if err := os.WriteFile(filepath.Join(r.Dir, "packed-refs.lock"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -26,16 +26,16 @@ type Repo struct {
 // Repo returns the repository in dir, which need not exist yet.
 func (g *Git) Repo(dir string) Repo { return Repo{git: g, Dir: dir} }
 
-// ErrMoved is returned by [Repo.Fetch] when the origin no longer has an object
-// that it listed a moment ago: it was pushed to in between.
+// ErrMoved is returned by [Repo.Fetch] if the origin no longer has an object that it listed
+// before: it was pushed to in between.
 var ErrMoved = errors.New("the origin changed while it was read")
 
-// ErrNotFound is returned for an object that a repository does not have, or has
-// with another type.
+// ErrNotFound is returned for a commit that a repository does not have, also if it has an
+// object of another type with that id.
 var ErrNotFound = errors.New("no such commit")
 
-// IsRepo reports whether a directory looks like a repository, by git's own test: a
-// HEAD, objects and refs. The error says why that cannot be told.
+// IsRepo reports whether a directory looks like a repository, by git's own test: it has HEAD,
+// objects and refs. The error says why that cannot be told.
 func IsRepo(dir string) (bool, error) {
 	for _, name := range []string{"objects", "refs", "HEAD"} {
 		info, err := os.Lstat(filepath.Join(dir, name))
@@ -51,8 +51,8 @@ func IsRepo(dir string) (bool, error) {
 	return true, nil
 }
 
-// Init makes an empty repository for objects of the given id length (40 or 64
-// hex digits; 0 for 40) and notes where it will be fetched from.
+// Init makes an empty repository for objects with ids of idLength hex digits (40 or 64; 0 means
+// 40), and records where it is fetched from.
 func (r Repo) Init(ctx context.Context, idLength int, origin string) error {
 	format := "sha1"
 	if idLength == 64 {
@@ -69,8 +69,8 @@ func (r Repo) Init(ctx context.Context, idLength int, origin string) error {
 	return r.SetOrigin(ctx, origin)
 }
 
-// SetOrigin writes the repository's remote.origin.url, for people who look at it. When it
-// returns without an error, that is on disk.
+// SetOrigin writes the repository's remote.origin.url, for people to see. When it returns
+// without an error, the change is on disk.
 func (r Repo) SetOrigin(ctx context.Context, url string) error {
 	err := r.git.run(ctx, command{name: "config", dir: r.Dir, args: []string{"remote.origin.url", url}})
 	if err != nil {
@@ -79,8 +79,8 @@ func (r Repo) SetOrigin(ctx context.Context, url string) error {
 	return errors.Join(durable.Sync(filepath.Join(r.Dir, "config")), durable.Sync(r.Dir))
 }
 
-// Origin returns the repository's remote.origin.url, or "", whatever else its configuration
-// says.
+// Origin returns the repository's remote.origin.url, or "". Other keys of the configuration
+// have no effect on that.
 func (r Repo) Origin(ctx context.Context) (string, error) {
 	out, err := r.git.output(ctx, command{
 		name: "config",
@@ -92,7 +92,7 @@ func (r Repo) Origin(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// IDLength returns how many hex digits the repository's object ids have.
+// IDLength returns the length of the repository's object ids in hex digits.
 func (r Repo) IDLength(ctx context.Context) (int, error) {
 	out, err := r.git.output(ctx, command{name: "rev-parse", dir: r.Dir, args: []string{"--show-object-format"}})
 	if err != nil {
@@ -104,43 +104,43 @@ func (r Repo) IDLength(ctx context.Context) (int, error) {
 	return 40, nil
 }
 
-// FetchMode says more about a fetch.
+// FetchMode has options of a fetch.
 type FetchMode struct {
-	// Deepen brings the whole history too, as far as the remote has it, if the repository is
-	// shallow.
+	// Deepen makes the fetch bring the whole history, as far as the remote has it, if the
+	// repository is shallow.
 	Deepen bool
 	// Hold lists the ids that no ref names yet. The fetch gives each of them a temporary ref
 	// (holdPrefix), so that no repack can drop the new objects before [Repo.Release].
 	Hold []string
 }
 
-// fresh returns the ids that the repository lacks. With Deepen, others are asked for only to
-// get more of their history.
-func (m FetchMode) fresh(ids []string) []string {
+// newIDs returns the ids that the repository lacks. With Deepen, the others are fetched only
+// for more of their history.
+func (m FetchMode) newIDs(ids []string) []string {
 	if m.Deepen {
 		return m.Hold
 	}
 	return ids
 }
 
-// Fetched is what a fetch has to tell of what came.
+// Fetched is the result of a fetch.
 type Fetched struct {
-	Warnings Warnings          // of what was taken
-	Refused  map[string]string // why, by the ids that were asked for and are not here
+	Warnings Warnings          // about objects that were taken
+	Refused  map[string]string // reasons, by the ids that were asked for and not brought
 }
 
-// Fetch brings objects from a remote, with everything that they need, and moves
-// no ref. Without a ref that leads to them they are safe only until the next
-// garbage collection. What leads to an object that is refused (see [Fsck]) is not
-// brought, and no error. The error is [ErrMoved] if the remote does not have one of
-// them any more. When Fetch returns without one, they are on disk. No command may be
-// writing to the repository.
+// Fetch brings objects from a remote, with everything that they need, and moves no ref. Without
+// a ref that leads to them they are safe only until the next garbage collection. If some ids
+// lead to objects that are refused (see [Fsck]), Fetch does not bring these, and returns them
+// in Fetched without an error. The error is [ErrMoved] if the remote no longer has one of the
+// ids. When Fetch returns without an error, the objects are on disk. No other command may write
+// to the repository meanwhile.
 func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode FetchMode, progress func(string)) (Fetched, error) {
 	if len(ids) == 0 {
 		return Fetched{}, nil
 	}
-	remote = remote.completed()
-	before, err := r.indexed()
+	remote = remote.withNetrc()
+	before, err := r.indexedPacks()
 	if err != nil {
 		return Fetched{}, err
 	}
@@ -153,11 +153,11 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 				return err
 			}
 			counted, refused = tally{}, false
-			err = view.transfer(ctx, remote, wanted{ids, mode}, settings, progress, func(f finding) {
-				counted.note(f)
+			err = view.transfer(ctx, remote, fetchRequest{ids, mode}, settings, progress, func(f finding) {
+				counted.record(f)
 				refused = refused || f.refused
 			})
-			if !r.git.messages.learn(err) {
+			if !r.git.messages.recordFatal(err) {
 				return err
 			}
 		}
@@ -166,25 +166,25 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 		if err := errors.Join(r.Sweep(), r.dropRefused(ctx, before, ids)); err != nil {
 			return Fetched{}, err
 		}
-		return r.fetchApart(ctx, remote, ids, progress)
+		return r.fetchQuarantined(ctx, remote, ids, progress)
 	}
 	if err != nil {
-		return Fetched{}, remote.hinted(err)
+		return Fetched{}, remote.withHint(err)
 	}
-	if came, err := r.hasMore(before); err != nil {
+	if hasNew, err := r.hasNewPack(before); err != nil {
 		return Fetched{}, err
-	} else if fresh := mode.fresh(ids); !came && len(fresh) > 0 && r.git.fsck != FsckOff {
-		if err := r.Release(); err != nil { // else it would seem as if refs led to them
+	} else if newIDs := mode.newIDs(ids); !hasNew && len(newIDs) > 0 && r.git.fsck != FsckOff {
+		if err := r.Release(); err != nil { // else the temporary refs would lead to them
 			return Fetched{}, err
 		}
-		return r.examineHere(ctx, fresh)
+		return r.examineHere(ctx, newIDs)
 	}
 	return Fetched{Warnings: counted.warnings()}, durable.Sync(filepath.Join(r.Dir, "objects", "pack"))
 }
 
-// hasMore reports whether the repository has a pack that it did not have before.
-func (r Repo) hasMore(before map[string]bool) (bool, error) {
-	after, err := r.indexed()
+// hasNewPack reports whether the repository has a pack that is not among before.
+func (r Repo) hasNewPack(before map[string]bool) (bool, error) {
+	after, err := r.indexedPacks()
 	for pack := range after {
 		if !before[pack] {
 			return true, err
@@ -193,16 +193,16 @@ func (r Repo) hasMore(before map[string]bool) (bool, error) {
 	return false, err
 }
 
-// holdPrefix is where a fetch puts temporary refs to the new objects. Git writes them before it
-// removes the .keep file of the new pack, so that git repack -ad can drop the objects at no
-// moment. That costs no process, but git reads all refs for it. If we wrote the files before
-// the fetch, that would cost less, but the refs would be broken until the objects arrive.
+// holdPrefix begins the names of temporary refs to new objects. Git writes them before it
+// removes the .keep file of the new pack, so that git repack -ad cannot drop the objects at any
+// moment. That costs no process, but git reads all refs for it. To write the files before the
+// fetch would cost less, but the refs would be broken until the objects arrive.
 const holdPrefix = "refs/sould/incoming/"
 
-// IsHold reports whether a ref only holds what was fetched.
+// IsHold reports whether a ref is such a temporary one.
 func IsHold(name string) bool { return strings.HasPrefix(name, holdPrefix) }
 
-// Release lets go of what a fetch has held. Refs lead to it, or nobody wants it.
+// Release removes the temporary refs of a fetch.
 func (r Repo) Release() error {
 	dir := filepath.Join(r.Dir, filepath.FromSlash(holdPrefix))
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -211,24 +211,24 @@ func (r Repo) Release() error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	_ = os.Remove(filepath.Dir(dir)) // unless it has something else
+	_ = os.Remove(filepath.Dir(dir)) // fails if other refs are in it
 	return nil
 }
 
-// wanted is what a fetch asks for.
-type wanted struct {
+// fetchRequest is what a fetch asks for.
+type fetchRequest struct {
 	ids []string
 	FetchMode
 }
 
-// refspecs are the lines that tell git so.
-func (w wanted) refspecs() string {
-	hold := make(map[string]bool, len(w.Hold))
-	for _, id := range w.Hold {
+// refspecs are the lines that git fetch reads from standard input.
+func (f fetchRequest) refspecs() string {
+	hold := make(map[string]bool, len(f.Hold))
+	for _, id := range f.Hold {
 		hold[id] = true
 	}
 	var b strings.Builder
-	for _, id := range w.ids {
+	for _, id := range f.ids {
 		b.WriteString(id)
 		if hold[id] {
 			b.WriteString(":" + holdPrefix + id)
@@ -238,10 +238,10 @@ func (w wanted) refspecs() string {
 	return b.String()
 }
 
-// transfer is the one step of Fetch that talks to the remote. What git says of objects goes
-// to heard.
+// transfer is the step of Fetch that talks to the remote. It calls found for each message about
+// an object.
 func (r Repo) transfer(
-	ctx context.Context, remote Remote, want wanted, settings []string, progress func(string), heard func(finding),
+	ctx context.Context, remote Remote, request fetchRequest, settings []string, progress func(string), found func(finding),
 ) error {
 	c := command{
 		name: "fetch",
@@ -249,54 +249,55 @@ func (r Repo) transfer(
 		args: []string{
 			"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
 			"--no-auto-maintenance", "--no-recurse-submodules", "--stdin",
-			"--update-shallow", // what a shallow remote has is mirrored as what it is
+			"--update-shallow", // a shallow remote is mirrored as such
 		},
 		settings: settings,
 		helpers:  true,
 		progress: progress,
-		heard:    heard,
+		found:    found,
 	}
-	if want.Deepen {
+	if request.Deepen {
 		c.args = append(c.args, "--depth="+wholeHistory)
 	}
-	err := r.git.following(ctx, remote, func(remote Remote) error { return r.git.transfer(ctx, c, remote, want) })
+	err := r.git.followRedirects(ctx, remote, func(remote Remote) error { return r.git.transfer(ctx, c, remote, request) })
 	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText.MatchString(e.Stderr) {
 		return fmt.Errorf("%w: %w", ErrMoved, err)
 	}
 	return err
 }
 
-// wholeHistory is the depth that git takes for no limit (git-fetch(1), --unshallow, which a
-// repository that is whole already refuses).
+// wholeHistory is the depth that means no limit (git-fetch(1), --unshallow; that option itself
+// is refused if the repository is not shallow).
 const wholeHistory = "2147483647"
 
-// transfer asks for objects in version 2 of the protocol, which sends no list of refs. Over
-// git:// its small packets stall, so that it is only for servers that speak no other.
-func (g *Git) transfer(ctx context.Context, c command, remote Remote, want wanted) error {
+// transfer fetches in version 2 of the protocol, in which the server sends no list of refs.
+// Over git://, the small packets of version 2 stall, so that it is used only for servers that
+// speak no other.
+func (g *Git) transfer(ctx context.Context, c command, remote Remote, request fetchRequest) error {
 	if !strings.HasPrefix(remote.URL, "git://") {
-		return g.transferIn(ctx, c, remote, "2", want)
+		return g.transferIn(ctx, c, remote, "2", request)
 	}
-	err := g.transferIn(ctx, c, remote, "0", want)
+	err := g.transferIn(ctx, c, remote, "0", request)
 	if e := (*Error)(nil); errors.As(err, &e) && remote.answered(err) && refusedText.MatchString(e.Stderr) && !movedText.MatchString(e.Stderr) {
-		return g.transferIn(ctx, c, remote, "2", want)
+		return g.transferIn(ctx, c, remote, "2", request)
 	}
 	return err
 }
 
-func (g *Git) transferIn(ctx context.Context, c command, remote Remote, version string, want wanted) error {
+func (g *Git) transferIn(ctx context.Context, c command, remote Remote, version string, request fetchRequest) error {
 	c.args = append(slices.Clip(c.args), "--", remote.URL)
 	c.settings = append(remote.settings(version), c.settings...)
 	c.env = g.envFor(remote)
 	c.secrets = remote.Secrets()
-	c.stdin = strings.NewReader(want.refspecs())
+	c.stdin = strings.NewReader(request.refspecs())
 	return g.run(ctx, c)
 }
 
-// refusedText are the words of git when a server does not greet it.
+// refusedText are git's words for a server that does not accept the version of the protocol.
 var refusedText = regexp.MustCompile(`remote error|hung up|Could not read from remote repository`)
 
-// movedText are the words in which servers say that they do not have an object: git in
-// version 2 of the protocol, and in 0 and 1; JGit, which many forges are made of; Azure.
+// movedText are the words in which servers say that they do not have an object: git in version
+// 2 of the protocol, git in versions 0 and 1, JGit (on which many forges are based), Azure.
 var movedText = regexp.MustCompile(`not our ref|does not allow request for unadvertised object|` +
 	`want [0-9a-f]{40,64} not valid|TF401035: The object '[0-9a-f]{40,64}' does not exist`)
 
@@ -334,9 +335,9 @@ func (r Repo) IsAncestor(ctx context.Context, commit, descendant string) (bool, 
 	return err == nil, err
 }
 
-// Sweep removes what interrupted commands left behind: lock files, temporary
-// packs and objects, packs without an index, and the notes that protect a pack while it is
-// fetched. No command may be running in the repository.
+// Sweep removes what interrupted commands left behind: lock files, temporary packs and objects,
+// packs without an index, and the .keep files that protect a pack while it is fetched. No
+// command may be running in the repository.
 func (r Repo) Sweep() error {
 	var stale []string
 	for _, pattern := range []string{
@@ -357,7 +358,7 @@ func (r Repo) Sweep() error {
 	for _, keep := range keeps {
 		note, err := os.ReadFile(keep)
 		_, packErr := os.Lstat(strings.TrimSuffix(keep, ".keep") + ".pack")
-		// On a full disk the note is empty. It comes before its pack.
+		// On a full disk the note is empty. It is written before its pack.
 		if err == nil && bytes.HasPrefix(note, []byte("fetch-pack ")) || errors.Is(packErr, fs.ErrNotExist) {
 			stale = append(stale, keep)
 		}
@@ -374,7 +375,7 @@ func (r Repo) Sweep() error {
 	return errors.Join(err, r.Release(), r.sweepPacks(time.Now()))
 }
 
-// globQuote protects a path from being read as a pattern.
+// globQuote escapes a path for use in a pattern of filepath.Glob.
 func globQuote(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }

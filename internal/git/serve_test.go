@@ -13,8 +13,8 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// TestGreetingsAreThoseOfGit: what is made of the refs in memory is what git makes of
-// those on disk, byte by byte.
+// TestGreetingsAreThoseOfGit: what is written from refs in memory equals what git writes, byte
+// by byte.
 func TestGreetingsAreThoseOfGit(t *testing.T) {
 	other := origin.New(t, filepath.Join(t.TempDir(), "other.git"))
 	other.Commit("x", nil)
@@ -37,7 +37,7 @@ func TestGreetingsAreThoseOfGit(t *testing.T) {
 				packed := filepath.Join(r.Dir, "packed-refs")
 				text, err := os.ReadFile(packed)
 				if err == nil && !strings.Contains(string(text), long) {
-					line := main + " refs/notes/x\n" // which stands behind it
+					line := main + " refs/notes/x\n" // listed after main
 					err = os.WriteFile(packed, []byte(strings.Replace(string(text), line, main+" "+long+"\n"+line, 1)), 0o644)
 				}
 				if err = errors.Join(err, os.WriteFile(filepath.Join(r.Dir, "HEAD"), []byte("ref: "+long+"\n"), 0o644)); err != nil {
@@ -59,7 +59,7 @@ func TestGreetingsAreThoseOfGit(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// Learnt from another repository with another HEAD.
+				// The capabilities come from another repository with another HEAD.
 				g := greetingOf(t, other, version, 40)
 				if format == "sha256" {
 					g = greetingOf(t, r, version, 64)
@@ -104,7 +104,8 @@ func greetingOf(t *testing.T, r *origin.Repo, version, idLength int) Greeting {
 	return g
 }
 
-// sortedWords is an advertisement with its capabilities sorted: their order is free.
+// sortedWords is an advertisement with its capabilities sorted, since their order does not
+// matter.
 func sortedWords(advertised string) string {
 	head, rest, ok := strings.Cut(advertised, "\x00")
 	if !ok {
@@ -177,7 +178,7 @@ func FuzzLsRefs(f *testing.F) {
 	})
 }
 
-// TestUploadPackOfARepositoryThatLacksObjects is a failure of ours, not of the client.
+// TestUploadPackOfARepositoryThatLacksObjects fails, and not because of the client's request.
 func TestUploadPackOfARepositoryThatLacksObjects(t *testing.T) {
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
 	tip := r.Commit("main", map[string]string{"f": "1"})

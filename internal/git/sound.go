@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// selection is what was found out about tips.
+// selection is the result of findSound.
 type selection struct {
-	refused map[string]string // why, by the id of the tip
-	objects map[string]bool   // of those that something was found about, which others lead to
+	refused map[string]string // reasons, by the id of the tip
+	objects map[string]bool   // those with findings that sound tips lead to
 }
 
-// sound finds out which tips lead to no bad object.
+// findSound finds out which tips lead to no bad object.
 //
-// Commits are gone through from the oldest on, each with the objects that no earlier one
-// has: what has a bad commit among its ancestors is bad. Git reports each object once, with the
-// first commit that has it. So the walk is repeated with the remaining tips until it reports
-// nothing bad. What is no commit, as a tag, is looked at last and on its own.
-func (q quarantine) sound(ctx context.Context, tips []string, bad map[string]string, found []finding) (*selection, error) {
+// It walks the commits from the oldest on, each with the objects that no earlier commit has. A
+// commit is tainted if one of these objects is bad or a parent is tainted. Git reports each
+// object once, with the first commit that has it, so the walk is repeated with the remaining
+// tips until it reports nothing bad. Tips that are no commits, such as tags, are checked last.
+func (q quarantine) findSound(ctx context.Context, tips []string, bad map[string]string, found []finding) (*selection, error) {
 	peeled, err := q.commits(ctx, tips)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (q quarantine) sound(ctx context.Context, tips []string, bad map[string]str
 	for _, f := range found {
 		about[f.object] = true
 	}
-	note := func(object string) {
+	record := func(object string) {
 		if about[object] {
 			s.objects[object] = true
 		}
@@ -39,20 +39,20 @@ func (q quarantine) sound(ctx context.Context, tips []string, bad map[string]str
 	left := slices.Clone(tips)
 	for again := true; again; {
 		clear(s.objects)
-		tainted, err := q.tainted(ctx, peeled, left, bad, note)
+		tainted, err := q.tainted(ctx, peeled, left, bad, record)
 		if err != nil {
 			return nil, err
 		}
 		before := len(left)
 		left = slices.DeleteFunc(left, func(tip string) bool {
-			why, is := tainted[peeled[tip]]
-			if is {
-				s.refused[tip] = bad[why]
+			object, ok := tainted[peeled[tip]]
+			if ok {
+				s.refused[tip] = bad[object]
 			}
-			return is
+			return ok
 		})
 		if again = len(tainted) > 0; again && len(left) == before {
-			return nil, errors.New("git tells of a commit that nothing leads to")
+			return nil, errors.New("git lists a commit that no tip leads to")
 		}
 	}
 	var commits, others []string
@@ -64,7 +64,7 @@ func (q quarantine) sound(ctx context.Context, tips []string, bad map[string]str
 			commits = append(commits, peeled[tip])
 		}
 	}
-	return s, q.soundOthers(ctx, s, others, commits, bad, note)
+	return s, q.checkOthers(ctx, s, others, commits, bad, record)
 }
 
 // commits are the commits that tips lead to, by tip; empty for one that leads to none.
@@ -91,9 +91,8 @@ func (q quarantine) commits(ctx context.Context, tips []string) (map[string]stri
 	return peeled, nil
 }
 
-// tainted goes once through the new commits that tips lead to. It returns those that have a
-// bad object among what is first told of with them or with an ancestor, and which one. seen
-// is told of all objects.
+// tainted walks the new commits that tips lead to, once. It returns the tainted ones, each with
+// the id of a bad object. It calls seen for every object.
 func (q quarantine) tainted(
 	ctx context.Context, peeled map[string]string, tips []string, bad map[string]string, seen func(string),
 ) (map[string]string, error) {
@@ -103,20 +102,20 @@ func (q quarantine) tainted(
 			stdin.WriteString(peeled[tip] + "\n")
 		}
 	}
-	tainted, now := make(map[string]string), ""
+	tainted, current := make(map[string]string), ""
 	if stdin.Len() == 0 {
 		return tainted, nil
 	}
-	taint := func(commit, why string) {
+	taint := func(commit, object string) {
 		if tainted[commit] == "" {
-			tainted[commit] = why
+			tainted[commit] = object
 		}
 	}
 	err := q.git.run(ctx, command{
 		name: "rev-list", dir: q.Dir,
 		args: []string{
 			"--objects", "--no-object-names", "--in-commit-order", "--topo-order", "--reverse", "--parents",
-			"--timestamp", // tells commits from other objects
+			"--timestamp", // marks the lines of commits
 			"--stdin", "--not", "--all",
 		},
 		stdin: strings.NewReader(stdin.String()),
@@ -124,16 +123,16 @@ func (q quarantine) tainted(
 			ids := strings.Fields(string(line))
 			if len(ids) > 1 { // a time, a commit and its parents
 				ids = ids[1:]
-				now = ids[0]
+				current = ids[0]
 				for _, parent := range ids[1:] {
-					if why := tainted[parent]; why != "" {
-						taint(now, why)
+					if object := tainted[parent]; object != "" {
+						taint(current, object)
 					}
 				}
 			}
 			seen(ids[0])
 			if bad[ids[0]] != "" {
-				taint(now, ids[0])
+				taint(current, ids[0])
 			}
 			return nil
 		}},
@@ -141,9 +140,9 @@ func (q quarantine) tainted(
 	return tainted, err
 }
 
-// soundOthers adds to a selection which of these tips, that are no commits, lead to a bad
-// object. The commits do not.
-func (q quarantine) soundOthers(
+// checkOthers adds to s.refused which of these tips, none of them a commit, lead to a bad
+// object. The commits lead to none. It calls seen for the objects of sound tips.
+func (q quarantine) checkOthers(
 	ctx context.Context, s *selection, tips, commits []string, bad map[string]string, seen func(string),
 ) error {
 	if len(tips) == 0 {
@@ -181,7 +180,7 @@ func (q quarantine) soundOthers(
 	}
 	half := len(tips) / 2
 	return errors.Join(
-		q.soundOthers(ctx, s, tips[:half], commits, bad, seen),
-		q.soundOthers(ctx, s, tips[half:], commits, bad, seen),
+		q.checkOthers(ctx, s, tips[:half], commits, bad, seen),
+		q.checkOthers(ctx, s, tips[half:], commits, bad, seen),
 	)
 }

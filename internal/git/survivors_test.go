@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestSurvivors reads what is left of refs.
+// TestSurvivors reads damaged refs.
 func TestSurvivors(t *testing.T) {
 	a, b := strings.Repeat("a", 40), strings.Repeat("b", 40)
 	for _, c := range []struct {

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// treeReader takes in what "git cat-file --batch" prints of trees, and tells of their
-// entries: a line "<id> tree <size>", then so many bytes, then a newline. An entry is
-// "<mode> <name>", a zero, and the bytes of an id.
+// treeReader reads what "git cat-file --batch" prints about trees, and calls each with every
+// entry. A tree is a line "<id> tree <size>", as many bytes, and a newline. An entry is "<mode>
+// <name>", a zero byte, and the bytes of an id.
 type treeReader struct {
 	each func(tree, name, target string)
-	rest []byte // what is not complete
+	rest []byte // of a tree that is not complete
 }
 
 func (t *treeReader) Write(p []byte) (int, error) {
@@ -25,11 +25,11 @@ func (t *treeReader) Write(p []byte) (int, error) {
 		}
 		fields := strings.Fields(string(line))
 		if len(fields) != 3 || fields[1] != "tree" {
-			return 0, fmt.Errorf("git cat-file says %.200q of a tree", line)
+			return 0, fmt.Errorf("git cat-file prints %.200q for a tree", line)
 		}
 		size, err := strconv.Atoi(fields[2])
 		if err != nil || size < 0 {
-			return 0, fmt.Errorf("git cat-file says %.200q of a tree", line)
+			return 0, fmt.Errorf("git cat-file prints %.200q for a tree", line)
 		}
 		if len(body) < size+1 {
 			return len(p), nil
@@ -52,10 +52,10 @@ func (t *treeReader) entries(tree string, body []byte) {
 	}
 }
 
-// leadsAstray reports whether a name in a tree that consists of several parts leads out of
-// the directory that it is unpacked in, or into a repository's own files. In doubt it does:
-// on some systems a backslash is a slash, and ".git" can be written in many ways.
-func leadsAstray(name string) bool {
+// isDangerousPath reports whether a name in a tree that consists of several parts may lead out
+// of the directory that it is unpacked in, or into a repository's own files: on some systems a
+// backslash is a slash, and ".git" can be written in many ways.
+func isDangerousPath(name string) bool {
 	for part := range strings.SplitSeq(strings.ReplaceAll(name, `\`, "/"), "/") {
 		plain, _, _ := strings.Cut(plainName(part), ":")
 		plain = strings.TrimRight(plain, " .")
@@ -66,7 +66,7 @@ func leadsAstray(name string) bool {
 	return false
 }
 
-// plainName is a name in small letters and without what some file systems pass over.
+// plainName is a name in lower case, without the characters that some file systems ignore.
 func plainName(name string) string {
 	return strings.Map(func(c rune) rune {
 		if c > '~' {
@@ -76,10 +76,9 @@ func plainName(name string) string {
 	}, strings.ToLower(name))
 }
 
-// readAs reports whether git reads a file of that name because of its name, so that what is
-// wrong with the file is what a message with this id is about. In doubt it does: some file
-// systems have short names for long ones.
-func readAs(name, id string) bool {
+// isReadAs reports whether git may read a file with this name as the one that a message with
+// this id is about. It may be a short name, which some file systems have for long ones.
+func isReadAs(name, id string) bool {
 	plain := plainName(name)
 	switch {
 	case strings.HasPrefix(id, "gitmodules"):

@@ -11,32 +11,33 @@ import (
 	"strings"
 )
 
-// configs are those of empty repositories, by the length of their object ids.
-var configs = map[int]string{
+// emptyConfigs are the configurations of empty repositories, by the length of their object ids
+// in hex digits.
+var emptyConfigs = map[int]string{
 	40: "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
 	64: "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n",
 }
 
-// partial is added for a repository that lacks objects which a remote has promised. It
-// names one that cannot be asked for them.
-const partial = "[extensions]\n\tpartialClone = nobody\n[remote \"nobody\"]\n\tpromisor = true\n"
+// partialConfig is added if the repository lacks objects that a remote has promised
+// (gitrepository-layout(5), partial clone). It names a remote that cannot be asked for them.
+const partialConfig = "[extensions]\n\tpartialClone = nobody\n[remote \"nobody\"]\n\tpromisor = true\n"
 
-// viewed are the parts of a repository that say what is in it, and not what git does.
-var viewed = []string{"objects", "refs", "packed-refs", "shallow", "logs", "worktrees", "index"}
+// viewParts are the parts of a repository that are its content, and do not control git.
+var viewParts = []string{"objects", "refs", "packed-refs", "shallow", "logs", "worktrees", "index"}
 
-// A view is a repository with the content of another one and a configuration of ours.
-// That of a mirror that was copied in can name programs (filters, proxies of git://,
-// what is to be asked before objects are let go of) and send a fetch elsewhere
-// (url.….insteadOf, http.<url>.proxy). Most of that is bound to names that nobody can
-// foresee, so no setting of ours overrides it. Commands that heed it work in a view; the
-// others do not, since they must work on a full disk, too.
+// A view is a repository with the content of another one and a configuration of our own. The
+// configuration of a mirror that was copied in can name programs (filters, proxies for git://,
+// the hook that permits to drop objects) and send a fetch elsewhere (url.….insteadOf,
+// http.<url>.proxy). Most of these keys contain names that nobody can foresee, so no setting of
+// ours can override them. Commands that read such keys work in a view. The others do not,
+// because they must work on a full disk, too.
 
-// plainLine is a line of the configuration that Init makes, and says nothing about what git
-// does. A line that goes on in the next one ends with a backslash, and a value in quotes or
-// with a comment is not written so.
+// plainLine is a line that Init writes into a configuration, which has no effect on what git
+// does. A line that continues on the next one (a backslash at the end) is none, nor is a value
+// with quotes or a comment.
 var plainLine = regexp.MustCompile(`^\t(repositoryformatversion = [01]|filemode = (true|false)|bare = true|objectformat = sha256|url = [^"#;\\]*)$|^\[(core|extensions|remote "origin")\]$`)
 
-// isPlain reports whether a configuration is such as Init makes.
+// isPlain reports whether a configuration consists of lines that Init writes.
 func isPlain(config string) bool {
 	for line := range strings.Lines(config) {
 		if !plainLine.MatchString(strings.TrimSuffix(line, "\n")) {
@@ -46,8 +47,8 @@ func isPlain(config string) bool {
 	return true
 }
 
-// inViewIfNeeded is inView for a repository that was copied in. In one of our own, commands
-// that heed nothing but the configuration can work as it is.
+// inViewIfNeeded is inView for a repository that was copied in. Our own repositories are used
+// directly by commands that read nothing dangerous but the configuration.
 func (r Repo) inViewIfNeeded(idLength int, work func(Repo) error) error {
 	if r.isOurs() {
 		return work(r)
@@ -55,28 +56,27 @@ func (r Repo) inViewIfNeeded(idLength int, work func(Repo) error) error {
 	return r.inView(idLength, work)
 }
 
-// isOurs reports whether nothing in the repository says what git is to do but what Init has
-// written.
+// isOurs reports whether only settings that Init has written control git in the repository.
 func (r Repo) isOurs() bool {
 	config, err := os.ReadFile(filepath.Join(r.Dir, "config"))
 	_, graftErr := os.Lstat(filepath.Join(r.Dir, "info", "grafts"))
 	return err == nil && isPlain(string(config)) && errors.Is(graftErr, fs.ErrNotExist)
 }
 
-// inView has commands work in a view of a repository whose object ids have that length.
+// inView calls work with a view of the repository, whose object ids have this length.
 func (r Repo) inView(idLength int, work func(view Repo) error) error {
-	return r.inViewOf(viewing{parts: viewed, promises: true}, idLength, work)
+	return r.inViewOf(viewOptions{parts: viewParts, promises: true}, idLength, work)
 }
 
-// viewing says what a view shows.
-type viewing struct {
+// viewOptions says what a view shows.
+type viewOptions struct {
 	parts    []string // of the repository
-	promises bool     // objects may be missing that a remote has promised
+	promises bool     // objects that a remote has promised may be missing
 }
 
-// inViewOf is inView of some parts of the repository.
-func (r Repo) inViewOf(v viewing, idLength int, work func(view Repo) error) (err error) {
-	config, ok := configs[idLength]
+// inViewOf is inView with options.
+func (r Repo) inViewOf(v viewOptions, idLength int, work func(view Repo) error) (err error) {
+	config, ok := emptyConfigs[idLength]
 	if !ok {
 		return fmt.Errorf("there are no object ids of %d digits", idLength)
 	}
@@ -85,7 +85,7 @@ func (r Repo) inViewOf(v viewing, idLength int, work func(view Repo) error) (err
 		return err
 	}
 	if v.promises && len(promised) > 0 {
-		config += partial
+		config += partialConfig
 	}
 	head, err := r.readHead(Listing{})
 	if err != nil {
@@ -102,7 +102,7 @@ func (r Repo) inViewOf(v viewing, idLength int, work func(view Repo) error) (err
 	}()
 	for name, text := range map[string]string{
 		"config": config,
-		"HEAD":   head.text(), // git would take a link for a HEAD of its first years
+		"HEAD":   head.text(), // not a link, which git reads in another way
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return err
@@ -116,8 +116,8 @@ func (r Repo) inViewOf(v viewing, idLength int, work func(view Repo) error) (err
 	if err := work(r.git.Repo(dir)); err != nil {
 		return err
 	}
-	// Git writes the file shallow through the link, but when it removes it, it removes the link
-	// alone. Then the file goes here.
+	// Git writes the file shallow through the link, but removes the link alone. Then the file
+	// is removed here.
 	if _, gone := os.Lstat(filepath.Join(dir, "shallow")); errors.Is(gone, fs.ErrNotExist) && slices.Contains(v.parts, "shallow") {
 		if err := os.Remove(filepath.Join(r.Dir, "shallow")); !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -14,11 +14,11 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// TestForeignConfiguration does everything with mirrors that were copied in and whose
-// configuration names a program for each occasion, or another place to fetch from.
+// TestForeignConfiguration calls all methods for copied-in mirrors whose configuration names a
+// program for each occasion, or another place to fetch from.
 func TestForeignConfiguration(t *testing.T) {
 	t.Parallel()
-	// What the program leaves behind if it is run.
+	// The program creates this file if it is run.
 	trap := filepath.Join(t.TempDir(), "trap")
 	program := filepath.Join(t.TempDir(), "program")
 	if err := os.WriteFile(program, []byte("#!/bin/sh\necho \"$0 $*\" >>'"+trap+"'\n"), 0o755); err != nil {
@@ -108,7 +108,7 @@ func TestForeignConfiguration(t *testing.T) {
 	}
 }
 
-// everything does with a repository all that can be done with one.
+// everything calls all methods of a repository.
 func everything(t *testing.T, repo Repo, remote Remote, first, second string) {
 	t.Helper()
 	ctx, unknown := t.Context(), strings.Repeat("12", 20)
@@ -128,7 +128,7 @@ func everything(t *testing.T, repo Repo, remote Remote, first, second string) {
 	expect("fetch", err)
 	refs := []Ref{{Name: "refs/heads/main", ID: second, Peeled: second}}
 	_, err = repo.PackRefs(ctx)
-	expect("settle", err)
+	expect("pack refs", err)
 	expect("write", repo.WriteRefs(refs))
 	_, err = repo.askRefs(ctx)
 	expect("refs", err)
@@ -161,7 +161,7 @@ func everything(t *testing.T, repo Repo, remote Remote, first, second string) {
 	recovered := repo.git.Repo(filepath.Join(t.TempDir(), "recovered.git"))
 	expect("init", recovered.Init(ctx, 0, remote.URL))
 	_, err = recovered.Recover(ctx, repo, refs, nil)
-	expect("salvage", err)
+	expect("recover", err)
 }
 
 func write(t *testing.T, path, text string) {
@@ -174,7 +174,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// TestIncompleteMirrors fetches into mirrors that were copied in and lack objects.
+// TestIncompleteMirrors fetches into copied-in mirrors that lack objects.
 func TestIncompleteMirrors(t *testing.T) {
 	t.Parallel()
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
@@ -206,10 +206,10 @@ func TestIncompleteMirrors(t *testing.T) {
 func TestPlainConfigurations(t *testing.T) {
 	const ours = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n[remote \"origin\"]\n\turl = https://git.in.local/x.git\n"
 	for config, plain := range map[string]bool{
-		ours:        true,
-		configs[64]: true,
-		"":          true,
-		ours + "\n": false,
+		ours:             true,
+		emptyConfigs[64]: true,
+		"":               true,
+		ours + "\n":      false,
 		ours + "\turl = a\\\n\tgitProxy = /evil\n": false,
 		ours + "\tproxy = http://evil\n":           false,
 		ours + "[core]\n\tgitProxy = /evil\n":      false,
@@ -219,7 +219,7 @@ func TestPlainConfigurations(t *testing.T) {
 		ours + "\turl = \"a\n":                     false,
 		ours + "\turl = a ; b\n":                   false,
 		ours + "[remote \"origin\"]\n\tvcs = x\n":  false,
-		ours + "\turl = a\r\n":                     true, // a carriage return is a part of it, or of the line's end
+		ours + "\turl = a\r\n":                     true, // the carriage return belongs to the value or to the end of line
 	} {
 		if got := isPlain(config); got != plain {
 			t.Errorf("%q: %v", config, got)

@@ -14,12 +14,11 @@ import (
 	"strings"
 )
 
-// Inventory is what a repository has its objects in, as far as it can be told without reading
-// them: the sizes of packs, of their indexes, and of the files that cut its history off, by
-// their paths.
+// Inventory lists the files that hold a repository's objects, or cut off its history: sizes in
+// bytes of packs, of their indexes, and of the files shallow and info/grafts, by path.
 type Inventory map[string]int64
 
-// Inventory looks what there is. Packs that are borrowed from other repositories
+// Inventory reads the sizes. Packs that are borrowed from other repositories
 // (objects/info/alternates) are part of it.
 func (r Repo) Inventory() (Inventory, error) {
 	all := make(Inventory)
@@ -36,7 +35,7 @@ func (r Repo) Inventory() (Inventory, error) {
 		for _, entry := range entries {
 			name := entry.Name()
 			if !strings.HasPrefix(name, "pack-") || !strings.HasSuffix(name, ".pack") && !strings.HasSuffix(name, ".idx") {
-				continue // a repack's temporary files among them
+				continue // such as a repack's temporary file
 			}
 			if info, err := os.Stat(filepath.Join(dir, "pack", name)); err == nil {
 				all[prefix+name] = info.Size()
@@ -46,14 +45,14 @@ func (r Repo) Inventory() (Inventory, error) {
 	return all, nil
 }
 
-// Shallow is the size of the file that says where the history is cut off, or 0.
+// Shallow is the size of the file that lists where the history is cut off, in bytes, or 0.
 func (i Inventory) Shallow() int64 { return i["shallow"] }
 
-// objectDirs are the directories of the repository's objects, its own under "".
+// objectDirs are the directories with the repository's objects; its own has the key "".
 func (r Repo) objectDirs() map[string]string {
 	own := filepath.Join(r.Dir, "objects")
 	dirs := map[string]string{"": own}
-	text, _ := os.ReadFile(filepath.Join(own, "info", "alternates")) // hardly anybody has it
+	text, _ := os.ReadFile(filepath.Join(own, "info", "alternates")) // most have none
 	for line := range strings.Lines(string(text)) {
 		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
 			continue
@@ -76,7 +75,7 @@ func (i Inventory) Digest() string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// Includes reports whether all packs of an older inventory are still there as they were.
+// Includes reports whether all packs of an older inventory still exist with the same size.
 func (i Inventory) Includes(older Inventory) bool {
 	for name, size := range older {
 		if now, ok := i[name]; (!ok || now != size) && strings.Contains(name, "pack-") {
@@ -86,20 +85,20 @@ func (i Inventory) Includes(older Inventory) bool {
 	return true
 }
 
-// IsShallow reports whether the repository lacks a part of its history, and says so
+// IsShallow reports whether the repository says that its history is cut off
 // (gitrepository-layout(5)).
 func (r Repo) IsShallow() bool {
 	_, err := os.Lstat(filepath.Join(r.Dir, "shallow"))
 	return err == nil
 }
 
-// lookedAt are the parts of a repository that say which objects it has.
-var lookedAt = []string{"objects", "refs", "packed-refs", "shallow"}
+// connectedParts are the parts of a repository that say which objects it has.
+var connectedParts = []string{"objects", "refs", "packed-refs", "shallow"}
 
-// Connected looks whether all objects are there that these lead to, with their history,
-// whatever the repository's own configuration says of that. Packs are opened and commits and
-// trees are read; of files it is looked whether they are there. damage says what is missing;
-// err, that this could not be found out.
+// Connected checks that all objects exist which these ids lead to, with their history. The
+// repository's own configuration cannot excuse a missing object. Commits and trees are read; of
+// files only the existence is checked. damage says what is missing; err says why that could not
+// be found out.
 func (r Repo) Connected(ctx context.Context, ids []string) (damage, err error) {
 	if _, err := os.Lstat(filepath.Join(r.Dir, "info", "grafts")); err == nil {
 		return fmt.Errorf("%w: info/grafts gives commits other parents than they have", ErrDamaged), nil
@@ -107,24 +106,24 @@ func (r Repo) Connected(ctx context.Context, ids []string) (damage, err error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	if !r.isOurs() { // can git work with it at all?
+	if !r.isOurs() { // git may not be able to use it at all
 		if _, err := r.IDLength(ctx); err != nil {
-			return judged(err)
+			return damageOf(err)
 		}
 	}
-	err = r.inViewOf(viewing{parts: lookedAt}, len(ids[0]), func(view Repo) error {
+	err = r.inViewOf(viewOptions{parts: connectedParts}, len(ids[0]), func(view Repo) error {
 		return r.git.run(ctx, command{
-			name: "rev-list", dir: view.Dir, patient: true,
+			name: "rev-list", dir: view.Dir, lowPriority: true,
 			args:     []string{"--objects", "--quiet", "--stdin"},
-			settings: []string{"core.commitGraph", "false"}, // it tells of commits that may be gone
+			settings: []string{"core.commitGraph", "false"}, // it may list commits that are gone
 			stdin:    strings.NewReader(strings.Join(ids, "\n") + "\n"),
 		})
 	})
-	return judged(err)
+	return damageOf(err)
 }
 
-// judged is what the error of a command tells of a repository that it could not read.
-func judged(err error) (damage, _ error) {
+// damageOf is judge for the error of a command that could not read a repository.
+func damageOf(err error) (damage, _ error) {
 	failed := (*Error)(nil)
 	if !errors.As(err, &failed) || failed.Err != nil || outOfMemory(err) {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// mirrored makes a repository with a few commits, and a copy of it that has them in one pack.
+// mirrored makes a repository with a few commits, and a copy with all of them in one pack.
 func mirrored(t *testing.T) (r *origin.Repo, repo Repo, tip string) {
 	t.Helper()
 	r = origin.New(t, filepath.Join(t.TempDir(), "r.git"))
@@ -25,7 +25,7 @@ func mirrored(t *testing.T) (r *origin.Repo, repo Repo, tip string) {
 	return r, New(Options{AllowLocal: true, Scratch: t.TempDir()}).Repo(dir), tip
 }
 
-// TestConnected finds what is missing, whatever the repository says of that itself.
+// TestConnected finds what is missing, whatever the repository's configuration excuses.
 func TestConnected(t *testing.T) {
 	for what, c := range map[string]struct {
 		spoil  func(r *origin.Repo, dir string) error
@@ -132,12 +132,12 @@ func TestInventory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if all := inventory(); all[others+"/pack-2.pack"] != 2 {
-		t.Errorf("what is borrowed is not among %v", all)
+		t.Errorf("borrowed packs are not among %v", all)
 	}
 }
 
-// TestHolds: refs lead to what was fetched until it is released, but not in a repository that
-// is being built.
+// TestHolds: temporary refs lead to fetched objects until Release, if the fetch was asked to
+// hold them.
 func TestHolds(t *testing.T) {
 	r, repo, _ := mirrored(t)
 	first := r.Commit("main", map[string]string{"file": "4"})
@@ -163,7 +163,7 @@ func TestHolds(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if _, err := repo.Commit(t.Context(), second); err != nil {
-		t.Errorf("what was held is gone: %v", err)
+		t.Errorf("a held commit is gone: %v", err)
 	}
 	if err := repo.Release(); err != nil || held() != "" {
 		t.Errorf("held is %q (%v)", held(), err)
@@ -173,7 +173,7 @@ func TestHolds(t *testing.T) {
 	}
 }
 
-// TestDeepening makes a shallow repository whole, also one that needs a view.
+// TestDeepening fetches the rest of a shallow history, also in a view.
 func TestDeepening(t *testing.T) {
 	for _, odd := range []bool{false, true} {
 		r, repo, tip := mirrored(t)
@@ -181,7 +181,7 @@ func TestDeepening(t *testing.T) {
 		if out, err := origin.Command("clone", "--quiet", "--mirror", "--depth=1", "file://"+r.Dir, repo.Dir).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		config := configs[40]
+		config := emptyConfigs[40]
 		if odd {
 			config += "[x]\n\ty = z\n"
 		}
@@ -203,7 +203,7 @@ func TestDeepening(t *testing.T) {
 	}
 }
 
-// TestStampOfNestedRefs tells of a change in every directory below refs/.
+// TestStampOfNestedRefs: the stamp shows a change in every directory below refs/.
 func TestStampOfNestedRefs(t *testing.T) {
 	_, repo, tip := mirrored(t)
 	path := repo.Dir + "/refs/heads/feature/deep/x"
@@ -221,14 +221,14 @@ func TestStampOfNestedRefs(t *testing.T) {
 	if repo.Stamp() != before {
 		t.Error("it differs without a reason")
 	}
-	time.Sleep(10 * time.Millisecond) // the kernel's clock for files is coarse
+	time.Sleep(10 * time.Millisecond) // the clock for the times of files is coarse
 	write()
 	if repo.Stamp() == before {
 		t.Error("it does not tell of a nested branch")
 	}
 }
 
-// TestLockOfPackedRefs is waited for, as long as git does.
+// TestLockOfPackedRefs: a writer waits for the lock as long as git does.
 func TestLockOfPackedRefs(t *testing.T) {
 	_, repo, _ := mirrored(t)
 	lock := repo.Dir + "/packed-refs.lock"
@@ -245,7 +245,7 @@ func TestLockOfPackedRefs(t *testing.T) {
 	}
 }
 
-// TestChecksBelieveNoPromises: that a remote has promised an object does not make it be there.
+// TestChecksBelieveNoPromises: an object that a remote has promised is still missing.
 func TestChecksBelieveNoPromises(t *testing.T) {
 	_, repo, _ := mirrored(t)
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
@@ -264,7 +264,7 @@ func TestChecksBelieveNoPromises(t *testing.T) {
 	}
 }
 
-// BenchmarkInventory is what a pull with nothing new pays for its look at packs.
+// BenchmarkInventory is the cost of the inventory for a pull with nothing new.
 func BenchmarkInventory(b *testing.B) {
 	dir := b.TempDir()
 	if err := os.MkdirAll(dir+"/objects/pack", 0o755); err != nil {

@@ -56,7 +56,7 @@ func (s *Store) CheckSoon(name storage.Name) {
 func (h *health) suspicious(err error, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.damage != nil || git.Suspicious(err) && now.Sub(h.whole) >= recheck
+	return h.damage != nil || git.SuggestsDamage(err) && now.Sub(h.whole) >= recheck
 }
 
 // tryRecovery reports whether it is time to have the mirror checked or rebuilt because of
@@ -129,7 +129,7 @@ func (h *held) survivors() *survivors {
 
 // replace rebuilds a mirror that cannot even be read, if damage is the reason.
 func (j *pullJob) replace(ctx context.Context, lock *keylock.Lock[storage.Name], src Source, readErr error) (Result, error) {
-	if !git.Suspicious(readErr) {
+	if !git.SuggestsDamage(readErr) {
 		return Result{}, readErr
 	}
 	m, err := j.find(j.req.Name)

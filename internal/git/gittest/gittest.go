@@ -8,11 +8,11 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// ID makes an object id of a letter.
+// ID is an object id of 40 times this letter.
 func ID(letter string) string { return strings.Repeat(letter, 40) }
 
-// Listing makes a listing of words such as "heads/main=a", and of "HEAD=main", "HEAD=a"
-// (detached) or no HEAD.
+// Listing makes a listing of words such as "heads/main=a", with a HEAD of "HEAD=main" (a
+// branch) or "HEAD=a" (detached), or without one.
 func Listing(words ...string) git.Listing {
 	var l git.Listing
 	for _, w := range words {
