@@ -10,34 +10,6 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-func TestCommitAndAncestors(t *testing.T) {
-	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
-	first := r.Commit("main", map[string]string{"a": "1"})
-	second := r.Commit("main", map[string]string{"a": "2"})
-	other := r.Commit("other", nil)
-	r.Git("tag", "-a", "-m", "m", "t", second)
-	tag, blob := r.Git("rev-parse", "t"), r.Git("rev-parse", first+":a")
-	missing := strings.Repeat("1", 40)
-	repo := New(Options{}).Repo(r.Dir)
-	for id, want := range map[string]string{second: second, tag: second, blob: "", missing: ""} {
-		got, err := repo.Commit(t.Context(), id)
-		if got != want || errors.Is(err, ErrNotFound) != (want == "") {
-			t.Errorf("Commit(%s) = %s, %v; want %q", id, got, err, want)
-		}
-	}
-	for _, c := range []struct {
-		commit, descendant string
-		want               bool
-	}{{first, second, true}, {second, first, false}, {first, first, true}, {other, second, false}} {
-		if got, err := repo.IsAncestor(t.Context(), c.commit, c.descendant); got != c.want || err != nil {
-			t.Errorf("IsAncestor(%s, %s) = %v, %v", c.commit, c.descendant, got, err)
-		}
-	}
-	if _, err := repo.IsAncestor(t.Context(), missing, second); !errors.Is(err, ErrNotFound) {
-		t.Errorf("a missing commit: %v", err)
-	}
-}
-
 func TestArchiveDependsOnTheCommitAlone(t *testing.T) {
 	neutral, err := NewNeutral(t.TempDir())
 	if err != nil {

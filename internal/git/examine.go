@@ -175,13 +175,13 @@ func (q quarantine) readAllTrees(ctx context.Context, each func(tree, name, targ
 	}
 	defer list.Close()
 	err = q.git.run(ctx, command{
-		name: "cat-file", dir: q.newOnly.Dir, args: []string{"--batch-all-objects", "--batch-check=%(objecttype) %(objectname)"},
+		name: "cat-file", dir: q.newOnly.Dir, args: []string{"--batch-all-objects", batchCheck},
 		stdout: &lineReader{each: func(line []byte) error {
-			id, ok := strings.CutPrefix(string(line), "tree ")
-			if !ok {
+			o := parseObject(string(line))
+			if o.kind != "tree" {
 				return nil
 			}
-			_, err := list.WriteString(id + "\n")
+			_, err := list.WriteString(o.id + "\n")
 			return err
 		}},
 	})

@@ -76,8 +76,9 @@ func (f Fsck) accepts(id string) bool {
 	return !f.refuses(id) && (f == FsckOff || id != slashInName)
 }
 
-// messages are the message ids that the installed git knows. Each Git, which a reload makes
-// anew, has its own, because a new version of git may have been installed.
+// messages are the message ids that the installed git knows. Each Git has its own, and a reload
+// makes a new Git, so that git is asked once after each reload: a new version may have been
+// installed since then. To ask for the version first would start a process, too.
 type messages struct {
 	mu    sync.Mutex      // guards all below
 	ids   []string        // nil until git was asked

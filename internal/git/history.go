@@ -3,7 +3,6 @@ package git
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"strings"
 )
 
@@ -30,29 +29,6 @@ func (r Repo) Unreachable(ctx context.Context, olds, news []string) (map[string]
 		}},
 	})
 	return found, err
-}
-
-// NotCommits returns which of these objects exist and are no commits.
-func (r Repo) NotCommits(ctx context.Context, ids []string) (map[string]bool, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	out, err := r.git.output(ctx, command{
-		name: "cat-file", dir: r.Dir, args: []string{"--batch-check=%(objecttype)"},
-		stdin: strings.NewReader(strings.Join(ids, "\n") + "\n"),
-	})
-	if err != nil {
-		return nil, err
-	}
-	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
-	if len(lines) != len(ids) {
-		return nil, fmt.Errorf("git cat-file answered %d of %d questions", len(lines), len(ids))
-	}
-	others := make(map[string]bool)
-	for i, line := range lines {
-		others[ids[i]] = line != "commit" && !strings.HasSuffix(line, " missing")
-	}
-	return others, nil
 }
 
 // lineReader calls each with every line that is written to it, so that a long list need not be

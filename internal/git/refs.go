@@ -231,44 +231,6 @@ func (r Repo) askRefs(ctx context.Context) (Listing, error) {
 	return l, err
 }
 
-// Peel fills in Peeled where it is empty. It returns the positions of the refs whose object is
-// missing or, if it must be a commit, is none.
-func (r Repo) Peel(ctx context.Context, refs []Ref) (missing []int, err error) {
-	var ask []int
-	var stdin bytes.Buffer
-	for i, ref := range refs {
-		if ref.Peeled == "" {
-			ask = append(ask, i)
-			kind := ""
-			if ref.IsCommit() {
-				kind = "commit"
-			}
-			stdin.WriteString(ref.ID + "^{" + kind + "}\n")
-		}
-	}
-	if len(ask) == 0 {
-		return nil, nil
-	}
-	out, err := r.git.output(ctx, command{
-		name: "cat-file", dir: r.Dir, args: []string{"--batch-check=%(objectname)"}, stdin: &stdin,
-	})
-	if err != nil {
-		return nil, err
-	}
-	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
-	if len(lines) != len(ask) {
-		return nil, fmt.Errorf("git cat-file answered %d of %d questions", len(lines), len(ask))
-	}
-	for i, line := range lines {
-		if ref := &refs[ask[i]]; IsID(line) && (line == ref.ID || !ref.IsCommit()) {
-			ref.Peeled = line
-		} else {
-			missing = append(missing, ask[i])
-		}
-	}
-	return missing, nil
-}
-
 // readHead reads HEAD and looks up its branch among the refs of l.
 func (r Repo) readHead(l Listing) (Head, error) {
 	path := filepath.Join(r.Dir, "HEAD")

@@ -301,40 +301,6 @@ var refusedText = regexp.MustCompile(`remote error|hung up|Could not read from r
 var movedText = regexp.MustCompile(`not our ref|does not allow request for unadvertised object|` +
 	`want [0-9a-f]{40,64} not valid|TF401035: The object '[0-9a-f]{40,64}' does not exist`)
 
-// Commit returns the id of the commit that id is or, for an annotated tag, leads
-// to. Without one, the error is [ErrNotFound].
-func (r Repo) Commit(ctx context.Context, id string) (string, error) {
-	out, err := r.git.output(ctx, command{
-		name: "cat-file", dir: r.Dir, args: []string{"--batch-check=%(objectname)"},
-		stdin: strings.NewReader(id + "^{commit}\n"),
-	})
-	if err != nil {
-		return "", err
-	}
-	// 40 digits are the beginning of an id where a full one has 64.
-	if commit := strings.TrimSpace(string(out)); IsID(commit) && len(commit) == len(id) {
-		return commit, nil
-	}
-	return "", ErrNotFound
-}
-
-// IsAncestor reports whether commit is reachable from descendant. If the
-// repository does not have one of them, the error is [ErrNotFound].
-func (r Repo) IsAncestor(ctx context.Context, commit, descendant string) (bool, error) {
-	for _, id := range []string{commit, descendant} {
-		if _, err := r.Commit(ctx, id); err != nil {
-			return false, err
-		}
-	}
-	err := r.git.run(ctx, command{
-		name: "merge-base", dir: r.Dir, args: []string{"--is-ancestor", commit, descendant},
-	})
-	if e := (*Error)(nil); errors.As(err, &e) && e.ExitCode == 1 {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // Sweep removes what interrupted commands left behind: lock files, temporary packs and objects,
 // packs without an index, and the .keep files that protect a pack while it is fetched. No
 // command may be running in the repository.

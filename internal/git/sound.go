@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -22,9 +21,13 @@ type selection struct {
 // object once, with the first commit that has it, so the walk is repeated with the remaining
 // tips until it reports nothing bad. Tips that are no commits, such as tags, are checked last.
 func (q quarantine) findSound(ctx context.Context, tips []string, bad map[string]string, found []finding) (*selection, error) {
-	peeled, err := q.commits(ctx, tips)
+	commitIDs, err := q.commits(ctx, tips...)
 	if err != nil {
 		return nil, err
+	}
+	peeled := make(map[string]string, len(tips)) // by tip; "" for one that leads to no commit
+	for i, tip := range tips {
+		peeled[tip] = commitIDs[i]
 	}
 	s := &selection{refused: make(map[string]string), objects: make(map[string]bool)}
 	about := make(map[string]bool, len(found))
@@ -65,30 +68,6 @@ func (q quarantine) findSound(ctx context.Context, tips []string, bad map[string
 		}
 	}
 	return s, q.checkOthers(ctx, s, others, commits, bad, record)
-}
-
-// commits are the commits that tips lead to, by tip; empty for one that leads to none.
-func (q quarantine) commits(ctx context.Context, tips []string) (map[string]string, error) {
-	out, err := q.git.output(ctx, command{
-		name: "cat-file", dir: q.Dir, args: []string{"--batch-check=%(objecttype) %(objectname)"},
-		stdin: strings.NewReader(strings.Join(tips, "^{}\n") + "^{}\n"),
-	})
-	if err != nil {
-		return nil, err
-	}
-	answers := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
-	if len(answers) != len(tips) {
-		return nil, fmt.Errorf("git cat-file answered %d of %d questions", len(answers), len(tips))
-	}
-	peeled := make(map[string]string, len(tips))
-	for i, answer := range answers {
-		id, _ := strings.CutPrefix(answer, "commit ")
-		if !IsID(id) {
-			id = ""
-		}
-		peeled[tips[i]] = id
-	}
-	return peeled, nil
 }
 
 // tainted walks the new commits that tips lead to, once. It returns the tainted ones, each with
