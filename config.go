@@ -77,7 +77,7 @@ func defaultConfig() Config {
 		Patience:       5 * time.Second,
 		Retry:          5 * time.Second,
 		MaxFetches:     2 * runtime.NumCPU(),
-		Refs:           refs.Usual(),
+		Refs:           refs.DefaultPatterns(),
 		CacheSize:      4 << 30,
 		MaxArchives:    runtime.NumCPU(),
 		ArchiveLimit:   16 << 30,

@@ -28,7 +28,7 @@ func TestReplicasContainAllRefsOfAPull(t *testing.T) {
 		ID: "other", Role: "slave", Total: 1, Patterns: []string{"refs/heads/*"},
 		Mirrors: []protocol.Mirror{{
 			Name: "m", Origin: "https://h/x.git", State: protocol.Success, ModifyDate: time.Now().Unix(),
-			Fingerprint: string(refs.FingerprintOf(git.Listing{}, refs.Usual())),
+			Fingerprint: string(refs.FingerprintOf(git.Listing{}, refs.DefaultPatterns())),
 		}},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

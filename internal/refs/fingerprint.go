@@ -8,15 +8,15 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Fingerprint is a digest of a mirror's refs and default branch, in hex. On two servers
-// with the same patterns, fingerprints are equal exactly if the mirrors have the same refs
-// and the same default branch.
+// Fingerprint is a digest (SHA-256, in hex) of a mirror's refs and default branch. On two
+// servers with the same patterns, two mirrors have equal fingerprints exactly if their refs and
+// default branches are equal.
 type Fingerprint string
 
-// FingerprintOf digests the refs that the patterns select, and HEAD.
+// FingerprintOf returns the digest of the refs that the patterns select, and of HEAD.
 func FingerprintOf(l git.Listing, patterns []Pattern) Fingerprint {
 	h := sha256.New()
-	if l.Head.ID != "" { // else HEAD names a branch that does not exist, which is no content
+	if l.Head.ID != "" { // else HEAD names a branch that does not exist
 		io.WriteString(h, "HEAD "+l.Head.Ref+" "+l.Head.ID+"\n")
 	}
 	for _, ref := range l.Refs {

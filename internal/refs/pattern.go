@@ -11,11 +11,11 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Pattern selects refs. It is a full name, or one with a single "*" that stands for any
-// characters, slashes included, as in git's refspecs.
+// Pattern selects refs. It is a full name, or one with a single "*", which stands for one or
+// more characters, slashes included, as in git's refspecs.
 type Pattern struct{ s string }
 
-// ParsePattern checks a pattern.
+// ParsePattern parses a pattern.
 func ParsePattern(s string) (Pattern, error) {
 	if strings.Count(s, "*") > 1 || !strings.HasPrefix(s, "refs/") ||
 		!git.IsRefName(strings.Replace(s, "*", "x", 1)) {
@@ -27,11 +27,11 @@ func ParsePattern(s string) (Pattern, error) {
 	return Pattern{s}, nil
 }
 
-// Usual are the patterns of branches and tags.
-func Usual() []Pattern { return []Pattern{{"refs/heads/*"}, {"refs/tags/*"}} }
+// DefaultPatterns returns the patterns of branches and tags.
+func DefaultPatterns() []Pattern { return []Pattern{{"refs/heads/*"}, {"refs/tags/*"}} }
 
-// Match reports whether the pattern selects the ref of that full name.
-func (p Pattern) Match(ref string) bool {
+// matches reports whether the pattern selects the ref with this full name.
+func (p Pattern) matches(ref string) bool {
 	before, after, star := strings.Cut(p.s, "*")
 	if !star {
 		return ref == p.s
@@ -45,7 +45,7 @@ func (p Pattern) covers(q Pattern) bool {
 	otherBefore, otherAfter, otherStar := strings.Cut(q.s, "*")
 	switch {
 	case !otherStar:
-		return p.Match(q.s)
+		return p.matches(q.s)
 	case !star:
 		return false
 	default:
@@ -54,7 +54,7 @@ func (p Pattern) covers(q Pattern) bool {
 }
 
 // CoverAll reports whether a server with the patterns theirs takes all refs that one with the
-// patterns ours takes. If theirs is empty, the server is too old to tell, and may.
+// patterns ours takes. It is true if theirs is empty: an old server does not send its patterns.
 func CoverAll(theirs []string, ours []Pattern) bool {
 	if len(theirs) == 0 {
 		return true
@@ -70,8 +70,8 @@ func CoverAll(theirs []string, ours []Pattern) bool {
 	return true
 }
 
-// SamePatterns reports whether a server with the patterns theirs takes the same refs. If theirs
-// is empty, the server is too old to tell, and may.
+// SamePatterns reports whether a server with the patterns theirs takes the same refs. It is
+// true if theirs is empty: an old server does not send its patterns.
 func SamePatterns(theirs []string, ours []Pattern) bool {
 	var names []string
 	for _, p := range ours {
@@ -81,12 +81,13 @@ func SamePatterns(theirs []string, ours []Pattern) bool {
 	return len(theirs) == 0 || slices.Equal(slices.Compact(names), slices.Compact(slices.Sorted(slices.Values(theirs))))
 }
 
+// Same reports whether two patterns are equal.
 func (p Pattern) Same(q Pattern) bool { return p == q }
 
 func (p Pattern) String() string { return p.s }
 
 // Own and Replace are prefixes of refs that are never taken from an origin. Refs below Own are
-// sould's own; refs below Replace would change what a commit id means (git-replace(1)).
+// sould's own. Refs below Replace would change what a commit id means (git-replace(1)).
 const (
 	Own     = "refs/sould/"
 	Replace = "refs/replace/"
@@ -98,7 +99,7 @@ func selected(patterns []Pattern, ref string) bool {
 		return false
 	}
 	for _, p := range patterns {
-		if p.Match(ref) {
+		if p.matches(ref) {
 			return true
 		}
 	}

@@ -8,23 +8,23 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Plan is what a pull has to do so that a mirror equals its origin.
+// Plan is what a pull has to do to make a mirror equal to its origin.
 type Plan struct {
 	Fetch  []string    // ids of the objects that may be missing
 	Write  []git.Ref   // refs to create or move
 	Remove []string    // names of the refs to delete
-	Head   *git.Head   // what HEAD has to become; nil if it is right
-	After  git.Listing // the refs of the mirror after the pull; Peeled is empty for those in Write
-	Tags   []string    // names of the refs in Write that are annotated tags, as the origin says
+	Head   *git.Head   // the new HEAD; nil if it does not change
+	After  git.Listing // the mirror after the pull; Peeled is empty for the refs in Write
+	Tags   []string    // names of the refs in Write that are annotated tags at the origin
 }
 
 // Changed is the number of refs that are created, moved or deleted.
 func (p Plan) Changed() int { return len(p.Write) + len(p.Remove) }
 
-// Empty reports whether the mirror equals its origin already.
+// Empty reports whether the mirror is already equal to its origin.
 func (p Plan) Empty() bool { return p.Changed() == 0 && p.Head == nil }
 
-// Refusal says why a pull must not change the mirror unless somebody accepts it.
+// Refusal says why a pull must not change the mirror unless somebody accepts the deletions.
 type Refusal struct {
 	have, deleted int
 	empty         bool
@@ -42,28 +42,29 @@ func (r *Refusal) Error() string {
 	return what + "; nothing was changed. If this is meant, POST again with accept=deletions"
 }
 
-// A pull is refused if it would delete more than half of a mirror's refs, and
-// more refs than this.
+// tolerableDeletions is how many refs any pull may delete. A pull that deletes more is refused
+// if these are more than half of the mirror's refs.
 const tolerableDeletions = 10
 
-// Acceptance says which deletions are carried out that would be refused otherwise: "" none,
-// AcceptAll all, and a Fingerprint only those that give the mirror this fingerprint. A server
-// sends its own fingerprint to others, so that they delete what it has deleted, and nothing
-// that the origin may have lost since.
+// Acceptance says which deletions are carried out that would otherwise be refused: "" none,
+// AcceptAll all, and a Fingerprint only those that lead to this fingerprint. A server sends its
+// own fingerprint to others, so that they delete what it has deleted, and nothing that the
+// origin may have lost since.
 type Acceptance string
 
 // AcceptAll accepts all deletions.
 const AcceptAll Acceptance = "deletions"
 
-// Covers reports whether a pull is accepted after which a mirror has these refs.
-func (a Acceptance) Covers(after git.Listing, patterns []Pattern) bool {
+// covers reports whether deletions are accepted that leave the mirror with these refs.
+func (a Acceptance) covers(after git.Listing, patterns []Pattern) bool {
 	return a == AcceptAll || a != "" && Fingerprint(a) == FingerprintOf(after, patterns)
 }
 
-// Make compares a mirror with its origin. Refs that the patterns do not
-// select are left alone on both sides.
+// Make compares a mirror with its origin, and plans the pull. It ignores refs on both sides
+// that the patterns do not select. The error is a [*Refusal], or says that refs cannot be
+// stored together.
 func Make(now, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan, error) {
-	mine, others := Split(now.Refs, patterns)
+	have, others := Split(now.Refs, patterns)
 	wanted, _ := Split(origin.Refs, patterns)
 
 	var p Plan
@@ -75,12 +76,12 @@ func Make(now, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan,
 			if want.Peeled != want.ID {
 				p.Tags = append(p.Tags, want.Name)
 			}
-			want.Peeled = "" // it is looked up in the object: the origin's word is not enough
+			want.Peeled = "" // to be read from the object: the origin may be wrong
 			p.Write = append(p.Write, want)
 		}
 		p.After.Refs = append(p.After.Refs, want)
 	}
-	for _, old := range mine {
+	for _, old := range have {
 		if _, ok := origin.Find(old.Name); !ok {
 			p.Remove = append(p.Remove, old.Name)
 		}
@@ -89,16 +90,16 @@ func Make(now, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan,
 	slices.SortFunc(p.After.Refs, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
 	p.After.Head = ChooseHead(now.Head, origin.Head, p.After.Refs)
 
-	gone, empty := len(p.Remove), len(wanted) == 0 && len(mine) > 0
-	if (empty || gone > tolerableDeletions && 2*gone > len(mine)) && !accept.Covers(p.After, patterns) {
-		return Plan{}, &Refusal{len(mine), gone, empty, p.Remove[:min(3, gone)]}
+	gone, empty := len(p.Remove), len(wanted) == 0 && len(have) > 0
+	if (empty || gone > tolerableDeletions && 2*gone > len(have)) && !accept.covers(p.After, patterns) {
+		return Plan{}, &Refusal{len(have), gone, empty, p.Remove[:min(3, gone)]}
 	}
 	if len(p.Write) > 0 {
 		if err := checkCompatible(p.After); err != nil {
 			return Plan{}, err
 		}
 	}
-	// A HEAD that still names the same branch needs no change: it moves with the branch.
+	// A HEAD that names the same branch as before moves with the branch.
 	if p.After.Head != now.Head && (p.After.Head.Detached() || p.After.Head.Ref != now.Head.Ref) {
 		p.Head = &p.After.Head
 	}
@@ -106,19 +107,19 @@ func Make(now, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan,
 	return p, nil
 }
 
-// Rebuild is Make for a mirror that replaces a damaged one, of which these refs could be read;
-// all reports whether these are all that it had. It refuses what Make refuses. If the damaged
-// mirror may have had more refs, it also refuses to make the mirror empty.
+// Rebuild is Make for a mirror that replaces a damaged one. survivors are the refs of the
+// damaged mirror that could be read; all reports whether it had no others. Rebuild refuses what
+// Make refuses, and, unless all is set, also to make the mirror empty.
 func Rebuild(survivors git.Listing, all bool, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan, error) {
 	p, err := Make(survivors, origin, patterns, accept)
 	content, _ := Split(p.After.Refs, patterns)
-	if err == nil && !all && len(content) == 0 && !accept.Covers(p.After, patterns) {
+	if err == nil && !all && len(content) == 0 && !accept.covers(p.After, patterns) {
 		return Plan{}, &Refusal{empty: true}
 	}
 	return p, err
 }
 
-// missing returns the ids that the plan names and that no ref of the mirror names yet.
+// missing returns the ids in the plan that no ref of the mirror names yet.
 func (p Plan) missing(now git.Listing) []string {
 	known := map[string]bool{now.Head.ID: true}
 	for _, ref := range now.Refs {
@@ -139,10 +140,10 @@ func (p Plan) missing(now git.Listing) []string {
 }
 
 // ChooseHead decides what a mirror's HEAD becomes. It names the branch that the origin's HEAD
-// names. If that does not exist, it names the previous default branch, else main, master or
-// the only branch. If the origin's HEAD is detached, so is the mirror's, at the same commit.
-// If none of these branches exists, HEAD names one that does not exist: a repository must
-// have a HEAD, and readers must be told what it says.
+// names; if that does not exist, the previous default branch, else main, master or the only
+// branch. If the origin's HEAD is detached, so is the mirror's, at the same commit. If none of
+// these branches exists, HEAD names a branch that does not exist: a repository must have a
+// HEAD.
 func ChooseHead(before, origin git.Head, refs []git.Ref) git.Head {
 	if origin.Detached() {
 		return origin

@@ -31,7 +31,7 @@ func planListing(text []byte) git.Listing {
 	return l
 }
 
-// FuzzPlan checks what must be true of every plan.
+// FuzzPlan checks what must hold for every plan.
 func FuzzPlan(f *testing.F) {
 	many := []byte{0}
 	for i := range 40 {
@@ -41,7 +41,7 @@ func FuzzPlan(f *testing.F) {
 	f.Add(many, []byte{0, 0, 1}, false, byte(0))
 	f.Add(many, []byte{}, true, byte(0))
 	f.Add(many, many[:30], false, byte(1))
-	f.Add([]byte{3, 20, 1, 21, 2}, []byte{80, 20, 1, 21, 2}, false, byte(0)) // a HEAD that was detached, and names nothing now
+	f.Add([]byte{3, 20, 1, 21, 2}, []byte{80, 20, 1, 21, 2}, false, byte(0)) // a detached HEAD becomes one without a branch
 	f.Add([]byte{4, 2, 1, 9, 1}, []byte{6, 3, 1, 10, 2}, false, byte(2))
 	f.Fuzz(func(t *testing.T, mine, theirs []byte, accept bool, which byte) {
 		var patterns []Pattern
@@ -54,7 +54,7 @@ func FuzzPlan(f *testing.F) {
 		}
 		now, origin := planListing(mine), planListing(theirs)
 		if checkCompatible(now) != nil || !now.Head.Detached() && !strings.HasPrefix(now.Head.Ref, "refs/heads/") {
-			return // no repository is like that
+			return // no repository has such refs
 		}
 		checkPlan(t, now, origin, patterns, accept)
 	})
@@ -92,7 +92,7 @@ func checkPlan(t *testing.T, now, origin git.Listing, patterns []Pattern, accept
 	if errors.As(err, &no) != (mustRefuse && !accept) {
 		t.Fatalf("%d of %d refs are gone, %d arrive, accept %q: %v", gone, had, arriving, accepts, err)
 	}
-	if accept && err == nil { // accepting this and nothing else is the same
+	if accept && err == nil { // to accept exactly this result gives the same plan
 		_, same := Make(now, origin, patterns, Acceptance(FingerprintOf(p.After, patterns)))
 		_, other := Make(now, origin, patterns, Acceptance(FingerprintOf(git.Listing{Head: git.Head{ID: "another"}}, nil)))
 		if same != nil || errors.As(other, &no) != mustRefuse {
@@ -119,7 +119,7 @@ func checkPlan(t *testing.T, now, origin git.Listing, patterns []Pattern, accept
 		t.Error(err)
 	}
 
-	// What is written and removed leads from the one to the other.
+	// The refs that are written and removed turn the old state into the new one.
 	known, brought, applied := map[string]bool{now.Head.ID: true}, make(map[string]bool), make(map[string]string)
 	for _, ref := range now.Refs {
 		known[ref.ID], applied[ref.Name] = true, ref.ID
@@ -146,7 +146,7 @@ func checkPlan(t *testing.T, now, origin git.Listing, patterns []Pattern, accept
 		t.Errorf("written and removed: %v, want %v", applied, want)
 	}
 
-	// HEAD on disk is what readers are told.
+	// HEAD on disk equals what readers are told.
 	head := now.Head
 	if p.Head != nil {
 		head = *p.Head
@@ -169,8 +169,8 @@ func checkPlan(t *testing.T, now, origin git.Listing, patterns []Pattern, accept
 	}
 }
 
-// planNames are the refs that FuzzPlan deals with: some that cannot be beside each
-// other, some that no pattern selects, and enough to be refused.
+// planNames are the refs that FuzzPlan uses: some cannot exist side by side, some are selected
+// by no pattern, and there are enough for a refusal.
 var planNames = func() (names []string) {
 	names = []string{
 		"refs/heads/main", "refs/heads/master", "refs/heads/a", "refs/heads/a/b", "refs/heads/a/b/c", "refs/heads/a-b", "refs/heads/-x",

@@ -81,7 +81,7 @@ func TestPlan(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, err := Make(c.now, c.origin, Usual(), "")
+			p, err := Make(c.now, c.origin, DefaultPatterns(), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestPlan(t *testing.T) {
 					t.Errorf("%s %q, want %q", x.what, x.got, x.want)
 				}
 			}
-			again, err := Make(p.After, c.origin, Usual(), "")
+			again, err := Make(p.After, c.origin, DefaultPatterns(), "")
 			if err != nil || !again.Empty() {
 				t.Errorf("carried out, it is not done: %+v, %v", again, err)
 			}
@@ -145,36 +145,36 @@ func TestPlanRefusesLoss(t *testing.T) {
 		{12, 1, true}, {21, 10, true}, {100, 49, true},
 		{0, 0, false}, {10, 12, false},
 	} {
-		p, err := Make(many(c.have), many(c.left), Usual(), "")
+		p, err := Make(many(c.have), many(c.left), DefaultPatterns(), "")
 		if r := (*Refusal)(nil); errors.As(err, &r) != c.refused {
 			t.Errorf("from %d refs to %d: %v", c.have, c.left, err)
 		}
 		if c.refused && (len(p.Remove) > 0 || !strings.Contains(err.Error(), "accept=deletions") || !strings.Contains(err.Error(), "refs/heads/b0")) {
 			t.Errorf("from %d refs to %d: %+v, %v", c.have, c.left, p, err)
 		}
-		if _, err := Make(many(c.have), many(c.left), Usual(), AcceptAll); err != nil {
+		if _, err := Make(many(c.have), many(c.left), DefaultPatterns(), AcceptAll); err != nil {
 			t.Errorf("accepted, from %d refs to %d: %v", c.have, c.left, err)
 		}
 	}
-	// What nobody selected does not count.
+	// Refs that no pattern selects do not count.
 	now := many(12)
 	now.Refs = append(now.Refs, gittest.Listing("pull/1=a", "pull/2=a", "pull/3=a").Refs...)
-	if _, err := Make(now, many(1), Usual(), ""); err == nil {
+	if _, err := Make(now, many(1), DefaultPatterns(), ""); err == nil {
 		t.Error("refs outside the patterns count as kept")
 	}
 }
 
-func TestPlanRefusesWhatGitCannotKeep(t *testing.T) {
+func TestPlanRefusesWhatGitCannotStore(t *testing.T) {
 	patterns := []Pattern{{"refs/heads/main"}, {"refs/heads/release/*"}}
 	now := gittest.Listing("heads/main=a", "heads/release=b", "HEAD=main") // release is the mirror's own
 	origin := gittest.Listing("heads/main=a", "heads/release/1=c", "HEAD=main")
 	if _, err := Make(now, origin, patterns, ""); err == nil || !strings.Contains(err.Error(), "refs/heads/release/1 cannot be beside refs/heads/release") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := Make(git.Listing{}, gittest.Listing("heads/a=a", "heads/a-b=b", "heads/a/b=c"), Usual(), ""); err == nil {
+	if _, err := Make(git.Listing{}, gittest.Listing("heads/a=a", "heads/a-b=b", "heads/a/b=c"), DefaultPatterns(), ""); err == nil {
 		t.Error("an origin that lies is taken")
 	}
-	if _, err := Make(git.Listing{}, gittest.Listing("heads/a=a", "heads/a-b=b", "heads/ab/c=c"), Usual(), ""); err != nil {
+	if _, err := Make(git.Listing{}, gittest.Listing("heads/a=a", "heads/a-b=b", "heads/ab/c=c"), DefaultPatterns(), ""); err != nil {
 		t.Error(err)
 	}
 }
@@ -186,8 +186,8 @@ func TestChooseHead(t *testing.T) {
 		{"", "gone", "a main master", "main"},
 		{"", "gone", "a master", "master"},
 		{"", "", "only", "only"},
-		{"", "", "a b", "main"},         // which does not exist: HEAD must name something
-		{"", "before", "a b", "before"}, // as it is on disk: it does not exist
+		{"", "", "a b", "main"},         // a branch that does not exist: HEAD must name one
+		{"", "before", "a b", "before"}, // it does not exist, but HEAD on disk names it
 	} {
 		var refs, heads []string
 		for r := range strings.FieldsSeq(c.refs) {
@@ -225,8 +225,8 @@ func TestRefPatterns(t *testing.T) {
 		{"refs/pull/*/head", "refs/pull/head", false}, {"refs/*", "refs/heads/a", true},
 	} {
 		p, err := ParsePattern(c.pattern)
-		if err != nil || p.Match(c.ref) != c.want {
-			t.Errorf("%q on %q: %v, %v", c.pattern, c.ref, p.Match(c.ref), err)
+		if err != nil || p.matches(c.ref) != c.want {
+			t.Errorf("%q on %q: %v, %v", c.pattern, c.ref, p.matches(c.ref), err)
 		}
 	}
 	all := []Pattern{{"refs/*"}}
@@ -256,8 +256,8 @@ func TestCompatible(t *testing.T) {
 	}
 }
 
-// TestCompatibleIsWhatItSays compares with the definition.
-func TestCompatibleIsWhatItSays(t *testing.T) {
+// TestCompatibleEqualsItsDefinition compares with a plain implementation.
+func TestCompatibleEqualsItsDefinition(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20000 {
 		names := make(map[string]bool)

@@ -8,8 +8,8 @@ import (
 	"github.com/reconquest/sould/internal/git/gittest"
 )
 
-// TestRebuild: nothing is built in the place of a mirror that would be refused if it
-// were not damaged, or of which nobody knows what it had.
+// TestRebuild: a rebuild is refused if the pull would be refused for an undamaged mirror, or if
+// nobody knows which refs the mirror had.
 func TestRebuild(t *testing.T) {
 	full, empty, others := gittest.Listing("heads/a=a", "heads/b=b"), git.Listing{}, gittest.Listing("notes/x=a")
 	for _, c := range []struct {
@@ -32,7 +32,7 @@ func TestRebuild(t *testing.T) {
 		{"nothing of it is known, nothing of it at the origin", others, false, others, "", true, 0, 0},
 		{"nothing is known, an empty origin, accepted", git.Listing{}, false, empty, AcceptAll, false, 0, 0},
 	} {
-		p, err := Rebuild(c.survivors, c.all, c.origin, Usual(), c.accept)
+		p, err := Rebuild(c.survivors, c.all, c.origin, DefaultPatterns(), c.accept)
 		var r *Refusal
 		if errors.As(err, &r) != c.refused || err != nil && !c.refused {
 			t.Errorf("%s: %v", c.what, err)

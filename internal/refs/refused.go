@@ -4,13 +4,14 @@ import "github.com/reconquest/sould/internal/git"
 
 // Refused is a ref whose value at the origin is refused (see [git.Fsck]).
 type Refused struct {
-	Name string // HEAD, if that is detached
-	ID   string // of the object that it names there
+	Name string // in full; HEAD if a detached HEAD is refused
+	ID   string // the object that it names at the origin
 	Why  string
 }
 
-// LeaveOut is an origin without what is refused of it, by the reasons for ids of objects: such
-// a ref is what the mirror has of it, or is not there.
+// LeaveOut returns the origin's refs without the refused ones; reasons are by the ids of
+// objects. A refused ref keeps the mirror's value, or is left out if the mirror does not have
+// it.
 func LeaveOut(now, origin git.Listing, patterns []Pattern, reasons map[string]string) (left git.Listing, out []Refused) {
 	if len(reasons) == 0 {
 		return origin, nil

@@ -11,22 +11,22 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// What an origin replaces or deletes is retained for a time, so that a mistaken force push
-// loses nothing: as refs of sould's own, which clients do not see, and which keep garbage
-// collection from removing the objects. A ref refs/heads/x that a pull has lost is retained
-// as refs/sould/kept/<seconds>/heads/x. Each pull has a directory of its own: the names in it
-// were beside each other before, so none of them is a directory of another one.
+// Refs that an origin replaces or deletes are retained for a time, so that a mistaken force
+// push loses nothing. They become refs of sould's own, which clients do not see, and which keep
+// the objects from garbage collection. If a pull loses refs/heads/x, it is retained as
+// refs/sould/kept/<seconds>/heads/x. Each pull has its own directory: its names existed side by
+// side before, so that none of them is a directory of another.
 const retainedPrefix = Own + "kept/"
 
-// retainedHead stands for HEAD in such a directory. No other lost ref has this name there:
-// refs below refs/sould/ are never taken from an origin.
+// retainedHead is the name of HEAD in such a directory. No other lost ref can have it: refs
+// below refs/sould/ are never taken from an origin.
 const retainedHead = "sould/HEAD"
 
 // Retained is a ref that the origin has replaced or deleted.
 type Retained struct {
-	Ref string    // its full name, or HEAD
+	Ref string    // the full name, or HEAD
 	ID  string    // the object that it led to
-	At  time.Time // when a pull noticed it
+	At  time.Time // when a pull replaced or deleted it
 	dir string    // the directory of that pull
 }
 
@@ -39,22 +39,22 @@ func (k Retained) refName() string {
 	return retainedPrefix + k.dir + "/" + rest
 }
 
-// Bounds of what is retained of a mirror: each pull that changes something writes all of it.
+// Bounds for each mirror: a pull that changes something writes all retained refs.
 const (
 	maxRetained       = 10_000 // refs; a single pull may lose more
 	maxRetainedValues = 1_000  // of one ref, such as a tag that each build moves
 )
 
-// Limits say how much is retained of a mirror, and for how long.
+// Limits say how long refs are retained, and how many.
 type Limits struct {
-	Span         time.Duration
-	Refs, Values int
+	span         time.Duration
+	refs, values int // in all; of one ref
 }
 
-// LimitsFor returns the limits of a server that retains refs for this time.
+// LimitsFor returns the limits for refs that are retained for this time.
 func LimitsFor(span time.Duration) Limits { return Limits{span, maxRetained, maxRetainedValues} }
 
-// RetainedAmong returns the refs that a mirror's own refs retain, the oldest first.
+// RetainedAmong returns the retained refs among a mirror's own refs, oldest first.
 func RetainedAmong(own []git.Ref) []Retained {
 	var all []Retained
 	for _, ref := range own {
@@ -68,8 +68,7 @@ func RetainedAmong(own []git.Ref) []Retained {
 	return all
 }
 
-// parseRetained returns what one of a mirror's own refs retains. ok is false if it retains
-// nothing.
+// parseRetained parses one of a mirror's own refs. ok is false if it is no retained ref.
 func parseRetained(ref git.Ref) (k Retained, ok bool) {
 	rest, ok := strings.CutPrefix(ref.Name, retainedPrefix)
 	if !ok {
@@ -87,12 +86,12 @@ func parseRetained(ref git.Ref) (k Retained, ok bool) {
 	return Retained{name, cmp.Or(ref.Peeled, ref.ID), time.Unix(seconds, 0).UTC(), dir}, true
 }
 
-// Retain returns a mirror's own refs after it has lost these refs. Refs that have been retained
-// for long enough are removed. If there are too many, the oldest are removed early; early is
-// how many. A ref that was lost with the same value before, as with an origin that alternates
-// between two states, is retained once.
+// Retain returns a mirror's own refs after a pull has lost these refs. It removes refs that
+// were retained long enough. If there are too many, it removes the oldest early, and returns
+// how many. If a ref was lost with the same value before, as with an origin that alternates
+// between two states, only the new loss is retained.
 func Retain(own, lost []git.Ref, now time.Time, limits Limits) (after []git.Ref, early int) {
-	if limits.Span <= 0 {
+	if limits.span <= 0 {
 		lost = nil
 	}
 	again := make(map[[2]string]bool)
@@ -101,7 +100,7 @@ func Retain(own, lost []git.Ref, now time.Time, limits Limits) (after []git.Ref,
 	}
 	own = slices.DeleteFunc(slices.Clone(own), func(ref git.Ref) bool {
 		k, ok := parseRetained(ref)
-		return ok && (!k.At.Add(limits.Span).After(now) || again[[2]string{k.Ref, ref.ID}])
+		return ok && (!k.At.Add(limits.span).After(now) || again[[2]string{k.Ref, ref.ID}])
 	})
 	removed := evicted(own, lost, limits)
 	taken := make(map[string]bool) // directories that exist
@@ -109,7 +108,7 @@ func Retain(own, lost []git.Ref, now time.Time, limits Limits) (after []git.Ref,
 		if removed[ref.Name] {
 			continue
 		}
-		if rest, ok := strings.CutPrefix(ref.Name, retainedPrefix); ok { // even if it retains nothing
+		if rest, ok := strings.CutPrefix(ref.Name, retainedPrefix); ok { // whether or not it is a retained ref
 			dir, _, _ := strings.Cut(rest, "/")
 			taken[dir] = true
 		}
@@ -121,7 +120,7 @@ func Retain(own, lost []git.Ref, now time.Time, limits Limits) (after []git.Ref,
 	}
 	for _, ref := range lost {
 		name := Retained{Ref: ref.Name, dir: dir}.refName()
-		if !git.IsRefName(name) { // with the prefix it is too long
+		if !git.IsRefName(name) { // too long with the prefix
 			name = retainedPrefix + dir + "/too-long/" + ref.ID
 		}
 		ref.Name = name
@@ -131,39 +130,39 @@ func Retain(own, lost []git.Ref, now time.Time, limits Limits) (after []git.Ref,
 	return slices.CompactFunc(after, func(a, b git.Ref) bool { return a.Name == b.Name }), len(removed)
 }
 
-// evicted returns the names of the mirror's own refs that have to make room for those that are
-// lost now. The latest stay. The refs that one pull has lost stay or go together: if somebody
-// accepts a deletion of many refs by mistake, all of them can be restored, even if they are
-// more than limits.Refs.
+// evicted returns the names of the retained refs that must make room for those of this pull.
+// The latest stay. The refs of one pull stay or go together: if somebody accepts a deletion of
+// many refs by mistake, all of them can be restored, even if they are more than limits.refs.
 func evicted(own, lost []git.Ref, limits Limits) map[string]bool {
 	values := make(map[string]int) // how many values of each ref stay
 	for _, ref := range lost {
 		values[ref.Name]++
 	}
-	goes := make(map[string]bool)
+	names := make(map[string]bool)
 	stay, later, dir := len(lost), 0, "" // later is how many refs of later pulls stay
 	for _, k := range slices.Backward(RetainedAmong(own)) {
 		if k.dir != dir {
 			dir, later = k.dir, stay
 		}
-		if values[k.Ref]++; values[k.Ref] > limits.Values || later >= limits.Refs {
-			goes[k.refName()] = true
+		if values[k.Ref]++; values[k.Ref] > limits.values || later >= limits.refs {
+			names[k.refName()] = true
 		} else {
 			stay++
 		}
 	}
-	return goes
+	return names
 }
 
-// Moved is a ref that a plan moves.
+// Moved is a ref that a plan moves. Its old value is lost unless it is in the history of the
+// new ones.
 type Moved struct {
 	From git.Ref
-	To   []string // ids whose history may contain what it led to
+	To   []string // ids of the new values
 }
 
-// Losses returns the refs that are lost by a plan, and those that are moved, for which only
-// the history can tell whether anything is lost. A tag is not meant to move, so a moved tag is
-// always lost. A detached HEAD may be the only name of its commit, so it counts as moved.
+// Losses returns the refs that a plan certainly loses, and those that it moves, for which only
+// the history can tell. Tags are not meant to move, so a moved tag is always lost. A detached
+// HEAD may be the only name of its commit, so it counts as moved.
 func Losses(now git.Listing, p Plan) (lost []git.Ref, moved []Moved) {
 	for _, name := range p.Remove {
 		if old, ok := now.Find(name); ok {

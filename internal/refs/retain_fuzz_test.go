@@ -10,8 +10,8 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// FuzzRetain: refs of the mirror's own, whoever has written them, and those that are lost
-// now. Nothing that is lost is not kept, nothing stands twice, and there are not too many.
+// FuzzRetain takes any refs of the mirror's own. Every lost ref is retained, none twice, and
+// not too many.
 func FuzzRetain(f *testing.F) {
 	const now = 1_800_000_000
 	for _, s := range [][2]string{
@@ -28,7 +28,7 @@ func FuzzRetain(f *testing.F) {
 		refs := func(prefix, text string, from int) (all []git.Ref) {
 			for i, name := range strings.Split(text, "\n") {
 				if name = prefix + name; name == "refs/ HEAD" {
-					name = "HEAD" // that was detached
+					name = "HEAD" // as if it was detached
 				}
 				if git.IsRefName(name) || name == "HEAD" {
 					all = append(all, git.Ref{Name: name, ID: id(from + i), Peeled: id(from + i)})
@@ -38,9 +38,9 @@ func FuzzRetain(f *testing.F) {
 			return slices.CompactFunc(all, func(a, b git.Ref) bool { return a.Name == b.Name })
 		}
 		own, lost := refs(retainedPrefix, mine, 0), refs("refs/", gone, len(mine))
-		lost = slices.DeleteFunc(lost, func(ref git.Ref) bool { return strings.HasPrefix(ref.Name, Own) }) // not an origin's
+		lost = slices.DeleteFunc(lost, func(ref git.Ref) bool { return strings.HasPrefix(ref.Name, Own) }) // an origin cannot have these
 		if checkCompatible(git.Listing{Refs: own}) != nil || checkCompatible(git.Listing{Refs: lost}) != nil {
-			return // no repository is like that
+			return // no repository has such refs
 		}
 		at, keeping := time.Unix(now, 0), time.Duration(span)
 		most := Limits{keeping, int(bounds>>4) + 1, int(bounds&15) + 1}
@@ -64,7 +64,7 @@ func FuzzRetain(f *testing.F) {
 		for _, k := range RetainedAmong(after) {
 			values[k.Ref]++
 			pulls[k.dir]++
-			if k.Ref == "" || !git.IsID(k.ID) || values[k.Ref] > most.Values {
+			if k.Ref == "" || !git.IsID(k.ID) || values[k.Ref] > most.values {
 				t.Errorf("kept is %+v among %v", k, after)
 			}
 		}
@@ -72,14 +72,14 @@ func FuzzRetain(f *testing.F) {
 		for _, n := range pulls {
 			total, largest = total+n, max(largest, n)
 		}
-		if total-largest >= most.Refs {
-			t.Errorf("%d are kept, not %d: %v", total, most.Refs, after)
+		if total-largest >= most.refs {
+			t.Errorf("%d are kept, not %d: %v", total, most.refs, after)
 		}
 		if unbounded, _ := Retain(own, lost, at, Limits{keeping, len(own) + len(lost) + 1, len(own) + len(lost) + 1}); len(unbounded) != len(after)+early {
 			t.Errorf("%d went early, and %d of %d stay", early, len(after), len(unbounded))
 		}
-		if keeping > 0 { // the same pull again keeps nothing twice
-			most.Span = max(keeping, time.Hour)
+		if keeping > 0 { // the same pull again retains nothing twice
+			most.span = max(keeping, time.Hour)
 			if again, _ := Retain(after, lost, at.Add(time.Second), most); len(again) > len(after) {
 				t.Errorf("%v became %v", after, again)
 			}

@@ -13,7 +13,7 @@ import (
 // ownListing makes refs of words such as "sould/kept/100/heads/main=a".
 func ownListing(words string) []git.Ref { return gittest.Listing(strings.Fields(words)...).Refs }
 
-func TestKeep(t *testing.T) {
+func TestRetain(t *testing.T) {
 	for _, c := range []struct {
 		what, own, lost string
 		now, keep       int64 // seconds
@@ -43,7 +43,7 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-func TestKeepIsBounded(t *testing.T) {
+func TestRetainIsBounded(t *testing.T) {
 	for _, c := range []struct {
 		what, own, lost string
 		refs, values    int
@@ -80,7 +80,7 @@ func TestKeepIsBounded(t *testing.T) {
 	}
 }
 
-func TestKeepOfALongName(t *testing.T) {
+func TestRetainALongName(t *testing.T) {
 	long := "refs/heads/" + strings.Repeat("x/", 2040) + "y"
 	if !git.IsRefName(long) {
 		t.Fatal("that is no name to begin with")
@@ -91,7 +91,7 @@ func TestKeepOfALongName(t *testing.T) {
 	}
 }
 
-func TestKeptAmong(t *testing.T) {
+func TestRetainedAmong(t *testing.T) {
 	own := ownListing("sould/kept/200/tags/v1=a sould/kept/100-3/heads/x/y=b sould/kept/nonsense/x=c sould/kept/100=d replace/z=e")
 	own[slices.IndexFunc(own, func(r git.Ref) bool { return r.ID == gittest.ID("a") })].Peeled = gittest.ID("9")
 	want := []Retained{
@@ -112,22 +112,22 @@ func TestLosses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost, asks := Losses(now, p)
+	lost, moved := Losses(now, p)
 	want := []string{"refs/heads/gone", "refs/pull/annotated", "refs/tags/moved", "? refs/heads/moved 1", "? refs/pull/1 3"}
-	if got := lossNames(lost, asks); !slices.Equal(got, want) {
+	if got := lossNames(lost, moved); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 }
 
-// lossNames are lost refs and, with a question mark, those of which a history tells, with
-// the first digits of whose.
-func lossNames(lost []git.Ref, asks []Moved) (names []string) {
+// lossNames are the names of lost refs, and those of moved refs, each with a question mark and
+// the first digits of its new values.
+func lossNames(lost []git.Ref, moved []Moved) (names []string) {
 	for _, ref := range lost {
 		names = append(names, ref.Name)
 	}
-	for _, ask := range asks {
-		name := "? " + ask.From.Name + " "
-		for _, to := range ask.To {
+	for _, m := range moved {
+		name := "? " + m.From.Name + " "
+		for _, to := range m.To {
 			name += to[:1]
 		}
 		names = append(names, name)
@@ -159,16 +159,16 @@ func TestLossOfADetachedHead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lost, asks := Losses(c.now, p)
-		if got := lossNames(lost, asks); !slices.Equal(got, c.want) {
+		lost, moved := Losses(c.now, p)
+		if got := lossNames(lost, moved); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.what, got, c.want)
 		}
 	}
 }
 
-func TestKeptHead(t *testing.T) {
+func TestRetainedHead(t *testing.T) {
 	head := git.Ref{Name: "HEAD", ID: gittest.ID("a"), Peeled: gittest.ID("a")}
-	// A ref of that name can be lost with it, or a directory.
+	// A ref of the name HEAD, or a directory, can be lost at the same time.
 	for _, other := range []string{"refs/HEAD", "refs/HEAD/x"} {
 		lost := []git.Ref{{Name: other, ID: gittest.ID("b"), Peeled: gittest.ID("b")}, head}
 		own, _ := Retain(nil, lost, time.Unix(100, 0), LimitsFor(time.Hour))
@@ -180,7 +180,7 @@ func TestKeptHead(t *testing.T) {
 			t.Errorf("%v, want %v", got, want)
 		}
 		if again, _ := Retain(own, lost, time.Unix(101, 0), LimitsFor(time.Hour)); len(again) != 2 {
-			t.Errorf("the second time are kept %v", again)
+			t.Errorf("after the second time, %v are retained", again)
 		}
 	}
 }
