@@ -9,10 +9,10 @@ import (
 	"github.com/reconquest/sould/internal/origin"
 )
 
-// Host is a name or an address that clients may call this server by.
+// Host is a name or an address by which clients may call this server.
 type Host struct{ name string }
 
-// ParseHost reads a host name or an address, in brackets or not.
+// ParseHost parses a host name or an address, with or without brackets.
 func ParseHost(raw string) (Host, error) {
 	h := Host{hostOf(raw)}
 	bare := strings.TrimSuffix(strings.TrimPrefix(raw, "["), "]")
@@ -27,7 +27,7 @@ func (h Host) String() string { return h.name }
 // Same reports whether two hosts are equal.
 func (h Host) Same(other Host) bool { return h == other }
 
-// hostOf is the host in a Host header, without its port, in a canonical spelling.
+// hostOf returns the host in a Host header, without its port, in a canonical spelling.
 func hostOf(header string) string {
 	host := header
 	if h, _, err := net.SplitHostPort(header); err == nil {
@@ -40,8 +40,8 @@ func hostOf(header string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// isAllowedHost reports whether a Host header names one of these hosts. If there are none,
-// every header is allowed.
+// isAllowedHost reports whether a Host header names one of the allowed hosts. With none, every
+// header is allowed.
 func isAllowedHost(allowed []Host, header string) bool {
 	if len(allowed) == 0 {
 		return true

@@ -1,6 +1,6 @@
-// Package access decides which requests a server answers: by the token that a request brings,
-// and by the name that it calls the server. It reads the files in which an operator keeps
-// tokens and certificates.
+// Package access decides which requests a server answers: it looks at the token of a request,
+// and at the name by which the request calls the server. It reads the files in which an operator
+// keeps tokens and certificates.
 package access
 
 import (
@@ -15,12 +15,12 @@ import (
 type Need int
 
 const (
-	Nothing Need = iota // the answer tells nothing that is worth protecting
+	Nothing Need = iota // the answer contains nothing confidential
 	Read                // it reads mirrors or the status
 	Command             // it may change something
 )
 
-// NeedOf returns what a request needs. Whatever is not known to be harmless is a Command.
+// NeedOf returns what a request needs. A request that is not known to be harmless is a Command.
 func NeedOf(method, path string) Need {
 	switch {
 	case method == http.MethodGet, method == http.MethodHead:
@@ -35,19 +35,19 @@ func NeedOf(method, path string) Need {
 	}
 }
 
-// IsHealth reports whether a path is that of the health, in the one spelling in which everybody may
-// ask for it, whoever else does.
+// IsHealth reports whether a path is that of the health, in the one spelling that needs no
+// token.
 func IsHealth(path string) bool { return path == "/x/health" }
 
-// Policy says what requests must bring. The zero value permits every request.
+// Policy says what requests must have. The zero value permits every request.
 type Policy struct {
-	Hosts            []Host // the names that the server may be called; empty for any
-	Token, ReadToken Secret // Token permits everything, ReadToken only to read; "" for none
+	Hosts            []Host // the names of the server; empty for any
+	Token, ReadToken Secret // Token permits everything, ReadToken only reading; "" for none
 }
 
 // Refusal says why a request is not permitted.
 type Refusal struct {
-	WrongHost bool // the request means another server; else it lacks a token
+	WrongHost bool // the request is for another server; otherwise its token is missing or wrong
 	reason    string
 }
 
@@ -57,24 +57,24 @@ func refuse(wrongHost bool, format string, args ...any) error {
 	return &Refusal{wrongHost, fmt.Sprintf(format, args...)}
 }
 
-// Permit decides whether a request is permitted: it must mean this server, and bring the token
-// that the policy wants for its need. The error is a *Refusal.
-func (p Policy) Permit(what Need, host string, header http.Header) error {
+// Permit decides whether a request is permitted: it must call this server by a name of the
+// policy, and have the token for its need. The error is a [*Refusal].
+func (p Policy) Permit(need Need, host string, header http.Header) error {
 	if !isAllowedHost(p.Hosts, host) {
 		return refuse(true, "this server is not called %q: its configuration (allow_hosts) does not name it", errtext.Word(host, 100))
 	}
-	if what == Nothing || what == Command && p.Token == "" || what == Read && p.ReadToken == "" {
+	if need == Nothing || need == Command && p.Token == "" || need == Read && p.ReadToken == "" {
 		return nil
 	}
 	word, bearer := credential(header)
 	mayCommand, mayRead := p.Token.Is(word), p.ReadToken.Is(word)
 	switch {
-	case what == Read && (mayRead || mayCommand), what == Command && mayCommand && bearer:
+	case need == Read && (mayRead || mayCommand), need == Command && mayCommand && bearer:
 		return nil
-	case what == Read && word == "":
+	case need == Read && word == "":
 		return refuse(false,
 			"reading needs a token, as the password of basic authentication or in a header: Authorization: Bearer <token>")
-	case what == Read:
+	case need == Read:
 		return refuse(false, "this is not a token of this server")
 	case word == "" || !bearer:
 		return refuse(false, "this needs the server's token, in a header: Authorization: Bearer <token>")
@@ -85,8 +85,8 @@ func (p Policy) Permit(what Need, host string, header http.Header) error {
 	}
 }
 
-// credential returns the token that a request brings, either after "Bearer" or as the password
-// of basic authentication with any user.
+// credential returns the token of a request: the word after "Bearer", or the password of basic
+// authentication with any user.
 func credential(header http.Header) (word string, bearer bool) {
 	scheme, rest, _ := strings.Cut(header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "Bearer") {
@@ -97,24 +97,24 @@ func credential(header http.Header) (word string, bearer bool) {
 }
 
 // Authorize adds to a request to another server of the cluster the token that it needs there.
-// It is this server's own, since all servers of a cluster have the same. Only servers that
-// the configuration names may be sent it.
+// That is this server's own token, since all servers of a cluster have the same. Send it only
+// to servers that the configuration names.
 func (p Policy) Authorize(r *http.Request) {
 	if token := p.TokenFor(NeedOf(r.Method, r.URL.Path)); token != "" {
 		r.Header.Set("Authorization", "Bearer "+string(token))
 	}
 }
 
-// TokenFor is the token that a request to another server of the cluster needs, or "".
-func (p Policy) TokenFor(what Need) Secret {
-	if p.Token == "" && what == Read {
+// TokenFor returns the token that a request to another server of the cluster needs, or "".
+func (p Policy) TokenFor(need Need) Secret {
+	if p.Token == "" && need == Read {
 		return p.ReadToken
 	}
 	return p.Token
 }
 
-// Secrets are the words that must be removed from the answers of other servers, which have
-// been sent them.
+// Secrets returns the words that must be removed from the answers of other servers, which
+// receive them in requests.
 func (p Policy) Secrets() (words []string) {
 	for _, s := range []Secret{p.Token, p.ReadToken} {
 		if s != "" {

@@ -11,29 +11,29 @@ import (
 
 // Pattern selects origins that may be mirrored: all on a host, or all below a URL.
 type Pattern struct {
-	raw      string // as the configuration has it
+	raw      string // as in the configuration
 	hostOnly bool   // it selects by host and, if it has one, by port
 	place
 }
 
-// place is an origin in parts, because only parts can be compared: as a string,
+// place is an origin in parts. Only parts can be compared: as a string,
 // https://git.in.local.evil.com begins with https://git.in.local.
 type place struct {
 	scheme string // git's name for it, or "file"
-	user   string // for ssh only; in a pattern, an empty one stands for any
+	user   string // for ssh only; empty in a pattern for any user
 	host   string
 	port   string
-	path   string // decoded; that of user@host:path may be relative to the user's home
+	path   string // decoded; relative to the user's home in user@host:path, unless it begins with a slash
 }
 
 var (
 	errNoPlace = errors.New("is none of host, host:port, the beginning of a URL (https://host/team/), user@host:path, /path")
-	// errCrooked is the error of a path that the origin's server may read as another one.
-	errCrooked = errors.New("its path has a step up or an encoded slash in it, and may lead anywhere")
+	// errAmbiguousPath is returned for a path that the origin's server may read as another one.
+	errAmbiguousPath = errors.New("its path has a step up or an encoded slash in it, and may lead anywhere")
 )
 
-// ParsePattern reads an element of the configuration's origins. The error does not repeat an
-// element that may hold a password.
+// ParsePattern parses an element of the key origins. The error does not repeat an element that
+// may contain a password.
 func ParsePattern(raw string) (Pattern, error) {
 	p, err := parseOriginPattern(raw)
 	if err != nil && strings.Contains(raw, "@") {
@@ -68,7 +68,7 @@ func (p Pattern) Same(other Pattern) bool {
 	return p.hostOnly == other.hostOnly && p.place == other.place
 }
 
-// parsePlace reads a URL, user@host:path or local path, or the beginning of one.
+// parsePlace parses a URL, user@host:path or local path, or the beginning of one.
 func parsePlace(raw string) (place, error) {
 	switch {
 	case filepath.IsAbs(raw):
@@ -95,7 +95,7 @@ func parseURLPlace(raw string) (place, error) {
 	if _, password := u.User.Password(); password || u.User != nil && scheme != "ssh" {
 		return place{}, errors.New("names a user or a password, which means nothing here")
 	}
-	path, err := straight(u.EscapedPath())
+	path, err := decodePath(u.EscapedPath())
 	return place{scheme, u.User.Username(), host, cmp.Or(u.Port(), defaultPorts[scheme]), path}, err
 }
 
@@ -109,22 +109,22 @@ func parseSCPPlace(raw string) (place, error) {
 	if !ok || !legalUser(user) || !IsHost(host) {
 		return place{}, errNoPlace
 	}
-	path, err := straight(path)
+	path, err := decodePath(path)
 	return place{"ssh", user, host, defaultPorts["ssh"], path}, err
 }
 
-// straight decodes a path. It refuses a path that could mean another one to a server that
+// decodePath decodes a path. It refuses a path that has another meaning for a server that
 // decodes it more than once.
-func straight(path string) (decoded string, err error) {
+func decodePath(path string) (decoded string, err error) {
 	for round := 0; ; round++ {
 		if lower := strings.ToLower(path); strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") ||
 			strings.Contains(lower, `\`) || strings.ContainsFunc(path, isControl) {
-			return "", errCrooked
+			return "", errAmbiguousPath
 		}
 		for step := range strings.SplitSeq(path, "/") {
 			step, _, _ = strings.Cut(step, ";") // some servers ignore what follows it
 			if step = strings.TrimSpace(step); step == "." || step == ".." {
-				return "", errCrooked
+				return "", errAmbiguousPath
 			}
 		}
 		if round == 1 {
@@ -141,25 +141,25 @@ func straight(path string) (decoded string, err error) {
 	}
 }
 
-// allows reports whether the pattern selects an origin.
-func (p Pattern) allows(o place) bool {
+// selects reports whether the pattern selects an origin.
+func (p Pattern) selects(o place) bool {
 	if p.hostOnly {
 		return p.host == o.host && (p.port == "" || p.port == o.port)
 	}
 	return p.scheme == o.scheme && p.host == o.host && p.port == o.port && (p.user == "" || p.user == o.user) &&
-		below(o.path, strings.TrimRight(p.path, "/"))
+		isBelow(o.path, strings.TrimRight(p.path, "/"))
 }
 
-// below reports whether a path is top or lies below it. Every path lies below an empty top,
-// those that are relative to a home included.
-func below(path, top string) bool {
+// isBelow reports whether a path is top or lies below it. Every path lies below an empty top,
+// also a relative one.
+func isBelow(path, top string) bool {
 	return top == "" || path == top || strings.HasPrefix(path, top+"/")
 }
 
-// Policy says which origins a server reads.
+// Policy says which origins a server may read.
 type Policy struct {
 	Local    bool      // local paths are allowed
-	Patterns []Pattern // one of them must select the origin; if there are none, any origin is allowed
+	Patterns []Pattern // one of them must select the origin; with none, any origin is allowed
 }
 
 // Check returns why an origin may not be read, or nil.
@@ -175,7 +175,7 @@ func (p Policy) Check(o URL) error {
 		return fmt.Errorf("the origin %s is not for this server: %w", o, err)
 	}
 	for _, pattern := range p.Patterns {
-		if pattern.allows(where) {
+		if pattern.selects(where) {
 			return nil
 		}
 	}

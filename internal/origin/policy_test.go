@@ -19,7 +19,7 @@ func patterns(t testing.TB, raw ...string) (all []Pattern) {
 	return all
 }
 
-func TestAllowsOrigin(t *testing.T) {
+func TestPolicy(t *testing.T) {
 	for _, c := range []struct {
 		pattern         string
 		allowed, denied string // origins, separated by spaces
@@ -63,7 +63,7 @@ func TestAllowsOrigin(t *testing.T) {
 					if i == 0 {
 						t.Errorf("%s is no origin: %v", raw, err)
 					}
-					continue // it gets no further either
+					continue // Parse refuses it
 				}
 				if err := set.Check(o); (err == nil) != (i == 0) {
 					t.Errorf("%s allows %s: %v", c.pattern, raw, err)
@@ -106,9 +106,9 @@ func TestParseOriginPattern(t *testing.T) {
 	}
 }
 
-// FuzzAllowsOrigin: whatever is allowed is where the pattern says, also for a server
-// that decodes and cleans paths.
-func FuzzAllowsOrigin(f *testing.F) {
+// FuzzPolicy: every allowed origin is where the pattern says, also for a server that decodes
+// and cleans paths.
+func FuzzPolicy(f *testing.F) {
 	for _, s := range []string{"https://h/team/x", "https://h/team/%2e%2e/x", "https://h.evil/team/x", "https://h@evil/team/", "git@h:team", "https://h/team/..;/"} {
 		f.Add(s)
 	}

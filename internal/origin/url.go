@@ -1,6 +1,6 @@
-// Package origin reads clone URLs: it refuses those that are not safe to pass to git, separates
-// their credentials, tells when two URLs mean one origin, and decides which origins a server
-// may read.
+// Package origin parses clone URLs: it refuses those that are not safe to pass to git,
+// separates their credentials, tells whether two URLs mean one origin, and decides which
+// origins a server may read.
 package origin
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// URL is the clone URL of an origin, safe to pass to git, with the credentials that came with
-// it. Only Parse makes one.
+// URL is the clone URL of an origin, safe to pass to git, with its credentials. Only Parse
+// makes one; the zero value is no origin.
 type URL struct {
 	url            string // canonical, in git's form; the user of an ssh URL is part of it
 	key            string // equal for all spellings of one origin
@@ -25,7 +25,7 @@ type URL struct {
 }
 
 var (
-	// schemes are those that a client may use, each with git's name for it.
+	// schemes are the allowed schemes, each with git's name for it.
 	schemes = map[string]string{"http": "http", "https": "https", "ssh": "ssh", "git+ssh": "ssh", "ssh+git": "ssh", "git": "git"}
 	// defaultPorts are left out of an origin's URL and key.
 	defaultPorts = map[string]string{"http": "80", "https": "443", "ssh": "22", "git": "9418"}
@@ -34,8 +34,8 @@ var (
 // maxOrigin is the length of the longest clone URL, in bytes.
 const maxOrigin = 4096
 
-// Parse reads a clone URL. Local paths and file URLs are refused unless
-// allowLocal is set. The error never repeats the URL: it may hold a password.
+// Parse parses a clone URL. It refuses local paths and file URLs unless allowLocal is set. The
+// error never repeats the URL, which may contain a password.
 func Parse(raw string, allowLocal bool) (URL, error) {
 	if raw == "" {
 		return URL{}, errors.New("the origin is empty")
@@ -68,7 +68,7 @@ func Parse(raw string, allowLocal bool) (URL, error) {
 	}
 }
 
-// errBadHost does not repeat the host: a password may be part of it.
+// errBadHost does not repeat the host, which may contain a password.
 var errBadHost = errors.New("the origin's host is not a legal one")
 
 func parseLocal(raw string) (URL, error) {
@@ -142,7 +142,7 @@ func parseURL(raw string) (URL, error) {
 	return o, nil
 }
 
-// parseSCP reads ssh's short form user@host:path.
+// parseSCP parses ssh's short form user@host:path.
 func parseSCP(raw string) (URL, error) {
 	user, rest, ok := strings.Cut(raw, "@")
 	host, path, ok2 := strings.Cut(rest, ":")
@@ -177,7 +177,7 @@ func parseSCP(raw string) (URL, error) {
 	return URL{url: user + "@" + place + ":" + path, key: key}, nil
 }
 
-// IsHost reports whether host is a name or an address, in lower case, and nothing else: no
+// IsHost reports whether host is a name or an address in lower case, and nothing else: no
 // option of ssh, no escaped character, no zone of an IPv6 address.
 func IsHost(host string) bool {
 	if host == "" || len(host) > 255 || host[0] == '-' || host[0] == '.' {
@@ -209,33 +209,33 @@ func legalUser(user string) bool {
 	return true
 }
 
-// schemeRune reports whether a scheme may contain a character (RFC 3986, 3.1).
+// schemeRune reports whether a scheme may contain the character (RFC 3986, 3.1).
 func schemeRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("+-.", r)
 }
 
-// userRune reports whether the name of a user may contain a character.
+// userRune reports whether a user name may contain the character.
 func userRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-+~@", r)
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// String is the origin without credentials, for people and for git.
+// String returns the origin without credentials, for people and for git.
 func (o URL) String() string { return o.url }
 
 // Same reports whether two URLs mean one origin. They may differ in user and password, in a
-// default port and in slashes at the end.
+// default port, and in slashes at the end.
 func (o URL) Same(other URL) bool { return o.key == other.key }
 
-// IsLocal reports whether the origin is a path, or a file URL.
+// IsLocal reports whether the origin is a local path or a file URL.
 func (o URL) IsLocal() bool { return o.local }
 
-// Known reports whether there is an origin: the zero value is none.
+// Known reports whether there is an origin.
 func (o URL) Known() bool { return o.url != "" }
 
-// Host is the scheme and the host, with its port. Two origins with the same Host can both be
-// reached, or neither of them.
+// Host returns the scheme and the host with its port. Origins with the same Host are all
+// reachable, or none of them.
 func (o URL) Host() string {
 	scheme, rest, isURL := strings.Cut(o.key, "://")
 	if !isURL {
@@ -245,7 +245,7 @@ func (o URL) Host() string {
 	return scheme + "://" + host
 }
 
-// WithCredentials is the URL with its credentials, as a client would send it.
+// WithCredentials returns the URL with its credentials, as a client would send it.
 func (o URL) WithCredentials() string {
 	if o.user == "" && o.password == "" {
 		return o.url
@@ -254,17 +254,17 @@ func (o URL) WithCredentials() string {
 	return scheme + "://" + url.UserPassword(o.user, o.password).String() + "@" + rest
 }
 
-// Credentials are those that came with the URL; both are empty if there were none.
+// Credentials returns the credentials; both are empty if there are none.
 func (o URL) Credentials() (user, password string) { return o.user, o.password }
 
-// As is the origin with other credentials.
+// As returns the origin with other credentials.
 func (o URL) As(user, password string) URL {
 	o.user, o.password = user, password
 	return o
 }
 
-// OrCredentialsOf is the origin with the credentials of other, if it has none itself and both
-// are the same origin.
+// OrCredentialsOf returns the origin with the credentials of other, if it has none itself and
+// both are the same origin.
 func (o URL) OrCredentialsOf(other URL) URL {
 	if o.user == "" && o.password == "" && o.Same(other) {
 		o.user, o.password = other.user, other.password
@@ -272,7 +272,7 @@ func (o URL) OrCredentialsOf(other URL) URL {
 	return o
 }
 
-// Remote is the origin in git's terms.
+// Remote returns the origin in the form that internal/git uses.
 func (o URL) Remote() git.Remote {
 	return git.Remote{URL: o.url, User: o.user, Password: o.password}
 }

@@ -99,7 +99,7 @@ func TestSameOrigin(t *testing.T) {
 	}
 }
 
-// helper is what git takes for the name of a transport helper and its address
+// helper is the name of a transport helper and its address, as git reads it
 // (gitremote-helpers(7)).
 var helper = regexp.MustCompile(`^[A-Za-z0-9+.-]+::`)
 
@@ -122,7 +122,7 @@ func FuzzParseOrigin(f *testing.F) {
 	})
 }
 
-// TestOriginsThatHideSomething: an origin stands in texts that people read.
+// TestOriginsThatHideSomething: people read origins in texts, so no character may be invisible.
 func TestOriginsThatHideSomething(t *testing.T) {
 	for _, hidden := range []string{"\x1b[2J", "\u009b2J", "\u202e", "\u200b", "\ufeff", "\u2028"} {
 		for _, raw := range []string{"git@h:x" + hidden + "y", "https://h/x" + hidden + "y", "/srv/x" + hidden + "y", "file:///srv/x" + url.PathEscape(hidden)} {
