@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/reconquest/sould/internal/pktline"
 )
 
 // All clients get the same list of refs, which can be written without the repository if its
@@ -28,12 +30,12 @@ func NewGreeting(advertised []byte, version, idLength int) (Greeting, error) {
 	if version == 2 {
 		return g, nil
 	}
-	for p := newPacketReader(bytes.NewReader(advertised)); ; {
-		line, special, err := p.next()
+	for p := pktline.NewReader(bytes.NewReader(advertised)); ; {
+		line, special, err := p.Next()
 		if err != nil || special != "" {
 			return g, errors.New("git upload-pack shows no ref")
 		}
-		if _, words, ok := strings.Cut(text(line), "\x00"); ok {
+		if _, words, ok := strings.Cut(pktline.Text(line), "\x00"); ok {
 			kept := slices.DeleteFunc(strings.Fields(words), func(w string) bool { return strings.HasPrefix(w, "symref=") })
 			g.capabilities, g.whole = strings.Join(kept, " "), nil
 			return g, nil
@@ -49,14 +51,14 @@ func (g Greeting) Write(w io.Writer, l Listing) error {
 	}
 	b := bufio.NewWriterSize(w, 64<<10)
 	if g.version == 1 {
-		b.Write(appendPacket(b.AvailableBuffer(), "version 1\n"))
+		b.Write(pktline.Append(b.AvailableBuffer(), "version 1\n"))
 	}
 	capabilities := "\x00" + g.capabilities
 	show := func(id, name, peeled string) {
-		b.Write(appendPacket(b.AvailableBuffer(), id, " ", name, capabilities, "\n"))
+		b.Write(pktline.Append(b.AvailableBuffer(), id, " ", name, capabilities, "\n"))
 		capabilities = ""
 		if peeled != id && peeled != "" {
-			b.Write(appendPacket(b.AvailableBuffer(), peeled, " ", name, "^{}\n"))
+			b.Write(pktline.Append(b.AvailableBuffer(), peeled, " ", name, "^{}\n"))
 		}
 	}
 	if id := l.headID(); id != "" {
@@ -68,7 +70,7 @@ func (g Greeting) Write(w io.Writer, l Listing) error {
 	for _, ref := range l.Refs {
 		show(ref.ID, ref.Name, ref.Peeled)
 	}
-	b.WriteString(pktFlush)
+	b.WriteString(pktline.Flush)
 	return b.Flush()
 }
 
@@ -93,6 +95,9 @@ func (l Listing) IDLength() int {
 	return len(l.Head.ID)
 }
 
+// CheckPackets checks that a request consists of pkt-lines, the last of which is whole.
+func CheckPackets(r io.Reader) error { return pktline.Check(r) }
+
 // LsRefs is a client's request for a list of refs in version 2 (gitprotocol-v2(5), "ls-refs").
 type LsRefs struct {
 	peel, symrefs, unborn bool
@@ -106,23 +111,23 @@ const maxPrefixes = 65536
 // ParseLsRefs reads such a request. ok is false for any other request, and for one with a word
 // that is unknown here: git may know it.
 func ParseLsRefs(request io.Reader, idLength int) (ls LsRefs, ok bool) {
-	p := newPacketReader(request)
-	line, _, err := p.next()
-	if err != nil || text(line) != "command=ls-refs" {
+	p := pktline.NewReader(request)
+	line, _, err := p.Next()
+	if err != nil || pktline.Text(line) != "command=ls-refs" {
 		return ls, false
 	}
 	arguments, prefixes := false, []string(nil)
 	for {
-		line, special, err := p.next()
-		word := text(line)
+		line, special, err := p.Next()
+		word := pktline.Text(line)
 		switch {
 		case err != nil:
 			return ls, false
-		case special == pktFlush:
+		case special == pktline.Flush:
 			ls.prefixes = minimalPrefixes(prefixes)
-			_, _, err := p.next()
+			_, _, err := p.Next()
 			return ls, err == io.EOF
-		case special == pktDelim && !arguments:
+		case special == pktline.Delim && !arguments:
 			arguments = true
 		case special != "":
 			return ls, false
@@ -200,7 +205,7 @@ func (ls LsRefs) Write(w io.Writer, l Listing) error {
 		} else {
 			peeled = ""
 		}
-		b.Write(appendPacket(b.AvailableBuffer(), id, " ", name, target, peeled, "\n"))
+		b.Write(pktline.Append(b.AvailableBuffer(), id, " ", name, target, peeled, "\n"))
 	}
 	if ls.selects("HEAD") {
 		if id := l.headID(); id != "" {
@@ -214,6 +219,6 @@ func (ls LsRefs) Write(w io.Writer, l Listing) error {
 			show(ref.ID, ref.Name, "", ref.Peeled)
 		}
 	}
-	b.WriteString(pktFlush)
+	b.WriteString(pktline.Flush)
 	return b.Flush()
 }

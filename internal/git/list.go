@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/reconquest/sould/internal/pktline"
 )
 
 // Ref is a ref and what it points to.
@@ -228,7 +230,7 @@ func IsID(s string) bool {
 
 // maxRefName is the longest name of a ref, in bytes. If HEAD names the ref, one line of the
 // list of refs has the name twice, and the server's capabilities.
-const maxRefName = maxPacket/2 - 1<<10
+const maxRefName = pktline.MaxPacket/2 - 1<<10
 
 // fitsFile reports whether a ref can be a file. If it cannot, git does not find the branch when
 // HEAD names it.

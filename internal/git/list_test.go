@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/reconquest/sould/internal/pktline"
 )
 
 // TestIsRefName compares with git.
@@ -45,8 +47,8 @@ func TestLongestName(t *testing.T) {
 	l := Listing{Refs: []Ref{{name, id, id}}, Head: Head{name, id}}
 	g := Greeting{capabilities: strings.Repeat("y", 500)}
 	var out bytes.Buffer
-	if err := g.Write(&out, l); err != nil || CheckPackets(&out) != nil {
-		t.Errorf("%v, %v", err, CheckPackets(&out))
+	if err := g.Write(&out, l); err != nil || pktline.Check(&out) != nil {
+		t.Errorf("%v, %v", err, pktline.Check(&out))
 	}
 }
 

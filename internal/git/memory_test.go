@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/reconquest/sould/internal/pktline"
 )
 
 // TestMemoryOfHelpers reads the limits of the helpers as they start: of many at once, so that
@@ -109,7 +111,7 @@ func TestMemoryOfAList(t *testing.T) {
 	var answer bytes.Buffer
 	z := gzip.NewWriter(&answer)
 	io.WriteString(z, "001e# service=git-upload-pack\n0000")
-	refs := strings.Repeat(string(appendPacket(nil, hex, " refs/heads/", strings.Repeat("x", 200), "\n")), 4096)
+	refs := strings.Repeat(string(pktline.Append(nil, hex, " refs/heads/", strings.Repeat("x", 200), "\n")), 4096)
 	for range 128 {
 		io.WriteString(z, refs)
 	}

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/reconquest/sould/internal/pktline"
 )
 
 // serveSettings are the settings for answers to git clients. They override those of the
@@ -85,7 +87,7 @@ var requestError = regexp.MustCompile(`protocol error|not our ref|unknown capabi
 // of any answer, and show it (gitprotocol-pack(5), "error-line").
 func ErrorPacket(err error) []byte {
 	text := strings.ToValidUTF8(strings.TrimPrefix(err.Error(), "fatal: "), "")
-	return appendPacket(nil, "ERR ", text[:min(len(text), maxStderr)], "\n")
+	return pktline.Append(nil, "ERR ", text[:min(len(text), maxStderr)], "\n")
 }
 
 var notOurRef = regexp.MustCompile(`not our ref ([0-9a-f]{40,64})`)

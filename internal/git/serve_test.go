@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/reconquest/sould/internal/pktline"
 	"github.com/reconquest/sould/tests/origin"
 )
 
@@ -119,15 +120,15 @@ func sortedWords(advertised string) string {
 
 // lsRefs is a request for a list of refs.
 func lsRefs(capabilities []string, arguments ...string) string {
-	b := appendPacket(nil, "command=ls-refs\n")
+	b := pktline.Append(nil, "command=ls-refs\n")
 	for _, c := range capabilities {
-		b = appendPacket(b, c)
+		b = pktline.Append(b, c)
 	}
-	b = append(b, pktDelim...)
+	b = append(b, pktline.Delim...)
 	for _, a := range arguments {
-		b = appendPacket(b, a, "\n")
+		b = pktline.Append(b, a, "\n")
 	}
-	return string(append(b, pktFlush...))
+	return string(append(b, pktline.Flush...))
 }
 
 func TestParseLsRefsLeavesToGitWhatItDoesNotKnow(t *testing.T) {
@@ -150,29 +151,17 @@ func TestParseLsRefsLeavesToGitWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-func TestCheckPackets(t *testing.T) {
-	for stream, ok := range map[string]bool{
-		"": true, "0000": true, "0004": true, "0005x0001": true, "000500050002": false, "0002": false, "0009done\n0002": false, "0006ab0000": true, "0009done\n": true,
-		"000": false, "0003": false, "0005": false, "0006a": false, "-001": false, "+005x": false, "zzzz": false,
-		"fff1" + strings.Repeat("x", 0xfff1-4): false, "fff0" + strings.Repeat("x", 0xfff0-4): true,
-	} {
-		if err := CheckPackets(strings.NewReader(stream)); (err == nil) != ok || err != nil && !errors.Is(err, errPacket) {
-			t.Errorf("%.20q: %v", stream, err)
-		}
-	}
-}
-
 func FuzzLsRefs(f *testing.F) {
 	f.Add([]byte(lsRefs([]string{"agent=x"}, "peel", "ref-prefix refs/heads/")))
 	l := Listing{Refs: []Ref{{Name: "refs/heads/a", ID: "1", Peeled: "1"}, {Name: "refs/tags/a", ID: "2", Peeled: "1"}}}
 	f.Fuzz(func(t *testing.T, request []byte) {
-		framed := CheckPackets(bytes.NewReader(request)) == nil
+		framed := pktline.Check(bytes.NewReader(request)) == nil
 		ls, ok := ParseLsRefs(bytes.NewReader(request), 40)
 		if ok && !framed {
 			t.Errorf("%q is a request, and no pkt-lines", request)
 		}
 		var answer bytes.Buffer
-		if err := ls.Write(&answer, l); err != nil || CheckPackets(&answer) != nil {
+		if err := ls.Write(&answer, l); err != nil || pktline.Check(&answer) != nil {
 			t.Errorf("%q is answered with %q, %v", request, answer.String(), err)
 		}
 	})

@@ -3,10 +3,11 @@ package git
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/reconquest/sould/internal/pktline"
 )
 
 // FuzzPackets reads arbitrary requests. What is accepted as pkt-lines is nothing else, and a
@@ -15,7 +16,7 @@ func FuzzPackets(f *testing.F) {
 	line := func(words ...string) string {
 		var all []byte
 		for _, w := range words {
-			all = appendPacket(all, w)
+			all = pktline.Append(all, w)
 		}
 		return string(all)
 	}
@@ -33,34 +34,13 @@ func FuzzPackets(f *testing.F) {
 		l.Refs = append(l.Refs, Ref{Name: name, ID: fuzzID, Peeled: fuzzID})
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var again []byte
-		var err error
-		p := newPacketReader(bytes.NewReader(text))
-		for err == nil {
-			var line []byte
-			var special string
-			line, special, err = p.next()
-			switch {
-			case err != nil:
-			case special != "":
-				again = append(again, special...)
-			default:
-				again = appendPacket(again, string(line))
-			}
-		}
-		checkErr := CheckPackets(bytes.NewReader(text))
-		if (err == io.EOF) != (checkErr == nil) {
-			t.Errorf("%q: read with %v, checked with %v", text, err, checkErr)
-		}
-		if len(again) > len(text) || !bytes.EqualFold(text[:len(again)], again) || err == io.EOF && len(again) != len(text) {
-			t.Errorf("%q was read as %q, %v", text, again, err)
-		}
+		framed := pktline.Check(bytes.NewReader(text)) == nil
 		ls, ok := ParseLsRefs(bytes.NewReader(text), 40)
 		if !ok {
 			return
 		}
-		if checkErr != nil {
-			t.Errorf("%q asks for refs, and is not in pkt-lines: %v", text, checkErr)
+		if !framed {
+			t.Errorf("%q asks for refs, and is not in pkt-lines", text)
 		}
 		checkLsRefs(t, text, ls, l)
 	})
@@ -69,12 +49,12 @@ func FuzzPackets(f *testing.F) {
 // checkLsRefs compares the selected refs with the words of the request.
 func checkLsRefs(t *testing.T, request []byte, ls LsRefs, l Listing) {
 	var prefixes []string
-	for p := newPacketReader(bytes.NewReader(request)); ; {
-		line, _, err := p.next()
+	for p := pktline.NewReader(bytes.NewReader(request)); ; {
+		line, _, err := p.Next()
 		if err != nil {
 			break
 		}
-		if prefix, ok := strings.CutPrefix(text(line), "ref-prefix "); ok {
+		if prefix, ok := strings.CutPrefix(pktline.Text(line), "ref-prefix "); ok {
 			prefixes = append(prefixes, prefix)
 		}
 	}
@@ -97,7 +77,7 @@ func checkLsRefs(t *testing.T, request []byte, ls LsRefs, l Listing) {
 	if ls.selects("HEAD") {
 		shown++
 	}
-	if CheckPackets(&out) != nil || !strings.HasSuffix(out.String(), pktFlush) && out.Len() > 0 {
+	if pktline.Check(&out) != nil || !strings.HasSuffix(out.String(), pktline.Flush) && out.Len() > 0 {
 		t.Errorf("%q is answered with %q", request, out.String())
 	}
 	out.Reset()
@@ -109,7 +89,7 @@ func checkLsRefs(t *testing.T, request []byte, ls LsRefs, l Listing) {
 
 // FuzzGreeting reads arbitrary capabilities, as an unknown version of git may have.
 func FuzzGreeting(f *testing.F) {
-	line := func(s string) string { return string(appendPacket(nil, s)) }
+	line := func(s string) string { return string(pktline.Append(nil, s)) }
 	for version, s := range []string{
 		line(fuzzID+" HEAD\x00multi_ack symref=HEAD:refs/heads/main agent=git/2\n") + "0000", line("version 1\n") + line(fuzzID+" refs/heads/x\x00 \n") + "0000",
 		line("version 2\n") + line("ls-refs=unborn\n") + "0000",
@@ -129,7 +109,7 @@ func FuzzGreeting(f *testing.F) {
 		if err := g.Write(&out, l); err != nil {
 			t.Fatal(err)
 		}
-		if version < 2 && (CheckPackets(bytes.NewReader(out.Bytes())) != nil || strings.Count(out.String(), " symref=HEAD:") != 1) {
+		if version < 2 && (pktline.Check(bytes.NewReader(out.Bytes())) != nil || strings.Count(out.String(), " symref=HEAD:") != 1) {
 			t.Errorf("%q leads to %q", said, out.String())
 		}
 	})
