@@ -86,7 +86,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	if err := dir.RemoveLeftovers(); err != nil {
 		log.Error("can't remove what an interrupted daemon has left", "err", err)
 	}
-	for _, kept := range dir.Kept {
+	for _, kept := range dir.Survivors {
 		log.Warn("an interrupted daemon was about to replace this, and its place was taken: it is kept", "to", kept)
 	}
 	s := newServer(configFile, unsecure, log, dir, listeners)

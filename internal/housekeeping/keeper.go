@@ -107,7 +107,7 @@ func (k *Keeper) expire(ctx context.Context, store *mirror.Store, opts *Options)
 // enough for what is retained shortly, and not for nothing.
 func lookAgain(keep time.Duration) time.Duration {
 	if keep == 0 {
-		keep = storage.ShortKeep
+		keep = storage.MinRetention
 	}
 	return min(max(keep/16, time.Second), time.Hour)
 }

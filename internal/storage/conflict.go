@@ -2,11 +2,11 @@ package storage
 
 import "fmt"
 
-// Conflict is the reason for which a mirror cannot be created or updated as asked: what is
-// there already stands against it.
+// Conflict says why a mirror cannot be created or updated as asked: an existing mirror
+// contradicts the request.
 type Conflict struct{ reason string }
 
-// Conflictf makes a *Conflict of words.
+// Conflictf makes a *Conflict.
 func Conflictf(format string, args ...any) error {
 	return &Conflict{fmt.Sprintf(format, args...)}
 }

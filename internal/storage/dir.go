@@ -1,6 +1,6 @@
-// Package storage keeps the directory of the mirrors. It knows the rules for their names, lets only
-// one daemon use the directory, builds mirrors aside and puts them in place in one step, and
-// keeps removed mirrors in a trash and their names on tombstones.
+// Package storage owns the directory of the mirrors. It checks their names, lets only one
+// daemon use the directory, builds mirrors aside and puts them in place in one step, keeps
+// removed mirrors in a trash, and remembers their names with tombstones.
 package storage
 
 import (
@@ -21,45 +21,45 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Dir is the directory of the mirrors. One daemon owns it at a time. What is
-// sould's own lies in its subdirectory .sould:
+// Dir is the directory of the mirrors. One daemon owns it at a time. sould's own files are in
+// its subdirectory .sould:
 //
-//	id         tells this server from others
-//	lock       held by the daemon
-//	children   held by the daemon and by every git that it started
-//	incoming/  mirrors that are being built, and views of others; worthless after a crash
-//	replaced/  mirrors that are being replaced, where that takes more than one step
-//	trash/     mirrors that were removed on purpose, and replaced ones that could not be
-//	           read in full, for as long as the configuration says (keep)
+//	id          tells this server from others
+//	lock        locked by the daemon
+//	children    locked by the daemon and by every git that it started
+//	incoming/   mirrors that are being built, and views of others; worthless after a crash
+//	replaced/   mirrors that are being replaced, if that takes more than one step
+//	trash/      mirrors that were removed on purpose, and replaced ones that could not be
+//	            read in full, for as long as the configuration says (keep)
 //	tombstones/ the names of mirrors that were removed on purpose
-//	neutral/   empty repositories through which archives are made
-//	cache/     finished archives
+//	neutral/    empty repositories through which archives are made
+//	cache/      finished archives
 type Dir struct {
 	Path    string // absolute, without symbolic links
 	ID      string // tells this server from others, as long as the storage exists
 	Leash   *git.Leash
 	Neutral git.Neutral
 
-	// Kept lists what a crash had left and somebody may want, by where it lies in the trash.
-	Kept []string
+	// Survivors lists mirrors that a crash left aside and that somebody may want, by their
+	// paths in the trash.
+	Survivors []string
 
 	lock      *os.File
-	root, own Identity // of Path and of sould's own directory, as they were opened
+	root, own Identity // of Path and of .sould, when they were opened
 	probe     *probe
 
-	trash sync.Mutex // held while what comes into the trash is compared with what was meant
+	trash sync.Mutex // held while a mirror that was moved to the trash is compared with the expected one
 }
 
-// ownDir is sould's own directory in a storage. No mirror's name begins with a
-// dot.
+// ownDir is sould's own directory in a storage. No name of a mirror begins with a dot.
 const ownDir = ".sould"
 
-// orphanWait is how long a new daemon waits for the git processes of a killed one to end,
-// after it has signalled them.
+// orphanWait is how long a new daemon waits for the git processes of a killed daemon to end,
+// after it has killed them.
 const orphanWait = 30 * time.Second
 
-// Open takes possession of a directory, which it creates if there is none. RemoveLeftovers
-// removes what an interrupted daemon has left there.
+// Open locks a directory for this daemon, and creates it if need be. It puts mirrors back that
+// an interrupted daemon was replacing; RemoveLeftovers removes the rest of what that left.
 func Open(ctx context.Context, dir string) (*Dir, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -121,12 +121,12 @@ func (s *Dir) prepare(ctx context.Context) error {
 	return err
 }
 
-// ErrLost is why nothing can be said of mirrors, and nothing is written: what is at the
-// storage's path is not the directory that this server owns.
+// ErrLost is returned when the directory at the storage's path is not the one that this server
+// owns. Then nothing is known about mirrors, and nothing may be written.
 var ErrLost = errors.New("the storage is not there any more, or another one is in its place: it was unmounted, moved or removed while the server ran")
 
 // CheckOwned checks that the storage is the one that was opened. The error is ErrLost, or says
-// why that cannot be told.
+// why that is unknown.
 func (s *Dir) CheckOwned() error {
 	root, own, err := s.identify()
 	if err == nil && (root != s.root || own != s.own) {
@@ -143,11 +143,11 @@ func (s *Dir) identify() (root, own Identity, err error) {
 	return root, own, err
 }
 
-// Check returns why the storage cannot be used, or nil. It is tried once a second at most,
-// however many ask.
+// Check returns why the storage cannot be used, or nil. It tries at most once a second, however
+// many ask.
 func (s *Dir) Check(ctx context.Context) error { return s.probe.Check(ctx) }
 
-// try finds out whether the storage can be used, by using it.
+// try uses the storage once.
 func (s *Dir) try() error {
 	err := s.CheckOwned()
 	if err == nil {
@@ -159,8 +159,8 @@ func (s *Dir) try() error {
 	return err
 }
 
-// EnsureDirs makes the directories of sould's own that are not there. Somebody may have
-// removed one while the server runs, to make room.
+// EnsureDirs creates those of sould's own directories that are missing: somebody may have
+// removed one to make room while the server runs.
 func (s *Dir) EnsureDirs() error {
 	if err := s.ensureDirs(); err != nil {
 		return err
@@ -181,7 +181,7 @@ func (s *Dir) ensureDirs() error {
 	return nil
 }
 
-// readID reads the server's id, or makes one.
+// readID reads the server's id, or creates one.
 func (s *Dir) readID() (string, error) {
 	text, err := os.ReadFile(s.Own("id"))
 	if id := strings.TrimSpace(string(text)); err == nil && id != "" {
@@ -194,7 +194,7 @@ func (s *Dir) readID() (string, error) {
 	return id, durable.WriteFile(s.Own("id"), s.Own("id.new"), []byte(id+"\n"), 0o600)
 }
 
-// Close gives the directory up. Every child process must have ended.
+// Close releases the directory. Every child process must have ended.
 func (s *Dir) Close() error {
 	var err error
 	if s.Leash != nil {
@@ -203,23 +203,23 @@ func (s *Dir) Close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// Own is a path in sould's own directory.
+// Own returns a path in sould's own directory.
 func (s *Dir) Own(sub string) string { return filepath.Join(s.Path, ownDir, sub) }
 
-// MirrorDir is where the mirror of that name lies, if there is one.
+// MirrorDir returns the path of the mirror with this name, which may not exist.
 func (s *Dir) MirrorDir(name Name) string { return filepath.Join(s.Path, name.Path()) }
 
-// Staging creates a new directory in which a mirror can be built. It is on the storage's file
+// Staging creates a directory in which a mirror can be built. It is on the storage's file
 // system, so that Install can move it.
 func (s *Dir) Staging() (string, error) {
 	dir, err := os.MkdirTemp(s.Own("incoming"), "")
 	if err != nil {
 		return "", err
 	}
-	return dir, os.Chmod(dir, 0o755) // an ordinary repository; its secrets are in a file of mode 0600
+	return dir, os.Chmod(dir, 0o755) // as of an ordinary repository; secrets are in a file of mode 0600
 }
 
-// SyncPlace makes a mirror's place in the storage durable.
+// SyncPlace makes the directory entries that lead to a mirror durable.
 func (s *Dir) SyncPlace(name Name) error {
 	for dir := filepath.Dir(s.MirrorDir(name)); ; dir = filepath.Dir(dir) {
 		if err := durable.Sync(dir); err != nil || dir == s.Path {
@@ -234,30 +234,30 @@ func SyncTree(dir string) error {
 		if err != nil || strings.HasPrefix(entry.Name(), "pack-") {
 			return err
 		}
-		return durable.Sync(path) // fsync is the same for files
+		return durable.Sync(path) // files as well as directories
 	})
 }
 
-// ClearPlace removes empty directories from the place where a mirror is to be created.
+// ClearPlace removes empty directories at the place of a new mirror.
 func (s *Dir) ClearPlace(name Name) error {
-	dirs, err := s.standing(name)
+	dirs, err := s.emptyDirs(name)
 	for i := len(dirs) - 1; err == nil && i >= 0; i-- {
 		err = os.Remove(dirs[i])
 	}
 	return err
 }
 
-// CheckPlace returns an error if something stands where a mirror is to be created, other than
-// empty directories. It is no mirror, and so a fault of this storage alone: other servers can
-// have the mirror all the same.
+// CheckPlace returns an error if something other than empty directories is at the place of a
+// new mirror. That is no mirror, and so a fault of this storage alone: other servers can have
+// the mirror.
 func (s *Dir) CheckPlace(name Name) error {
-	_, err := s.standing(name)
+	_, err := s.emptyDirs(name)
 	return err
 }
 
-// standing lists the directories that stand where a mirror is to be created, the outer
-// ones first. There is an error if there is anything in them or in their place.
-func (s *Dir) standing(name Name) (dirs []string, err error) {
+// emptyDirs lists the directories at the place of a new mirror, the outer ones first. If
+// anything is in them or in their place, it returns an error.
+func (s *Dir) emptyDirs(name Name) (dirs []string, err error) {
 	for _, above := range name.Above() {
 		if info, err := os.Stat(s.MirrorDir(above)); err == nil && !info.IsDir() {
 			return nil, fmt.Errorf("%s is no directory", above)
@@ -282,9 +282,9 @@ func (s *Dir) standing(name Name) (dirs []string, err error) {
 	return dirs, err
 }
 
-// IsMirror reports whether there is a mirror of that name. What looks like a repository inside
-// a mirror is none, since an origin's branches can look like one. It is an error if the disk
-// does not tell.
+// IsMirror reports whether there is a mirror with this name. A directory in a mirror that looks
+// like a repository is none: an origin's branches can look like that. The error says why that
+// is unknown.
 func (s *Dir) IsMirror(name Name) (bool, error) {
 	for _, above := range name.Above() {
 		if s.IsLink(above) {
@@ -307,14 +307,13 @@ func looksLikeMirror(dir string) (bool, error) {
 }
 
 // lacksHead reports whether a directory is a bare repository that has lost its HEAD. It looks
-// for what only a repository has side by side: directories of objects, and refs or a
-// configuration. A working copy has them below .git.
+// for directories of objects beside refs or a configuration. A working copy has these in .git.
 func lacksHead(dir string) bool {
 	return isDir(dir, "objects/pack") && isDir(dir, "objects/info") &&
 		(IsFile(dir, "packed-refs") || IsFile(dir, "config")) && !IsFile(dir, ".git") && !isDir(dir, ".git")
 }
 
-// IsFile reports whether a directory has a regular file of that name.
+// IsFile reports whether a directory has a regular file with this name.
 func IsFile(dir, name string) bool {
 	info, err := os.Lstat(filepath.Join(dir, name))
 	return err == nil && info.Mode().IsRegular()
@@ -325,19 +324,18 @@ func isDir(dir, name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// IsLink reports whether there is a symbolic link of that name. A mirror may be a link, but no
-// directory above a mirror may: it could lead out of the storage, or give a mirror a second
-// name.
+// IsLink reports whether there is a symbolic link with this name. A mirror may be a link, but
+// no directory above it: that could lead out of the storage, or give a mirror a second name.
 func (s *Dir) IsLink(name Name) bool {
 	info, err := os.Lstat(s.MirrorDir(name))
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
-// Names walks through the storage and calls found for each mirror. It skips what cannot be
-// read, and tells of it in the error.
+// Names walks the storage and calls found for each mirror. It skips what it cannot read; the
+// error says what that was.
 func (s *Dir) Names(found func(Name)) error { return s.names("", found) }
 
-// NamesBelow is Names for the mirrors whose names lie inside that name.
+// NamesBelow is Names for the mirrors whose names lie inside name.
 func (s *Dir) NamesBelow(name Name, found func(Name)) error {
 	err := s.names(name.String()+"/", found)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestWhatIsAMirror is about directories in a storage, of which not all are sould's.
+// TestWhatIsAMirror looks for mirrors in a storage with other directories.
 func TestWhatIsAMirror(t *testing.T) {
 	const bare = "HEAD config packed-refs refs/ objects/pack/ objects/info/ "
 	for _, c := range []struct {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Identify returns the identity of a directory, or the zero value if there is no such
-// directory. An inode number alone is not enough, because the file system reuses it.
+// Identify returns the identity of a directory, or the zero value if there is none. An inode
+// number alone is not enough, because file systems reuse it.
 func Identify(dir string) (Identity, error) {
 	id, isDir, err := identify(dir, 0)
 	if !isDir {
@@ -16,7 +16,7 @@ func Identify(dir string) (Identity, error) {
 	return id, err
 }
 
-// identifyEntry is Identify for whatever has that name: a link is not followed.
+// identifyEntry is Identify for any kind of file; it does not follow a link.
 func identifyEntry(path string) (Identity, error) {
 	id, _, err := identify(path, unix.AT_SYMLINK_NOFOLLOW)
 	return id, err

@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Identify returns the identity of a directory, or the zero value if there is no such
-// directory.
+// Identify returns the identity of a directory, or the zero value if there is none.
 func Identify(dir string) (Identity, error) {
 	id, isDir, err := identify(dir, unix.Stat)
 	if !isDir {
@@ -18,7 +17,7 @@ func Identify(dir string) (Identity, error) {
 	return id, err
 }
 
-// identifyEntry is Identify for whatever has that name: a link is not followed.
+// identifyEntry is Identify for any kind of file; it does not follow a link.
 func identifyEntry(path string) (Identity, error) {
 	id, _, err := identify(path, unix.Lstat)
 	return id, err

@@ -11,25 +11,25 @@ import (
 	"time"
 )
 
-// What stands in the storage is somebody's. An operator may copy a mirror in, or restore one
-// from a backup, at any moment: also while one of that name is cloned or rebuilt. To look
-// first whether something is there would be a race, so:
+// An operator may copy a mirror into the storage, or restore one from a backup, at any moment:
+// also while a mirror with this name is cloned or rebuilt. What was put there by hand must not
+// be destroyed. A check beforehand would be a race. So:
 //
-//   - a new mirror is moved only to where there is nothing, which the kernel checks;
-//   - what is to be replaced or removed goes to the trash, and only there, where nobody else
-//     puts anything, is it compared with what was meant. What is not that goes back.
+// - a new mirror is moved only to where nothing is, which the kernel checks; - a mirror that is
+// replaced or removed is first moved to the trash, where nobody else puts anything, and only
+// there compared with the expected one. If it is another one, it goes back.
 
-// ErrReplaced is the error of work on a mirror whose directory was removed or replaced
-// meanwhile.
+// ErrReplaced is returned if a mirror's directory was removed or replaced meanwhile.
 var ErrReplaced = errors.New("the mirror's directory was removed or replaced by hand meanwhile; what is there now is left as it is")
 
-// ErrTaken is why a new mirror does not take its place.
+// ErrTaken is returned if the place of a new mirror was taken meanwhile.
 var ErrTaken = errors.New("something was put in the mirror's place by hand meanwhile; it is left as it is, and what was fetched is dropped")
 
-// Install moves a complete mirror from its staging directory to its place. There must be
-// nothing, or the mirror that is meant to be replaced: else the error is ErrTaken or
-// ErrReplaced, and what is there stays. The replaced mirror lies in the trash then, and old
-// says where. SyncPlace and SyncTrash make all this durable; Discard removes what is not to be kept.
+// Install moves a complete mirror from its staging directory to its place. With a zero meant,
+// nothing may be there; otherwise the mirror with this identity, which is replaced. Else the
+// error is ErrTaken or ErrReplaced, and what is there stays. The replaced mirror is moved to
+// the trash, to the path old. SyncPlace and SyncTrash make all this durable; Discard removes a
+// replaced mirror that is not to be kept.
 func (s *Dir) Install(staging string, name Name, meant Identity) (old string, err error) {
 	dir := s.MirrorDir(name)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
@@ -46,7 +46,7 @@ func (s *Dir) Install(staging string, name Name, meant Identity) (old string, er
 	return old, err
 }
 
-// installNew moves a mirror to where there is none, nor one around it.
+// installNew moves a mirror to where nothing is, and where no mirror is above it.
 func (s *Dir) installNew(staging string, name Name) error {
 	dir := s.MirrorDir(name)
 	if err := moveTo(staging, dir); isTaken(err) {
@@ -66,8 +66,8 @@ func (s *Dir) installNew(staging string, name Name) error {
 	return nil
 }
 
-// replace puts a mirror in the place of another one, which changes places with it in the
-// trash: there is no moment in which a start would remove it.
+// replace exchanges a mirror with another one. The new mirror is first moved to the trash, and
+// changes places there: a start of the daemon removes neither of them at any moment.
 func (s *Dir) replace(staging string, name Name, meant Identity) (old string, err error) {
 	dir := s.MirrorDir(name)
 	entry, err := identifyMeant(dir, meant)
@@ -93,7 +93,7 @@ func (s *Dir) replace(staging string, name Name, meant Identity) (old string, er
 		err = ErrReplaced
 	}
 	if err == nil {
-		if err = isEntry(old, entry); err != nil {
+		if err = checkEntry(old, entry); err != nil {
 			err = errors.Join(err, s.putBack(old, name))
 		}
 	}
@@ -103,22 +103,23 @@ func (s *Dir) replace(staging string, name Name, meant Identity) (old string, er
 	return old, nil
 }
 
-// identifyMeant identifies what has the name of a directory that is meant. The error is
-// ErrReplaced if it is another one. A mirror may be a link: it is the link that moves.
+// identifyMeant returns the identity of the entry dir, which differs from meant if it is a
+// link: a link itself is moved. The error is ErrReplaced if the directory is not the one that
+// is meant.
 func identifyMeant(dir string, meant Identity) (Identity, error) {
 	entry, err := identifyEntry(dir)
 	if err != nil {
 		return entry, err
 	}
-	now, err := Identify(dir) // after the entry: if that is another one, this is too
+	now, err := Identify(dir) // after the entry, so that a change in between is noticed
 	if err == nil && now != meant {
 		err = ErrReplaced
 	}
 	return entry, err
 }
 
-// isEntry checks that what has that name now is what was meant. The error is ErrReplaced.
-func isEntry(path string, meant Identity) error {
+// checkEntry returns ErrReplaced if path is not the entry that was meant.
+func checkEntry(path string, meant Identity) error {
 	now, err := identifyEntry(path)
 	if err == nil && now != meant {
 		err = ErrReplaced
@@ -126,7 +127,7 @@ func isEntry(path string, meant Identity) error {
 	return err
 }
 
-// putBack makes what was displaced and the mirror of that name change places again.
+// putBack makes the displaced mirror and the one at its place change places again.
 func (s *Dir) putBack(displaced string, name Name) error {
 	err := s.exchange(displaced, name)
 	if errors.Is(err, fs.ErrNotExist) { // the new one was removed by hand
@@ -135,8 +136,8 @@ func (s *Dir) putBack(displaced string, name Name) error {
 	return err
 }
 
-// dropUnless removes a directory of the trash after an error, unless there is something else
-// in it than what was built here: that is kept, and the error says where.
+// dropUnless removes a directory of the trash after an error. But if it contains anything other
+// than the mirror that was built here, that is retained, and the error says where.
 func (s *Dir) dropUnless(trash string, name Name, built Identity, err error) error {
 	left := filepath.Join(trash, "mirror")
 	switch now, lookErr := identifyEntry(left); {
@@ -145,14 +146,14 @@ func (s *Dir) dropUnless(trash string, name Name, built Identity, err error) err
 	case now == built, now == Identity{}:
 		return errors.Join(err, os.RemoveAll(trash))
 	}
-	kept, keepErr := s.keep(left, name)
-	if keepErr == nil {
-		keepErr = os.Remove(trash)
+	kept, retainErr := s.retain(left, name)
+	if retainErr == nil {
+		retainErr = os.Remove(trash)
 	}
-	return fmt.Errorf("%w (what was there for a moment is kept as %s)", errors.Join(err, keepErr), s.short(kept))
+	return fmt.Errorf("%w (what was there for a moment is kept as %s)", errors.Join(err, retainErr), s.short(kept))
 }
 
-// short is a path as people know it who know where the storage is.
+// short is a path relative to the storage, for people.
 func (s *Dir) short(path string) string {
 	if inside, err := filepath.Rel(s.Path, path); err == nil {
 		return inside
@@ -160,33 +161,32 @@ func (s *Dir) short(path string) string {
 	return path
 }
 
-// Discard removes what Install has replaced.
+// Discard removes a mirror that Install has replaced.
 func (s *Dir) Discard(old string) error { return os.RemoveAll(filepath.Dir(old)) }
 
-// isTaken reports whether something could not be renamed because of another thing that stands
-// in its way.
+// isTaken reports whether a rename failed because something has the new name.
 func isTaken(err error) bool {
 	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST)
 }
 
-// isUnsupported reports whether a file system cannot rename in that way.
+// isUnsupported reports whether a file system cannot do this kind of rename.
 func isUnsupported(err error) bool {
 	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL)
 }
 
-// moveTo renames a directory to where there is nothing, not even an empty directory: somebody
-// may have made it who is about to copy something in.
+// moveTo renames a directory to where nothing is. Not even an empty directory may be there:
+// somebody may have created it to copy something in.
 func moveTo(from, to string) error {
 	err := renameFree(from, to)
 	if isUnsupported(err) {
-		err = moveSlowly(from, to)
+		err = moveInSteps(from, to)
 	}
 	return err
 }
 
-// moveSlowly is moveTo for file systems that cannot do it in one step. A directory of our own
-// keeps the place: rename(2) replaces it as long as it is empty.
-func moveSlowly(from, to string) error {
+// moveInSteps is moveTo for file systems that cannot do it in one step. An empty directory of
+// our own reserves the place; rename(2) replaces it as long as it is empty.
+func moveInSteps(from, to string) error {
 	if err := os.Mkdir(to, 0o700); err != nil {
 		return err
 	}
@@ -196,18 +196,18 @@ func moveSlowly(from, to string) error {
 	return nil
 }
 
-// exchange makes the mirror of that name and a directory of the storage change places.
+// exchange makes the mirror with this name and a directory of the storage change places.
 func (s *Dir) exchange(other string, name Name) error {
 	err := exchange(other, s.MirrorDir(name))
 	if isUnsupported(err) {
-		err = s.exchangeSlowly(other, name)
+		err = s.exchangeInSteps(other, name)
 	}
 	return err
 }
 
-// exchangeSlowly is exchange for file systems that cannot do it in one step. Between the
-// steps the mirror is where a start finds it.
-func (s *Dir) exchangeSlowly(other string, name Name) error {
+// exchangeInSteps is exchange for file systems that cannot do it in one step. Between the steps
+// the mirror is where the next start of the daemon finds it.
+func (s *Dir) exchangeInSteps(other string, name Name) error {
 	dir, aside := s.MirrorDir(name), filepath.Join(s.Own("replaced"), name.Path())
 	if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
 		return err
@@ -220,15 +220,15 @@ func (s *Dir) exchangeSlowly(other string, name Name) error {
 		if backErr == nil {
 			return err
 		}
-		kept, keepErr := s.keep(aside, name) // something else is there now
-		return fmt.Errorf("%w (what was there is kept as %s)", errors.Join(err, backErr, keepErr), s.short(kept))
+		kept, retainErr := s.retain(aside, name) // its place was taken
+		return fmt.Errorf("%w (what was there is kept as %s)", errors.Join(err, backErr, retainErr), s.short(kept))
 	}
 	return os.Rename(aside, other)
 }
 
-// keep moves to the trash what has lost its place and may be somebody's, and returns where it
-// lies then. It is never removed.
-func (s *Dir) keep(path string, name Name) (to string, err error) {
+// retain moves a directory that has lost its place, and may be somebody's, to the trash. It
+// returns the new path. It is never removed from there.
+func (s *Dir) retain(path string, name Name) (to string, err error) {
 	trash, err := s.trashDir(byHand, name, time.Now())
 	if err != nil {
 		return path, err
@@ -240,8 +240,8 @@ func (s *Dir) keep(path string, name Name) (to string, err error) {
 	return to, nil
 }
 
-// restore puts mirrors back that an interrupted daemon was about to replace. Where something
-// stands in their place, which may be the new one or somebody's, they are kept in the trash.
+// restore puts back the mirrors that an interrupted daemon was about to replace. If a place is
+// taken, by the new mirror or by hand, the mirror is retained in the trash.
 func (s *Dir) restore() error {
 	replaced := &Dir{Path: s.Own("replaced")}
 	var failed error
@@ -252,7 +252,7 @@ func (s *Dir) restore() error {
 			err = moveTo(aside, s.MirrorDir(name))
 		}
 		if isTaken(err) {
-			err = s.keepFromCrash(aside, name)
+			err = s.retainSurvivor(aside, name)
 		}
 		failed = errors.Join(failed, err)
 	})
@@ -265,8 +265,8 @@ func (s *Dir) restore() error {
 	return nil
 }
 
-// clearReplaced removes the directory of what is being replaced. If there is anything in it
-// still, which is no mirror, that is kept in the trash.
+// clearReplaced removes the directory of mirrors that are being replaced. If anything is left
+// in it, which is no mirror, it is retained in the trash.
 func (s *Dir) clearReplaced(dir string) error {
 	var dirs []string
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -279,19 +279,20 @@ func (s *Dir) clearReplaced(dir string) error {
 		return err
 	}
 	for _, empty := range slices.Backward(dirs) {
-		_ = os.Remove(empty) // it stays if there is something in it
+		_ = os.Remove(empty) // fails if it is not empty
 	}
 	if _, err := os.Lstat(dir); err != nil {
 		return nil
 	}
-	return s.keepFromCrash(dir, Name{"replaced"})
+	return s.retainSurvivor(dir, Name{"replaced"})
 }
 
-// keepFromCrash keeps in the trash what a crash has left aside, and notes that for the log.
-func (s *Dir) keepFromCrash(path string, name Name) error {
-	to, err := s.keep(path, name)
+// retainSurvivor retains in the trash what a crash has left aside, and records that for the
+// log.
+func (s *Dir) retainSurvivor(path string, name Name) error {
+	to, err := s.retain(path, name)
 	if err == nil {
-		s.Kept = append(s.Kept, to)
+		s.Survivors = append(s.Survivors, to)
 	}
 	return err
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// testDir is a storage, and a mirror's name in it.
+// testDir is a storage, and the name of a mirror in it.
 type testDir struct {
 	*Dir
 	t    *testing.T
@@ -34,14 +34,14 @@ func (d *testDir) must(err error) {
 	}
 }
 
-// fill writes what tells one directory from another.
+// fill makes a directory look like a mirror with this text in it.
 func (d *testDir) fill(dir, text string) {
 	d.t.Helper()
 	d.must(os.MkdirAll(dir, 0o755))
 	d.must(os.WriteFile(filepath.Join(dir, StateFile), []byte(text), 0o600))
 }
 
-// build makes a mirror in a staging directory.
+// build creates a mirror in a staging directory.
 func (d *testDir) build(text string) (staging string) {
 	d.t.Helper()
 	staging, err := d.Staging()
@@ -50,7 +50,7 @@ func (d *testDir) build(text string) (staging string) {
 	return staging
 }
 
-// installed makes the mirror be there, and returns its identity.
+// installed puts a mirror in its place, and returns its identity.
 func (d *testDir) installed(text string) Identity {
 	d.t.Helper()
 	_, err := d.Install(d.build(text), d.name, Identity{})
@@ -65,7 +65,7 @@ func (d *testDir) identity() Identity {
 	return id
 }
 
-// byHand puts another directory in the mirror's place, as an operator does.
+// byHand replaces the mirror's directory, as an operator does.
 func (d *testDir) byHand(text string) {
 	d.t.Helper()
 	d.must(os.RemoveAll(d.MirrorDir(d.name)))
@@ -74,7 +74,7 @@ func (d *testDir) byHand(text string) {
 	}
 }
 
-// here checks which mirror has its place, and which ones are in the trash.
+// here checks which mirror is in its place, and which ones are in the trash.
 func (d *testDir) here(mirror string, trash ...string) {
 	d.t.Helper()
 	text, err := os.ReadFile(filepath.Join(d.MirrorDir(d.name), StateFile))
@@ -87,7 +87,7 @@ func (d *testDir) here(mirror string, trash ...string) {
 	for _, entry := range entries {
 		text, err := os.ReadFile(d.Own(filepath.Join("trash", entry.Name(), "mirror", StateFile)))
 		d.must(err)
-		if _, ok := discardedAt(entry.Name()); !ok { // it is kept for ever
+		if _, ok := discardedAt(entry.Name()); !ok { // it is never removed
 			text = append(text, '!')
 		}
 		kept = append(kept, string(text))
@@ -97,8 +97,8 @@ func (d *testDir) here(mirror string, trash ...string) {
 	}
 }
 
-// TestInstall puts a mirror in the place of another one, by one step or, where the file
-// system has none, by several, and stops after each of them as a power failure would.
+// TestInstall replaces a mirror, in one step or, as on other file systems, in several, and
+// stops after each of them as after a power failure.
 func TestInstall(t *testing.T) {
 	aside := func(d *testDir) string {
 		path := filepath.Join(d.Own("replaced"), d.name.Path())
@@ -106,7 +106,7 @@ func TestInstall(t *testing.T) {
 		return path
 	}
 	for _, c := range []struct {
-		what, here, trash string // what a start finds
+		what, here, trash string // after the next start
 		install           func(d *testDir, staging string)
 	}{
 		{"in one step", "new", "old", func(d *testDir, staging string) {
@@ -124,7 +124,7 @@ func TestInstall(t *testing.T) {
 				t.Error("put in place what is not there")
 			}
 		}},
-		{"in several", "new", "", func(d *testDir, staging string) { d.must(d.exchangeSlowly(staging, d.name)) }},
+		{"in several", "new", "", func(d *testDir, staging string) { d.must(d.exchangeInSteps(staging, d.name)) }},
 		{"after the first", "old", "", func(d *testDir, _ string) { d.must(os.Rename(d.MirrorDir(d.name), aside(d))) }},
 		{"after the second", "new", "old!", func(d *testDir, staging string) {
 			d.must(os.Rename(d.MirrorDir(d.name), aside(d)))
@@ -132,7 +132,7 @@ func TestInstall(t *testing.T) {
 		}},
 		{"when the new one is gone", "old", "", func(d *testDir, staging string) {
 			d.must(os.RemoveAll(staging))
-			if d.exchangeSlowly(staging, d.name) == nil {
+			if d.exchangeInSteps(staging, d.name) == nil {
 				t.Error("put in place what is not there")
 			}
 		}},
@@ -163,12 +163,12 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestInstallLeavesWhatIsSomebodys: a mirror that was built takes the place of nothing but
-// what it was built for.
-func TestInstallLeavesWhatIsSomebodys(t *testing.T) {
+// TestInstallLeavesOtherMirrors: a mirror that was built replaces no mirror but the one that it
+// was built for.
+func TestInstallLeavesOtherMirrors(t *testing.T) {
 	for _, c := range []struct {
 		what  string
-		first bool           // there is no mirror to begin with
+		first bool           // there is no mirror at first
 		hand  func(*testDir) // meanwhile
 		want  error
 		here  string
@@ -203,7 +203,7 @@ func TestInstallLeavesWhatIsSomebodys(t *testing.T) {
 	}
 }
 
-// TestPutBack is about what comes between a look at the mirror's place and the exchange.
+// TestPutBack: the mirror's place changes between the check and the exchange.
 func TestPutBack(t *testing.T) {
 	for _, c := range []struct {
 		what, here, kept string
@@ -234,9 +234,10 @@ func TestPutBack(t *testing.T) {
 	}
 }
 
-// TestMoveTo moves to where there is nothing, also where the file system cannot check that.
+// TestMoveTo moves a directory to where nothing is, with and without the help of the file
+// system.
 func TestMoveTo(t *testing.T) {
-	for what, move := range map[string]func(from, to string) error{"in one step": moveTo, "in several": moveSlowly} {
+	for what, move := range map[string]func(from, to string) error{"in one step": moveTo, "in several": moveInSteps} {
 		dir := t.TempDir()
 		from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
 		if err := errors.Join(os.MkdirAll(filepath.Join(from, "x"), 0o755), os.Mkdir(to, 0o755)); err != nil {
@@ -260,8 +261,8 @@ func TestMoveTo(t *testing.T) {
 	}
 }
 
-// TestMoveToTrashLeavesWhatIsSomebodys: only the mirror goes that was meant.
-func TestMoveToTrashLeavesWhatIsSomebodys(t *testing.T) {
+// TestMoveToTrashLeavesOtherMirrors: only the mirror that is meant is moved.
+func TestMoveToTrashLeavesOtherMirrors(t *testing.T) {
 	for _, c := range []struct{ what, here string }{{"another mirror", "theirs"}, {"nothing any more", ""}} {
 		d := openTest(t, t.TempDir())
 		meant := d.installed("old")
@@ -273,7 +274,7 @@ func TestMoveToTrashLeavesWhatIsSomebodys(t *testing.T) {
 	}
 }
 
-// TestALinkIsAMirror: an operator may have put it on another disk. It is the link that moves.
+// TestALinkIsAMirror: a mirror may be a link to another disk. Then the link is moved.
 func TestALinkIsAMirror(t *testing.T) {
 	d := openTest(t, t.TempDir())
 	d.fill(filepath.Join(d.Path, "elsewhere"), "linked")
@@ -295,7 +296,7 @@ func TestALinkIsAMirror(t *testing.T) {
 	}
 }
 
-// TestCheckOwned: a storage is known by what it is, and not by its path.
+// TestCheckOwned: a storage is recognised by its identity, not by its path.
 func TestCheckOwned(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "storage")
 	d := openTest(t, dir)

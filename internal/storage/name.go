@@ -8,8 +8,7 @@ import (
 )
 
 // Name is the name of a mirror: one or more components joined by slashes, such as
-// "dev/configs". Only ParseName makes one, so it is safe to join a Name to the path of the
-// storage.
+// "dev/configs". Only ParseName makes one, so that it is safe to join a Name to a path.
 type Name struct{ s string }
 
 // The longest component and the longest name, in bytes.
@@ -18,8 +17,7 @@ const (
 	maxName      = 1000
 )
 
-// ParseName checks a name by the contract's rules. Leading and trailing slashes
-// are dropped.
+// ParseName parses a name by the contract's rules. Leading and trailing slashes are dropped.
 func ParseName(raw string) (Name, error) {
 	s := strings.Trim(raw, "/")
 	switch {
@@ -28,7 +26,7 @@ func ParseName(raw string) (Name, error) {
 	case len(s) > maxName:
 		return Name{}, fmt.Errorf("the name has %d bytes; %d at most", len(s), maxName)
 	}
-	if strings.Contains(s, ":") { // not repeated: it may hold a password
+	if strings.Contains(s, ":") { // the error does not repeat it: it may be a password
 		return Name{}, errors.New("the name contains a colon; is it a URL?")
 	}
 	components := strings.Split(s, "/")
@@ -73,10 +71,10 @@ func nameRune(r rune) bool {
 
 func (n Name) String() string { return n.s }
 
-// Compare orders names as their texts.
+// Compare orders names as strings.
 func (n Name) Compare(other Name) int { return strings.Compare(n.s, other.s) }
 
-// Path is the name as a relative path of the file system.
+// Path returns the name as a relative path.
 func (n Name) Path() string { return filepath.FromSlash(n.s) }
 
 // Above returns the names that n lies inside, the outermost first.
@@ -93,5 +91,5 @@ func (n Name) Above() []Name {
 // Inside reports whether n lies below the name other.
 func (n Name) Inside(other Name) bool { return strings.HasPrefix(n.s, other.s+"/") }
 
-// Base is the last component, as a file's name.
+// Base returns the last component.
 func (n Name) Base() string { return n.s[strings.LastIndexByte(n.s, '/')+1:] }

@@ -87,7 +87,7 @@ func FuzzParseName(f *testing.F) {
 	})
 }
 
-// TestAnOriginIsNoName, and the error does not show its password.
+// TestAnOriginIsNoName: the error does not show the password either.
 func TestAnOriginIsNoName(t *testing.T) {
 	for _, raw := range []string{
 		"https://jack:hunter2secret@h/x", "https://jack:hunter2secret@-h/x", "ftp://jack:hunter2secret@h/x", "https://jack:hunter2secret/x@y",

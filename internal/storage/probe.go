@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	probePause = time.Second     // between two tries
-	probeLimit = 2 * time.Second // for a try, before the disk counts as hanging
+	probePause = time.Second     // from one try to the next
+	probeLimit = 2 * time.Second // after which a try counts as hanging
 )
 
-// probe finds out whether something can be done, by doing it.
+// probe tries whether something works.
 type probe struct {
 	try func() error
 
@@ -29,19 +29,19 @@ type trial struct {
 	err   error
 }
 
-// newProbe returns a probe that tries that.
+// newProbe returns a probe that calls try.
 func newProbe(try func() error) *probe { return &probe{try: try} }
 
-// Check returns why it cannot be done, or nil. However many ask, there is
-// one try at a time, and one a second at most.
+// Check returns the error of a try that is at most a second old, or nil. There is one try at a
+// time, however many ask.
 func (p *probe) Check(ctx context.Context) error {
 	p.mu.Lock()
 	t := p.latest
 	if t == nil || t.isOver() && time.Since(t.began) >= probePause {
 		t = &trial{began: time.Now(), over: make(chan struct{})}
 		p.latest = t
-		// Nobody waits for this goroutine. On a disk that hangs it may never end, and
-		// the server must be able to stop all the same.
+		// Nobody waits for this goroutine. On a disk that hangs it may never end, and the
+		// server must be able to stop nevertheless.
 		go func() {
 			t.err = p.try()
 			close(t.over)
@@ -69,7 +69,7 @@ func (t *trial) isOver() bool {
 	}
 }
 
-// writeAndRemove finds out whether a small file can be written.
+// writeAndRemove writes a small file and removes it.
 func writeAndRemove(file string) error {
 	err := os.WriteFile(file, []byte("can this be written?\n"), 0o600)
 	if err != nil {

@@ -27,12 +27,12 @@ type Tombstone struct {
 	Fingerprint refs.Fingerprint `json:"fingerprint,omitempty"`
 }
 
-// ShortKeep is how long tombstones are kept where the configuration keeps nothing: other
+// MinRetention is how long tombstones are retained if the configuration retains nothing: other
 // servers need time to notice.
-const ShortKeep = time.Hour
+const MinRetention = time.Hour
 
-// escapeName makes a name one component of a path. If it is too long for that, a digest
-// replaces its end, with lower-case hex digits behind the %, which no escaped name has.
+// escapeName escapes a name into one component of a path. If it is too long, a digest replaces
+// its end, in lower-case hex digits after a %, which no escaped name has.
 func escapeName(name Name) string {
 	escaped := url.PathEscape(name.String())
 	if len(escaped) <= maxComponent {
@@ -46,7 +46,8 @@ func (s *Dir) tombstonePath(name Name) string {
 	return s.Own(filepath.Join("tombstones", escapeName(name)))
 }
 
-// WriteTombstone writes the tombstone of a mirror. It is on disk when there is no error.
+// WriteTombstone writes the tombstone of a mirror. When it returns without an error, it is on
+// disk.
 func (s *Dir) WriteTombstone(name Name, t Tombstone) error {
 	text, err := json.Marshal(t)
 	if err != nil {
@@ -57,11 +58,11 @@ func (s *Dir) WriteTombstone(name Name, t Tombstone) error {
 	return durable.WriteFile(path, dir+".new-"+file, append(text, '\n'), 0o600) // no name begins with a dot
 }
 
-// maxTombstones is how many tombstones there may be before there are no more for names that no
-// mirror had on this server. Those of its own mirrors are bounded by their number.
+// maxTombstones is how many tombstones there may be before new ones are refused for names that
+// no mirror had on this server. The number of other tombstones is bounded by that of mirrors.
 const maxTombstones = 4096
 
-// ErrTooManyTombstones says why a name gets no tombstone that no mirror had on this server.
+// ErrTooManyTombstones is returned if there is no room for such a tombstone.
 var ErrTooManyTombstones = fmt.Errorf("there was no such mirror, and %d tombstones are kept already", maxTombstones)
 
 // RoomForTombstone returns ErrTooManyTombstones if there is no room for the tombstone of a name
@@ -99,8 +100,8 @@ func readTombstone(path string) (t Tombstone, err error) {
 	return t, err
 }
 
-// Tombstones returns all tombstones, sorted by name. The error tells of those that cannot be read.
-func (s *Dir) Tombstones() ([]Tombstone, error) {
+// tombstones returns all tombstones, sorted by name. The error names those that cannot be read.
+func (s *Dir) tombstones() ([]Tombstone, error) {
 	entries, err := os.ReadDir(s.Own("tombstones"))
 	var all []Tombstone
 	for _, entry := range entries {
@@ -119,16 +120,16 @@ func (s *Dir) Tombstones() ([]Tombstone, error) {
 	return all, err
 }
 
-// Expire removes mirrors and tombstones that have been kept for long enough.
+// Expire removes mirrors from the trash and tombstones after they were retained for this time.
 func (s *Dir) Expire(now time.Time, keep time.Duration) error {
 	if err := s.CheckOwned(); err != nil {
 		return err
 	}
 	err := s.emptyTrash(now, keep)
 	if keep == 0 {
-		keep = ShortKeep
+		keep = MinRetention
 	}
-	all, readErr := s.Tombstones()
+	all, readErr := s.tombstones()
 	err = errors.Join(err, readErr)
 	for _, t := range all {
 		name, nameErr := ParseName(t.Name)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// FuzzTombstone: a file that somebody may have written, and where names lead.
+// FuzzTombstone reads arbitrary files, and checks the paths of arbitrary names.
 func FuzzTombstone(f *testing.F) {
 	for _, s := range [][3]string{
 		{`{"name":"a/b","date":"2026-01-02T03:04:05Z","origin":"https://h/x"}`, "a/b", "a%2Fb"}, {`{"name":"../x"}`, strings.Repeat("x/", 300) + "x", strings.Repeat("x/", 300) + "y"},
@@ -50,7 +50,7 @@ func FuzzTombstone(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(s.Own("tombstones"), "x"), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if errA == nil { // what somebody has written does not stand in the way of the others
+		if errA == nil { // a file that cannot be read does not affect the others
 			if err := s.WriteTombstone(a, Tombstone{Name: a.String(), At: time.Unix(1, 0)}); err != nil {
 				t.Fatal(err)
 			}

@@ -14,9 +14,9 @@ import (
 	"github.com/reconquest/sould/internal/durable"
 )
 
-// MoveToTrash moves the mirror that is meant to the trash, and removes the directories above
-// it that are empty then. It returns where the mirror lies now. If another one is there, the
-// error is ErrReplaced, and it stays. SyncTrash makes all this durable.
+// MoveToTrash moves the mirror with this identity to the trash, and removes the directories
+// above it that are empty then. It returns the new path. If another mirror is there, it stays,
+// and the error is ErrReplaced. SyncTrash makes all this durable.
 func (s *Dir) MoveToTrash(name Name, meant Identity, now time.Time) (string, error) {
 	dir := s.MirrorDir(name)
 	entry, err := identifyMeant(dir, meant)
@@ -36,35 +36,35 @@ func (s *Dir) MoveToTrash(name Name, meant Identity, now time.Time) (string, err
 		}
 		return "", errors.Join(err, os.Remove(trash))
 	}
-	if err := isEntry(to, entry); err != nil {
+	if err := checkEntry(to, entry); err != nil {
 		return "", s.dropUnless(trash, name, Identity{}, errors.Join(err, moveTo(to, dir)))
 	}
 	above := filepath.Dir(dir)
-	for above != s.Path && os.Remove(above) == nil { // until one is not empty
+	for above != s.Path && os.Remove(above) == nil { // fails if it is not empty
 		above = filepath.Dir(above)
 	}
 	return to, nil
 }
 
-// SyncTrash makes it durable that a mirror was moved to the trash.
+// SyncTrash makes a move to the trash durable.
 func (s *Dir) SyncTrash(name Name, to string) error {
 	above := filepath.Dir(s.MirrorDir(name))
 	err := durable.Sync(above)
-	for errors.Is(err, fs.ErrNotExist) && above != s.Path { // it was empty, and was removed
+	for errors.Is(err, fs.ErrNotExist) && above != s.Path { // an empty directory was removed
 		above = filepath.Dir(above)
 		err = durable.Sync(above)
 	}
 	return errors.Join(err, durable.Sync(filepath.Dir(to)), durable.Sync(s.Own("trash")))
 }
 
-// byHand begins the names of directories in the trash whose content may be somebody's.
+// byHand begins the names of directories in the trash that may contain somebody's work.
 const byHand = "by-hand-"
 
-// trashDir makes a directory in the trash for what had the name of a mirror.
+// trashDir creates a directory in the trash for a mirror of this name.
 func (s *Dir) trashDir(prefix string, name Name, now time.Time) (string, error) {
 	for i := 0; ; i++ {
 		time := prefix + strconv.FormatInt(now.Unix(), 10)
-		if i > 0 { // twice in one second
+		if i > 0 { // another one in the same second
 			time += "." + strconv.Itoa(i)
 		}
 		dir := s.Own(filepath.Join("trash", time+"-"+escapeName(name)))
@@ -74,8 +74,8 @@ func (s *Dir) trashDir(prefix string, name Name, now time.Time) (string, error) 
 	}
 }
 
-// discardedAt tells when a directory in the trash was put there to be removed later. The
-// others are somebody's.
+// discardedAt returns when a directory was moved to the trash to be removed later. ok is false
+// for a directory that somebody else put there.
 func discardedAt(trash string) (at time.Time, ok bool) {
 	text, name, ok := strings.Cut(trash, "-")
 	text, _, _ = strings.Cut(text, ".")
@@ -83,9 +83,9 @@ func discardedAt(trash string) (at time.Time, ok bool) {
 	return time.Unix(seconds, 0), ok && err == nil && name != ""
 }
 
-// RemoveLeftovers removes what an interrupted daemon had not finished: mirrors and tombstones.
-// It goes on where it can; what the error names is in nobody's way. The trash is left alone: it
-// has what was removed on purpose, and what somebody has put there.
+// RemoveLeftovers removes mirrors and tombstones that an interrupted daemon had not finished.
+// It continues after an error; what it could not remove does no harm. It does not touch the
+// trash.
 func (s *Dir) RemoveLeftovers() error {
 	err := s.emptyIncoming()
 	entries, readErr := os.ReadDir(s.Own("tombstones"))
@@ -98,7 +98,7 @@ func (s *Dir) RemoveLeftovers() error {
 	return err
 }
 
-// emptyIncoming removes what was being built.
+// emptyIncoming removes unfinished mirrors.
 func (s *Dir) emptyIncoming() error {
 	entries, err := os.ReadDir(s.Own("incoming"))
 	for _, entry := range entries {
@@ -107,7 +107,7 @@ func (s *Dir) emptyIncoming() error {
 	return err
 }
 
-// emptyTrash removes what was put there so long ago.
+// emptyTrash removes mirrors that have been in the trash for this time.
 func (s *Dir) emptyTrash(now time.Time, keep time.Duration) error {
 	entries, err := os.ReadDir(s.Own("trash"))
 	for _, entry := range entries {
@@ -118,8 +118,9 @@ func (s *Dir) emptyTrash(now time.Time, keep time.Duration) error {
 	return err
 }
 
-// removeTrash removes a directory of the trash, first to where nothing is kept: what is just
-// being put there is still compared with what was meant, and may go back.
+// removeTrash removes a directory of the trash. It moves it aside first, under the lock: while
+// a mirror is being moved to the trash, it is still compared with the expected one, and may go
+// back.
 func (s *Dir) removeTrash(name string) error {
 	aside := s.Own(filepath.Join("incoming", "trash-"+name))
 	s.trash.Lock()

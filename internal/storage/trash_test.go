@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestTrash checks what a restart and what the end of the time leave.
+// TestTrash checks what is left after a restart, and after the time of retention.
 func TestTrash(t *testing.T) {
 	dir := t.TempDir()
 	open := func() *Dir {
@@ -47,7 +47,7 @@ func TestTrash(t *testing.T) {
 	if err := s.WriteTombstone(name, Tombstone{Name: name.String(), At: now}); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(s.Own("trash/theirs"), 0o700); err != nil { // it is not sould's
+	if err := os.Mkdir(s.Own("trash/theirs"), 0o700); err != nil { // not made by sould
 		t.Fatal(err)
 	}
 	left := func(sub string) (names []string) {
@@ -75,7 +75,7 @@ func TestTrash(t *testing.T) {
 		after, keep time.Duration
 		trash, tomb int
 	}{
-		{time.Hour - 1, time.Hour, 3, 1}, {ShortKeep - 1, 0, 1, 1}, {ShortKeep, time.Hour, 1, 0},
+		{time.Hour - 1, time.Hour, 3, 1}, {MinRetention - 1, 0, 1, 1}, {MinRetention, time.Hour, 1, 0},
 	} {
 		if err := s.Expire(now.Add(c.after), c.keep); err != nil {
 			t.Fatal(err)
