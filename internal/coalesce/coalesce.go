@@ -1,25 +1,23 @@
-// Package coalesce carries out many equal requests with few runs. No caller ever gets the
-// result of a run that began before its request.
+// Package coalesce answers many equal requests with few runs. No caller ever gets the result of
+// a run that began before its request.
 //
-// The usual tool for joining calls, singleflight, lets a caller share a run
-// that has begun. For "bring me up to date" that is wrong: the run may
-// have looked at the world before the caller's change was made. A [Group] lets
-// a caller share only a run that has not begun yet:
+// The usual tool for joining calls, singleflight, lets a caller share a run that has begun. For
+// "bring me up to date" that is wrong: the run may have read the state of the world before the
+// caller's change. A [Group] lets a caller share only a run that has not begun yet:
 //
 //	caller A ──▶ run 1 ═══════════════▶
 //	caller B ────────────▶ (waits)      run 2 ══════════▶
 //	caller C ──────────────────▶ (joins B)
 //
-// So however many callers ask during run 1, one more run answers them all, and
-// each of them gets the result of a run that began after it asked.
+// So however many callers ask during run 1, one more run answers all of them, and each gets the
+// result of a run that began after it asked.
 //
-// Each run belongs to a lane and has a variant. A lane has at most one run at a time,
-// and its runs begin in the order of the requests. Callers share a run only if their
-// variants are equal, because a run does what its own variant says. Lanes are
-// independent of each other.
+// Each run belongs to a lane and has a variant. A lane has at most one run at a time, and its
+// runs begin in the order of the requests. Callers share a run only if their variants are
+// equal, because a run does what its own variant says. Lanes are independent of each other.
 //
-// A caller that gives up does not stop the run: another caller may wait for it,
-// and its result is useful in any case.
+// A caller that gives up does not stop the run: another caller may wait for it, and its result
+// is useful in any case.
 package coalesce
 
 import (
@@ -30,16 +28,16 @@ import (
 	"sync"
 )
 
-// maxWaiting is how many runs may be queued in one lane. Each has a different variant.
+// maxWaiting is how many runs may be queued in one lane, each with a different variant.
 const maxWaiting = 16
 
-// ErrFull is returned if the queue of the lane has no room for one more run.
-var ErrFull = errors.New("too many different requests are waiting already")
+// errFull is returned if the queue of a lane is full.
+var errFull = errors.New("too many different requests are waiting already")
 
-// Group runs functions, at most one at a time in each lane. Its zero value is
-// ready for use; it must not be copied after the first use.
+// Group runs functions, at most one at a time in each lane. The zero value is ready for use. A
+// Group must not be copied after the first use.
 type Group[Lane, Variant comparable, Result any] struct {
-	mu    sync.Mutex                       // guards lanes and everything in them but a run's result
+	mu    sync.Mutex                       // guards lanes and everything in them, except for the results of runs
 	lanes map[Lane]*queue[Variant, Result] // a lane exists while it has a run
 	runs  sync.WaitGroup                   // counts the lanes that exist
 }
@@ -59,25 +57,25 @@ type Run[Variant comparable, Result any] struct {
 	err     error
 }
 
-// PanicError is the error of a run whose function panicked. The lane goes on.
-type PanicError struct {
-	Value any    // what was passed to panic
-	Stack []byte // of the goroutine that panicked
+// panicError is the error of a run whose function panicked. The lane goes on.
+type panicError struct {
+	value any    // the argument of panic
+	stack []byte // of the goroutine that panicked
 }
 
-func (e *PanicError) Error() string {
-	return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack)
+func (e *panicError) Error() string {
+	return fmt.Sprintf("panic: %v\n%s", e.value, e.stack)
 }
 
-// Do returns the result of a run that begins after Do was called. It shares the run that
-// is queued in the lane with this variant or, if there is none, queues a run of work. If
-// the queue is full, the error is ErrFull.
+// Do returns the result of a run that begins after Do was called. It shares the run that is
+// queued in the lane with this variant or, if there is none, queues a run of work. If the queue
+// is full, the error says so.
 //
 // If ctx ends first, Do returns the cause of its end, and the run goes on.
 func (g *Group[Lane, Variant, Result]) Do(
 	ctx context.Context, lane Lane, variant Variant, work func() (Result, error),
 ) (Result, error) {
-	r, err := g.Enter(lane, variant, work)
+	r, err := g.Queue(lane, variant, work)
 	if err != nil {
 		var none Result
 		return none, err
@@ -85,12 +83,12 @@ func (g *Group[Lane, Variant, Result]) Do(
 	return r.Wait(ctx)
 }
 
-// Enter is the first half of Do: it finds or queues the run, without waiting. The second
-// half is Run.Wait.
-func (g *Group[Lane, Variant, Result]) Enter(
+// Queue is the first half of Do: it finds or queues the run, without waiting. The second half
+// is [Run.Wait].
+func (g *Group[Lane, Variant, Result]) Queue(
 	lane Lane, variant Variant, work func() (Result, error),
 ) (*Run[Variant, Result], error) {
-	return g.enter(lane, variant, work, false)
+	return g.find(lane, variant, work, false)
 }
 
 // Join is Do for a caller that accepts the result of the current run, whatever its
@@ -98,24 +96,24 @@ func (g *Group[Lane, Variant, Result]) Enter(
 func (g *Group[Lane, Variant, Result]) Join(
 	ctx context.Context, lane Lane, variant Variant, work func() (Result, error),
 ) (Result, error) {
-	r, _ := g.enter(lane, variant, work, true) // it never queues, so the queue is never full
+	r, _ := g.find(lane, variant, work, true) // joining never fails
 	return r.Wait(ctx)
 }
 
 // Ask queues a run for a caller that does not need its result. If the queue is full, it does
 // nothing.
 func (g *Group[Lane, Variant, Result]) Ask(lane Lane, variant Variant, work func() (Result, error)) {
-	_, _ = g.Enter(lane, variant, work)
+	_, _ = g.Queue(lane, variant, work)
 }
 
-// Wait returns when no lane has a run. The caller must make sure that nobody asks for new
-// ones meanwhile.
+// Wait returns when no lane has a run. No new run may be requested meanwhile.
 func (g *Group[Lane, Variant, Result]) Wait() {
 	g.runs.Wait()
 }
 
-// enter finds the run whose result a caller gets that asks now, or makes one.
-func (g *Group[Lane, Variant, Result]) enter(
+// find returns the run that answers a caller who asks now, and queues or starts it if need be.
+// With join, that may be the current run.
+func (g *Group[Lane, Variant, Result]) find(
 	lane Lane, variant Variant, work func() (Result, error), join bool,
 ) (*Run[Variant, Result], error) {
 	g.mu.Lock()
@@ -132,7 +130,7 @@ func (g *Group[Lane, Variant, Result]) enter(
 			}
 		}
 		if len(q.waiting) >= maxWaiting {
-			return nil, ErrFull
+			return nil, errFull
 		}
 	}
 
@@ -150,7 +148,7 @@ func (g *Group[Lane, Variant, Result]) enter(
 	return r, nil
 }
 
-// drain carries out the runs of a lane until none is left.
+// drain does the runs of a lane until none is left.
 func (g *Group[Lane, Variant, Result]) drain(lane Lane, q *queue[Variant, Result]) {
 	for r := q.current; r != nil; r = g.next(lane, q) {
 		r.do()
@@ -174,13 +172,13 @@ func (r *Run[Variant, Result]) do() {
 	defer close(r.done)
 	defer func() {
 		if v := recover(); v != nil {
-			r.err = &PanicError{Value: v, Stack: debug.Stack()}
+			r.err = &panicError{value: v, stack: debug.Stack()}
 		}
 	}()
 	r.result, r.err = r.work()
 }
 
-// Wait returns the run's result. If ctx ends first, it returns the cause of that end, and
+// Wait returns the result of the run. If ctx ends first, it returns the cause of its end, and
 // the run goes on.
 func (r *Run[Variant, Result]) Wait(ctx context.Context) (Result, error) {
 	select {
@@ -189,7 +187,7 @@ func (r *Run[Variant, Result]) Wait(ctx context.Context) (Result, error) {
 	case <-ctx.Done():
 	}
 	select {
-	case <-r.done: // both have ended: a result is better than an error
+	case <-r.done: // both have ended, and a result is better than an error
 		return r.result, r.err
 	default:
 		var none Result

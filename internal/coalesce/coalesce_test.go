@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// ask starts a Do of its own and tells its result over the channel.
+// ask calls Do in a goroutine and sends its result to the channel.
 type answer struct {
 	result int
 	err    error
@@ -167,7 +167,7 @@ func TestACallerThatGivesUpDoesNotStopTheRun(t *testing.T) {
 	})
 }
 
-func TestJoinTakesTheRunThatIsGoing(t *testing.T) {
+func TestJoinSharesTheCurrentRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g Group[string, string, int]
 		going := ask(&g, "a", "", func() (int, error) { time.Sleep(time.Second); return 1, nil })
@@ -183,7 +183,7 @@ func TestJoinTakesTheRunThatIsGoing(t *testing.T) {
 	})
 }
 
-func TestAnErrorReachesEverybodyAndAPanicIsOne(t *testing.T) {
+func TestErrorsAndPanicsReachEverybody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g Group[string, string, int]
 		broken := errors.New("broken")
@@ -193,8 +193,8 @@ func TestAnErrorReachesEverybodyAndAPanicIsOne(t *testing.T) {
 		for range 3 {
 			later = append(later, ask(&g, "a", "", func() (int, error) { return 0, broken }))
 		}
-		var p *PanicError
-		if a := <-going; !errors.As(a.err, &p) || p.Value != "ouch" || !strings.Contains(p.Error(), "coalesce_test.go") {
+		var p *panicError
+		if a := <-going; !errors.As(a.err, &p) || p.value != "ouch" || !strings.Contains(p.Error(), "coalesce_test.go") {
 			t.Errorf("a panic became %v", a.err)
 		}
 		for _, c := range later {
@@ -217,32 +217,32 @@ func ExampleGroup() {
 	// Output: fetched <nil>
 }
 
-func TestALineIsBounded(t *testing.T) {
+func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g Group[string, string, int]
 		work := func() (int, error) { time.Sleep(time.Second); return 1, nil }
-		enter := func(lane, variant string, want error) {
+		queue := func(lane, variant string, want error) {
 			t.Helper()
-			if _, err := g.Enter(lane, variant, work); !errors.Is(err, want) {
+			if _, err := g.Queue(lane, variant, work); !errors.Is(err, want) {
 				t.Errorf("%s, %s: %v, want %v", lane, variant, err, want)
 			}
 		}
-		enter("a", "first", nil)
+		queue("a", "first", nil)
 		for i := range maxWaiting {
-			enter("a", fmt.Sprint(i), nil)
+			queue("a", fmt.Sprint(i), nil)
 		}
-		enter("a", "first", ErrFull) // it has begun
-		enter("a", "more", ErrFull)
-		enter("a", "0", nil)
-		enter("b", "more", nil)
-		if _, err := g.Do(t.Context(), "a", "more", work); !errors.Is(err, ErrFull) {
+		queue("a", "first", errFull) // it has begun
+		queue("a", "more", errFull)
+		queue("a", "0", nil)
+		queue("b", "more", nil)
+		if _, err := g.Do(t.Context(), "a", "more", work); !errors.Is(err, errFull) {
 			t.Errorf("do: %v", err)
 		}
 		if n, err := g.Join(t.Context(), "a", "more", work); n != 1 || err != nil {
 			t.Errorf("joined %d, %v", n, err)
 		}
 		synctest.Wait()
-		enter("a", "more", nil)
+		queue("a", "more", nil)
 		g.Wait()
 	})
 }

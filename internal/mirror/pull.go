@@ -96,7 +96,7 @@ func (s *Store) enter(req Request) (*coalesce.Run[variant, Result], error) {
 		runs = &s.forPeers
 	}
 	opts := s.options.Load()
-	run, err := runs.Enter(req.Name, req.variant(opts), func() (Result, error) { return s.pull(opts, req) })
+	run, err := runs.Queue(req.Name, req.variant(opts), func() (Result, error) { return s.pull(opts, req) })
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", limiter.ErrBusy, err)
 	}
