@@ -1,5 +1,6 @@
-// Package durable writes files so that a loss of power leaves the old content or the new
-// one, and nothing in between: write aside, fsync, rename, fsync the directory.
+// Package durable writes files so that after a loss of power they have the old or the new
+// content, and nothing in between: it writes a temporary file, syncs it, renames it, and syncs
+// the directory.
 package durable
 
 import (
@@ -8,11 +9,11 @@ import (
 	"path/filepath"
 )
 
-// WriteFile makes data the content of a file. It is written to temporary first, in the same
-// directory; what stands there is removed. When WriteFile returns without an error, the new
+// WriteFile replaces the content of a file. It writes to the file temporary first, in the same
+// directory; an existing one is removed. When WriteFile returns without an error, the new
 // content is on disk; after an error, the old one is in place.
 func WriteFile(path, temporary string, data []byte, mode os.FileMode) error {
-	// What stands there may be readable for others, or be a link to somewhere else.
+	// An existing file may be readable for others, or be a link.
 	if err := os.RemoveAll(temporary); err != nil {
 		return err
 	}
@@ -26,8 +27,8 @@ func WriteFile(path, temporary string, data []byte, mode os.FileMode) error {
 	return Replace(f, path)
 }
 
-// Replace puts a file that was written in the place of another one in the same directory,
-// and closes it. After an error, f is removed.
+// Replace syncs and closes f, and renames it to path, in the same directory. After an error, f
+// is removed.
 func Replace(f *os.File, path string) error {
 	err := errors.Join(f.Sync(), f.Close())
 	if err == nil {
@@ -39,8 +40,8 @@ func Replace(f *os.File, path string) error {
 	return Sync(filepath.Dir(path))
 }
 
-// Sync makes the names of a directory's entries, or the content of a file, survive a loss of
-// power (fsync(2)).
+// Sync makes the entries of a directory, or the content of a file, survive a loss of power
+// (fsync(2)).
 func Sync(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

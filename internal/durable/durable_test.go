@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// TestWriteFile: whatever stands where the file is written aside has no influence on it, and
-// is not written to.
+// TestWriteFile: an existing temporary file has no influence, and is not written to.
 func TestWriteFile(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "outside")
 	for what, prepare := range map[string]func(temporary string) error{
@@ -42,8 +41,8 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-// TestAFailureLeavesTheOld: a directory cannot be replaced by a file.
-func TestAFailureLeavesTheOld(t *testing.T) {
+// TestFailureLeavesTheOld: a directory cannot be replaced by a file.
+func TestFailureLeavesTheOld(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
 	if err := os.MkdirAll(filepath.Join(path, "x"), 0o755); err != nil {
