@@ -11,12 +11,12 @@ func TestParseDuration(t *testing.T) {
 		"250ms": 250 * time.Millisecond,
 	} {
 		if got, err := ParseDuration(s); got != want || err != nil {
-			t.Errorf("parseDuration(%q) = %v, %v", s, got, err)
+			t.Errorf("ParseDuration(%q) = %v, %v", s, got, err)
 		}
 	}
 	for _, s := range []string{"", "x", "5 s", "1d", "9223372036854775807", "1.5"} {
 		if got, err := ParseDuration(s); err == nil {
-			t.Errorf("parseDuration(%q) = %v", s, got)
+			t.Errorf("ParseDuration(%q) = %v", s, got)
 		}
 	}
 }
@@ -27,7 +27,7 @@ func TestParseSize(t *testing.T) {
 	} {
 		got, err := ParseSize(s)
 		if got != want || err != nil {
-			t.Errorf("parseSize(%q) = %d, %v", s, got, err)
+			t.Errorf("ParseSize(%q) = %d, %v", s, got, err)
 		}
 		if again, err := ParseSize(FormatSize(got)); again != got || err != nil {
 			t.Errorf("%d is written %q and read %d, %v", got, FormatSize(got), again, err)
@@ -35,7 +35,7 @@ func TestParseSize(t *testing.T) {
 	}
 	for _, s := range []string{"", "x", "-1", "4gib", "GiB", "1e30", "NaN", "9999999TiB", "4 GiB 2"} {
 		if got, err := ParseSize(s); err == nil {
-			t.Errorf("parseSize(%q) = %d", s, got)
+			t.Errorf("ParseSize(%q) = %d", s, got)
 		}
 	}
 }
