@@ -1,20 +1,20 @@
-// Package backoff tells how long to leave something alone that has just failed.
+// Package backoff computes the pause after failures, which doubles with each failure.
 package backoff
 
 import "time"
 
-// Backoff is the pause after failures that follow each other. Its zero value is ready, as
-// after Reset. It is not safe for concurrent use.
+// Backoff is the pause after consecutive failures. The zero value has no failures. It is not
+// safe for concurrent use.
 type Backoff struct {
 	Wait  time.Duration // the pause after the latest failure; zero for none
-	Until time.Time     // when it is over
+	Until time.Time     // the end of the pause
 }
 
-// maxRetries is by how much a pause can grow.
+// maxRetries is the longest pause, as a multiple of the first.
 const maxRetries = 12
 
-// Fail notes a failure at now. The first is followed by a pause of base, each further one by
-// twice the pause before it, up to maxRetries times base.
+// Fail records a failure at now. The first pause is base; each further failure doubles the
+// pause, up to maxRetries times base.
 func (b *Backoff) Fail(now time.Time, base time.Duration) {
 	b.Wait = min(max(2*b.Wait, base), maxRetries*base)
 	b.Until = now.Add(b.Wait)
