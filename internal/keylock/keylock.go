@@ -1,9 +1,9 @@
 // Package keylock gives each key one writer at a time.
 //
-// A writer whose work takes long and can be done again later steps down with Downgrade: it
-// works on in the background, while others lock and unlock the key beside it. The first of
-// them that is about to change what the background work relies on calls Preempt, which ends
-// that work and waits until it has ended.
+// A writer with long work that can be repeated later calls Downgrade: its work goes on in the
+// background, while others lock and unlock the key. Before one of them changes anything that
+// the background work relies on, it calls Preempt, which cancels that work and waits for its
+// end.
 package keylock
 
 import (
@@ -12,28 +12,27 @@ import (
 	"sync"
 )
 
-// Locks are the locks of all keys. The zero value is ready for use. Keys that nobody uses
-// take no memory.
+// Locks are the locks of all keys. The zero value is ready for use. Unused keys take no memory.
 type Locks[K comparable] struct {
-	mu   sync.Mutex // guards busy, and what the entries say
+	mu   sync.Mutex // guards busy and the entries in it
 	busy map[K]*entry
 }
 
-// entry is the lock of one key that somebody uses.
+// entry is the lock of one key that is in use.
 type entry struct {
-	free       chan struct{} // has an element when nobody holds the lock
-	users      int           // holders, those who wait, and who works in the background
+	free       chan struct{} // has an element while nobody holds the lock
+	users      int           // holder, waiters and background work; the entry is removed at 0
 	background *Background   // nil for none
 }
 
-// Lock is one key, locked. It belongs to one goroutine.
+// Lock is the lock of one key, held by one goroutine.
 type Lock[K comparable] struct {
 	locks *Locks[K]
 	key   K
 	entry *entry
 }
 
-// Background is work that goes on beside later holders of the lock.
+// Background is work that goes on while others hold the lock.
 type Background struct {
 	// Context ends with ErrPreempted as its cause when a holder calls Preempt.
 	Context context.Context
@@ -42,10 +41,10 @@ type Background struct {
 	release func()
 }
 
-// ErrPreempted is why background work ends: somebody else has to write.
+// ErrPreempted is the cause of the end of background work that was preempted.
 var ErrPreempted = errors.New("somebody else needs the lock")
 
-// Lock waits until nobody holds the key's lock. The error is the cause of ctx's end.
+// Lock waits until the key's lock is free, and takes it. The error is the cause of ctx's end.
 func (l *Locks[K]) Lock(ctx context.Context, key K) (*Lock[K], error) {
 	l.mu.Lock()
 	e := l.use(key)
@@ -59,7 +58,7 @@ func (l *Locks[K]) Lock(ctx context.Context, key K) (*Lock[K], error) {
 	}
 }
 
-// TryLock locks a key that nobody holds, waits for, or works on in the background.
+// TryLock locks a key that nobody holds or waits for, and that has no background work.
 func (l *Locks[K]) TryLock(key K) (lock *Lock[K], ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,13 +70,13 @@ func (l *Locks[K]) TryLock(key K) (lock *Lock[K], ok bool) {
 	return &Lock[K]{l, key, e}, true
 }
 
-// Unlock lets the next one have the key.
+// Unlock releases the lock.
 func (l *Lock[K]) Unlock() {
 	l.entry.free <- struct{}{}
 	l.locks.release(l.key, l.entry)
 }
 
-// Preempt ends the work in the background, if there is any, and waits until it has ended.
+// Preempt cancels the background work, if there is any, and waits until it has ended.
 func (l *Lock[K]) Preempt() {
 	l.locks.mu.Lock()
 	b := l.entry.background
@@ -88,8 +87,8 @@ func (l *Lock[K]) Preempt() {
 	}
 }
 
-// Downgrade unlocks the key for work that goes on in the background until its Done is
-// called. There must be none yet: call Preempt first.
+// Downgrade unlocks the key, and starts background work, which lasts until its Done is called.
+// There must be no other background work: call Preempt first.
 func (l *Lock[K]) Downgrade(ctx context.Context) *Background {
 	ctx, cancel := context.WithCancelCause(ctx)
 	b := &Background{Context: ctx, cancel: cancel, ended: make(chan struct{})}
@@ -108,13 +107,13 @@ func (l *Lock[K]) Downgrade(ctx context.Context) *Background {
 	return b
 }
 
-// Done says that the work has ended.
+// Done ends the background work.
 func (b *Background) Done() {
 	b.cancel(nil)
 	b.release()
 }
 
-// use returns the entry of a key for one more user; l.mu is held.
+// use adds a user to the entry of a key; l.mu is held.
 func (l *Locks[K]) use(key K) *entry {
 	if l.busy == nil {
 		l.busy = make(map[K]*entry)
@@ -129,7 +128,7 @@ func (l *Locks[K]) use(key K) *entry {
 	return e
 }
 
-// release says that there is one user less.
+// release removes a user from the entry of a key.
 func (l *Locks[K]) release(key K, e *entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -25,7 +25,7 @@ func mustBeEmpty(t *testing.T, all *Locks[string]) {
 func TestOneHolder(t *testing.T) {
 	var all Locks[string]
 	l := lock(t, &all, "m")
-	l.Preempt() // there is nobody
+	l.Preempt() // there is no background work
 	gone, stop := context.WithCancelCause(t.Context())
 	reason := errors.New("no patience")
 	stop(reason)
@@ -41,7 +41,7 @@ func TestBackground(t *testing.T) {
 	var all Locks[string]
 	work := lock(t, &all, "m").Downgrade(t.Context())
 
-	// Others hold this lock and others, until one has something to write.
+	// Others hold this lock and other locks, until one of them has to write.
 	for _, key := range []string{"m", "n", "m"} {
 		lock(t, &all, key).Unlock()
 	}
