@@ -1,9 +1,9 @@
-// Package limiter bounds how much runs at once, fairly.
+// Package limiter bounds how much work runs at once, fairly.
 //
-// Who waits, waits for work on something: a key. Keys take turns, so that a crowd that
-// waits for one of them does not keep out a single one who waits for another; within a key
-// it is first come, first served. Work that can wait takes what nobody else wants. The
-// limit may change while it is in use. Nobody waits for ever.
+// Each waiter waits for work on something: a key. Keys take turns, so that a crowd that waits
+// for one key does not keep out a single waiter for another. Within a key, the first comes
+// first. Idle work gets places that nobody else wants. The limit may change at any time. Nobody
+// waits for ever, except idle work.
 package limiter
 
 import (
@@ -15,37 +15,36 @@ import (
 	"time"
 )
 
-// Limiter hands out a limited number of places. The zero value has none until Resize.
+// Limiter gives out a limited number of places. The zero value has none until Resize.
 type Limiter struct {
 	mu     sync.Mutex // guards all below
 	limit  int
 	held   int                  // places that are taken
 	queued int                  // waiters in all queues
 	queues map[string][]*waiter // by key; none is empty
-	order  []string             // the keys of queues, next first
-	idle   []*waiter            // who waits for what nobody else wants
+	order  []string             // the keys of queues, in the order of their turns
+	idle   []*waiter            // waiters of AcquireIdle
 }
 
-// waiter is somebody in a queue.
+// waiter is one call that waits for a place.
 type waiter struct {
 	granted chan struct{} // closed when it has a place
-	since   time.Time     // when it came
+	since   time.Time     // when it began to wait
 	holds   bool          // guarded by Limiter.mu
 }
 
 const (
-	// maxQueue is how many may wait before more are turned away.
+	// maxQueue is how many may wait until more are refused.
 	maxQueue = 1000
 
-	// maxWait is how long one waits for a place before it is turned away as well.
+	// maxWait is how long one waits for a place until it is refused.
 	maxWait = 5 * time.Minute
 )
 
-// ErrBusy is returned to those who come when the queue is full, and to those who have waited
-// too long in it.
+// ErrBusy is returned if the queue is full, or after too long a wait.
 var ErrBusy = errors.New("too many are waiting already")
 
-// Resize sets how many places there are. Who has one keeps it.
+// Resize sets the number of places. Nobody loses a place.
 func (l *Limiter) Resize(limit int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -53,13 +52,13 @@ func (l *Limiter) Resize(limit int) {
 	l.grant()
 }
 
-// Acquire waits for a place for work on a key, five minutes at most. The error is ErrBusy, or
-// the cause of ctx's end; without one the caller must call Release.
+// Acquire waits for a place for work on a key, at most five minutes. Without an error, the
+// caller must call Release. The error is ErrBusy, or the cause of ctx's end.
 func (l *Limiter) Acquire(ctx context.Context, key string) error {
 	return l.AcquireWithin(ctx, key, maxWait)
 }
 
-// AcquireWithin is Acquire for who can wait longer, or less long.
+// AcquireWithin is Acquire with another limit for the wait.
 func (l *Limiter) AcquireWithin(ctx context.Context, key string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: no place has become free within %s", ErrBusy, limit))
 	defer cancel()
@@ -88,8 +87,8 @@ func (l *Limiter) AcquireWithin(ctx context.Context, key string, limit time.Dura
 	})
 }
 
-// Waited returns how long the one in the queue has waited who has waited longest: 0 if nobody
-// waits. Work that can wait does not count.
+// Waited returns how long the longest waiter in a queue has waited, or 0. Idle work does not
+// count.
 func (l *Limiter) Waited() (longest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,7 +98,7 @@ func (l *Limiter) Waited() (longest time.Duration) {
 	return longest
 }
 
-// AcquireIdle is Acquire for work that can wait: it gets a place when nobody else wants one,
+// AcquireIdle is Acquire for idle work: it gets a place only when nobody else wants one,
 // however late that is.
 func (l *Limiter) AcquireIdle(ctx context.Context) error {
 	w := &waiter{granted: make(chan struct{})}
@@ -110,8 +109,8 @@ func (l *Limiter) AcquireIdle(ctx context.Context) error {
 	return l.wait(ctx, w, func() { l.idle = remove(l.idle, w) })
 }
 
-// wait waits for a place. leaveQueue takes a waiter that gives up out of its queue; l.mu is
-// held then.
+// wait waits for a place. If it ends without one, it calls leaveQueue, with l.mu held, which
+// removes the waiter from its queue.
 func (l *Limiter) wait(ctx context.Context, w *waiter, leaveQueue func()) error {
 	select {
 	case <-w.granted:
@@ -120,7 +119,7 @@ func (l *Limiter) wait(ctx context.Context, w *waiter, leaveQueue func()) error 
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if w.holds { // it was granted at the same moment
+	if w.holds { // it got a place at the same moment
 		l.held--
 		l.grant()
 	} else {
@@ -129,7 +128,7 @@ func (l *Limiter) wait(ctx context.Context, w *waiter, leaveQueue func()) error 
 	return context.Cause(ctx)
 }
 
-// Release gives a place to the next in line.
+// Release returns a place.
 func (l *Limiter) Release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,7 +136,7 @@ func (l *Limiter) Release() {
 	l.grant()
 }
 
-// grant hands out the places that are free; l.mu is held.
+// grant gives free places to waiters; l.mu is held.
 func (l *Limiter) grant() {
 	for l.held < l.limit {
 		w := l.next()
@@ -150,7 +149,7 @@ func (l *Limiter) grant() {
 	}
 }
 
-// next takes the next waiter out of its queue, or returns nil; l.mu is held.
+// next removes the next waiter from its queue and returns it, or nil; l.mu is held.
 func (l *Limiter) next() (w *waiter) {
 	if len(l.order) == 0 {
 		if len(l.idle) > 0 {
@@ -170,7 +169,7 @@ func (l *Limiter) next() (w *waiter) {
 	return w
 }
 
-// remove returns all without one of them.
+// remove removes an element from a slice.
 func remove[T comparable](all []T, one T) []T {
 	return slices.DeleteFunc(all, func(x T) bool { return x == one })
 }

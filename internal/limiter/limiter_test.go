@@ -42,7 +42,7 @@ func TestLimit(t *testing.T) {
 			t.Errorf("%d at once, %d served; want 2 and 2", most.Load(), served.Load())
 		}
 		l.Resize(4)
-		time.Sleep(time.Second) // the two that were in, and two that came with the new limit
+		time.Sleep(time.Second) // the two with a place, and two more after the limit has grown
 		if most.Load() != 4 {
 			t.Errorf("%d at once after the limit grew to 4", most.Load())
 		}
@@ -54,7 +54,7 @@ func TestLimit(t *testing.T) {
 	})
 }
 
-func TestQueueIsInOrderAndLeftByWhoGivesUp(t *testing.T) {
+func TestQueueIsInOrderAndGivingUpLeavesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l Limiter
 		l.Resize(1)
