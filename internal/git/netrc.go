@@ -61,7 +61,9 @@ func netrcPassword(text, host, user string) string {
 		}
 		return word
 	}
-	found := func() bool { return here && login == user && password != "" }
+	found := func() bool {
+		return here && login == user && password != "" && !strings.ContainsFunc(password, unicode.IsControl)
+	}
 	for len(words) > 0 {
 		switch word := next(); word {
 		case "machine", "default":
@@ -78,7 +80,7 @@ func netrcPassword(text, host, user string) string {
 			next()
 		}
 	}
-	if !found() || strings.ContainsFunc(password, unicode.IsControl) {
+	if !found() {
 		return ""
 	}
 	return password

@@ -12,6 +12,7 @@ func TestNetrcPassword(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "",
 		"machine git.local login alice password pw":                                                           "pw",
+		"machine git.local login alice password \"a\\nb\"\nmachine x login y password z\n":                    "",
 		"machine GIT.local\n  password pw\n  login alice\n":                                                   "pw",
 		"machine git.local login alice account a password pw":                                                 "pw",
 		"machine git.local login bob password b\nmachine git.local login alice password pw":                   "pw",
