@@ -23,7 +23,7 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// maker is a maker with one place, and an empty mirror.
+// maker returns a maker with one place, and an empty mirror.
 func maker(t *testing.T) (*Maker, *mirror.Mirror, *storage.Dir) {
 	t.Helper()
 	dir, err := storage.Open(t.Context(), t.TempDir())
@@ -60,8 +60,8 @@ func maker(t *testing.T) (*Maker, *mirror.Mirror, *storage.Dir) {
 	return k, m, dir
 }
 
-// TestPeersHavePlaces that clients do not take, and that they do not take from clients.
-func TestPeersHavePlaces(t *testing.T) {
+// TestPeersHaveTheirOwnPlaces: clients and peers do not take places from each other.
+func TestPeersHaveTheirOwnPlaces(t *testing.T) {
 	k, m, _ := maker(t)
 	soon := func() context.Context {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -80,7 +80,7 @@ func TestPeersHavePlaces(t *testing.T) {
 	}
 }
 
-// TestAnswers are what git says, and its error; whatever becomes of a request, it is let go of.
+// TestAnswers: a client gets git's answer, or its error, and each request is closed.
 func TestAnswers(t *testing.T) {
 	k, m, dir := maker(t)
 	reader := smarthttp.NewReader(dir.Own("incoming"), &conn.Budget{})
@@ -121,12 +121,12 @@ func TestAnswers(t *testing.T) {
 	if got := post("0032want " + strings.Repeat("12", 20) + "\n00000009done\n"); !strings.Contains(got, "not our ref") || !strings.HasSuffix(got, "; false, true") {
 		t.Errorf("a request for what is not there: %q", got)
 	}
-	large := string(bytes.Repeat([]byte("0000"), 20_000)) // goes to a file, of which there may be a few
+	large := string(bytes.Repeat([]byte("0000"), 20_000)) // goes to a file, of which few may be open
 	for range 20 {
 		post(large)
 	}
 	k.clients.places.Resize(0)
-	for range 20 { // who leaves the line lets go of it, too
+	for range 20 { // the request of a client that leaves the queue is closed, too
 		ctx, leave := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, strings.NewReader(large))
 		if err != nil {
