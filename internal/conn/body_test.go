@@ -12,9 +12,9 @@ func TestPace(t *testing.T) {
 		limit, want time.Duration
 	}{
 		{0, 0, BodyTimeout},
-		{1, 0, BodyTimeout + WriteTimeout/MaxPiece},
-		{MaxPiece, 0, BodyTimeout + WriteTimeout},
-		{64 << 20, 0, BodyTimeout + (64<<20)/MaxPiece*WriteTimeout},
+		{1, 0, BodyTimeout + writeTimeout/MaxPiece},
+		{MaxPiece, 0, BodyTimeout + writeTimeout},
+		{64 << 20, 0, BodyTimeout + (64<<20)/MaxPiece*writeTimeout},
 		{0, time.Minute, BodyTimeout},
 		{64 << 20, time.Minute, time.Minute},
 	} {
@@ -23,7 +23,7 @@ func TestPace(t *testing.T) {
 			p.until = began.Add(c.limit)
 		}
 		if got := p.deadline().Sub(began); got != c.want {
-			t.Errorf("%d bytes within %s: the next must be there after %s, want %s", c.read, c.limit, got, c.want)
+			t.Errorf("%d bytes within %s: the deadline is after %s, want %s", c.read, c.limit, got, c.want)
 		}
 	}
 }

@@ -2,7 +2,7 @@ package conn
 
 import "golang.org/x/sys/unix"
 
-// DescriptorLimit is how many file descriptors this process may have.
+// DescriptorLimit returns how many file descriptors this process may have.
 func DescriptorLimit() uint64 {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -11,16 +11,17 @@ func DescriptorLimit() uint64 {
 	return uint64(limit.Cur)
 }
 
-// ListBound is how many origins may be asked for their refs at once. Each of these takes
-// several processes and descriptors.
+// ListBound returns how many origins may be asked for their refs at the same time. Each takes several
+// processes and descriptors.
 func ListBound(descriptors uint64) int { return int(max(min(mostLists, descriptors/32), 2)) }
 
-// ServerBound is how many connections there may be to each of so many other servers.
+// ServerBound returns how many connections there may be to each of so many other servers.
 func ServerBound(descriptors uint64, servers int) int {
 	return int(max(min(mostToOthers, descriptors/8)/uint64(max(servers, 1)), 4))
 }
 
-// connectionBounds are the bounds for a process that may have so many descriptors.
+// connectionBounds returns how many connections a process with so many descriptors may have, and
+// how many archives it may send at the same time.
 func connectionBounds(descriptors uint64) (connections int, sending int64) {
 	return int(max(min(mostConnections, descriptors/8*3), 1)), int64(max(min(mostSending, descriptors/8), 1))
 }

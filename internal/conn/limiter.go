@@ -1,6 +1,6 @@
-// Package conn bounds what clients can cost a server: how many connections they may have, how
-// slowly they may send a body and read an answer, and how much of their bodies may be in
-// memory. It also moves a server from one address to another without dropping a connection.
+// Package conn bounds the cost of clients: how many connections they may have, how slowly they may
+// send a body and read an answer, and how much of their bodies may be in memory. It also moves a
+// server from one address to another without dropping a connection.
 package conn
 
 import (
@@ -17,46 +17,46 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 )
 
-// Bounds of connections. Each connection takes a descriptor, and so does each archive that is
-// sent from its file, and git needs some as well. If the process may have only few
-// descriptors (ulimit -n), each bound is a share of them instead.
+// Bounds of connections. Each connection takes a descriptor, each archive that is sent from its file
+// takes another one, and git needs some as well. If the process may have only few descriptors
+// (ulimit -n), each bound is a share of them instead.
 const (
 	mostConnections = 16 << 10 // or three eighths of the descriptors
 	mostSending     = 2 << 10  // or one eighth of the descriptors
 	mostLists       = 128      // or a thirty-second part of the descriptors
 	mostToOthers    = 256      // to all other servers together, or one eighth of the descriptors
 
-	// Quick is the size in bytes from which on an archive counts while it is sent. The
-	// kernel takes a smaller one at once, however slow the client is.
+	// Quick is the size in bytes from which on the sending of an archive is bounded. The kernel
+	// takes a smaller archive at once, however slow the client is.
 	Quick = 256 << 10
 
 	freeBody   = 4 << 10  // bytes of each body that do not count while it arrives
 	mostComing = 32 << 20 // bytes that count, of all bodies together
 )
 
-// Limiter bounds the number of connections. When there is one too many, it closes those that
-// have waited longest for a request, or for the rest of one: it never closes a connection
-// whose request is being answered, and new clients always get in. When nearly all
-// connections have a request that is being answered, as when very many POSTs wait for their
-// origins, it refuses further requests, and reserves what is left for health checks.
+// Limiter bounds the number of connections. When there is one too many, it closes those that have
+// waited longest for a request, or for the rest of one. It never closes a connection whose request
+// is being answered, and new clients always get in. When requests are being answered on nearly all
+// connections, for example because very many POSTs wait for their origins, it refuses further
+// requests, and reserves the other connections for health checks.
 type Limiter struct {
 	maxOpen      int
-	maxAnswering int64        // requests being answered at once, health checks apart
+	maxAnswering int64        // requests that may be answered at the same time, except health checks
 	sending      atomic.Int64 // archives that are being sent
 	maxSending   int64
-	Bodies       Budget // of bodies that are kept in memory until they are complete
+	Bodies       Budget // of incomplete bodies in memory
 
 	answering atomic.Int64  // connections whose request is being answered
 	waits     atomic.Uint64 // how often a connection has begun to wait
 
-	mu   sync.RWMutex // guards open; a request only ever locks it for reading
+	mu   sync.RWMutex // guards open; requests lock it only for reading
 	open map[net.Conn]*state
 }
 
-// state is what the limiter knows of a connection.
+// state is the limiter's state of a connection.
 type state struct {
 	state    atomic.Int32  // waiting, answering or gone
-	since    atomic.Uint64 // the value of waits when it began to wait
+	since    atomic.Uint64 // the value of Limiter.waits when it began to wait
 	extended atomic.Int64  // when ExtendWrite last set its deadline, in nanoseconds since the epoch
 }
 
@@ -78,7 +78,7 @@ func NewLimiter(descriptors uint64) *Limiter {
 // connKey is the key of a connection's state in the contexts of its requests.
 type connKey struct{}
 
-// ConnContext registers a new connection.
+// ConnContext registers a new connection. It is for http.Server.
 func (l *Limiter) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	one := &state{}
 	one.since.Store(l.waits.Add(1))
@@ -88,9 +88,8 @@ func (l *Limiter) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, one)
 }
 
-// ConnState follows the states of connections. It does not rely on
-// StateActive, which net/http sets at a request's first byte: Answer records that a request is
-// being answered.
+// ConnState follows the states of connections. It is for http.Server. It ignores StateActive, which
+// net/http sets at a request's first byte: Answer records that a request is being answered.
 func (l *Limiter) ConnState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -121,8 +120,8 @@ func (l *Limiter) finish(one *state) {
 	}
 }
 
-// makeRoom closes connections if there are too many: the one that has waited longest, and a
-// few more, so that it does not have to sort all of them each time.
+// makeRoom closes the connection that has waited longest, if there are too many, and a few more, so
+// that it need not sort all of them each time.
 func (l *Limiter) makeRoom() {
 	l.mu.Lock()
 	if len(l.open) <= l.maxOpen {
@@ -145,16 +144,16 @@ func (l *Limiter) makeRoom() {
 	}
 	l.mu.Unlock()
 	for _, c := range closed {
-		if wrapped, ok := c.(interface{ NetConn() net.Conn }); ok { // closing TLS would send to the client first
+		if wrapped, ok := c.(interface{ NetConn() net.Conn }); ok { // Close of TLS would send to the client first
 			c = wrapped.NetConn()
 		}
 		c.Close()
 	}
 }
 
-// Answer records that the request of that context is being answered, or returns
-// limiter.ErrBusy. The connection of a refused request can be closed for a new one. A health
-// check is never refused for the number of others.
+// Answer records that the request of ctx is being answered, or returns limiter.ErrBusy. The
+// connection of a refused request may be closed for a new one. A health check is never refused
+// because of the number of other requests.
 func (l *Limiter) Answer(ctx context.Context, health bool) error {
 	one, ok := ctx.Value(connKey{}).(*state)
 	if !ok || one.state.Load() == connAnswering {
@@ -167,32 +166,32 @@ func (l *Limiter) Answer(ctx context.Context, health bool) error {
 	return nil
 }
 
-// GiveUp records that the request of that context is not being answered any more.
+// GiveUp records that the request of ctx is not being answered any more.
 func (l *Limiter) GiveUp(ctx context.Context) {
 	if one, ok := ctx.Value(connKey{}).(*state); ok {
 		l.finish(one)
 	}
 }
 
-// ExtendWrite gives a client time to read what is still to be sent to it. On a busy connection
-// it sets the deadline not each time, but often enough.
+// ExtendWrite gives a client writeTimeout to read the rest of an answer. On a busy connection it does
+// not set the deadline each time, but often enough.
 func ExtendWrite(ctx context.Context, w http.ResponseWriter) {
 	now := time.Now()
 	if one, ok := ctx.Value(connKey{}).(*state); ok {
 		passed := now.Sub(time.Unix(0, one.extended.Load()))
-		if 0 <= passed && passed < WriteTimeout/2 { // it is below zero if the clock was set back
+		if 0 <= passed && passed < writeTimeout/2 { // negative if the clock was set back
 			return
 		}
 		one.extended.Store(now.UnixNano())
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(now.Add(WriteTimeout))
+	_ = http.NewResponseController(w).SetWriteDeadline(now.Add(writeTimeout))
 }
 
-// ErrSending is returned when as much is being sent as may be.
+// ErrSending is the error of AcquireSend when too much is being sent.
 var ErrSending = errors.New("too many archives and packs are being sent already")
 
-// AcquireSend reserves the sending of one archive or pack, or returns ErrSending. ReleaseSend
-// must be called when it has been sent.
+// AcquireSend allows the sending of one archive or pack, or returns ErrSending. After the sending,
+// ReleaseSend must be called.
 func (l *Limiter) AcquireSend() error {
 	if l.sending.Add(1) > l.maxSending {
 		l.sending.Add(-1)
@@ -201,4 +200,5 @@ func (l *Limiter) AcquireSend() error {
 	return nil
 }
 
+// ReleaseSend ends what AcquireSend has allowed.
 func (l *Limiter) ReleaseSend() { l.sending.Add(-1) }

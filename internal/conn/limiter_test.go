@@ -69,11 +69,11 @@ func TestConnectionsMakeRoom(t *testing.T) {
 	health(0)
 	come()
 	expect("where all are being answered, the newcomer goes", 1, 2, 5)
-	l.ConnState(ours[2], http.StateClosed) // as net/http tells of those that we have closed
+	l.ConnState(ours[2], http.StateClosed) // as net/http does for connections that the limiter has closed
 	l.ConnState(ours[0], http.StateClosed)
 	come()
 	if n := l.answering.Load(); len(l.open) != 3 || n != 2 {
 		t.Errorf("%d are open, of which %d are being answered", len(l.open), n)
 	}
-	_ = l.Answer(context.Background(), false) // of no connection
+	_ = l.Answer(context.Background(), false) // a context without a connection is no error
 }

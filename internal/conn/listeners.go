@@ -11,83 +11,85 @@ import (
 	"time"
 )
 
-// overlap is how long a former address is still served: somebody may just have looked it up.
+// overlap is how long a former address is still served: a client may just have looked it up.
 const overlap = time.Second
 
-// Listeners are where a server is reached: at one address and, for a moment after it has moved,
-// at the former ones. Only Broken may be called while another method is at work.
+// Listeners are a server's listeners: one at its address and, for a moment after it has moved, those
+// at the former addresses. No two methods may run at the same time, except Broken.
 type Listeners struct {
 	config  func() *tls.Config
-	serve   func(net.Listener) error
-	current *Listener
+	run     func(net.Listener) error
+	current *listener
 	former  []formerListener
 	broken  chan error
 	serving sync.WaitGroup
 }
 
-// formerListener is a listener that is about to be given up.
+// formerListener is a listener that is about to be retired.
 type formerListener struct {
-	*Listener
-	overlap *time.Timer // gives it up
+	*listener
+	overlap *time.Timer // retires it
 }
 
 // NewListeners listens on a TCP address. Connections wait until Serve is called.
 func NewListeners(address string) (*Listeners, error) {
-	l, err := Listen(address)
+	l, err := listen(address)
 	if err != nil {
 		return nil, err
 	}
 	return &Listeners{current: l, broken: make(chan error, 1)}, nil
 }
 
-// Serve has serve, which must return when its listener has closed, answer what comes, from now
-// on and at later addresses. For config see [Listener.Serve].
-func (s *Listeners) Serve(config func() *tls.Config, serve func(net.Listener) error) {
-	s.config, s.serve = config, serve
+// Serve starts run, which answers connections and must return when its listener has closed, and does
+// so again for each later address. For each connection it calls config, and encrypts the
+// connection if the result is not nil: so a reload can change the certificate, or turn encryption
+// on and off, for later connections.
+func (s *Listeners) Serve(config func() *tls.Config, run func(net.Listener) error) {
+	s.config, s.run = config, run
 	s.start(s.current)
 }
 
 // start serves a listener until it is retired.
-func (s *Listeners) start(l *Listener) {
+func (s *Listeners) start(l *listener) {
 	s.serving.Go(func() {
-		err := l.Serve(s.config, s.serve)
-		if !l.Retired() && !errors.Is(err, http.ErrServerClosed) {
-			s.broke(fmt.Errorf("serve %s: %w", l.Addr(), err))
+		err := l.serve(s.config, s.run)
+		if !l.isRetired() && !errors.Is(err, http.ErrServerClosed) {
+			s.reportBroken(fmt.Errorf("serve %s: %w", l.Addr(), err))
 		}
 	})
 }
 
-// broke tells why an address is lost. The first reason is enough.
-func (s *Listeners) broke(err error) {
+// reportBroken sends an error to Broken, unless there is one already.
+func (s *Listeners) reportBroken(err error) {
 	select {
 	case s.broken <- err:
 	default:
 	}
 }
 
-// Broken has an error when serving has ended by itself.
+// Broken receives an error when serving has ended by itself, or an address is lost.
 func (s *Listeners) Broken() <-chan error { return s.broken }
 
-// Addr is the address that is listened on.
+// Addr returns the current address.
 func (s *Listeners) Addr() net.Addr { return s.current.Addr() }
 
-// Move moves to a new address. The new one is bound before the old one is given up, unless they
-// are on one port; then the old one comes back if the new one cannot be had.
+// Move moves to a new address. The new address is bound before the old one is given up, unless both
+// have the same port; in that case the old address is bound again if the new one cannot be.
 func (s *Listeners) Move(to string) error {
 	if former := s.recall(to); former != nil {
 		s.replace(former)
 		return nil
 	}
 	from := s.current.Addr().String()
-	early := SamePort(from, to)
+	early := samePort(from, to)
 	if early {
-		s.current.Retire()
+		s.current.retire()
 	}
-	l, err := Listen(to)
+	l, err := listen(to)
 	if err != nil && early {
-		back, backErr := Listen(from)
+		back, backErr := listen(from)
 		if backErr != nil {
-			s.broke(fmt.Errorf("lost the address %s: %w", from, backErr))
+			s.reportBroken(fmt.Errorf("lost the address %s: %w", from, backErr))
 			return errors.Join(err, backErr)
 		}
 		s.current = back
@@ -101,41 +103,41 @@ func (s *Listeners) Move(to string) error {
 	return nil
 }
 
-// replace makes another listener the one in force.
-func (s *Listeners) replace(l *Listener) {
+// replace makes l the current listener, and retires the old one after a moment.
+func (s *Listeners) replace(l *listener) {
 	old := s.current
 	s.current = l
-	if !old.Retired() {
-		s.former = append(s.former, formerListener{old, time.AfterFunc(overlap, old.Retire)})
+	if !old.isRetired() {
+		s.former = append(s.former, formerListener{old, time.AfterFunc(overlap, old.retire)})
 	}
 }
 
-// recall takes back the former listener of an address, if it is not given up yet, and gives
-// up at once what else would be in the way.
-func (s *Listeners) recall(address string) (found *Listener) {
+// recall takes back the former listener of an address, if it is not retired yet, and retires at once
+// the other former listeners of the same port.
+func (s *Listeners) recall(address string) (found *listener) {
 	s.former = slices.DeleteFunc(s.former, func(l formerListener) bool {
 		switch {
-		case found == nil && l.Address == address && l.overlap.Stop():
-			found = l.Listener
+		case found == nil && l.address == address && l.overlap.Stop():
+			found = l.listener
 			return true
-		case SamePort(l.Addr().String(), address):
-			l.Retire()
+		case samePort(l.Addr().String(), address):
+			l.retire()
 		}
-		return l.Retired()
+		return l.isRetired()
 	})
 	return found
 }
 
-// Retire accepts nothing more. What was accepted is still answered.
+// Retire closes all listeners. Connections that were accepted are still answered.
 func (s *Listeners) Retire() {
 	for _, l := range s.former {
-		l.Retire()
+		l.retire()
 	}
-	s.current.Retire()
+	s.current.retire()
 }
 
-// Wait waits until nothing is served any more.
+// Wait returns when all calls of run have returned.
 func (s *Listeners) Wait() { s.serving.Wait() }
 
-// Close gives up an address that is not served.
+// Close closes the listener if Serve was not called.
 func (s *Listeners) Close() error { return s.current.Close() }

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxUnsent is how many bytes the kernel buffers for a connection before it sends them.
-// Without a limit it buffers megabytes, and a client that reads slowly looks like one that
-// does not read at all.
+// maxUnsent is how many unsent bytes the kernel buffers for a connection
+// (TCP_NOTSENT_LOWAT). Without a limit it buffers megabytes, and a client that reads slowly looks
+// like one that does not read at all.
 const maxUnsent = 256 << 10
 
 func limitUnsent(c net.Conn) {

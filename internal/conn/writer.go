@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// WriteTimeout is how long a client may take to read MaxPiece bytes.
-const WriteTimeout = time.Minute
+// writeTimeout is how long a client may take to read MaxPiece bytes.
+const writeTimeout = time.Minute
 
-// MaxPiece is how many bytes a client must read within one WriteTimeout. If it reads less,
-// its answer is cut off.
+// MaxPiece is how many bytes a client must read within writeTimeout. If it reads less, its answer is
+// cut off.
 const MaxPiece = 512 << 10
 
 // DeadlineWriter writes an answer to a client that must read at a certain speed.
 type DeadlineWriter struct {
 	http.ResponseWriter
 	Control *http.ResponseController
-	Begun   bool  // something was written
-	Err     error // why it could not be written
+	Begun   bool  // Write or ReadFrom was called
+	Err     error // the first error of writing
 }
 
 // NewDeadlineWriter returns a writer of an answer.
@@ -31,7 +31,7 @@ func (w *DeadlineWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 func (w *DeadlineWriter) Write(p []byte) (n int, err error) {
 	w.Begun = true
 	for len(p) > 0 && w.Err == nil {
-		w.Err = w.Control.SetWriteDeadline(time.Now().Add(WriteTimeout))
+		w.Err = w.Control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if w.Err == nil {
 			var m int
 			m, w.Err = w.ResponseWriter.Write(p[:min(len(p), MaxPiece)])
@@ -49,7 +49,7 @@ func (w *DeadlineWriter) ReadFrom(src io.Reader) (total int64, err error) {
 		file, limit = l.R, l.N
 	}
 	for total < limit && w.Err == nil {
-		if w.Err = w.Control.SetWriteDeadline(time.Now().Add(WriteTimeout)); w.Err != nil {
+		if w.Err = w.Control.SetWriteDeadline(time.Now().Add(writeTimeout)); w.Err != nil {
 			break
 		}
 		var n int64

@@ -11,30 +11,29 @@ import (
 	"time"
 )
 
-// taker is a client that takes in so many pieces, and no more.
-type taker struct {
+// client is a client that reads a number of pieces, and no more.
+type client struct {
 	*httptest.ResponseRecorder
-	takes     int
+	reads     int
 	deadlines []time.Time
 	pieces    []int
 }
 
-func (c *taker) SetWriteDeadline(t time.Time) error {
+func (c *client) SetWriteDeadline(t time.Time) error {
 	c.deadlines = append(c.deadlines, t)
 	return nil
 }
 
-func (c *taker) Write(p []byte) (int, error) {
-	if len(c.pieces) == c.takes {
+func (c *client) Write(p []byte) (int, error) {
+	if len(c.pieces) == c.reads {
 		return 0, os.ErrDeadlineExceeded
 	}
 	c.pieces = append(c.pieces, len(p))
 	return len(p), nil
 }
 
-// TestWhoTakesInNothingIsGivenUp: a client has a minute for each 512 kB, whichever way
-// they are sent.
-func TestWhoTakesInNothingIsGivenUp(t *testing.T) {
+// TestSlowClientIsCutOff: a client has a minute to read each 512 KiB, in whichever way they are sent.
+func TestSlowClientIsCutOff(t *testing.T) {
 	const size = 3 << 20
 	content := strings.Repeat("x", size)
 	for what, send := range map[string]func(*DeadlineWriter) error{
@@ -44,22 +43,22 @@ func TestWhoTakesInNothingIsGivenUp(t *testing.T) {
 			return err
 		},
 	} {
-		for _, takes := range []int{0, 3, 1 << 20} {
-			client := &taker{ResponseRecorder: httptest.NewRecorder(), takes: takes}
+		for _, reads := range []int{0, 3, 1 << 20} {
+			c := &client{ResponseRecorder: httptest.NewRecorder(), reads: reads}
 			began := time.Now()
-			err := send(NewDeadlineWriter(client))
-			if patient := takes > 3; patient != (err == nil) || !patient && !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("%s, to one who takes in %d pieces: %v", what, takes, err)
+			err := send(NewDeadlineWriter(c))
+			if patient := reads > 3; patient != (err == nil) || !patient && !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s, to a client that reads %d pieces: %v", what, reads, err)
 			}
 			taken := 0
-			for _, piece := range client.pieces {
+			for _, piece := range c.pieces {
 				taken += piece
 			}
-			// One deadline for each 512 kB, and one more for what is not taken in, or is the end.
-			if least := taken / (512 << 10); len(client.deadlines) < least || len(client.deadlines) > least+1 {
-				t.Errorf("%s, to one who takes in %d pieces: %d deadlines for %d bytes", what, takes, len(client.deadlines), taken)
+			// One deadline for each 512 KiB, and one more for the piece that is not read, or the end.
+			if least := taken / (512 << 10); len(c.deadlines) < least || len(c.deadlines) > least+1 {
+				t.Errorf("%s, to a client that reads %d pieces: %d deadlines for %d bytes", what, reads, len(c.deadlines), taken)
 			}
-			for _, deadline := range client.deadlines {
+			for _, deadline := range c.deadlines {
 				if wait := deadline.Sub(began); wait < 30*time.Second || wait > 90*time.Second {
 					t.Errorf("%s: the client has %s", what, wait)
 				}
@@ -68,18 +67,18 @@ func TestWhoTakesInNothingIsGivenUp(t *testing.T) {
 	}
 }
 
-// TestAClientHasTimeAfterTheClockWasSetBack: what bounds an answer is no deadline of an
-// earlier one.
-func TestAClientHasTimeAfterTheClockWasSetBack(t *testing.T) {
+// TestExtendWriteAfterTheClockWasSetBack: a deadline in the future does not count as one that was just
+// set.
+func TestExtendWriteAfterTheClockWasSetBack(t *testing.T) {
 	one := &state{}
 	ctx := context.WithValue(t.Context(), connKey{}, one)
-	client := &taker{ResponseRecorder: httptest.NewRecorder()}
+	c := &client{ResponseRecorder: httptest.NewRecorder()}
 	for i, pushed := range []time.Duration{-time.Hour, 0, time.Hour} {
 		one.extended.Store(time.Now().Add(pushed).UnixNano())
-		client.deadlines = nil
-		ExtendWrite(ctx, client)
-		if given := len(client.deadlines) == 1; given != (i != 1) {
-			t.Errorf("after %s: %v", pushed, client.deadlines)
+		c.deadlines = nil
+		ExtendWrite(ctx, c)
+		if given := len(c.deadlines) == 1; given != (i != 1) {
+			t.Errorf("after %s: %v", pushed, c.deadlines)
 		}
 	}
 }
