@@ -1,6 +1,5 @@
-// Package conditional reads the words with which clients ask for less than all, or for newer than
-// what is stored: conditions (RFC 9110, section 13), ranges (section 14), and directives for
-// caches (RFC 9111).
+// Package conditional reads the headers of requests that limit what an answer contains: conditions
+// (RFC 9110, section 13), ranges (section 14), and the directive for a fresh answer (RFC 9111).
 package conditional
 
 import (
@@ -8,7 +7,7 @@ import (
 	"strings"
 )
 
-// WantsFresh reports whether the client asks that nothing stored be used.
+// WantsFresh reports whether the client refuses a stored answer (Cache-Control: no-cache).
 func WantsFresh(h http.Header) bool {
 	for _, value := range h["Cache-Control"] {
 		for directive := range strings.SplitSeq(value, ",") {
@@ -20,8 +19,8 @@ func WantsFresh(h http.Header) bool {
 	return false
 }
 
-// Precondition evaluates what a client knows already (RFC 9110, section 13): the
-// status to answer with instead of the content, or 0.
+// Precondition evaluates If-Match and If-None-Match against the ETag of the content (RFC 9110,
+// section 13.2.2). It returns the status to answer with instead of the content, or 0.
 func Precondition(h http.Header, etag string) int {
 	if tags := h["If-Match"]; len(tags) > 0 && !matches(tags, etag, false) {
 		return http.StatusPreconditionFailed
@@ -32,8 +31,8 @@ func Precondition(h http.Header, etag string) int {
 	return 0
 }
 
-// matches reports whether an ETag is in a list. Weak comparison ignores what makes
-// a tag weak, strong comparison refuses it.
+// matches reports whether an ETag is in a list (RFC 9110, section 8.8.3.2). A weak comparison ignores
+// the prefix W/; in a strong one no weak tag matches.
 func matches(lists []string, etag string, weakly bool) bool {
 	if !weakly && strings.HasPrefix(etag, "W/") {
 		return false

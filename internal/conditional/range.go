@@ -7,33 +7,33 @@ import (
 	"strings"
 )
 
-// unsatisfiable is a range that no content has: the answer is 416.
+// unsatisfiable is a Range beyond any content: the answer is 416.
 const unsatisfiable = "bytes=9223372036854775807-"
 
-// WithRange is a request whose Range is in the words that http.ServeContent understands, or
-// that has none if it is to be ignored.
+// WithRange returns the request with its Range in the form that http.ServeContent understands, or
+// without it if it is to be ignored.
 func WithRange(r *http.Request) *http.Request {
 	lines := r.Header["Range"]
 	if len(lines) == 0 {
 		return r
 	}
-	words := ""
-	if r.Method == http.MethodGet { // for no other method a range is defined
-		words = byteRanges(lines)
+	ranges := ""
+	if r.Method == http.MethodGet { // ranges are defined for no other method
+		ranges = byteRanges(lines)
 	}
 	r = r.Clone(r.Context())
-	if r.Header.Del("Range"); words != "" {
-		r.Header.Set("Range", words)
+	if r.Header.Del("Range"); ranges != "" {
+		r.Header.Set("Range", ranges)
 	}
 	return r
 }
 
-// byteRanges reads a Range (RFC 9110, sections 14.1.2 and 14.2). It is empty for one that is
-// to be ignored: of a unit other than bytes. http.ServeContent by itself refuses those, knows
-// the unit in lower case only, takes the last zero bytes for a part, and numbers that are too
-// large for it for no numbers.
+// byteRanges rewrites a Range for http.ServeContent (RFC 9110, sections 14.1.2 and 14.2). It returns
+// an empty string if the Range is to be ignored because its unit is not bytes. http.ServeContent
+// refuses other units, accepts the unit only in lower case, treats the last zero bytes ("-0") as
+// a part, and rejects numbers that are too large for an int64.
 func byteRanges(lines []string) string {
-	if len(lines) != 1 { // it is no list, so this is no Range
+	if len(lines) != 1 { // Range is no list, and valid only in one line
 		return ""
 	}
 	unit, specs, ok := strings.Cut(lines[0], "=")
@@ -60,8 +60,9 @@ func byteRanges(lines []string) string {
 	return "bytes=" + strings.Join(all, ",")
 }
 
-// byteRange reads one range. It is empty for the last zero bytes, which are nowhere.
-func byteRange(spec string) (words string, ok bool) {
+// byteRange rewrites one range. It returns an empty string for the last zero bytes, which no content
+// has, and false for an invalid range.
+func byteRange(spec string) (normal string, ok bool) {
 	first, last, ok := strings.Cut(spec, "-")
 	from, fromOK := bytePosition(first)
 	to, toOK := bytePosition(last)
@@ -79,7 +80,8 @@ func byteRange(spec string) (words string, ok bool) {
 	}
 }
 
-// bytePosition reads a number. One that is too large is beyond every content.
+// bytePosition reads a number. One that is too large becomes the largest one, which is beyond every
+// content.
 func bytePosition(text string) (n int64, ok bool) {
 	if text == "" || strings.Trim(text, "0123456789") != "" {
 		return 0, false
