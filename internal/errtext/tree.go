@@ -11,26 +11,26 @@ import (
 	"github.com/reconquest/hierr-go"
 )
 
-// Tree renders an error: what was tried above why it failed.
+// Tree renders an error as a tree: each attempt above the reason of its failure.
 //
 //	can't fetch
 //	└─ fatal: unable to access 'https://git.in.local/x.git/': …
 //
-// A wrapping error is what stands before the text of the error that it wraps. Errors that
-// were joined stand side by side.
+// For a wrapping error, the tree has its text up to that of the wrapped error, which stands below.
+// Joined errors stand side by side.
 func Tree(err error) string {
 	all := branchesOf(err)
 	return all[0].with(all[1:]).String()
 }
 
-// branch is a part of a tree of reasons.
+// branch is a node of a tree, with its text in one or several lines.
 type branch struct {
 	text  string
 	below []branch
 }
 
-// with is the branch with more branches below it. What stands beside a whole tree has no other
-// place.
+// with returns the branch with more branches below it: a tree has one root, so the reasons beside the
+// first one stand below it.
 func (b branch) with(more []branch) branch {
 	return branch{b.text, append(slices.Clip(b.below), more...)}
 }
@@ -43,14 +43,14 @@ func (b branch) String() string {
 	return Branches(b.text, below...)
 }
 
-// branchesOf are the reasons that an error has, side by side.
+// branchesOf returns the reasons of an error, side by side.
 func branchesOf(err error) []branch {
 	var inner []error
 	switch e := err.(type) {
 	case *several:
 		return []branch{{e.what, allBranches(e.reasons)}}
 	case *net.OpError, *fs.PathError, *os.LinkError, *os.SyscallError:
-		// They are one sentence.
+		// Their text is one sentence with the wrapped error's.
 	case interface{ Unwrap() []error }:
 		inner = e.Unwrap()
 	case interface{ Unwrap() error }:
@@ -62,7 +62,7 @@ func branchesOf(err error) []branch {
 	if len(inner) == 0 {
 		return leaf(text)
 	}
-	if text == errors.Join(inner...).Error() { // it adds nothing
+	if text == errors.Join(inner...).Error() { // the outer error adds nothing
 		return allBranches(inner)
 	}
 	last := inner[len(inner)-1]
@@ -81,20 +81,20 @@ func allBranches(errs []error) (all []branch) {
 	return all
 }
 
-// several is an error with several reasons, none of which stands above the others.
+// several is an error with several reasons side by side.
 type several struct {
 	what    string
 	reasons []error
 }
 
-// Several is an error that says what was tried, with several reasons side by side.
+// Several returns an error that says what was tried, and has several reasons side by side.
 func Several(what string, reasons ...error) error { return &several{what, reasons} }
 
 func (s *several) Error() string   { return s.what + ": " + errors.Join(s.reasons...).Error() }
 func (s *several) Unwrap() []error { return s.reasons }
 
-// Branches puts rendered trees below a line. hierr copies all that it has for each child, and
-// of those there may be a thousand, so the lines are drawn here.
+// Branches puts rendered trees below a line. It does not leave that to hierr, which copies the whole
+// text for each child, and there may be a thousand.
 func Branches(top string, below ...string) string {
 	var b strings.Builder
 	b.WriteString(top)
