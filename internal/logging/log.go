@@ -1,5 +1,5 @@
-// Package logging writes a log for people and journals: a line for a record, with the tree of its
-// reasons below. It never holds up who writes to it, and shows no password.
+// Package logging writes a log for people and journals: one line for each record, and the tree of
+// reasons below it. A caller never waits long for a stuck log, and no record shows a password.
 package logging
 
 import (
@@ -17,12 +17,11 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// TreeKey is the key of an attribute whose value has several lines, which are written below
-// the record. Errors are written there as well, as trees of reasons.
+// TreeKey is the key of an attribute whose value has several lines, which are written below the
+// record. Errors are written there as well, each as a tree of reasons.
 const TreeKey = "tree"
 
-// New returns a log for people and journals. A record is one line, and the tree of reasons
-// below it if there is one.
+// New returns a log that writes to w.
 //
 //	2026-01-02T15:04:05Z ERROR can't pull mirror=dev/configs
 //	    can't fetch

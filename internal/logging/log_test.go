@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// logged is what a record becomes.
+// logged returns the text of a record.
 func logged(message string, attrs ...any) string {
 	var b bytes.Buffer
 	log := slog.New(&handler{out: newWriter(&b)})
@@ -26,7 +26,7 @@ func TestLogRecord(t *testing.T) {
 		{logged("x", "a", "", "b", `"`, "c", "a b", "d", "ü"), `ERROR x a="" b="\"" c="a b" d=ü` + "\n"},
 		{logged("x", "err", errors.New("a: b")), "ERROR x\n    a: b\n"},
 		{logged("x", "err", fmt.Errorf("a: %w", errors.New("b"))), "ERROR x\n    a\n    └─ b\n"},
-		// What would be another line, or more than text.
+		// Line ends and control characters.
 		{logged("x", "a", "b\nERROR y\r\x1b[2J\u2028\u202e"), `ERROR x a="b\nERROR y\r\x1b[2J\u2028\u202e"` + "\n"},
 		{logged("x", "a", "b\x9b"), `ERROR x a="b\x9b"` + "\n"},
 		{logged("x", "err", errors.New("a\r\x1b[2J\u2028b\x9b\nERROR y")), "ERROR x\n    a[2Jb\ufffd\n    ERROR y\n"},
@@ -38,8 +38,7 @@ func TestLogRecord(t *testing.T) {
 	}
 }
 
-// terminal takes in a record while nobody has stopped it, which somebody has who holds its
-// only element.
+// terminal is a terminal that can be stopped: Write waits while goes is full.
 type terminal struct {
 	goes chan struct{}
 	got  bytes.Buffer
@@ -51,9 +50,9 @@ func (t *terminal) Write(p []byte) (int, error) {
 	return t.got.Write(p)
 }
 
-// TestNobodyTakesInTheLog: who logs waits for a moment, and those after him not at all.
-// The log tells how much was lost.
-func TestNobodyTakesInTheLog(t *testing.T) {
+// TestStuckLog: while nobody reads the log, the first caller waits for writeTime, and later ones do not
+// wait. Afterwards the log says how many records were lost.
+func TestStuckLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &terminal{goes: make(chan struct{}, 1)}
 		log := slog.New(&handler{out: newWriter(out)})
