@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/reconquest/hierr-go"
+
+	"github.com/reconquest/sould/internal/git"
 )
 
 // Tree renders an error as a tree: each attempt above the reason of its failure.
@@ -23,32 +25,51 @@ func Tree(err error) string {
 	return all[0].with(all[1:]).String()
 }
 
-// branch is a node of a tree, with its text in one or several lines.
-type branch struct {
-	text  string
-	below []branch
+// Branch is a node of a tree: its text, in one or several lines, and the nodes below it.
+type Branch struct {
+	Text  string
+	Below []Branch
 }
 
 // with returns the branch with more branches below it: a tree has one root, so the reasons beside the
 // first one stand below it.
-func (b branch) with(more []branch) branch {
-	return branch{b.text, append(slices.Clip(b.below), more...)}
+func (b Branch) with(more []Branch) Branch {
+	return Branch{b.Text, append(slices.Clip(b.Below), more...)}
 }
 
-func (b branch) String() string {
-	below := make([]string, len(b.below))
-	for i, one := range b.below {
-		below[i] = one.String()
+// String renders the tree in the style of hierr, without control characters, and without a line end
+// after the last line. hierr itself copies the whole text for each branch, and a status may have
+// ten thousand.
+func (b Branch) String() string {
+	var text strings.Builder
+	text.WriteString(git.Printable(b.Text))
+	writeBranches(&text, "\n", b.Below)
+	return text.String()
+}
+
+// writeBranches writes branches side by side. indent is a line end and what stands before each line.
+func writeBranches(text *strings.Builder, indent string, all []Branch) {
+	for i, one := range all {
+		fork, below := hierr.BranchSplitter, indent+hierr.BranchChainer+" "
+		if i == len(all)-1 {
+			fork, below = hierr.BranchDelimiter, indent+"   "
+		}
+		lead := indent + fork
+		for line := range strings.SplitSeq(git.Printable(one.Text), "\n") {
+			text.WriteString(lead)
+			text.WriteString(line)
+			lead = below
+		}
+		writeBranches(text, below, one.Below)
 	}
-	return Branches(b.text, below...)
 }
 
 // branchesOf returns the reasons of an error, side by side.
-func branchesOf(err error) []branch {
+func branchesOf(err error) []Branch {
 	var inner []error
 	switch e := err.(type) {
 	case *several:
-		return []branch{{e.what, allBranches(e.reasons)}}
+		return []Branch{{e.what, allBranches(e.reasons)}}
 	case *net.OpError, *fs.PathError, *os.LinkError, *os.SyscallError:
 		// Their text is one sentence with the wrapped error's.
 	case interface{ Unwrap() []error }:
@@ -67,14 +88,14 @@ func branchesOf(err error) []branch {
 	}
 	last := inner[len(inner)-1]
 	if head, ok := strings.CutSuffix(text, ": "+last.Error()); ok {
-		return []branch{{Clean(head), branchesOf(last)}}
+		return []Branch{{Clean(head), branchesOf(last)}}
 	}
 	return leaf(text)
 }
 
-func leaf(text string) []branch { return []branch{{text: Clean(text)}} }
+func leaf(text string) []Branch { return []Branch{{Text: Clean(text)}} }
 
-func allBranches(errs []error) (all []branch) {
+func allBranches(errs []error) (all []Branch) {
 	for _, err := range errs {
 		all = append(all, branchesOf(err)...)
 	}
@@ -92,21 +113,3 @@ func Several(what string, reasons ...error) error { return &several{what, reason
 
 func (s *several) Error() string   { return s.what + ": " + errors.Join(s.reasons...).Error() }
 func (s *several) Unwrap() []error { return s.reasons }
-
-// Branches puts rendered trees below a line. It does not leave that to hierr, which copies the whole
-// text for each child, and there may be a thousand.
-func Branches(top string, below ...string) string {
-	var b strings.Builder
-	b.WriteString(top)
-	for i, tree := range below {
-		lead, indent := hierr.BranchSplitter, hierr.BranchChainer+" "
-		if i == len(below)-1 {
-			lead, indent = hierr.BranchDelimiter, "   "
-		}
-		for line := range strings.SplitSeq(tree, "\n") {
-			b.WriteString("\n" + lead + line)
-			lead = indent
-		}
-	}
-	return b.String()
-}

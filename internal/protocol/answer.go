@@ -36,7 +36,8 @@ func ReadAnswer(answer *http.Response, text []byte, secrets []string) (Outcome, 
 	case isReport && o.State == Success:
 		o.HierarchicalError = says + ": it has done its own part"
 	case !isReport || o.HierarchicalError == "":
-		o.HierarchicalError = strings.TrimRight(errtext.Branches(says, o.HierarchicalError), "\n └─")
+		tree := errtext.Branch{Text: says, Below: []errtext.Branch{{Text: o.HierarchicalError}}}
+		o.HierarchicalError = strings.TrimRight(tree.String(), "\n └─")
 	}
 	if o.Error == "" {
 		o.Error = says

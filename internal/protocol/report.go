@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/errtext"
-	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/units"
 )
 
@@ -143,33 +142,30 @@ func (r *Report) String() string {
 	}
 	top := r.Name
 	if r.Origin != "" {
-		top += " (" + git.Printable(r.Origin) + ")"
+		top += " (" + r.Origin + ")"
 	}
 	if r.Status == http.StatusAccepted {
 		top += ": not finished after " + units.FormatSeconds(r.Waited) + ", the work goes on"
 	}
-	var below []branch
+	var below []errtext.Branch
 	if len(r.Slaves) == 0 {
-		below = append(below, branch{text: r.Outcome.reasons()})
+		below = append(below, errtext.Branch{Text: r.Outcome.reasons()})
 	} else {
 		below = r.servers()
 	}
 	if r.Status == http.StatusAccepted {
 		name := strings.ReplaceAll(r.Name, "+", "%2B") // a plus is a space in a query
-		below = append(below, branch{text: "/x/status?name=" + name + " tells when it is done"})
+		below = append(below, errtext.Branch{Text: "/x/status?name=" + name + " tells when it is done"})
 	}
-	var b strings.Builder
-	b.WriteString(top + "\n")
-	writeBranches(&b, "", below)
-	return b.String()
+	return errtext.Branch{Text: top, Below: below}.String() + "\n"
 }
 
 // servers has a branch with the reasons of each server that has failed, and a last one with the
 // names of those that have succeeded.
-func (r *Report) servers() (below []branch) {
+func (r *Report) servers() (below []errtext.Branch) {
 	var succeeded []string
 	done := "pulled"
-	add := func(name string, one branch, o *Outcome) {
+	add := func(name string, one errtext.Branch, o *Outcome) {
 		if o.State == Success {
 			if o.Removed {
 				done = "removed"
@@ -179,27 +175,27 @@ func (r *Report) servers() (below []branch) {
 		}
 		below = append(below, one)
 	}
-	add("master", branch{text: "master", below: []branch{{text: r.Outcome.reasons()}}}, &r.Outcome)
+	add("master", errtext.Branch{Text: "master", Below: []errtext.Branch{{Text: r.Outcome.reasons()}}}, &r.Outcome)
 	shown := r.direct()
 	for i := range r.Slaves {
 		slave := &r.Slaves[i]
 		add(slave.Address, slave.branch(shown), slave)
 	}
 	if len(succeeded) > 0 {
-		below = append(below, branch{text: done + ": " + strings.Join(succeeded, ", ")})
+		below = append(below, errtext.Branch{Text: done + ": " + strings.Join(succeeded, ", ")})
 	}
 	return below
 }
 
 // branch has the reasons of a slave that has failed, and of the failed servers below it.
-func (o *Outcome) branch(shown serverIDs) branch {
-	all := branch{text: "slave " + o.Address, below: []branch{{text: o.reasons()}}}
+func (o *Outcome) branch(shown serverIDs) errtext.Branch {
+	all := errtext.Branch{Text: "slave " + o.Address, Below: []errtext.Branch{{Text: o.reasons()}}}
 	if o.Cut != "" {
-		all.below = append(all.below, branch{text: o.Cut})
+		all.Below = append(all.Below, errtext.Branch{Text: o.Cut})
 	}
 	for _, slave := range shown.below(o, 1) {
 		if slave.State != Success {
-			all.below = append(all.below, slave.branch(shown))
+			all.Below = append(all.Below, slave.branch(shown))
 		}
 	}
 	return all

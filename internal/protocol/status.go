@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/errtext"
@@ -129,55 +128,52 @@ func percent(n, total int) float64 {
 //	   └─ pool/x
 //	      └─ state: success
 func (d *Status) String() string {
-	var b strings.Builder
-	b.WriteString("status\n")
-	writeBranches(&b, "", d.branches())
-	return b.String()
+	return errtext.Branch{Text: "status", Below: d.branches()}.String() + "\n"
 }
 
 // branches has the lines below a server's name. Ids and versions are for programs, and left out.
-func (d *Status) branches() []branch {
-	var all []branch
+func (d *Status) branches() []errtext.Branch {
+	var all []errtext.Branch
 	if d.Role != "" {
 		all = append(all, leaf("role", d.Role), leaf("total", strconv.Itoa(d.Total)))
 	}
 	if d.Loading {
-		all = append(all, branch{text: "loading: the storage is being read"})
+		all = append(all, errtext.Branch{Text: "loading: the storage is being read"})
 	}
 	if d.Error != "" {
 		reason := d.HierarchicalError
 		if reason == "" {
 			reason = d.Error
 		}
-		all = append(all, branch{text: "error", below: []branch{{text: reason}}})
+		all = append(all, errtext.Branch{Text: "error", Below: []errtext.Branch{{Text: reason}}})
 	}
 	if len(d.Mirrors) > 0 {
-		mirrors := branch{text: "mirrors", below: make([]branch, len(d.Mirrors))}
+		mirrors := errtext.Branch{Text: "mirrors", Below: make([]errtext.Branch, len(d.Mirrors))}
 		for i := range d.Mirrors {
-			mirrors.below[i] = branch{text: d.Mirrors[i].Name, below: d.Mirrors[i].branches()}
+			mirrors.Below[i] = errtext.Branch{Text: d.Mirrors[i].Name, Below: d.Mirrors[i].branches()}
 		}
 		all = append(all, mirrors)
 	}
 	if u := d.Upstream; u != nil {
-		upstream := branch{text: "upstream", below: []branch{
+		upstream := errtext.Branch{Text: "upstream", Below: []errtext.Branch{
 			leaf("total", strconv.Itoa(u.Total)),
-			{text: fmt.Sprintf("success: %d (%.2f%%)", u.Success, u.SuccessPercent)},
-			{text: fmt.Sprintf("error: %d (%.2f%%)", u.Error, u.ErrorPercent)},
+			{Text: fmt.Sprintf("success: %d (%.2f%%)", u.Success, u.SuccessPercent)},
+			{Text: fmt.Sprintf("error: %d (%.2f%%)", u.Error, u.ErrorPercent)},
 		}}
 		if len(u.Slaves) > 0 {
-			slaves := branch{text: "slaves"}
+			slaves := errtext.Branch{Text: "slaves"}
 			for i := range u.Slaves {
-				slaves.below = append(slaves.below, branch{text: u.Slaves[i].Address, below: u.Slaves[i].branches()})
+				slaves.Below = append(slaves.Below, errtext.Branch{Text: u.Slaves[i].Address, Below: u.Slaves[i].branches()})
 			}
-			upstream.below = append(upstream.below, slaves)
+			upstream.Below = append(upstream.Below, slaves)
 		}
 		all = append(all, upstream)
 	}
 	return all
 }
 
-func (m *Mirror) branches() []branch {
-	all := make([]branch, 0, 9)
+func (m *Mirror) branches() []errtext.Branch {
+	all := make([]errtext.Branch, 0, 9)
 	add := func(key, value string) {
 		if value != "" {
 			all = append(all, leaf(key, value))
@@ -204,16 +200,16 @@ func (m *Mirror) branches() []branch {
 		add("shallow", "true")
 	}
 	if len(m.Warnings) > 0 {
-		warnings := branch{text: "warnings"}
+		warnings := errtext.Branch{Text: "warnings"}
 		for _, w := range m.Warnings {
-			warnings.below = append(warnings.below, leaf(w.ID, fmt.Sprintf("%d, such as %s", w.Count, w.Object)))
+			warnings.Below = append(warnings.Below, leaf(w.ID, fmt.Sprintf("%d, such as %s", w.Count, w.Object)))
 		}
 		all = append(all, warnings)
 	}
 	if len(m.Kept) > 0 {
-		kept := branch{text: "kept"}
+		kept := errtext.Branch{Text: "kept"}
 		for _, k := range m.Kept {
-			kept.below = append(kept.below, leaf(k.Ref, k.Commit+", lost "+statusDate(k.Date)))
+			kept.Below = append(kept.Below, leaf(k.Ref, k.Commit+", lost "+statusDate(k.Date)))
 		}
 		all = append(all, kept)
 	}
@@ -225,28 +221,4 @@ func statusDate(seconds int64) string {
 	return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05 MST")
 }
 
-// branch is a line, or several, of a tree, and what stands below it. Trees of errors are
-// hierr's; one of ten thousand mirrors must be written faster, and in one go.
-type branch struct {
-	text  string
-	below []branch
-}
-
-func leaf(key, value string) branch { return branch{text: key + ": " + value} }
-
-func writeBranches(b *strings.Builder, indent string, all []branch) {
-	for i, one := range all {
-		fork, below := "├─ ", indent+"│  "
-		if i == len(all)-1 {
-			fork, below = "└─ ", indent+"   "
-		}
-		lead := indent + fork
-		for line := range strings.SplitSeq(git.Printable(one.text), "\n") {
-			b.WriteString(lead)
-			b.WriteString(line)
-			b.WriteByte('\n')
-			lead = below
-		}
-		writeBranches(b, below, one.below)
-	}
-}
+func leaf(key, value string) errtext.Branch { return errtext.Branch{Text: key + ": " + value} }
