@@ -118,7 +118,7 @@ func newHTTPClient(security *tls.Config, perServer int, dial dialer) *http.Clien
 // PropagatePull passes a request to pull on to a slave, and returns the slave's outcome.
 func (c *Client) PropagatePull(ctx context.Context, slave protocol.Address, req mirror.Request, trace protocol.Trace) protocol.Outcome {
 	set := c.current.Load()
-	return propagate(slave, pullForm(set, req).Secrets(), set, func() (protocol.Outcome, error) {
+	return propagate(slave, func() (protocol.Outcome, error) {
 		return c.askToPull(ctx, set, slave, req, func(h http.Header) {
 			trace.Set(h)
 			protocol.SetAsked(h, req.Wanted)
@@ -132,7 +132,7 @@ func (c *Client) PropagateDelete(
 	ctx context.Context, slave protocol.Address, name storage.Name, trace protocol.Trace, at time.Time,
 ) protocol.Outcome {
 	set := c.current.Load()
-	return propagate(slave, nil, set, func() (protocol.Outcome, error) {
+	return propagate(slave, func() (protocol.Outcome, error) {
 		path := (&url.URL{Path: "/" + name.String()}).EscapedPath()
 		r, err := http.NewRequest(http.MethodDelete, slave.URL()+path, nil)
 		if err != nil {
@@ -140,19 +140,18 @@ func (c *Client) PropagateDelete(
 		}
 		trace.Set(r.Header)
 		protocol.SetAsked(r.Header, at)
-		o, err := set.exchange(ctx, r, set.Access.Secrets())
+		o, err := set.exchange(ctx, r)
 		o.Removed = o.State == protocol.Success
 		return o, err
 	})
 }
 
-// propagate sends a request to a slave and returns its outcome. The words of an error may be the
-// slave's, so they are sanitized.
-func propagate(slave protocol.Address, secrets []string, set *settings, ask func() (protocol.Outcome, error)) protocol.Outcome {
+// propagate sends a request to a slave by ask, and returns the outcome, also of an error.
+func propagate(slave protocol.Address, ask func() (protocol.Outcome, error)) protocol.Outcome {
 	began := time.Now()
 	o, err := ask()
 	if err != nil {
-		o = protocol.Failure(err).Sanitize(append(set.Access.Secrets(), secrets...))
+		o = protocol.Failure(err)
 	}
 	o.Address, o.Seconds = slave.String(), time.Since(began).Seconds()
 	return o
@@ -175,45 +174,41 @@ func (c *Client) askToPull(
 	}
 	r.Header.Set("Content-Type", protocol.FormType)
 	setHeaders(r.Header)
-	return set.exchange(ctx, r, append(set.Access.Secrets(), form.Secrets()...))
+	return set.exchange(ctx, r, form.Secrets()...)
 }
 
-// exchange sends a request to another server and reads the outcome from its answer, in which the
-// secrets are hidden.
-func (s *settings) exchange(ctx context.Context, r *http.Request, secrets []string) (protocol.Outcome, error) {
+// exchange sends a request to another server and reads the outcome from its answer. Neither the
+// outcome nor the error shows the tokens, or the secrets that the request contains.
+func (s *settings) exchange(ctx context.Context, r *http.Request, secrets ...string) (protocol.Outcome, error) {
+	secrets = append(s.Access.Secrets(), secrets...)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("no answer within %s", s.Timeout))
 	defer cancel()
 	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
 	s.Access.Authorize(r)
 	answer, err := s.do(r.WithContext(ctx))
 	if err != nil {
-		return protocol.Outcome{}, transportError(ctx, err)
+		return protocol.Outcome{}, transportError(ctx, err, secrets)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, protocol.MaxAnswer+1))
 	if err != nil {
-		return protocol.Outcome{}, transportError(ctx, err)
+		return protocol.Outcome{}, transportError(ctx, err, secrets)
 	}
 	return protocol.ReadAnswer(answer, text, secrets)
 }
 
 // transportError returns the reason why a request failed, without the method and URL that
-// net/http puts before it.
-func transportError(ctx context.Context, err error) error {
+// net/http puts before it, and without the secrets, which the server may have repeated.
+func transportError(ctx context.Context, err error, secrets []string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
-		return u.Err
+		err = u.Err
 	}
-	return err
+	return errtext.RedactError(err, secrets)
 }
 
 // errItself is the error for a server of the configuration that turns out to be this one.
 var errItself = errors.New("it is this very server")
-
-// redact hides the tokens, and other secrets that were sent, in an error that may repeat them.
-func (s *settings) redact(err error, more ...string) error {
-	return errtext.RedactError(err, append(s.Access.Secrets(), more...))
-}

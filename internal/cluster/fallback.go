@@ -248,7 +248,7 @@ func (s *search) askReplicaToPull(ctx context.Context, r *replica) error {
 			continue
 		}
 		if err != nil {
-			return s.set.redact(err, pullForm(s.set, req).Secrets()...)
+			return err
 		}
 		if answer.State != protocol.Success {
 			return errors.New(strings.Join(strings.Fields(answer.Error), " "))

@@ -132,7 +132,7 @@ func (p *peer) send(ctx context.Context, trace protocol.Trace, name storage.Name
 	p.set.Access.Authorize(r)
 	answer, err := p.set.do(r)
 	if err != nil {
-		return nil, p.set.redact(transportError(ctx, err))
+		return nil, transportError(ctx, err, p.set.Access.Secrets())
 	}
 	return answer, nil
 }
