@@ -13,33 +13,33 @@ import (
 func (c *Cache) produce(ctx context.Context, e *entry, produce func(context.Context, io.Writer) error) {
 	defer e.stop(nil)
 	var w io.Writer = &writer{cache: c, entry: e}
-	if e.passing != nil {
-		w = &passingWriter{ctx: ctx, cache: c, entry: e}
+	if e.transient != nil {
+		w = &transientWriter{ctx: ctx, cache: c, entry: e}
 	}
 	err := run(ctx, w, produce)
 	c.mu.Lock()
 	delete(c.running, e)
 	if err == nil && e.err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx) // it returned nil, but may have stopped early
+		err = context.Cause(ctx) // the producer returned nil, but may have stopped early
 	}
 	if err == nil {
-		err = e.err // of a write whose error it ignored
+		err = e.err // of a write whose error the producer ignored
 	}
 	e.done, e.err = true, err
 	if err != nil {
 		c.forget(e)
 	}
 	c.wake(e)
-	passing := e.passing
+	transient := e.transient
 	c.mu.Unlock()
 
 	switch {
-	case passing != nil:
+	case transient != nil:
 		c.keep(e)
 	case err == nil:
 		err = c.install(e, e.file)
 	}
-	if passing == nil && err != nil {
+	if transient == nil && err != nil {
 		c.mu.Lock()
 		c.remove(e)
 		c.mu.Unlock()
@@ -47,13 +47,13 @@ func (c *Cache) produce(ctx context.Context, e *entry, produce func(context.Cont
 	c.end(e)
 }
 
-// end lets go of an entry for which nothing is to be done any more.
+// end releases an entry for which nothing more is to be done.
 func (c *Cache) end(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.ended = true
-	if e.passing != nil {
-		delete(e.passing.lane.held, e)
+	if e.transient != nil {
+		delete(e.transient.lane.windowed, e)
 	}
 	c.release(e)
 	c.shrink()
@@ -69,10 +69,10 @@ func run(ctx context.Context, w io.Writer, produce func(context.Context, io.Writ
 	return produce(ctx, w)
 }
 
-// errForgotten is why a complete file is not kept: it is not wanted any more.
-var errForgotten = errors.New("the file was purged")
+// errPurged is the reason why a complete file is not kept.
+var errPurged = errors.New("the file was purged")
 
-// install makes the complete file of an entry durable and gives it its name.
+// install makes a complete file durable and gives it its name.
 func (c *Cache) install(e *entry, file *os.File) error {
 	if err := file.Sync(); err != nil {
 		return err
@@ -80,7 +80,7 @@ func (c *Cache) install(e *entry, file *os.File) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.entries[e.name] != e {
-		return errForgotten
+		return errPurged
 	}
 	path := filepath.Join(c.dir, e.name)
 	if err := os.Rename(e.path, path); err != nil {
@@ -96,7 +96,7 @@ func (c *Cache) wake(e *entry) {
 	e.changed = make(chan struct{})
 }
 
-// writer is what a producer writes to.
+// writer is the writer of a producer.
 type writer struct {
 	cache *Cache
 	entry *entry
@@ -105,7 +105,7 @@ type writer struct {
 // Write appends to the file and wakes its readers.
 func (w *writer) Write(p []byte) (n int, err error) {
 	c, e := w.cache, w.entry
-	if err := c.admit(e); err != nil {
+	if err := c.checkRoom(e); err != nil {
 		return 0, err
 	}
 	for n < len(p) {

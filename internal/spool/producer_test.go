@@ -68,7 +68,7 @@ func TestAFailureReachesEveryReader(t *testing.T) {
 	})
 }
 
-// ignoring is a producer that does not look at the errors of its writer.
+// ignoring is a producer that ignores the errors of its writer.
 func ignoring(_ context.Context, w io.Writer) error {
 	_, _ = io.WriteString(w, "lost")
 	return nil

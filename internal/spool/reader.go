@@ -14,10 +14,11 @@ import (
 type Reader struct {
 	cache   *Cache
 	entry   *entry
-	content io.ReaderAt // what CopyNext reads: the producer's, or opened
-	opened  *os.File    // what Open has returned
+	content io.ReaderAt // what CopyNext reads: the producer's file, or opened
+	opened  *os.File    // the file that Open has returned
 	offset  int64
 	closed  bool
+	first   bool
 }
 
 // Finished reports whether the file is complete.
@@ -27,17 +28,19 @@ func (r *Reader) Finished() bool {
 	return r.entry.done && r.entry.err == nil
 }
 
-// IsFile reports whether the file is complete, and can be opened.
+// IsFile reports whether the file is complete, and Open can open it.
 func (r *Reader) IsFile() bool {
 	r.cache.mu.Lock()
 	defer r.cache.mu.Unlock()
 	e := r.entry
-	return e.done && e.err == nil && (e.passing == nil || e.passing.kept)
+	return e.done && e.err == nil && (e.transient == nil || e.transient.kept)
 }
 
-// Next waits until more can be read, and returns how many bytes. At the end of a complete
-// file the error is io.EOF. If the producer failed, it is the producer's error; if ctx ends
-// first, it is the cause of that end.
+// IsFirst reports whether the producer was started for this reader. It is for files of a [Lane].
+func (r *Reader) IsFirst() bool { return r.first }
+
+// Next waits until more can be read, and returns how many bytes. The error is io.EOF at the end of
+// a complete file, the producer's if that failed, or the cause of ctx's end.
 func (r *Reader) Next(ctx context.Context) (int64, error) {
 	for {
 		r.cache.mu.Lock()
@@ -73,7 +76,7 @@ func (r *Reader) CopyNext(ctx context.Context, w io.Writer, limit int64) (int64,
 	return r.copy(w, min(n, limit))
 }
 
-// buffers are those of copy. They are small because slow readers hold them for long.
+// buffers are for copy. They are small because slow readers hold them for long.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
 // copy writes the next n bytes, which the file must have.
@@ -95,19 +98,18 @@ func (r *Reader) copy(w io.Writer, n int64) (copied int64, err error) {
 	return copied, nil
 }
 
-// attach sees to it that there is a file to read from. That of the producer is
-// shared and stays open as long as it has readers; if they all had gone before,
-// the file is opened again.
+// attach sets content. The producer's file is shared, and stays open as long as it has readers; if
+// it was closed before, the file is opened again.
 func (r *Reader) attach() error {
 	if r.content != nil {
 		return nil
 	}
 	r.cache.mu.Lock()
-	passing, file := r.entry.passing, r.entry.file
+	transient, file := r.entry.transient, r.entry.file
 	r.cache.mu.Unlock()
 	switch {
-	case passing != nil:
-		r.content = passing
+	case transient != nil:
+		r.content = transient
 	case file != nil:
 		r.content = file
 	default:
@@ -157,7 +159,7 @@ func (r *Reader) Open() (*os.File, error) {
 	}
 	f, err := os.Open(e.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		c.forget(e) // somebody has removed it: the next Get makes it again
+		c.forget(e) // so that the next Get makes it again
 	}
 	if err != nil {
 		return nil, err
@@ -180,9 +182,9 @@ func (r *Reader) Close() error {
 		c.putBack(e, r.opened)
 	}
 	e.readers--
-	if e.passing != nil {
-		delete(e.passing.readers, r)
-		e.passing.wakeProducer()
+	if e.transient != nil {
+		delete(e.transient.readers, r)
+		e.transient.wakeProducer()
 	}
 	if e.readers > 0 {
 		return nil

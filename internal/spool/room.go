@@ -13,8 +13,8 @@ import (
 var ErrNoSpace = errors.New("no space left for a file in the cache")
 
 const (
-	// spare is how many bytes the files in use may exceed the limit by. Even with a small
-	// cache, readers should share a file instead of having it made for each of them.
+	// spare is by how many bytes the files in use may exceed the limit. Readers should share a
+	// file even if the cache is small.
 	spare = 256 << 20
 
 	// fullFor is how long a full disk is remembered.
@@ -24,12 +24,11 @@ const (
 	maxOpen = 64
 )
 
-// isFull reports whether an error says that the disk, or what one may have of it, is full.
+// isFull reports whether an error says that the disk is full, or the quota exhausted.
 func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
-// admit refuses a producer that has not written yet, if the files in use leave no room for
-// it.
-func (c *Cache) admit(e *entry) error {
+// checkRoom refuses a producer that has not written yet, if the files in use leave no room for it.
+func (c *Cache) checkRoom(e *entry) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.size == 0 && c.used-c.limit > c.spare { // shrink has left no idle file
@@ -76,8 +75,7 @@ func (c *Cache) forget(e *entry) {
 	e.disk = 0
 }
 
-// remove forgets an entry whose file is still to get its name, and removes the file; c.mu is
-// held.
+// remove forgets an entry whose file has not got its name yet, and removes the file; c.mu is held.
 func (c *Cache) remove(e *entry) {
 	c.forget(e)
 	if e.path != "" {
@@ -86,17 +84,17 @@ func (c *Cache) remove(e *entry) {
 	}
 }
 
-// Purge removes the files of an owner, growing ones when they are complete: who reads one has
-// it, and nobody else gets it.
+// Purge removes the files of an owner. Those who read one have it to its end, and a growing one
+// is not kept.
 func (c *Cache) Purge(owner string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, e := range c.entries {
 		switch {
-		case !strings.HasPrefix(name, ownerName(owner)):
+		case !strings.HasPrefix(name, ownerPrefix(owner)):
 		case e.idle != nil:
 			c.drop(e)
-		case e.ended && (e.passing == nil || e.passing.kept): // it has its name, and readers
+		case e.ended && (e.transient == nil || e.transient.kept): // it has its name, and readers
 			c.forget(e)
 			_ = os.Remove(e.path)
 		default:
@@ -105,7 +103,7 @@ func (c *Cache) Purge(owner string) {
 	}
 }
 
-// forgetName is forget for an entry that still takes room; c.mu is held.
+// forgetName is forget for an entry that still takes disk space; c.mu is held.
 func (c *Cache) forgetName(e *entry) {
 	if c.entries[e.name] == e {
 		delete(c.entries, e.name)
@@ -118,13 +116,13 @@ func (c *Cache) release(e *entry) {
 	if !e.ended || e.readers > 0 {
 		return
 	}
-	if p := e.passing; p != nil {
-		p.close()
-		if !p.kept {
+	if t := e.transient; t != nil {
+		t.close()
+		if !t.kept {
 			c.remove(e)
 			return
 		}
-		e.passing = nil
+		e.transient = nil
 	}
 	if e.file != nil {
 		e.file.Close()
@@ -135,8 +133,8 @@ func (c *Cache) release(e *entry) {
 	}
 }
 
-// putBack keeps a file open for the next reader, or closes it; c.mu is held. It takes as
-// long to open a small file as to send it.
+// putBack keeps a file open for the next reader, or closes it; c.mu is held. Opening a small file
+// takes as long as sending it.
 func (c *Cache) putBack(e *entry, f *os.File) {
 	if c.entries[e.name] != e || c.open >= maxOpen || c.closed {
 		f.Close()
@@ -146,15 +144,15 @@ func (c *Cache) putBack(e *entry, f *os.File) {
 	c.open++
 }
 
-// hasRoom reports whether more may be put on the disk.
+// hasRoom reports whether more may be written to the disk.
 func (c *Cache) hasRoom() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.used-c.limit <= c.spare && !time.Now().Before(c.fullUntil)
 }
 
-// explain is what an error of writing means: nil if there is room now that an idle file has
-// been given up for it, ErrNoSpace if there is none; c.mu is held.
+// explain turns an error of writing into nil if it has removed an idle file to make room, and into
+// ErrNoSpace if there is no room; c.mu is held.
 func (c *Cache) explain(err error) error {
 	full := isFull(err)
 	switch {

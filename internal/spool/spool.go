@@ -1,9 +1,8 @@
-// Package spool keeps the output of slow producers in files, so that each output
-// is made once, however many readers there are and however fast they read.
+// Package spool keeps the output of slow producers in files, so that each output is made once,
+// however many readers there are and however fast they read.
 //
-// A producer writes a stream: an archive, a report, a rendered page. Several readers of
-// different speed want its first bytes at once, and other readers want the whole output
-// later. A spool puts a file between them:
+// A producer writes a stream, such as an archive. Several readers of different speed want its first
+// bytes at once, and other readers want the whole output later. A spool puts a file between them:
 //
 //	                 ┌──────────────── file ────────────────┐
 //	producer ──────▶ │██████████████████████░░░░░░░░░░░░░░░░│
@@ -11,39 +10,40 @@
 //	                        ▼       ▼      ▼
 //	                     reader  reader  reader      each at its own offset
 //
-// The producer never waits for a reader, but for that of a [Lane] without room, and no reader
-// waits for another one: they share only the size of the file. When the producer has finished,
-// the file stays in the cache.
-// Later readers open it as an ordinary file, which the kernel can send by itself.
+// The producer never waits for a reader (except in a [Lane] without room), and no reader waits for
+// another one: they share only the size of the file. When the producer has finished, the file
+// stays in the cache. Later readers open it as an ordinary file, which the kernel can send by
+// itself.
 //
 // # What readers can rely on
 //
-// A stream ends with all that the producer made, or with an error. If the producer fails,
-// every reader gets the bytes that were written, and then the error; the file is removed.
-// No reader ever takes a part for the whole.
+// A reader gets all that the producer made, or an error. If the producer fails, every reader gets
+// the bytes that were written, and then the error; the file is removed. No reader ever mistakes a
+// part for the whole.
 //
 // # How long a producer runs
 //
-// As long as it has readers. When the last one closes, the producer's context ends, and
-// its file is removed. To prefetch a file, be a reader of it: [Cache.GetNew],
+// A producer runs as long as it has readers. When the last one closes, the producer's context
+// ends, and its file is removed. To prefetch a file, be a reader of it: [Cache.GetNew],
 // [Reader.Wait], [Reader.Close].
 //
 // # Keys
 //
-// A key is any text. What stands before its first NUL is the owner of the file, such as the
-// name of what it was made of: [Cache.Purge] removes all files of an owner.
+// A key is any text. The part before its first NUL is the owner of the file, such as the name of
+// what the file is made of: [Cache.Purge] removes all files of an owner.
 //
-// # What is asked for once
+// # Files that are asked for once
 //
-// What is likely not to be asked for again is kept only if it is: see [Lane].
+// A file that is likely to be asked for only once is kept only if it is asked for again: see
+// [Lane].
 //
 // # Disk
 //
 // The cache has a limit in bytes. When the sum of all files, growing ones included, exceeds
 // it, files without a reader are removed, the least recently used first. A file with a
 // reader is never removed. When the files in use exceed the limit by 256 MiB, a producer
-// that has not written yet fails with [ErrNoSpace]. So the cache can exceed its limit by
-// 256 MiB and by what the producers write that have begun by then, and by no more.
+// that has not written yet fails with [ErrNoSpace]. So the cache exceeds its limit by 256 MiB
+// at most, and by the output of producers that have begun before.
 //
 // When the disk is full, files without a reader are removed first, whatever the limit. If
 // that does not help, the producer fails with [ErrNoSpace], and for a while so does every
@@ -52,9 +52,9 @@
 //
 // # Restarts
 //
-// A finished file is synced and then renamed to its name, which is a digest of
-// its key. [Open] finds finished files again and removes the others. The files' times of
-// modification tell in which order they were used.
+// A finished file is synced and then renamed to a digest of its key. [Open] finds finished files
+// again and removes the others. The modification times of the files tell in which order they were
+// used.
 package spool
 
 import (
@@ -76,39 +76,39 @@ import (
 // Cache is a directory of produced files. It is safe for concurrent use.
 type Cache struct {
 	dir       string
-	create    func(path string) (*os.File, error) // os.CreateTemp but in tests
+	create    func(path string) (*os.File, error) // createTemp, except in tests
 	producers sync.WaitGroup
 
 	mu        sync.Mutex          // guards all below, and all entries
-	entries   map[string]*entry   // by file name; failed ones are not in it
-	idle      *list.List          // entries that have ended and are not read, the least recently used first
-	running   map[*entry]struct{} // those that have a producer
+	entries   map[string]*entry   // by file name; without failed ones
+	idle      *list.List          // entries without producer and reader, the least recently used first
+	running   map[*entry]struct{} // entries with a producer
 	limit     int64               // bytes
-	spare     int64               // by which what is in use may exceed it
+	spare     int64               // bytes by which the files in use may exceed limit
 	used      int64               // bytes of all files, growing ones included
-	open      int                 // files that are open and not read
+	open      int                 // open files without a reader
 	fullUntil time.Time           // no new producers before, because the disk was full
 	closed    bool
 }
 
 // entry is one file. Its fields are guarded by the cache's mutex.
 type entry struct {
-	name    string
-	path    string        // where the file is now
-	file    *os.File      // open while the producer writes and for those who follow
-	size    int64         // what can be read
-	disk    int64         // what counts of it against the limit
-	passing *passing      // where it is, if it is not to be kept; else nil
-	done    bool          // nothing more comes
-	err     error         // why not, if it failed
-	changed chan struct{} // closed and replaced when size, done or err change
-	stop    context.CancelCauseFunc
-	readers int
-	ended   bool          // synced and renamed, or given up
-	idle    *list.Element // its element in the cache's list of idle entries, or nil
-	open    []*os.File    // open files for later readers
-	used    time.Time     // when it was last used
-	touched time.Time     // the time of use that the file's modification time shows
+	name      string
+	path      string        // where the file is now
+	file      *os.File      // open while the producer writes, and for readers that follow it
+	size      int64         // bytes that can be read
+	disk      int64         // bytes that count against the limit
+	transient *transient    // the content of an entry that is not kept; else nil
+	done      bool          // the producer has ended
+	err       error         // the producer's error
+	changed   chan struct{} // closed and replaced when size, done or err change
+	stop      context.CancelCauseFunc
+	readers   int
+	ended     bool          // synced and renamed, or given up
+	idle      *list.Element // its element in the cache's list of idle entries, or nil
+	open      []*os.File    // open files for later readers
+	used      time.Time     // when it was last used
+	touched   time.Time     // the time of use that the file's modification time shows
 }
 
 // ErrClosed is returned when the cache is closed.
@@ -168,8 +168,8 @@ func Open(dir string, limit int64) (*Cache, error) {
 	return c, nil
 }
 
-// createTemp creates a new file for a name. It must not be the file of a producer that was
-// given up, which may still write to it.
+// createTemp creates a new file for a name. The name differs each time: a former producer that was
+// given up may still write to its own file.
 func createTemp(path string) (*os.File, error) {
 	return os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*"+unfinished)
 }
@@ -203,7 +203,7 @@ func (c *Cache) Close() error {
 	return nil
 }
 
-// Find returns a reader of the file of that key if it is finished, or nil.
+// Find returns a reader of the key's file if that is finished, else nil.
 func (c *Cache) Find(key string) *Reader {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -214,7 +214,7 @@ func (c *Cache) Find(key string) *Reader {
 	return c.read(e)
 }
 
-// Get returns a reader of the file of that key. If there is no such file, neither finished
+// Get returns a reader of the key's file. If there is no such file, neither finished
 // nor growing, Get starts produce, which writes to w until it has finished or its context
 // ends. The caller must close the reader.
 func (c *Cache) Get(key string, produce func(ctx context.Context, w io.Writer) error) (*Reader, error) {
@@ -256,7 +256,7 @@ func (c *Cache) begin(name string, produce func(ctx context.Context, w io.Writer
 	return c.start(&entry{name: name, path: file.Name(), file: file}, produce), nil
 }
 
-// start has an entry produced; c.mu is held.
+// start adds an entry and runs its producer; c.mu is held.
 func (c *Cache) start(e *entry, produce func(ctx context.Context, w io.Writer) error) *Reader {
 	ctx, stop := context.WithCancelCause(context.Background())
 	e.stop, e.changed = stop, make(chan struct{})
@@ -267,19 +267,19 @@ func (c *Cache) start(e *entry, produce func(ctx context.Context, w io.Writer) e
 	return r
 }
 
-// fileName is a key as the name of a file, which begins as those of all files of its owner.
+// fileName returns the name of a key's file. The names of an owner's files begin alike.
 func fileName(key string) string {
 	owner, _, _ := strings.Cut(key, "\x00")
 	sum := sha256.Sum256([]byte(key))
-	return ownerName(owner) + hex.EncodeToString(sum[:])
+	return ownerPrefix(owner) + hex.EncodeToString(sum[:])
 }
 
-func ownerName(owner string) string {
+func ownerPrefix(owner string) string {
 	sum := sha256.Sum256([]byte(owner))
 	return hex.EncodeToString(sum[:8]) + "-"
 }
 
-// read adds a reader; c.mu is held.
+// read adds a reader to an entry; c.mu is held.
 func (c *Cache) read(e *entry) *Reader {
 	e.readers++
 	e.used = time.Now()
@@ -288,8 +288,8 @@ func (c *Cache) read(e *entry) *Reader {
 		e.idle = nil
 	}
 	r := &Reader{cache: c, entry: e}
-	if e.passing != nil {
-		e.passing.readers[r] = struct{}{}
+	if e.transient != nil {
+		e.transient.readers[r] = struct{}{}
 	} else if e.ended && e.err == nil && e.used.Sub(e.touched) >= touchEvery {
 		e.touched = e.used
 		_ = os.Chtimes(e.path, e.used, e.used) // a failure only affects the order of use

@@ -26,7 +26,7 @@ func open(t *testing.T, dir string, limit int64) *Cache {
 	return c
 }
 
-// pieces produces these, with a second between them.
+// pieces produces strings, with a second between them.
 func pieces(all ...string) func(context.Context, io.Writer) error {
 	return func(ctx context.Context, w io.Writer) error {
 		for _, p := range all {
@@ -93,7 +93,7 @@ func fill(t *testing.T, c *Cache, key string, size int) {
 		t.Fatal(err)
 	}
 	r.Close()
-	c.producers.Wait() // it has ended
+	c.producers.Wait()
 }
 
 // has lists which of the keys are in the cache.
@@ -132,7 +132,7 @@ func TestReadersFollowOneProducer(t *testing.T) {
 		var readers sync.WaitGroup
 		for i := range 20 {
 			readers.Go(func() {
-				time.Sleep(time.Duration(i) * 300 * time.Millisecond) // the last ones come when all is over
+				time.Sleep(time.Duration(i) * 300 * time.Millisecond) // the last ones come when the producer has ended
 				r, err := c.Get("key", produce)
 				if err != nil {
 					t.Error(err)
@@ -244,7 +244,7 @@ func TestRestart(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	r.Close()
-	// Its use survives the next restart.
+	// The order of use survives the next restart.
 	last := open(t, dir, 100)
 	if got := has(last, "old", "new"); got != "old" {
 		t.Errorf("found %q", got)
@@ -270,8 +270,8 @@ func TestAFileThatSomebodyRemoved(t *testing.T) {
 	fill(t, c, "key", 100)
 }
 
-// TestEverythingAtOnce has readers, failures, evictions and readers that leave in
-// the midst, and looks whether anybody gets anything but the truth.
+// TestEverythingAtOnce has readers, failures, evictions and readers that leave early, and checks
+// that each reader gets the right bytes or the error.
 func TestEverythingAtOnce(t *testing.T) {
 	c := open(t, t.TempDir(), 300_000)
 	content := func(key int) []byte { return bytes.Repeat([]byte{byte(key)}, 1000*(key%40+1)) }
@@ -366,9 +366,9 @@ func ExampleCache() {
 	// Output: hello
 }
 
-// TestWhatIsReadIsBounded: once what is read exceeds the limit by too much, nothing more is begun; what
-// has been begun goes on, and what is there is read by more.
-func TestWhatIsReadIsBounded(t *testing.T) {
+// TestFilesInUseAreBounded: when the files in use exceed the limit by too much, no new producer may
+// write. Producers that have begun go on, and existing files get more readers.
+func TestFilesInUseAreBounded(t *testing.T) {
 	c := open(t, t.TempDir(), 5)
 	c.spare = 5
 	write := func(size int) func(context.Context, io.Writer) error {

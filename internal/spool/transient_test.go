@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// numbered is some content in which no two windows are the same.
+// numbered returns content in which no two windows are equal.
 func numbered(size int) []byte {
 	b := make([]byte, size)
 	for i := range b {
@@ -24,8 +24,7 @@ func numbered(size int) []byte {
 	return b
 }
 
-// writes produces content in pieces of 10,000 bytes, as fast as it may, and tells when it is
-// done.
+// writes produces content in pieces of 10,000 bytes, as fast as it can, and sends its error to done.
 func writes(content []byte, done chan<- error) func(context.Context, io.Writer) error {
 	return func(_ context.Context, w io.Writer) error {
 		for rest := content; len(rest) > 0; {
@@ -41,7 +40,7 @@ func writes(content []byte, done chan<- error) func(context.Context, io.Writer) 
 	}
 }
 
-// nobody waits in the line of a lane.
+// nobody says that nobody waits in the queue of a lane.
 func nobody() time.Duration { return 0 }
 
 func lane(t *testing.T, l *Lane, key string, content []byte) (*Reader, chan error) {
@@ -54,15 +53,15 @@ func lane(t *testing.T, l *Lane, key string, content []byte) (*Reader, chan erro
 	return r, done
 }
 
-// vacant checks that nothing is left of what is not kept.
-func (c *Cache) vacant(t *testing.T, lanes ...*Lane) {
+// checkEmpty checks that nothing is left of files that are not kept.
+func (c *Cache) checkEmpty(t *testing.T, lanes ...*Lane) {
 	t.Helper()
 	c.producers.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range lanes {
-		if len(l.held) != 0 {
-			t.Errorf("%d are in a window", len(l.held))
+		if len(l.windowed) != 0 {
+			t.Errorf("%d are in a window", len(l.windowed))
 		}
 	}
 	if c.used != 0 || len(c.entries) != 0 || len(c.running) != 0 || c.idle.Len() != 0 || files(t, c.dir) != 0 {
@@ -94,7 +93,7 @@ func TestWhatIsAskedForOnce(t *testing.T) {
 			t.Errorf("%d bytes: got %d, %v", size, len(got), err)
 		}
 		r.Close()
-		c.vacant(t, l)
+		c.checkEmpty(t, l)
 	}
 }
 
@@ -136,7 +135,7 @@ func TestWhatIsAskedForAgain(t *testing.T) {
 			<-done
 			ended(l.cache, first)
 			first.Close()
-			l.cache.vacant(t, l)
+			l.cache.checkEmpty(t, l)
 			second, _ := lane(t, l, "key", content)
 			return []*Reader{second}
 		},
@@ -258,8 +257,8 @@ func TestPurge(t *testing.T) {
 	}
 }
 
-// TestAFailureOfWhatIsNotKept comes after the bytes that there were.
-func TestAFailureOfWhatIsNotKept(t *testing.T) {
+// TestTransientFailure: the reader gets the bytes before the failure, and then the error.
+func TestTransientFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, t.TempDir(), 1<<30)
 		l := c.NewLane(nobody)
@@ -272,15 +271,15 @@ func TestAFailureOfWhatIsNotKept(t *testing.T) {
 			t.Errorf("got %q, %v", got, err)
 		}
 		r.Close()
-		c.vacant(t, l)
+		c.checkEmpty(t, l)
 	})
 }
 
-// fullDisk lets no file be made, or be written to.
+// fullDisk creates no file.
 func fullDisk(string) (*os.File, error) { return nil, syscall.ENOSPC }
 
-// TestWithoutRoom a producer goes on at the speed of its readers, from wherever it is: they
-// get all of it, and no more of it is in memory than a window.
+// TestWithoutRoom: a producer without room goes on at the speed of its readers. They get all of the
+// content, and no more than a window of it is in memory.
 func TestWithoutRoom(t *testing.T) {
 	content := numbered(20*window + 123)
 	for what, prepare := range map[string]func(c *Cache){
@@ -308,7 +307,7 @@ func TestWithoutRoom(t *testing.T) {
 			case <-time.After(20 * time.Millisecond):
 			}
 			c.mu.Lock()
-			ahead := c.used + int64(len(r.entry.passing.memory))
+			ahead := c.used + int64(len(r.entry.transient.memory))
 			c.mu.Unlock()
 			if ahead > 5*window {
 				t.Errorf("%d bytes are made ahead of the reader", ahead)
@@ -320,13 +319,13 @@ func TestWithoutRoom(t *testing.T) {
 				t.Error(err)
 			}
 			r.Close()
-			c.vacant(t, l)
+			c.checkEmpty(t, l)
 		})
 	}
 }
 
-// TestWhoLeavesAWindow has it end, as does the end of the cache.
-func TestWhoLeavesAWindow(t *testing.T) {
+// TestWindowEnds: a producer in a window ends when its reader leaves, and when the cache is closed.
+func TestWindowEnds(t *testing.T) {
 	c := open(t, t.TempDir(), 1<<30)
 	c.create = fullDisk
 	l := c.NewLane(nobody)
@@ -338,11 +337,11 @@ func TestWhoLeavesAWindow(t *testing.T) {
 	if err := <-done; err != errAbandoned {
 		t.Errorf("it ends with %v", err)
 	}
-	c.vacant(t, l)
+	c.checkEmpty(t, l)
 	r, done := lane(t, l, "key", numbered(10*window))
 	for held := false; !held; time.Sleep(time.Millisecond) {
 		c.mu.Lock()
-		held = len(l.held) == 1
+		held = len(l.windowed) == 1
 		c.mu.Unlock()
 	}
 	if err := c.Close(); err != nil {
@@ -360,14 +359,14 @@ func TestWhoLeavesAWindow(t *testing.T) {
 	r.Close()
 }
 
-// TestTheSlowestIsGivenUp, and then the next one, as long as somebody waits; a fast one is not,
-// and nobody is when nobody waits.
+// TestTheSlowestIsGivenUp: while somebody waits, first the slowest reader is given up, and then the
+// next one, but never a fast one. While nobody waits, none is.
 func TestTheSlowestIsGivenUp(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, dir, 1<<30)
 		c.create = fullDisk
-		var waiting time.Time // when somebody came
+		var waiting time.Time // when somebody began to wait
 		l := c.NewLane(func() time.Duration {
 			if waiting.IsZero() || time.Now().Before(waiting) {
 				return 0
@@ -414,12 +413,12 @@ func TestTheSlowestIsGivenUp(t *testing.T) {
 		if a, b := over["slowest"], over["slow"]; a < soon || a > soon+2*lookEvery || b < a+lookEvery || b > a+3*lookEvery || over["fast"] < 30*time.Second {
 			t.Errorf("they ended after %v, somebody has waited since 20s", over)
 		}
-		c.vacant(t, l)
+		c.checkEmpty(t, l)
 	})
 }
 
-// TestPassingAtOnce has many readers of many lanes come and go, with and without room.
-func TestPassingAtOnce(t *testing.T) {
+// TestTransientFilesAtOnce has many readers of two lanes come and go, with and without room.
+func TestTransientFilesAtOnce(t *testing.T) {
 	c := open(t, t.TempDir(), 8*window)
 	c.spare = 0
 	lanes := []*Lane{c.NewLane(nobody), c.NewLane(nobody)}
@@ -443,9 +442,8 @@ func TestPassingAtOnce(t *testing.T) {
 		})
 	}
 	readers.Wait()
-	c.Purge("a")
 	for i := range 11 {
 		c.Purge(string(rune('a' + i)))
 	}
-	c.vacant(t, lanes...)
+	c.checkEmpty(t, lanes...)
 }
