@@ -32,11 +32,11 @@ var arrows = map[string]string{
 	"origin":       "git errtext",
 	"access":       "origin errtext units",
 	"storage":      "git refs durable errtext",
-	"smarthttp":    "conn limiter storage errtext git",
+	"smarthttp":    "conn limiter storage errtext git pktline",
 	"protocol":     "git refs origin storage errtext units",
 	"mirror":       "git refs origin storage coalesce limiter keylock backoff durable errtext units",
 	"archive":      "mirror storage spool limiter git units",
-	"pack":         "mirror smarthttp spool limiter",
+	"pack":         "mirror smarthttp spool limiter git storage",
 	"housekeeping": "mirror storage backoff git units",
 	"cluster":      "mirror protocol access refs origin storage backoff errtext git units",
 }

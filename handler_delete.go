@@ -49,7 +49,7 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 			return nil, err
 		}
 		p := &propagation{name: name.String(), progress: func() *mirror.Progress { return store.Progress(name) }}
-		return s.fanOut(&deletion{store, s.mirrors.client, name, at}, p, slaves, trace), nil
+		return s.fanOut(&deletion{s.mirrors, name, at}, p, slaves, trace), nil
 	})
 	if errors.Is(err, cluster.ErrElsewhere) {
 		return writeReport(w, r, protocol.Repeated(s.id))
@@ -64,19 +64,19 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 
 // deletion is what a DELETE asks of this server and its slaves.
 type deletion struct {
-	store  *mirror.Store
-	client *cluster.Client
-	name   storage.Name
-	at     time.Time // when somebody asked for it
+	mirrors *mirrors
+	name    storage.Name
+	at      time.Time // when somebody asked for it
 }
 
 func (d *deletion) here(ctx context.Context) protocol.Outcome {
-	if err := d.store.Delete(ctx, d.name, d.at); err != nil {
+	if err := d.mirrors.store.Delete(ctx, d.name, d.at); err != nil {
 		return protocol.Failure(err)
 	}
+	d.mirrors.cache.Purge(d.name.String())
 	return protocol.Outcome{State: protocol.Success, Removed: true}
 }
 
 func (d *deletion) onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace) protocol.Outcome {
-	return d.client.PropagateDelete(ctx, slave, d.name, trace, d.at)
+	return d.mirrors.client.PropagateDelete(ctx, slave, d.name, trace, d.at)
 }

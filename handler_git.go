@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/reconquest/sould/internal/conditional"
@@ -186,6 +188,9 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 		return err
 	}
 	defer growing.Close()
+	if growing.IsFile() {
+		return sendPack(w, growing)
+	}
 	pack := &packWriter{DeadlineWriter: w}
 	switch err = pack.follow(ctx, growing); {
 	case err == io.EOF:
@@ -195,6 +200,24 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 	default:
 		return packFailed(pack, s.log.With("mirror", m.Name, "client", r.RemoteAddr), m, ctx.Err() != nil, err)
 	}
+}
+
+// sendPack sends an answer that is finished, which the kernel can do by itself.
+func sendPack(w *conn.DeadlineWriter, finished *spool.Reader) error {
+	f, err := finished.Open()
+	var info fs.FileInfo
+	if err == nil {
+		info, err = f.Stat()
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return fmt.Errorf("can't read the pack: %w", err)
+	}
+	w.Header()["Content-Length"] = []string{strconv.FormatInt(info.Size(), 10)}
+	_, err = io.Copy(w, f)
+	return hungUp(err)
 }
 
 // packFailed tells a client that git has failed, or that it was given up: by a status, in git's

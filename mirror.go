@@ -45,7 +45,7 @@ func newMirrors(
 		return nil, err
 	}
 	ms.archives = archive.NewCache(ms.cache, dir.Neutral, first.archiveOptions())
-	ms.packs = pack.NewMaker(ms.cache)
+	ms.packs = pack.NewMaker(ms.cache, log)
 	ms.packs.Resize(first.MaxClones)
 	ms.prefetch = archive.NewPrefetcher(ms.archives, log)
 	ms.keeper = housekeeping.NewKeeper(dir, log, first.keeperOptions())
@@ -62,6 +62,7 @@ func newMirrors(
 func (ms *mirrors) run() {
 	ms.work.Go(ms.store.Watch)
 	ms.work.Go(func() { ms.prefetch.Run(ms.life) })
+	ms.work.Go(func() { ms.packs.Prefetcher.Run(ms.life) })
 	ms.work.Go(func() { ms.keeper.Run(ms.life, ms.store) })
 	ms.reconciler.Configure()
 }
@@ -91,6 +92,7 @@ func (ms *mirrors) close() error {
 // changed is told of every pull that has changed a mirror.
 func (ms *mirrors) changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 	ms.prefetch.Changed(m, before, after, ms.set().ExportSubst)
+	ms.packs.Prefetcher.Changed(m, after)
 	ms.keeper.Changed(m)
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -121,6 +122,10 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// asked numbers requests, so that no two of them share an answer: each has something that
+// nobody else has.
+var asked atomic.Int64
+
 // ask sends a request for all of a mirror's main, and leaves it at that.
 func (d *daemon) ask(name, tip string) net.Conn {
 	d.t.Helper()
@@ -132,7 +137,7 @@ func (d *daemon) ask(name, tip string) net.Conn {
 	if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil { // the pack must not fit
 		d.t.Fatal(err)
 	}
-	body := line("want "+tip+" ofs-delta\n") + "0000" + line("done\n")
+	body := line("want "+tip+" ofs-delta\n") + "0000" + line(fmt.Sprintf("have %040x\n", asked.Add(1))) + line("done\n")
 	fmt.Fprintf(conn, "POST /%s/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", name, cloneRequest, len(body), body)
 	return conn
 }

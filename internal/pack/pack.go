@@ -1,11 +1,19 @@
 // Package pack makes the answers to git clients that clone or fetch. git writes each answer into a
 // spool at the machine's speed, and the client reads it from there at its own speed. So a request
 // holds a place for as long as git works, and not for as long as the client reads.
+//
+// A hundred jobs that start at once clone the same commit. Equal requests have equal keys, so that
+// their answer is made once: those who ask while it is made follow it, and if there was more than
+// one, it stays in the cache for those who come later. Most answers to a fetch are asked for once
+// and not kept. Clones that clients ask for are made ahead when a pull has moved their branches.
 package pack
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,8 +26,11 @@ import (
 
 // Maker makes packs. Its methods are safe for concurrent use.
 type Maker struct {
+	Prefetcher *Prefetcher
+
 	clients, peers queue
-	lastID         atomic.Uint64 // of an answer
+	lastID         atomic.Uint64 // of an answer that nobody shares
+	made, shared   atomic.Uint64
 }
 
 // queue is where requests wait for a place, and where their answers are spooled.
@@ -29,8 +40,9 @@ type queue struct {
 }
 
 // NewMaker returns a maker that spools packs in a cache. It has no places before Resize.
-func NewMaker(cache *spool.Cache) *Maker {
+func NewMaker(cache *spool.Cache, log *slog.Logger) *Maker {
 	k := &Maker{}
+	k.Prefetcher = newPrefetcher(k, log)
 	k.clients.lane = cache.NewLane(k.clients.places.Waited)
 	k.peers.lane = cache.NewLane(k.peers.places.Waited)
 	return k
@@ -62,16 +74,23 @@ func (k *Maker) Acquire(ctx context.Context, m *mirror.Mirror, peer bool) (relea
 	return places.Release, nil
 }
 
-// Get makes git answer a request of a client or, if peer is set, of another server, in a version of
-// the protocol. The reader follows the answer while git writes it; the caller must close the
-// reader. The reader's error is limiter.ErrBusy if there was no place, spool.ErrTooSlow if the
-// client was too slow while others waited, or that of git. Get takes over the request, and closes
-// it.
+// Get returns git's answer to a request of a client or, if peer is set, of another server, in a
+// version of the protocol. Equal requests share one answer: it is made for the first one, and kept
+// if there is a second one. The reader follows the answer while git writes it; the caller must
+// close the reader. The reader's error is limiter.ErrBusy if there was no place, spool.ErrTooSlow
+// if the clients were too slow while others waited, or that of git. Get takes over the request,
+// and closes it.
 func (k *Maker) Get(m *mirror.Mirror, version int, request *smarthttp.Request, peer bool) (*spool.Reader, error) {
-	q := k.queue(peer)
-	// Each request has an answer of its own, so each key is new.
-	key := strings.Join([]string{"pack", m.Name.String(), m.Identity(), strconv.FormatUint(k.lastID.Add(1), 10)}, "\x00")
-	r, err := q.lane.Get(key, func(ctx context.Context, w io.Writer) error {
+	q, snap := k.queue(peer), m.Snapshot()
+	key := join(m, strconv.FormatUint(k.lastID.Add(1), 10)) // of an answer that nobody shares
+	fetch, ok := request.Fetch(version)
+	if ok && !snap.Shallow { // a shallow mirror may get more history while its refs stay
+		key = sharedKey(m, snap, fetch)
+		if !peer {
+			k.Prefetcher.asked(m.Name, snap, fetch)
+		}
+	}
+	r, err := getReadable(q.lane, key, func(ctx context.Context, w io.Writer) error {
 		defer request.Close()
 		if err := q.places.Acquire(ctx, m.Name.String()); err != nil {
 			return err
@@ -79,8 +98,83 @@ func (k *Maker) Get(m *mirror.Mirror, version int, request *smarthttp.Request, p
 		defer q.places.Release()
 		return m.UploadPack(ctx, version, request.Reader(), w)
 	})
-	if err != nil {
+	if err != nil || !r.IsFirst() {
 		request.Close()
 	}
+	if err == nil {
+		k.count(r.IsFirst())
+	}
 	return r, err
+}
+
+// getReadable is Get of a lane. If somebody has removed a finished file, it is made again.
+func getReadable(lane *spool.Lane, key string, produce func(context.Context, io.Writer) error) (*spool.Reader, error) {
+	r, err := lane.Get(key, produce)
+	if err != nil || !r.IsFile() {
+		return r, err
+	}
+	if _, err = r.Open(); err == nil {
+		return r, nil
+	}
+	r.Close()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return lane.Get(key, produce)
+}
+
+// getNew makes an answer that no client waits for, if it is not there yet.
+func (k *Maker) getNew(ctx context.Context, m *mirror.Mirror, fetch smarthttp.Fetch) error {
+	if err := k.clients.places.AcquireIdle(ctx); err != nil {
+		return err
+	}
+	defer k.clients.places.Release()
+	request := fetch.Request()
+	r, err := k.clients.lane.GetNew(sharedKey(m, m.Snapshot(), fetch), func(ctx context.Context, w io.Writer) error {
+		return m.UploadPack(ctx, fetch.Version(), request.Reader(), w)
+	})
+	if r == nil || err != nil {
+		return err
+	}
+	defer r.Close()
+	for err == nil { // without a reader that reads, a producer that has no room waits
+		_, err = r.CopyNext(ctx, io.Discard, 1<<20)
+	}
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// sharedKey is the key of the answers to all requests that are equal to one. An answer that
+// depends on the refs is for one state of the refs.
+func sharedKey(m *mirror.Mirror, snap *mirror.Snapshot, fetch smarthttp.Fetch) string {
+	state := ""
+	if fetch.NeedsRefs() {
+		state = string(snap.Fingerprint)
+	}
+	return join(m, fetch.Digest(), state)
+}
+
+// join makes a key of words. The mirror is the owner of its packs; another mirror of the same name
+// has other keys.
+func join(m *mirror.Mirror, words ...string) string {
+	return strings.Join(append([]string{m.Name.String(), "pack", m.Identity()}, words...), "\x00")
+}
+
+// Stats counts answers since the start.
+type Stats struct {
+	Made   uint64 // by git, for a client
+	Shared uint64 // made for another client, or ahead
+}
+
+// Stats returns the counts up to now.
+func (k *Maker) Stats() Stats { return Stats{k.made.Load(), k.shared.Load()} }
+
+func (k *Maker) count(made bool) {
+	if made {
+		k.made.Add(1)
+	} else {
+		k.shared.Add(1)
+	}
 }

@@ -55,7 +55,7 @@ func maker(t *testing.T) (*Maker, *mirror.Mirror, *storage.Dir) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := NewMaker(cache)
+	k := NewMaker(cache, slog.New(slog.DiscardHandler))
 	k.Resize(1)
 	return k, m, dir
 }

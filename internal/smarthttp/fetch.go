@@ -180,6 +180,9 @@ func (f Fetch) IsClone() bool {
 	return len(f.rest) == 1 && slices.Equal(f.rest[0], []string{"done"})
 }
 
+// Version is that of the protocol: 0, 1 or 2.
+func (f Fetch) Version() int { return f.version }
+
 // Wanting is the same request for other objects.
 func (f Fetch) Wanting(ids []string) Fetch {
 	f.Wants = sorted(slices.Clone(ids))
