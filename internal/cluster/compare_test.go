@@ -91,7 +91,7 @@ func TestOutlivedAndLacking(t *testing.T) {
 	if got := names(outlived(theirs, removed, ours)); !slices.Equal(got, []string{"removed/and/pulled/since false", "removed/and/wanted/before false", "removed/here false"}) {
 		t.Errorf("outlived are %q", got)
 	}
-	told := []protocol.Mirror{
+	listed := []protocol.Mirror{
 		{Name: "both", Fingerprint: "a", Origin: "https://git.in.local/x"},
 		{Name: "new", Fingerprint: "a", Origin: "https://git.in.local/x"},
 		{Name: "local", Fingerprint: "a", Origin: "/etc"},
@@ -104,11 +104,11 @@ func TestOutlivedAndLacking(t *testing.T) {
 		{Name: "../out", Fingerprint: "a", Origin: "https://git.in.local/x"},
 	}
 	want := []string{"evil true", "local true", "new false", "nowhere true", "removed/before false"}
-	if got := names(lacking(ours, told, removed, false)); !slices.Equal(got, want) {
+	if got := names(lacking(ours, listed, removed, false)); !slices.Equal(got, want) {
 		t.Errorf("lacking are %q, want %q", got, want)
 	}
 	want[1] = "local false"
-	if got := names(lacking(ours, told, removed, true)); !slices.Equal(got, want) {
+	if got := names(lacking(ours, listed, removed, true)); !slices.Equal(got, want) {
 		t.Errorf("with --unsecure lacking are %q, want %q", got, want)
 	}
 }

@@ -24,7 +24,7 @@ func TestReplicasContainAllRefsOfAPull(t *testing.T) {
 		}
 		return []refs.Pattern{p}
 	}
-	told := protocol.Status{
+	status := protocol.Status{
 		ID: "other", Role: "slave", Total: 1, Patterns: []string{"refs/heads/*"},
 		Mirrors: []protocol.Mirror{{
 			Name: "m", Origin: "https://h/x.git", State: protocol.Success, ModifyDate: time.Now().Unix(),
@@ -33,7 +33,7 @@ func TestReplicasContainAllRefsOfAPull(t *testing.T) {
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(told)
+		_ = json.NewEncoder(w).Encode(status)
 	}))
 	defer server.Close()
 	address, err := protocol.ParseAddress(server.URL)

@@ -105,15 +105,15 @@ func (r *foreignReader) outcome(depth int) (o Outcome, err error) {
 		}
 		return true, r.value(field)
 	})
-	o = o.Sanitize(r.secrets)
+	o = o.sanitize(r.secrets)
 	if err == nil {
 		err = r.countSize(o.ownSize(depth))
 	}
 	return o, err
 }
 
-// Sanitize makes another server's outcome fit to be shown. It leaves Slaves as they are.
-func (o Outcome) Sanitize(secrets []string) Outcome {
+// sanitize makes another server's outcome fit to be shown. It leaves Slaves as they are.
+func (o Outcome) sanitize(secrets []string) Outcome {
 	for _, field := range []*string{&o.Address, &o.ID, &o.Branch, &o.Progress, &o.From, &o.Error, &o.Cut} {
 		*field = errtext.SanitizeLine(*field, secrets)
 	}
