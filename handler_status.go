@@ -19,6 +19,7 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
@@ -100,6 +101,10 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 		_, again := s.statuses.Enter(trace.ID, time.Now(), func() struct{} { return struct{}{} })
 		asked = !again
 	}
+	var packs *protocol.Packs
+	if !peer { // to which it would be one more change
+		packs = s.packCounts()
+	}
 	q.kept = !peer && trace.FromClient() // to a server it is nothing, and could be more than it reads
 	fault := s.mirrors.store.CheckStorage()
 	generation := s.mirrors.store.Generation() // before anything is read
@@ -117,6 +122,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 		if own == nil {
 			own = s.allStatus(set, fault)
 		}
+		own.Packs = packs
 		if asked {
 			own.Upstream = protocol.NewUpstream(cluster.Documents(slaves))
 		}
@@ -129,9 +135,9 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 			etag = strongTag(string(body))
 		}
 	} else {
-		etag = strongTag(append([]string{s.id, s.epoch, fmt.Sprint(generation, asked), q.format}, cluster.Versions(slaves)...)...)
+		etag = strongTag(append([]string{s.id, s.epoch, fmt.Sprint(generation, asked, packs), q.format}, cluster.Versions(slaves)...)...)
 		if conditional.Precondition(r.Header, etag) == 0 {
-			body, err = s.pages.get(pageKey{q.format, asked}, etag, render)
+			body, err = s.pages.get(pageKey{q.format, asked, peer}, etag, render)
 		}
 	}
 	if err != nil {
@@ -152,6 +158,15 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 		_, _ = steady.Write(body) // the client may be gone; that is no failure of ours
 	}
 	return nil
+}
+
+// packCounts is what the status tells a client of clones; nil as long as there was none.
+func (s *Server) packCounts() *protocol.Packs {
+	stats := s.mirrors.packs.Stats()
+	if stats == (pack.Stats{}) {
+		return nil
+	}
+	return &protocol.Packs{Made: stats.Made, Shared: stats.Shared}
 }
 
 // strongTag returns an ETag that is equal for equal words.
@@ -251,6 +266,7 @@ type pages struct {
 type pageKey struct {
 	format   string
 	upstream bool
+	peer     bool // for another server
 }
 
 type page struct {

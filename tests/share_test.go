@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,8 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/reconquest/sould/internal/pktline"
 	"github.com/reconquest/sould/tests/origin"
 )
 
@@ -20,31 +21,46 @@ var kinds = map[string][]string{
 	"whole": {"--mirror"}, "shallow": {"--depth=1"}, "without blobs": {"--filter=blob:none", "--no-checkout"},
 }
 
-// notePacks has the requests for packs of a mirror counted, and held until they are released.
-func (d *daemon) notePacks(mirror string) (made func() int, release func()) {
+// notePacks has the packs that git makes counted, and those of a mirror held until they are
+// released.
+func (d *daemon) notePacks(held string) (made func(mirror string) int, release func()) {
 	d.t.Helper()
-	notes, held := filepath.Join(d.t.TempDir(), "notes"), filepath.Join(d.t.TempDir(), "held")
-	d.wrapPacks(mirror, fmt.Sprintf(`echo >>%s; while [ -e %s ]; do sleep 0.05; done; exec git "$@"`, notes, held))
-	for _, file := range []string{notes, held} {
+	dir := d.t.TempDir()
+	notes, hold := filepath.Join(dir, "notes"), filepath.Join(dir, "hold")
+	d.wrapPacks("*", fmt.Sprintf(`for of; do :; done; echo "$of" >>%s
+case "$of" in */%s) while [ -e %s ]; do sleep 0.05; done;; esac; exec git "$@"`, notes, held, hold))
+	for _, file := range []string{notes, hold} {
 		if err := os.WriteFile(file, nil, 0o644); err != nil {
 			d.t.Fatal(err)
 		}
 	}
-	made = func() int {
+	made = func(mirror string) int {
 		text, err := os.ReadFile(notes)
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		return bytes.Count(text, []byte("\n"))
+		return bytes.Count(text, []byte("/"+mirror+"\n"))
 	}
-	return made, func() { _ = os.Remove(held) }
+	return made, func() { _ = os.Remove(hold) }
+}
+
+// packCounts are what the status tells of packs.
+type packCounts struct{ Made, Shared int }
+
+func (d *daemon) packCounts() packCounts {
+	d.t.Helper()
+	var status struct{ Packs packCounts }
+	if err := json.Unmarshal(d.get("/x/status?format=json").body, &status); err != nil {
+		d.t.Fatal(err)
+	}
+	return status.Packs
 }
 
 // cached are the files in the cache.
 func (d *daemon) cached() int { return len(d.own("cache")) }
 
-// TestEqualClones of a crowd are made once, with whatever protocol, and what they are after a push
-// is made before anybody asks.
+// TestEqualClones of a crowd cost as many packs as those of one client, with whatever protocol,
+// and what they need after a push is made before anybody asks.
 func TestEqualClones(t *testing.T) {
 	for _, version := range protocols {
 		t.Run(version, func(t *testing.T) {
@@ -56,45 +72,52 @@ func TestEqualClones(t *testing.T) {
 			made, release := d.notePacks("m")
 			d.run()
 			d.pulled("m", r.Dir)
+			d.pulled("one", r.Dir)
+			for _, options := range kinds {
+				d.clone(version, "one", options...)
+			}
+			cost := made("one") // git may need several requests for one clone
+			before := d.packCounts()
+
 			var clones sync.WaitGroup
 			for range crowd {
 				for _, options := range kinds {
 					clones.Go(func() { d.clone(version, "m", options...) })
 				}
 			}
-			for d.requests("/m/git-upload-pack") < crowd*len(kinds) {
-				time.Sleep(10 * time.Millisecond)
-			}
+			eventually(t, "all have asked", func() bool {
+				now := d.packCounts()
+				return now.Made+now.Shared >= before.Made+before.Shared+crowd*len(kinds)
+			})
 			release()
 			clones.Wait()
-			if n := made(); n != len(kinds) {
-				t.Errorf("%d packs were made for %d kinds of clones", n, len(kinds))
+			if n := made("m"); n != cost || d.packCounts().Made != before.Made+n {
+				t.Errorf("%d packs were made, %d are those of one client, the status tells of %+v, %+v before", n, cost, d.packCounts(), before)
 			}
 			for what, options := range kinds {
 				dir := d.clone(version, "m", options...)
-				if what == "whole" {
-					if got, want := refs(t, dir), refs(t, r.Dir); got != want {
-						t.Errorf("the clone has\n%swant\n%s", got, want)
-					}
+				if what != "whole" {
+					continue
+				}
+				if got, want := refs(t, dir), refs(t, r.Dir); got != want {
+					t.Errorf("the clone has\n%swant\n%s", got, want)
 				}
 			}
-			if n := made(); n != len(kinds) || d.cached() != len(kinds) {
-				t.Errorf("later, %d packs were made, and %d are kept", n, d.cached())
+			if n := made("m"); n != cost || d.cached() != cost {
+				t.Errorf("later, %d packs were made, and %d are kept, instead of %d", n, d.cached(), cost)
 			}
 
 			tip := r.Commit("main", map[string]string{"file": "new"})
 			d.pulled("m", r.Dir)
-			for d.cached() < 2*len(kinds) { // nobody asks
-				time.Sleep(10 * time.Millisecond)
-			}
-			before := made()
+			eventually(t, "they are made ahead", func() bool { return d.cached() >= cost+len(kinds) }) // nobody asks
+			ahead := made("m")
 			for _, options := range kinds {
 				if got := in(t, d.clone(version, "m", options...), "rev-parse", "HEAD"); got != tip {
 					t.Errorf("a clone %v is of %s, want %s", options, got, tip)
 				}
 			}
-			if n := made(); n != before {
-				t.Errorf("%d packs were not made ahead", n-before)
+			if n := made("m") - ahead; n > cost-len(kinds) {
+				t.Errorf("%d packs were not made ahead", n)
 			}
 		})
 	}
@@ -106,10 +129,10 @@ func TestPacksThatAreNotShared(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
 	d := start(t, fmt.Sprintf("token = %q", token))
-	if got := d.postWithToken("m", r.Dir); got.status != 200 {
+	if got := d.postWithToken("m", r.Dir); got.StatusCode != 200 {
 		t.Fatal(got)
 	}
-	if got := d.postWithToken("other", r.Dir); got.status != 200 {
+	if got := d.postWithToken("other", r.Dir); got.StatusCode != 200 {
 		t.Fatal(got)
 	}
 	for range 2 {
@@ -125,14 +148,14 @@ func TestPacksThatAreNotShared(t *testing.T) {
 		t.Errorf("%d packs of two mirrors are kept", n)
 	}
 	r.Git("tag", "-a", "-m", "m", "new", "main") // comes along, although nothing else is wanted
-	if got := d.postWithToken("m", r.Dir); got.status != 200 {
+	if got := d.postWithToken("m", r.Dir); got.StatusCode != 200 {
 		t.Fatal(got)
 	}
 	if got := in(t, d.clone("2", "m", "--single-branch"), "tag"); got != "new" {
 		t.Errorf("a clone has the tags %q", got)
 	}
 	before := d.cached()
-	if got := d.remove("m"); got.status != 200 {
+	if got := d.remove("m"); got.StatusCode != 200 {
 		t.Fatal(got)
 	}
 	if n := d.cached(); n != 1 {
@@ -190,9 +213,7 @@ func TestKilledWhileAPackIsMade(t *testing.T) {
 			}
 		})
 	}
-	for d.cached() == 0 {
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(t, "a pack is made", func() bool { return d.cached() > 0 })
 	d.kill()
 	clones.Wait()
 	release()
@@ -207,7 +228,7 @@ func TestKilledWhileAPackIsMade(t *testing.T) {
 func TestRequestsThatNobodyRepeats(t *testing.T) {
 	t.Parallel()
 	requests := 300
-	if soak {
+	if soak() {
 		requests = 10_000
 	}
 	r := bigOrigin(t, 1)
@@ -219,7 +240,7 @@ func TestRequestsThatNobodyRepeats(t *testing.T) {
 	kept := fmt.Sprint(d.own("cache"))
 	for i := range requests {
 		body := line("command=fetch\n") + "0001" + line("want "+tip+"\n") + line(fmt.Sprintf("deepen %d\n", i+2)) + line("done\n") + "0000"
-		if got := d.do("POST", "/m/git-upload-pack", strings.NewReader(body), "Content-Type", cloneRequest, "Git-Protocol", "version=2"); got.status != 200 {
+		if got := d.do("POST", "/m/git-upload-pack", strings.NewReader(body), "Content-Type", cloneRequest, "Git-Protocol", "version=2"); got.StatusCode != 200 {
 			t.Fatal(got)
 		}
 	}
@@ -280,15 +301,16 @@ func TestAReaderThatStallsHoldsNobody(t *testing.T) {
 	}
 }
 
-// TestAPackIsWhatGitSays, byte for byte, also when it comes from the cache.
+// TestAPackIsWhatGitSays, also when it comes from the cache, whence it comes byte for byte.
 func TestAPackIsWhatGitSays(t *testing.T) {
 	t.Parallel()
-	r := newOrigin(t)
+	r := bigOrigin(t, 1)
 	d := start(t)
 	d.pulled("m", r.Dir)
 	tip := r.Git("rev-parse", "main")
 	for version, body := range map[string]string{
 		"2": line("command=fetch\n") + "0001" + line("no-progress\n") + line("want "+tip+"\n") + line("done\n") + "0000",
+		"1": line("want "+tip+" no-progress\n") + "0000" + line("done\n"),
 		"0": line("want "+tip+" side-band-64k no-progress\n") + "0000" + line("done\n"),
 	} {
 		git := origin.Command("-c", "uploadpack.allowAnySHA1InWant=true", "upload-pack", "--stateless-rpc", d.mirror("m"))
@@ -298,11 +320,35 @@ func TestAPackIsWhatGitSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range 3 {
+		var answers [][]byte
+		for i := range 4 {
 			got := d.do("POST", "/m/git-upload-pack", strings.NewReader(body), "Content-Type", cloneRequest, "Git-Protocol", "version="+version)
-			if got.status != 200 || got.body != string(want) {
-				t.Errorf("version %s, %d: %d, %q, want %q", version, i, got.status, got.body, want)
+			if got.StatusCode != 200 || !bytes.Equal(content(got.body), content(want)) {
+				t.Errorf("version %s, %d: %s, %d bytes, want %d", version, i, got.Status, len(got.body), len(want))
 			}
+			answers = append(answers, got.body)
+		}
+		if !bytes.Equal(answers[2], answers[1]) || !bytes.Equal(answers[3], answers[1]) {
+			t.Errorf("version %s: what is kept is another answer", version)
+		}
+	}
+}
+
+// content is an answer without the lengths of its packets, which depend on how fast git is, and
+// without what it says to a person.
+func content(answer []byte) (all []byte) {
+	for p := pktline.NewReader(bytes.NewReader(answer)); ; {
+		switch line, special, err := p.Next(); {
+		case err == io.EOF:
+			return all
+		case err != nil: // a pack without a side-band
+			return append(all, answer...)
+		case special != "":
+			all = append(all, special...)
+		case len(line) > 0 && line[0] == 1:
+			all = append(all, line[1:]...)
+		case len(line) > 0 && line[0] != 2:
+			all = append(all, line...)
 		}
 	}
 }

@@ -29,8 +29,16 @@ type Status struct {
 	Error             string `json:"error,omitempty" toml:"error,omitempty"` // one line
 	HierarchicalError string `json:"hierarchical_error,omitempty" toml:"hierarchical_error,omitempty"`
 
+	Packs *Packs `json:"packs,omitempty" toml:"packs,omitempty"` // only for a client
+
 	Mirrors  []Mirror  `json:"mirrors,omitempty" toml:"mirrors,omitempty"`   // sorted by name
 	Upstream *Upstream `json:"upstream,omitempty" toml:"upstream,omitempty"` // of a master
+}
+
+// Packs counts the answers to clones and fetches since the server was started.
+type Packs struct {
+	Made   uint64 `json:"made" toml:"made"`     // by git, for a client
+	Shared uint64 `json:"shared" toml:"shared"` // which had been made for another client, or ahead
 }
 
 // Mirror is the status of a mirror.
@@ -136,6 +144,9 @@ func (d *Status) branches() []errtext.Branch {
 	var all []errtext.Branch
 	if d.Role != "" {
 		all = append(all, leaf("role", d.Role), leaf("total", strconv.Itoa(d.Total)))
+	}
+	if d.Packs != nil {
+		all = append(all, leaf("packs", fmt.Sprintf("%d made, %d shared", d.Packs.Made, d.Packs.Shared)))
 	}
 	if d.Loading {
 		all = append(all, errtext.Branch{Text: "loading: the storage is being read"})
