@@ -151,9 +151,15 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 		body.Close()
 		return fail(kindBadRequest, "the body: %w", err)
 	}
-	snap := setCloneHeaders(w.Header(), m, gitResult)
 	version := smarthttp.Version(r.Header["Git-Protocol"])
 	steady := conn.NewDeadlineWriter(w)
+	if version == 2 {
+		if err := s.ensureContained(r, m, body); err != nil {
+			body.Close()
+			return s.sayError(steady, m, err)
+		}
+	}
+	snap := setCloneHeaders(w.Header(), m, gitResult)
 	if version != 2 || !body.IsLsRefs() {
 		return s.servePack(steady, r, m, version, body)
 	}
@@ -167,6 +173,31 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("can't list the refs: %w", err)
 	}
 	_, err = steady.Write(answer)
+	return hungUp(err)
+}
+
+// ensureContained makes sure that the mirror holds the commit that a client insists on, or returns
+// why it does not.
+func (s *Server) ensureContained(r *http.Request, m *mirror.Mirror, body *smarthttp.Request) error {
+	commit, err := body.Contains()
+	if commit == "" || err != nil {
+		return err
+	}
+	ok, err := m.EnsureHeld(r.Context(), commit)
+	if err == nil && !ok {
+		err = fail(kindUnsatisfied, "the mirror does not hold %s", commit)
+	}
+	return err
+}
+
+// sayError tells a git client what is wrong with its request in git's own form: of another status
+// than 200 git shows the number alone.
+func (s *Server) sayError(w *conn.DeadlineWriter, m *mirror.Mirror, err error) error {
+	if status(err) >= http.StatusInternalServerError {
+		return err
+	}
+	setCloneHeaders(w.Header(), m, gitResult)
+	_, err = w.Write(git.ErrorPacket(err))
 	return hungUp(err)
 }
 

@@ -12,7 +12,10 @@ import (
 
 // countGit puts a git before the real one that notes each call, and returns how
 // many calls there were.
-func (d *daemon) countGit() func() int {
+func (d *daemon) countGit() func() int { return d.countCommands("") }
+
+// countCommands counts the calls of a git command. It is for a daemon that is not started yet.
+func (d *daemon) countCommands(name string) func() int {
 	d.t.Helper()
 	dir := d.t.TempDir()
 	notes := filepath.Join(dir, "notes")
@@ -26,7 +29,13 @@ func (d *daemon) countGit() func() int {
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		return strings.Count(string(text), "\n")
+		n := 0
+		for line := range strings.Lines(string(text)) {
+			if name == "" || strings.Contains(line, " "+name+" ") {
+				n++
+			}
+		}
+		return n
 	}
 }
 

@@ -78,9 +78,9 @@ func (m *Mirror) Refresh(ctx context.Context, insists bool) {
 
 // EnsureCommit pulls for a commit that the mirror lacks, unless that was tried a moment ago.
 // It waits for it as long as the patience lasts of a reader that came then.
-func (m *Mirror) EnsureCommit(ctx context.Context, commit string, came time.Time) {
+func (m *Mirror) EnsureCommit(ctx context.Context, commit string, came time.Time) (pulled bool) {
 	if !m.wantsPull(true) || !m.refresh.seek(commit) {
-		return
+		return false
 	}
 	s := m.store
 	opts := s.options.Load()
@@ -88,6 +88,7 @@ func (m *Mirror) EnsureCommit(ctx context.Context, commit string, came time.Time
 	defer cancel()
 	req := Request{Name: m.Name}
 	_, _ = s.pulls.Do(ctx, m.Name, req.variant(opts), func() (Result, error) { return s.pull(opts, req) })
+	return true
 }
 
 // seek notes that somebody looks for a commit that is not here, and reports

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/smarthttp"
@@ -92,11 +93,17 @@ func (k *Maker) Get(m *mirror.Mirror, version int, request *smarthttp.Request, p
 	}
 	r, err := getReadable(q.lane, key, func(ctx context.Context, w io.Writer) error {
 		defer request.Close()
-		if err := q.places.Acquire(ctx, m.Name.String()); err != nil {
-			return err
+		upload := func(w io.Writer) error {
+			if err := q.places.Acquire(ctx, m.Name.String()); err != nil {
+				return err
+			}
+			defer q.places.Release()
+			return m.UploadPack(ctx, version, request.Reader(), w)
 		}
-		defer q.places.Release()
-		return m.UploadPack(ctx, version, request.Reader(), w)
+		if peer {
+			return upload(w)
+		}
+		return ensured(w, upload, func(id string) bool { return m.EnsureObject(ctx, id) })
 	})
 	if err != nil || !r.IsFirst() {
 		request.Close()
@@ -105,6 +112,54 @@ func (k *Maker) Get(m *mirror.Mirror, version int, request *smarthttp.Request, p
 		k.count(r.IsFirst())
 	}
 	return r, err
+}
+
+// ensured has an answer made again if git lacks an object that the client wants, and ensure has
+// pulled for it: it may just have been pushed. Each of them is pulled for once.
+func ensured(w io.Writer, upload func(io.Writer) error, ensure func(id string) bool) error {
+	tried := make(map[string]bool)
+	for {
+		answer := &patientWriter{w: w}
+		err := upload(answer)
+		id := git.UnknownObject(err)
+		if id == "" || answer.begun || tried[id] || !ensure(id) {
+			return errors.Join(err, answer.flush())
+		}
+		tried[id] = true
+	}
+}
+
+// patientWriter holds back an answer as long as it is nothing but a refusal, which may be taken
+// back.
+type patientWriter struct {
+	w     io.Writer
+	held  []byte
+	begun bool
+}
+
+// errorPacket is what a refusal begins with, behind its length (gitprotocol-pack(5)).
+const errorPacket = "ERR "
+
+func (p *patientWriter) Write(b []byte) (int, error) {
+	if p.begun {
+		return p.w.Write(b)
+	}
+	p.held = append(p.held, b...)
+	if len(p.held) < 8 || string(p.held[4:8]) == errorPacket {
+		return len(b), nil
+	}
+	return len(b), p.flush()
+}
+
+// flush writes what is held back.
+func (p *patientWriter) flush() error {
+	p.begun = true
+	if len(p.held) == 0 {
+		return nil
+	}
+	_, err := p.w.Write(p.held)
+	p.held = nil
+	return err
 }
 
 // getReadable is Get of a lane. If somebody has removed a finished file, it is made again.

@@ -20,7 +20,9 @@ import (
 
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/pktline"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -163,6 +165,26 @@ func (b *Request) IsLsRefs() bool {
 	start := make([]byte, 4+len(command))
 	_, err := io.ReadFull(b.Reader(), start)
 	return err == nil && string(start[4:]) == command
+}
+
+// Contains returns the commit that the answer must contain, which a client names in version 2 of
+// the protocol by git's --server-option=contains=<commit>; empty for none.
+func (b *Request) Contains() (commit string, err error) {
+	p := pktline.NewReader(b.Reader())
+	for {
+		line, special, err := p.Next()
+		if err != nil || special != "" { // the end of what comes before the arguments
+			return commit, nil
+		}
+		word, found := strings.CutPrefix(pktline.Text(line), "server-option=contains=")
+		switch {
+		case !found:
+		case !git.IsID(strings.ToLower(word)):
+			return "", refuse(Malformed, "contains=%q is no full commit id", errtext.Word(word, 100))
+		default:
+			commit = strings.ToLower(word)
+		}
+	}
 }
 
 // Read reads the whole body of a request, so that git is not started for a client that has yet to

@@ -1,0 +1,46 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/refs"
+)
+
+// Holds reports whether the refs of a snapshot lead to a commit, directly or by their history.
+func (m *Mirror) Holds(ctx context.Context, snap *Snapshot, commit string) (bool, error) {
+	if refs.Names(snap.Listing, commit) {
+		return true, nil
+	}
+	if _, err := m.Commit(ctx, commit); errors.Is(err, git.ErrNotFound) {
+		return false, nil // not yet: a pull may bring it
+	} else if err != nil {
+		return false, err
+	}
+	return remembered(ctx, m, &m.queries.ancestries, maxAncestries, [2]string{string(snap.Fingerprint), commit}, func() (bool, error) {
+		ids := make([]string, 0, len(snap.Refs))
+		for _, ref := range snap.Refs {
+			ids = append(ids, ref.ID)
+		}
+		unreachable, err := m.repo().Unreachable(ctx, []string{commit}, ids)
+		return err == nil && !unreachable[commit], err
+	})
+}
+
+// EnsureHeld pulls if the mirror does not hold a commit, unless that was tried a moment ago, and
+// reports whether it holds it then.
+func (m *Mirror) EnsureHeld(ctx context.Context, commit string) (bool, error) {
+	if ok, err := m.Holds(ctx, m.Snapshot(), commit); ok || err != nil {
+		return ok, err
+	}
+	m.EnsureObject(ctx, commit)
+	return m.Holds(ctx, m.Snapshot(), commit)
+}
+
+// EnsureObject pulls for an object that the mirror lacks, unless that was tried a moment ago, and
+// reports whether it did. It waits for the pull as long as a reader does.
+func (m *Mirror) EnsureObject(ctx context.Context, id string) bool {
+	return m.EnsureCommit(ctx, id, time.Now())
+}
