@@ -62,6 +62,8 @@ var measurements = []measurement{
 	{"GET first zst", firstZstd},
 	{"GET first zip", firstZip},
 	{"clone", clones},
+	{"herd", herd},
+	{"slow herd", slowHerd},
 	{"readers", readers},
 	{"memory", memory},
 	{"status", statusOfMany},
@@ -118,6 +120,7 @@ type bench struct {
 	dir     string
 	binary  string
 	origin  string // URL or path
+	given   bool   // by -origin, and not generated
 	cleanup []func()
 }
 
@@ -126,7 +129,7 @@ func newBench(n int, url string) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{n: n, dir: dir, binary: filepath.Join(dir, "sould"), origin: url}
+	b := &bench{n: n, dir: dir, binary: filepath.Join(dir, "sould"), origin: url, given: url != ""}
 	build := exec.Command("go", "build", "-o", b.binary, "github.com/reconquest/sould")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,18 +55,22 @@ func (b *bench) serve(n int, handler http.Handler) string {
 	return "slaves = [" + strings.Join(addresses, ", ") + "]"
 }
 
-// cpu is the time that a process has spent on the CPU (proc(5), stat).
-func (b *bench) cpu(pid int) time.Duration {
+// cpu is the time that a process has spent on the CPU, and cpuOfAll that with its children that
+// have ended (proc(5), stat).
+func (b *bench) cpu(pid int) time.Duration      { return b.ticks(pid, 11, 12) }
+func (b *bench) cpuOfAll(pid int) time.Duration { return b.ticks(pid, 11, 12, 13, 14) }
+
+func (b *bench) ticks(pid int, fields ...int) (sum time.Duration) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	b.check(err)
 	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	var user, system int64
-	_, err = fmt.Sscan(fields[11], &user)
-	b.check(err)
-	_, err = fmt.Sscan(fields[12], &system)
-	b.check(err)
-	return time.Duration(user+system) * 10 * time.Millisecond // clock ticks
+	all := strings.Fields(rest)
+	for _, i := range fields {
+		n, err := strconv.Atoi(all[i])
+		b.check(err)
+		sum += time.Duration(n) * 10 * time.Millisecond // clock ticks
+	}
+	return sum
 }
 
 func repairRound(b *bench) []row {

@@ -37,7 +37,7 @@ func TestWhatWasJustPushed(t *testing.T) {
 				t.Errorf("a clone that must contain %s has %s", tip, got)
 			}
 		case 3:
-			if got := d.get("/m?contains=" + tip).expect(t, 200); got.Header.Get("X-Revision") != tip {
+			if got := d.get("/m?contains="+tip).expect(t, 200); got.Header.Get("X-Revision") != tip {
 				t.Errorf("an archive that must contain %s is of %s", tip, got.Header.Get("X-Revision"))
 			}
 		}
