@@ -195,7 +195,7 @@ func (c *cutter) pulled() {
 	}
 }
 
-var tooSlow = regexp.MustCompile(`did not answer within|was not over within`)
+var tooSlow = regexp.MustCompile(`did not answer within|took longer than`)
 
 // damagedName reports whether one name is another one, in the refs, in HEAD or in both.
 // Over http:// and git:// nothing protects the list of refs, as a checksum does a pack,

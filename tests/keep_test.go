@@ -307,6 +307,6 @@ func TestKeptRefsAreBounded(t *testing.T) {
 			t.Errorf("%s is kept %d times, not %d", id, n, want)
 		}
 	}
-	d.wait(`WARN too many refs are kept; the oldest go early mirror=m refs=8`)
+	d.wait(`WARN too many refs are retained; the oldest are removed early mirror=m refs=8`)
 	d.fsck("m")
 }

@@ -38,8 +38,8 @@ func StatusOf(name storage.Name, s *mirror.Snapshot, running bool, unreadable st
 			m.Checked, m.CheckError = s.Checked.Unix(), errtext.Line(s.CheckError)
 		}
 		m.Shallow, m.Warnings = s.Shallow, s.Warnings
-		if !s.Mended.IsZero() {
-			m.Mended = s.Mended.Unix()
+		if !s.Rebuilt.IsZero() {
+			m.Mended = s.Rebuilt.Unix()
 		}
 	case unreadable != "":
 		m.State, m.Error = protocol.Failed, errtext.Line(unreadable)

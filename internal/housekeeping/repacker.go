@@ -126,7 +126,7 @@ func (r *repacker) repack(ctx context.Context, store *mirror.Store, name storage
 	}
 	began := time.Now()
 	repacked, err := store.Repack(ctx, name, policy(one.owed))
-	if errors.Is(err, mirror.ErrIncremental) { // as of a mirror that was copied in
+	if errors.Is(err, mirror.ErrNeedsIncremental) { // as of a mirror that was copied in
 		r.incremental.add(name, job{at: began})
 		return
 	}

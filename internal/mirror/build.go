@@ -19,7 +19,7 @@ func (j *pullJob) create(ctx context.Context, lock *keylock.Lock[storage.Name], 
 	if err := j.checkNameFree(j.req.Name); err != nil {
 		return Result{}, err
 	}
-	from, err := j.origin(origin.URL{})
+	from, err := j.chooseOrigin(origin.URL{})
 	if err != nil {
 		return Result{}, err
 	}
@@ -37,27 +37,26 @@ func (j *pullJob) create(ctx context.Context, lock *keylock.Lock[storage.Name], 
 	if result.Snapshot == nil {
 		return result, err
 	}
-	return result, cmp.Or(j.dir.RemoveTombstone(j.req.Name), err) // beside a mirror the tombstone says nothing
+	return result, cmp.Or(j.dir.RemoveTombstone(j.req.Name), err)
 }
 
-// build makes a mirror aside and moves it into place when it is complete: stage, verify,
-// install. What the old one has that the source has not, if there is an old one, is carried
-// over.
+// build makes a mirror in a staging directory and moves it to its place when it is complete. If
+// there is an old mirror, what only that has is carried over.
 func (j *pullJob) build(
 	ctx context.Context, lock *keylock.Lock[storage.Name], src Source, from origin.URL, listing git.Listing, old *survivors,
 ) (Result, error) {
 	if _, err := old.plan(listing, j.opts.Refs, j.req.Accept); err != nil {
 		return Result{}, err
 	}
-	lock.Preempt() // who works on what it replaces
+	lock.Preempt() // end work on the old mirror
 	if old != nil && old.damaged {
-		j.log.Info("a damaged mirror is rebuilt"+src.of(), "mirror", j.req.Name)
+		j.log.Info("a damaged mirror is rebuilt"+src.fromText(), "mirror", j.req.Name)
 	}
 	staging, err := j.dir.Staging()
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { // it is still there if something went wrong
+	defer func() { // it is still there if the mirror was not installed
 		if err := os.RemoveAll(staging); err != nil {
 			j.log.Error("can't remove an unfinished mirror", "directory", staging, "err", err)
 		}
@@ -66,30 +65,30 @@ func (j *pullJob) build(
 	if err != nil {
 		return Result{}, err
 	}
-	stay := old.unmoved(b.refused)
+	stay := old.unchanged(b.refused)
 	if len(b.After.Refs)+len(stay) == 0 && len(b.refused) > 0 {
-		return Result{}, newRefusedRefs(b.refused, 0) // it would seem as if the origin were empty
+		return Result{}, newRefusedRefs(b.refused, 0) // an empty mirror would mean an empty origin
 	}
 	after := git.Listing{Refs: refs.Join(b.After.Refs, stay), Head: b.After.Head}
-	change, err := old.plan(after, j.opts.Refs, j.req.Accept) // the source may have changed meanwhile
+	change, err := old.plan(after, j.opts.Refs, j.req.Accept) // again: the source may have changed
 	if err != nil {
 		return Result{}, err
 	}
-	all, meant, whole := b.After.Refs, storage.Identity{}, true
+	all, expected, whole := b.After.Refs, storage.Identity{}, true
 	if old != nil {
 		var saved []git.Ref
-		saved, whole = j.rescue(ctx, repo, old, change, stay)
+		saved, whole = j.recoverRefs(ctx, repo, old, change, stay)
 		if _, err := repo.Peel(ctx, saved); err != nil {
 			return Result{}, err
 		}
-		all, meant = refs.Join(all, saved), old.identity
+		all, expected = refs.Join(all, saved), old.identity
 	}
 	if len(stay) > 0 {
 		b.After.Head = refs.ChooseHead(old.content.Head, b.head, all)
 	}
 	m, err := j.finish(repo, b, all, old, src, from)
 	if err == nil {
-		err = j.install(staging, m, meant, func(replaced string) (spare bool) {
+		err = j.install(staging, m, expected, func(replaced string) (spare bool) {
 			return !whole || old.changedIn(j.opts.Git.Repo(replaced))
 		})
 	}
@@ -99,28 +98,28 @@ func (j *pullJob) build(
 	return Result{m.Snapshot(), change.Changed()}, b.refusal()
 }
 
-// stage makes a repository with all objects that the source's refs lead to.
+// stage makes a repository with all objects that the source's refs need.
 func (j *pullJob) stage(
 	ctx context.Context, lock *keylock.Lock[storage.Name], dir string, src Source, from origin.URL, listing git.Listing,
-) (git.Repo, brought, error) {
+) (git.Repo, fetchedPlan, error) {
 	idLength := 0
 	if len(listing.Refs) > 0 {
 		idLength = len(listing.Refs[0].ID)
 	}
 	repo := j.opts.Git.Repo(dir)
 	if err := repo.Init(ctx, idLength, from.String()); err != nil {
-		return repo, brought{}, err
+		return repo, fetchedPlan{}, err
 	}
-	b, err := j.bring(ctx, lock, repo, git.Listing{}, src, from, listing)
+	b, err := j.fetchMissing(ctx, lock, repo, git.Listing{}, src, from, listing)
 	if err == nil {
 		err = peel(ctx, repo, &b.Plan)
 	}
 	return repo, b, err
 }
 
-// finish writes the refs of a repository that has their objects, and its state: then it is a
-// mirror, complete but for its place.
-func (j *pullJob) finish(repo git.Repo, b brought, all []git.Ref, old *survivors, src Source, from origin.URL) (*Mirror, error) {
+// finish writes the refs and the state of a staged repository. It is a complete mirror then,
+// which only has to be moved to its place.
+func (j *pullJob) finish(repo git.Repo, b fetchedPlan, all []git.Ref, old *survivors, src Source, from origin.URL) (*Mirror, error) {
 	j.progress.say("writing refs")
 	if err := repo.WriteRefs(all); err != nil {
 		return nil, err
@@ -129,17 +128,17 @@ func (j *pullJob) finish(repo git.Repo, b brought, all []git.Ref, old *survivors
 		return nil, err
 	}
 	m := &Mirror{
-		Name: j.req.Name, Dir: repo.Dir, store: j.Store,
-		disk: disk{packed: true, refused: refusedBy(j.opts.Git, b.refused)},
+		Name: j.req.Name, dir: repo.Dir, store: j.Store,
+		disk: disk{packed: true, refused: newRefusedIDs(j.opts.Git, b.refused)},
 	}
 	state := j.successor(m, old, from)
-	j.describe(&state, src, from)
-	b.describe(&state)
+	j.recordSource(&state, src, from)
+	b.recordIn(&state)
 	packs, err := repo.Inventory()
 	if err != nil {
 		return nil, err
 	}
-	state.Whole = j.whole(packs)
+	state.Whole = j.wholenessOf(packs)
 	if err := state.write(repo.Dir); err != nil {
 		return nil, err
 	}
@@ -148,19 +147,19 @@ func (j *pullJob) finish(repo git.Repo, b brought, all []git.Ref, old *survivors
 	return m, nil
 }
 
-// successor is the state of a mirror that is built in the place of an old one, or of one that
-// was removed.
+// successor returns the state with which a new mirror m begins: that of the old mirror or, if
+// there is none, what the tombstone of a removed one says.
 func (j *pullJob) successor(m *Mirror, old *survivors, from origin.URL) stateFile {
 	if old == nil {
 		tombstone, err := j.dir.Tombstone(j.req.Name)
 		if err != nil {
-			tombstone = storage.Tombstone{} // there is none, or nobody can read it
+			tombstone = storage.Tombstone{} // none, or none that can be read
 		}
-		return reborn(tombstone, from)
+		return stateAfterDelete(tombstone, from)
 	}
 	state := old.state.successor()
 	if old.damaged {
-		state.Mended = time.Now().Truncate(time.Second)
+		state.Rebuilt = time.Now().Truncate(time.Second)
 	}
 	if old.health != nil {
 		m.health.inherit(old.health)
@@ -168,15 +167,15 @@ func (j *pullJob) successor(m *Mirror, old *survivors, from origin.URL) stateFil
 	return state
 }
 
-// hasOtherFormat reports whether the source's object ids are of another kind than
-// those that the mirror can hold. One that is empty and retains nothing can be rebuilt:
-// from an empty origin it could not tell.
+// hasOtherFormat reports whether the mirror must be rebuilt because the source has another
+// object format (SHA-1, SHA-256). That is possible if the mirror is empty and retains nothing:
+// an empty origin does not show its format. For any other mirror it is an error.
 func (h *held) hasOtherFormat(ctx context.Context, listing git.Listing) (bool, error) {
 	if len(listing.Refs) == 0 {
 		return false, nil
 	}
 	now, theirs := h.Snapshot(), len(listing.Refs[0].ID)
-	if now.Empty() && len(now.Retained) == 0 {
+	if now.empty() && len(now.Retained) == 0 {
 		ours, err := h.repo.IDLength(ctx)
 		return err == nil && ours != theirs, err
 	}

@@ -9,17 +9,18 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Deletable reports whether there is anything to remove under that name: a mirror, one
-// that is just being made, or one that was removed before.
+// Deletable reports whether there is anything to remove under that name: a mirror, a mirror
+// that is being made, or the tombstone of one.
 func (s *Store) Deletable(name storage.Name) bool {
 	_, err := s.find(name)
 	_, deleted := s.DeletedAt(name)
 	return !errors.Is(err, ErrUnknown) || deleted || s.Progress(name) != nil
 }
 
-// Delete removes a mirror, for somebody who asked for that then, when nobody writes to it
-// any more. It is no error if there is no such mirror. Readers that have begun may finish.
-// The error is a *storage.Conflict if somebody has asked for the mirror since.
+// Delete removes a mirror and writes its tombstone, once the mirror has no other writer. asked
+// is when somebody asked for that. Without a mirror, only the tombstone is written. Readers that
+// have begun may finish. The error is a *storage.Conflict if somebody has asked for the mirror
+// after asked.
 func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) error {
 	lock, err := s.locks.Lock(ctx, name)
 	if err != nil {
@@ -35,8 +36,8 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 	if intent := s.intent(name); !intent.Delete && intent.At.After(asked) {
 		return storage.Conflictf("somebody has asked for the mirror again on %s", date(intent.At))
 	}
-	// The tombstone comes first: a crash after it leaves a mirror that nobody was told
-	// is gone, and not a mirror that comes back.
+	// The tombstone comes first. A crash after it leaves a mirror whose deletion nobody has
+	// confirmed; the other way round, a deleted mirror could come back.
 	if err := s.dir.WriteTombstone(name, s.tombstone(name, known, asked)); err != nil {
 		return fmt.Errorf("can't write the tombstone: %w", err)
 	}
@@ -45,7 +46,7 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 	}
 	s.mu.Lock()
 	delete(s.byName, name)
-	s.remade()
+	s.mirrorsChanged()
 	to, err := s.dir.MoveToTrash(name, m.identity, time.Now())
 	s.mu.Unlock()
 	if err == nil {
@@ -58,10 +59,11 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 	return nil
 }
 
-// tombstone is that of a mirror which is about to be removed, or was removed before.
+// tombstone returns the tombstone for a mirror that is about to be removed or, if it is not
+// known, was removed before.
 func (s *Store) tombstone(name storage.Name, known bool, asked time.Time) storage.Tombstone {
 	t := storage.Tombstone{Name: name.String(), At: asked.UTC()}
-	if m, err := s.Get(name); err == nil { // one that cannot be read goes as well
+	if m, err := s.Get(name); err == nil { // a mirror that cannot be read is removed as well
 		snap := m.Snapshot()
 		t.Origin, t.Fingerprint = snap.Origin.String(), snap.Fingerprint
 	}

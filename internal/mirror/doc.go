@@ -1,72 +1,77 @@
 // Package mirror keeps bare repositories that are copies of others.
 //
-// A [Store] has all mirrors of a directory. Whoever reads one loads its [Snapshot], an
-// immutable value that shows all refs of one pull. Whoever writes to one holds the lock of its
-// name, and does so through the value that stands for that (held): pulls, repacks, checks,
-// removals. A mirror is found on disk when somebody asks for it, so that one can be copied in
-// or removed by hand meanwhile.
+// A [Store] has all mirrors of a directory. A reader of a mirror loads its [Snapshot], an
+// immutable value that shows all refs of one pull. A writer (a pull, a repack, a check, a
+// removal) holds the lock of the mirror's name and works through the value that stands for
+// that lock, a held. The store looks for a mirror on disk whenever somebody asks for it, so an
+// operator can copy mirrors in or remove them at any time.
 //
-//	store.go, scan.go                        all mirrors: found, read, numbered
-//	mirror.go, snapshot.go, query.go         one mirror, as readers see it
-//	refresh.go                               whether a reader has it pulled first
-//	held.go, state.go                        one mirror, as its writer has it; its own file
-//	pull.go, transfer.go                     how it becomes what a source has
-//	source.go, replicas.go                   the origin, and what helps while it is down
-//	build.go, recover.go                     built aside: a new one, or instead of a damaged one
-//	whole.go, refused.go                     whether its objects are all there; what git refuses of them
-//	retention.go                             what is retained of what an origin has replaced
+//	store.go, scan.go                        all mirrors: finding and reading them
+//	mirror.go, snapshot.go                   one mirror, as its readers see it
+//	query.go, holds.go                       what readers ask about its commits
+//	refresh.go                               whether a read pulls first
+//	held.go, state.go                        one mirror, as its writer sees it; its state file
+//	pull.go, transfer.go                     the pull
+//	source.go, replicas.go                   the origin, and the replicas that stand in for it
+//	build.go, recover.go                     new mirrors, and new ones in place of damaged ones
+//	whole.go, refused.go                     missing objects, and objects that git refuses
+//	retention.go                             refs that the origin has replaced
 //	reservation.go, intent.go, progress.go   what requests want, and how far they are
-//	repack.go, fsck.go, delete.go            what else writes
+//	repack.go, fsck.go, delete.go            the other writers
 //
 // # The pull
 //
-// It has separate steps, because git fetch --prune decides alone, deletes before it has
-// fetched, and is not atomic.
+// A pull has separate steps. git fetch --prune would decide alone, delete before it has
+// fetched, and not be atomic.
 //
-//  1. List the origin's refs: for a pull that brings nothing new, the common one, this is
-//     the only process.
-//  2. Plan (package refs, pure): what to create, move and delete, which objects may be
+//  1. List the origin's refs. A pull that brings nothing new, the common case, starts no other
+//     process.
+//  2. Plan (package refs, pure): which refs to create, move and delete, which objects may be
 //     missing, whether to refuse.
-//  3. Fetch exactly these objects. If the origin has moved on meanwhile, from the top, three
-//     times at most. What a tag leads to is looked up here, and not believed from the list.
-//  4. Apply. All refs of a mirror are in its file packed-refs, which is written as git would
-//     write it: lock, fsync, rename. So a change of any number of refs is one step, for every
-//     reader and for a loss of power. HEAD is a second file: its change is noted in the
-//     mirror's own file first, with a digest of the refs that it belongs to, and a start that
-//     finds the note completes it if the refs are the new ones. git update-ref, instead, is
-//     not atomic, cannot replace a by a/b in one transaction, and costs a process. The price:
-//     packed-refs is read and written here (git-pack-refs(1)), and a reftable is refused.
+//  3. Fetch exactly these objects. If the origin has moved on meanwhile, start again from the
+//     list, three times at most. The objects that tags lead to are looked up here; the list is
+//     not trusted for that.
+//  4. Apply. All refs of a mirror are in one file, packed-refs. It is written as git writes
+//     it: lock, fsync, rename. So any number of refs changes in one step, for every reader and
+//     for a loss of power. HEAD is a second file: its change is first recorded in the state
+//     file, with a digest of the refs that belong to it. A start that finds this record
+//     completes the change if the refs are the new ones. git update-ref is not atomic, cannot
+//     replace the ref a by a/b in one transaction, and costs a process. The price is that this
+//     package reads and writes packed-refs (git-pack-refs(1)), and refuses a reftable.
 //  5. Publish a new snapshot.
 //
-// A success means that everything is here that the origin held when it was asked for. So a
-// request may not join a pull that has begun already, but all that wait share the next one
-// (package coalesce). What requests ask beyond the name (an origin with credentials, a move,
-// accepted deletions) must be equal in those that share a run.
+// A success means that the mirror has everything that the origin had when the request came. So
+// a request cannot join a pull that has already begun; all requests that wait share the next
+// pull (package coalesce). Requests share a pull only if they also agree on the rest: an origin
+// with credentials, a move, accepted deletions.
 //
 // # When the origin is gone
 //
-// A pull whose origin cannot be reached asks its [Fallback] for replicas. One that has reached
-// the origin since it was asked is a source like the origin, and the pull succeeds. Of others,
-// what was pulled later than what is here is taken, and the pull has failed all the same. A
-// replica that shows other refs than it has announced is not believed. Whoever asks replicas
-// holds neither the mirror's lock nor a place for transfers, and a request of another server
-// looks at the origin and nowhere else, in runs of its own: a ring of servers that have all
-// lost an origin cannot wait for itself.
+// If a pull cannot reach its origin, it asks its [Fallback] for replicas. A replica that has
+// reached the origin since it was asked is as good a source as the origin, and the pull
+// succeeds. Another replica is used if its last pull is later than this mirror's, but then the
+// pull has failed all the same. A replica that shows other refs than it has announced is not
+// believed.
+//
+// A pull that asks replicas holds neither the mirror's lock nor a place for transfers. A
+// request from another server asks only the origin, and has runs of its own. So servers that
+// ask each other in a ring, and have all lost an origin, cannot wait for each other.
 //
 // # Recovery
 //
-// When git fails in words that damage would explain, the mirror is checked in full, at most
-// once in ten minutes as long as nothing is found, and one mirror at a time. If it is damaged,
-// it is rebuilt aside, from the origin or from a replica, and swapped; the old one serves what
-// it can meanwhile. Refs that no source has, retained ones among them, are carried over as far
-// as they can be read. What would be refused if nothing were damaged is refused, and so is an
-// empty origin if nobody knows what the mirror had. An old mirror of which something could not
-// be read goes to the trash in the step in which it changes places with the new one.
+// When git fails with an error that damage would explain, the mirror is checked in full: one
+// mirror at a time, and at most once in ten minutes as long as nothing is found. A damaged
+// mirror is rebuilt in another directory, from the origin or from a replica, and swapped; the
+// old one serves what it can meanwhile. Refs that no source has, retained ones among them, are
+// carried over if they can be read. Deletions that would be refused for a sound mirror are
+// refused here too, and so is an empty origin if nobody knows what the mirror had. If a part of
+// the old mirror could not be read, the old mirror goes to the trash in the step that installs
+// the new one.
 //
 // # Retention
 //
-// What a pull deletes or replaces is written down below refs/sould/kept/ in the same
-// packed-refs as the change itself: there is no moment in which it is lost. Whether a branch
-// was replaced or only moved on, one git rev-list tells for all of them. A moved tag is always
-// retained, and so is a detached HEAD that was the only name of its commit.
+// Refs that a pull deletes or replaces are written below refs/sould/kept/, in the same write of
+// packed-refs as the change itself, so they are never lost in between. One git rev-list tells
+// for all branches whether they were replaced or only moved on. A moved tag is always retained,
+// and so is a detached HEAD that was the only name of its commit.
 package mirror

@@ -11,8 +11,8 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// LastCheck tells when all objects of a mirror were last checked, as far as its own file can be
-// read, and whether it is known to be damaged.
+// LastCheck returns when a mirror was last checked, zero for never or if its state file cannot
+// be read, and whether it is known to be damaged.
 func (s *Store) LastCheck(name storage.Name) (at time.Time, damaged bool) {
 	state, err := readState(s.dir.MirrorDir(name))
 	if err != nil {
@@ -21,8 +21,8 @@ func (s *Store) LastCheck(name storage.Name) (at time.Time, damaged bool) {
 	return state.Checked, state.damage() != nil
 }
 
-// Check reads all of a mirror, and notes and returns what is damaged. Pulls may go on
-// meanwhile, but its packs stay.
+// Check reads all objects of a mirror, and records and returns the damage that it finds. Pulls
+// go on meanwhile; repacks do not.
 func (s *Store) Check(ctx context.Context, name storage.Name) (damage, err error) {
 	m, err := s.Get(name)
 	if err != nil {
@@ -40,9 +40,9 @@ func (s *Store) Check(ctx context.Context, name storage.Name) (damage, err error
 	h.dropBroken(ctx)
 	lock.Unlock()
 
-	limited, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("not over within %s", repackLimit))
+	limited, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("it took longer than %s", repackLimit))
 	defer cancel()
-	damage, warnings, err := checkStill(limited, h.repo)
+	damage, warnings, err := checkStable(limited, h.repo)
 	if err != nil {
 		return nil, err
 	}
@@ -51,37 +51,37 @@ func (s *Store) Check(ctx context.Context, name storage.Name) (damage, err error
 		return nil, err
 	}
 	defer lock.Unlock()
-	if err := s.isCurrent(m); err != nil {
+	if err := s.checkCurrent(m); err != nil {
 		return nil, err
 	}
 	return damage, m.hold(opts, lock).recordCheck(damage, warnings, time.Now())
 }
 
-// errOtherSuspect is why a mirror is not checked now. It will be when it fails again.
-var errOtherSuspect = errors.New("not checked for damage: another mirror is just being checked")
+// errOtherCheck means that a mirror is not checked now. It will be when it fails again.
+var errOtherCheck = errors.New("not checked for damage: another mirror is being checked")
 
-// checkSuspect checks a mirror because something has failed. Only one is checked so at a
-// time, and the others do not wait: what all of them fail with is hardly their damage, and
-// to read all that there is would take the disk from everybody.
+// checkSuspect checks a mirror because something has failed. Only one such check runs at a
+// time, and the other mirrors do not wait for it: if all mirrors fail, it is hardly because of
+// damage, and reading all of them would keep the disk busy for everybody.
 func (h *held) checkSuspect(ctx context.Context) (damage error, warnings git.Warnings, err error) {
-	if !h.store.suspecting.TryLock() {
-		return nil, nil, errOtherSuspect
+	if !h.store.checkingSuspect.TryLock() {
+		return nil, nil, errOtherCheck
 	}
-	defer h.store.suspecting.Unlock()
-	ctx, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("not over within %s", repackLimit))
+	defer h.store.checkingSuspect.Unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("it took longer than %s", repackLimit))
 	defer cancel()
 	h.dropBroken(ctx)
 	return h.repo.Check(ctx)
 }
 
-// dropBroken removes what git has made from a mirror's objects to read them faster, where
-// it is broken: that needs no origin. The next full repack makes it anew, and is due.
+// dropBroken removes broken files that git derives from a mirror's objects to read them
+// faster. That needs no origin. The next full repack makes them anew, and is due now.
 func (h *held) dropBroken(ctx context.Context) {
 	dropped, err := h.repo.DropBroken(ctx)
 	log := h.store.log.With("mirror", h.Name)
 	if len(dropped) > 0 {
 		log.Error("removed broken files that git can do without", "files", strings.Join(dropped, " "))
-		if h.same() == nil {
+		if h.checkIdentity() == nil {
 			err = errors.Join(err, h.update(func(s *stateFile) { s.Repacked = time.Time{} }))
 		}
 	}
@@ -90,9 +90,9 @@ func (h *held) dropBroken(ctx context.Context) {
 	}
 }
 
-// checkStill checks a repository, and once more if it finds damage and refs have changed
-// meanwhile: what a pull was just writing is no damage.
-func checkStill(ctx context.Context, repo git.Repo) (damage error, warnings git.Warnings, err error) {
+// checkStable checks a repository. If it finds damage, and refs have changed meanwhile, it
+// checks again, three times at most: a pull that was writing can look like damage.
+func checkStable(ctx context.Context, repo git.Repo) (damage error, warnings git.Warnings, err error) {
 	for range 3 {
 		before := repo.Stamp()
 		if damage, warnings, err = repo.Check(ctx); damage == nil || err != nil || repo.Stamp() == before {
@@ -108,8 +108,8 @@ func (s *Store) setChecking(name storage.Name) {
 	s.checking = name
 }
 
-// isChecking reports whether a mirror is being read as a whole. Who has its lock can rely on
-// the answer until it is unlocked.
+// isChecking reports whether Check reads a mirror. The answer holds as long as the caller holds
+// the mirror's lock.
 func (s *Store) isChecking(name storage.Name) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

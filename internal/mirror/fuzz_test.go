@@ -10,7 +10,8 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// FuzzStateFile: a mirror's own file, whatever became of it on disk.
+// FuzzStateFile: a state file that can be read names no option of git as its origin, and stays
+// the same when it is written again.
 func FuzzStateFile(f *testing.F) {
 	for _, s := range []string{
 		`{"origin":"https://h/x","user":"u","password":"p","outcome":"success","pulled":"2026-01-02T03:04:05+02:00"}`,

@@ -12,18 +12,18 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// disk is what is known of a mirror's files by who writes them.
+// disk is what a mirror's writer knows about its files.
 type disk struct {
 	state     stateFile
-	stamp     string         // of the refs that the snapshot shows
-	own       []git.Ref      // refs that are not for clients
-	packed    bool           // all refs are where they can be changed in one step
-	selection []refs.Pattern // what the snapshot's fingerprint selects
-	refused   refusedIDs
+	stamp     string         // of the refs that the snapshot shows (git.Repo.Stamp)
+	own       []git.Ref      // refs that are not for clients, such as retained ones
+	packed    bool           // all refs are in packed-refs
+	selection []refs.Pattern // of the refs in the snapshot's fingerprint
+	refused   refusedIDs     // by the latest pull
 }
 
-// held is a mirror whose lock its holder has. All that writes to a mirror is a method of it,
-// and nothing else touches Mirror.disk once the mirror is loaded.
+// held is a mirror whose lock the caller holds. Everything that writes to a mirror is a method
+// of held, and nothing else uses Mirror.disk once the mirror is loaded.
 type held struct {
 	*Mirror
 	opts *Options
@@ -31,13 +31,13 @@ type held struct {
 	lock *keylock.Lock[storage.Name]
 }
 
-// hold is the mirror as the holder of its lock has it.
+// hold returns the mirror as the holder of its lock has it.
 func (m *Mirror) hold(opts *Options, lock *keylock.Lock[storage.Name]) *held {
-	return &held{m, opts, opts.Git.Repo(m.Dir), lock}
+	return &held{m, opts, opts.Git.Repo(m.dir), lock}
 }
 
-// packRefs sees to it that all refs are where they can be changed in one step, and
-// that readers see what is on disk, also if somebody has changed it by hand.
+// packRefs puts all refs into packed-refs, where they can be changed in one step. It also makes
+// known to readers what an operator has changed by hand.
 func (h *held) packRefs(ctx context.Context) error {
 	if h.disk.packed && h.repo.Stamp() == h.disk.stamp {
 		return nil
@@ -45,18 +45,18 @@ func (h *held) packRefs(ctx context.Context) error {
 	h.lock.Preempt()
 	listing, err := h.repo.PackRefs(ctx)
 	if err != nil {
-		return orDamage(err)
+		return markDamage(err)
 	}
 	h.publish(listing, h.repo.Stamp())
 	h.disk.packed = true
 	return nil
 }
 
-// apply makes the mirror what a plan says, on disk and for readers, with these refs of its
-// own and this state. Its refs must be packed. A crash at any moment, and an error, leave
-// either all of the old refs or all of the new ones.
+// apply carries out a plan, on disk and for readers; own and next are the mirror's own refs and
+// its state afterwards. The refs must be packed. A crash or an error leaves either all old refs
+// or all new ones.
 func (h *held) apply(ctx context.Context, p refs.Plan, own []git.Ref, next stateFile) error {
-	if err := h.same(); err != nil {
+	if err := h.checkIdentity(); err != nil {
 		return err
 	}
 	if !p.Empty() {
@@ -65,7 +65,7 @@ func (h *held) apply(ctx context.Context, p refs.Plan, own []git.Ref, next state
 			return errors.Join(err, h.reread(ctx))
 		}
 	}
-	if err := next.write(h.Dir); err != nil {
+	if err := next.write(h.dir); err != nil {
 		return errors.Join(err, h.reread(ctx))
 	}
 	h.disk.state = next
@@ -77,14 +77,14 @@ func (h *held) apply(ctx context.Context, p refs.Plan, own []git.Ref, next state
 	return nil
 }
 
-// change writes refs, the mirror's own included, and HEAD. Refs change in one step, and HEAD in
-// another: it is noted in the state first, so that a start can complete it.
+// change writes the refs of a plan, the mirror's own refs and HEAD. The change of HEAD, a step
+// of its own, is recorded in the state file first, so that the next start can complete it.
 func (h *held) change(p refs.Plan, own []git.Ref) error {
 	all := refs.Join(p.After.Refs, own)
 	if p.Head != nil {
 		state := h.disk.state
-		state.Pending = &pendingHead{*p.Head, digest(all)}
-		if err := state.write(h.Dir); err != nil {
+		state.Pending = &pendingHead{*p.Head, refsDigest(all)}
+		if err := state.write(h.dir); err != nil {
 			return err
 		}
 	}
@@ -104,8 +104,8 @@ func (h *held) change(p refs.Plan, own []git.Ref) error {
 	return nil
 }
 
-// setOwn makes these the refs of the mirror's own, and leaves all others as they are. Its
-// refs must be packed.
+// setOwn replaces the mirror's own refs and leaves all others as they are. The refs must be
+// packed.
 func (h *held) setOwn(own []git.Ref) error {
 	snap := h.Snapshot()
 	all := refs.Join(snap.Refs, own)
@@ -118,7 +118,7 @@ func (h *held) setOwn(own []git.Ref) error {
 	return err
 }
 
-// reread makes known to readers what is on disk after a change that went wrong.
+// reread makes known to readers what is on disk after a change has failed.
 func (h *held) reread(ctx context.Context) error {
 	h.loading.Lock()
 	defer h.loading.Unlock()
@@ -134,13 +134,14 @@ func (h *held) reread(ctx context.Context) error {
 	return err
 }
 
-// publish makes the state and, if the stamp is new, these refs known to readers.
+// publish makes the state known to readers and, if the stamp is new, the listing.
 func (h *held) publish(l git.Listing, stamp string) {
-	h.show(h.disk.publish(h.opts, h.Dir, h.Snapshot(), l, stamp))
+	h.setSnapshot(h.disk.publish(h.opts, h.dir, h.Snapshot(), l, stamp))
 }
 
-// publish makes the snapshot of what is on disk. Digesting thousands of refs takes a while:
-// if the stamp is that of the old snapshot, it is not done again.
+// publish returns a snapshot of the state and of the listing with that stamp. If the stamp is
+// not new, the listing is not used, and the digest of its refs, which takes a while for
+// thousands of them, is that of the old snapshot.
 func (d *disk) publish(opts *Options, dir string, old *Snapshot, l git.Listing, stamp string) *Snapshot {
 	snap := &Snapshot{stamp: stamp}
 	same := old != nil && stamp == d.stamp
@@ -160,47 +161,41 @@ func (d *disk) publish(opts *Options, dir string, old *Snapshot, l git.Listing, 
 	d.stamp, d.selection = stamp, opts.Refs
 	snap.Shallow = opts.Git.Repo(dir).IsShallow()
 	if d.state.Pulled.IsZero() {
-		snap.Changed = refsChanged(dir)
+		snap.changed = refsChangedAt(dir)
 	}
-	return snap.with(&d.state)
+	return snap.withState(&d.state)
 }
 
-// state is what the mirror's own file says.
-func (h *held) state() stateFile { return h.disk.state }
-
-// own are the refs that are not for clients.
-func (h *held) own() []git.Ref { return h.disk.own }
-
-// refused are the objects that the latest pull was refused.
-func (h *held) refused() refusedIDs { return h.disk.refused }
-
+func (h *held) state() stateFile          { return h.disk.state }
+func (h *held) own() []git.Ref            { return h.disk.own }
+func (h *held) refused() refusedIDs       { return h.disk.refused }
 func (h *held) setRefused(ids refusedIDs) { h.disk.refused = ids }
 
-// update changes what the mirror's own file says, on disk and then for readers.
+// update changes the state, on disk and then for readers.
 func (h *held) update(change func(*stateFile)) error {
 	next := h.disk.state
 	change(&next)
-	if err := next.write(h.Dir); err != nil {
+	if err := next.write(h.dir); err != nil {
 		return err
 	}
 	h.disk.state = next
-	h.show(h.Snapshot().with(&next))
+	h.setSnapshot(h.Snapshot().withState(&next))
 	return nil
 }
 
-// recordFailure notes that a pull failed: for readers, and on disk if it is news.
+// recordFailure records why a pull failed: for readers, and on disk if that has changed.
 func (h *held) recordFailure(reason error) error {
 	next := h.disk.state
 	next.Outcome, next.LastError = Failed, reason.Error()
-	h.show(h.Snapshot().with(&next))
+	h.setSnapshot(h.Snapshot().withState(&next))
 	if next.Outcome == h.disk.state.Outcome && next.LastError == h.disk.state.LastError {
 		return nil
 	}
 	h.disk.state = next
-	return next.write(h.Dir)
+	return next.write(h.dir)
 }
 
-// recordCheck notes how a check of all objects ended.
+// recordCheck records what a check of all objects has found; damage is nil for none.
 func (h *held) recordCheck(damage error, warnings git.Warnings, now time.Time) error {
 	h.health.record(damage, now)
 	return h.update(func(s *stateFile) {

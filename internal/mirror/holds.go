@@ -10,16 +10,17 @@ import (
 )
 
 // Holds reports whether the refs of a snapshot lead to a commit, directly or by their history.
+// The error may be limiter.ErrBusy.
 func (m *Mirror) Holds(ctx context.Context, snap *Snapshot, commit string) (bool, error) {
 	if refs.Names(snap.Listing, commit) {
 		return true, nil
 	}
 	if _, err := m.Commit(ctx, commit); errors.Is(err, git.ErrNotFound) {
-		return false, nil // not yet: a pull may bring it
+		return false, nil // not cached: a pull may bring the commit
 	} else if err != nil {
 		return false, err
 	}
-	return remembered(ctx, m, &m.queries.ancestries, maxAncestries, [2]string{string(snap.Fingerprint), commit}, func() (bool, error) {
+	return cached(ctx, m, &m.queries.ancestries, maxAncestries, [2]string{string(snap.Fingerprint), commit}, func() (bool, error) {
 		ids := make([]string, 0, len(snap.Refs))
 		for _, ref := range snap.Refs {
 			ids = append(ids, ref.ID)
@@ -29,8 +30,8 @@ func (m *Mirror) Holds(ctx context.Context, snap *Snapshot, commit string) (bool
 	})
 }
 
-// EnsureHeld pulls if the mirror does not hold a commit, unless that was tried a moment ago, and
-// reports whether it holds it then.
+// EnsureHeld pulls if the mirror's refs do not lead to a commit, unless that was tried a moment
+// ago. It reports whether they do then. The error may be limiter.ErrBusy.
 func (m *Mirror) EnsureHeld(ctx context.Context, commit string) (bool, error) {
 	if ok, err := m.Holds(ctx, m.Snapshot(), commit); ok || err != nil {
 		return ok, err
@@ -39,8 +40,7 @@ func (m *Mirror) EnsureHeld(ctx context.Context, commit string) (bool, error) {
 	return m.Holds(ctx, m.Snapshot(), commit)
 }
 
-// EnsureObject pulls for an object that the mirror lacks, unless that was tried a moment ago, and
-// reports whether it did. It waits for the pull as long as a reader does.
+// EnsureObject is EnsureCommit for an object of any kind and a reader who has just come.
 func (m *Mirror) EnsureObject(ctx context.Context, id string) bool {
 	return m.EnsureCommit(ctx, id, time.Now())
 }

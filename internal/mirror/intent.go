@@ -8,18 +8,17 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// intent is what somebody wants of a name: that there be a mirror, or that there be none.
-// People say the first by a POST, and the second by a DELETE, and whoever was the last to say
-// something is right, on all servers, however late one of them hears of it: a server that was
-// away brings back nothing that was removed meanwhile, and removes nothing that somebody has
-// asked for since. So intents travel with the requests, and stand in the mirror's own file and
-// in its tombstone. That a mirror was pulled is no intent; to put one back by hand is one.
+// intent is what somebody wants of a name: that there is a mirror (a POST) or that there is
+// none (a DELETE). On all servers the last intent holds, however late a server hears of it: a
+// server that was away brings back nothing that was removed meanwhile, and removes nothing that
+// somebody has asked for since. So intents travel with the requests, and are in state files and
+// tombstones. A pull is no intent; an operator who puts a mirror back by hand states one.
 type intent struct {
 	At     time.Time // zero for never
 	Delete bool
 }
 
-// last is the intent that holds of two: the last writer wins.
+// last returns the intent of the two that holds: the last writer wins.
 func last(a, b intent) intent {
 	if a.At.After(b.At) {
 		return a
@@ -27,7 +26,7 @@ func last(a, b intent) intent {
 	return b
 }
 
-// later is the later one of two times.
+// later returns the later one of two times.
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -35,8 +34,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// intent is the last one that is known of a name. Who acts against it must ask when he holds
-// the name's lock.
+// intent returns the last known intent for a name. A caller that acts against it must hold the
+// name's lock.
 func (s *Store) intent(name storage.Name) intent {
 	known := intent{At: s.wanted(name)}
 	if m, err := s.Get(name); err == nil {
@@ -48,8 +47,8 @@ func (s *Store) intent(name storage.Name) intent {
 	return known
 }
 
-// wanted is when somebody last asked for a mirror, among those whose requests are being
-// carried out.
+// wanted returns when somebody last asked for a mirror, among the requests that are being
+// carried out; zero for none.
 func (s *Store) wanted(name storage.Name) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,13 +58,14 @@ func (s *Store) wanted(name storage.Name) time.Time {
 	return time.Time{}
 }
 
-// NextIntent returns the time of an intent that is told now. It is later than that of the last
-// known intent, even if the clock was set back since.
+// NextIntent returns the time for a new intent: now, or just after the last known intent if the
+// clock was set back since.
 func (s *Store) NextIntent(name storage.Name, now time.Time) time.Time {
 	return later(now, s.intent(name).At.Add(1))
 }
 
-// checkWanted checks that a mirror for which somebody asked then was not removed since.
+// checkWanted checks that a mirror was not removed after somebody asked for it at that time. The
+// error is a *storage.Conflict.
 func (s *Store) checkWanted(name storage.Name, wanted time.Time) error {
 	if at, deleted := s.DeletedAt(name); deleted && !wanted.After(at) {
 		return storage.Conflictf("the mirror was removed here on %s; a POST creates it anew", date(at))
@@ -73,8 +73,8 @@ func (s *Store) checkWanted(name storage.Name, wanted time.Time) error {
 	return nil
 }
 
-// DeletedAt tells when the mirror of that name was removed on purpose, if it was and is not
-// there again.
+// DeletedAt returns when the mirror of that name was removed by a DELETE. It returns false if it
+// was not, or if there is a mirror again.
 func (s *Store) DeletedAt(name storage.Name) (time.Time, bool) {
 	t, err := s.dir.Tombstone(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -87,16 +87,16 @@ func (s *Store) DeletedAt(name storage.Name) (time.Time, bool) {
 	return t.At, err == nil && !mirror
 }
 
-// Restored reports whether somebody has put a mirror back by hand that had been removed,
-// which has not been noticed yet.
+// Restored reports, for a name that has a mirror, whether an operator has put that mirror back
+// by hand after it was removed, and no pull has recorded this yet.
 func (s *Store) Restored(name storage.Name) bool {
 	_, err := s.dir.Tombstone(name)
 	return err == nil
 }
 
-// noticeRestored removes the tombstone of a mirror that is there all the same: somebody has
-// put it back by hand, which is an intent as well.
-func (h *held) noticeRestored(now time.Time) error {
+// recordRestored removes the tombstone of an existing mirror: an operator has put the mirror
+// back by hand, which is recorded as an intent.
+func (h *held) recordRestored(now time.Time) error {
 	dir := h.store.dir
 	t, err := dir.Tombstone(h.Name)
 	if errors.Is(err, fs.ErrNotExist) {

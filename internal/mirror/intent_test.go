@@ -7,11 +7,11 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// TestATombstoneBesideAMirror says nothing: a crash has left it there.
-func TestATombstoneBesideAMirror(t *testing.T) {
+// TestTombstoneBesideMirror: a tombstone beside a mirror, as a crash can leave it, means nothing.
+func TestTombstoneBesideMirror(t *testing.T) {
 	s, name, at := newTestStore(t), named("m"), time.Unix(1000, 0).UTC()
 	if _, deleted := s.DeletedAt(name); deleted {
-		t.Error("it is deleted without a tombstone")
+		t.Error("deleted without a tombstone")
 	}
 	if err := s.dir.WriteTombstone(name, storage.Tombstone{Name: "m", At: at}); err != nil {
 		t.Fatal(err)
@@ -21,29 +21,29 @@ func TestATombstoneBesideAMirror(t *testing.T) {
 	}
 	initMirror(t, s, name)
 	if got, deleted := s.DeletedAt(name); deleted {
-		t.Errorf("it is there, and was deleted on %s", got)
+		t.Errorf("the mirror exists, but counts as deleted on %s", got)
 	}
 }
 
-// TestTheLastWriterWins, whether he wants a mirror or none, and whoever comes next is later.
-func TestTheLastWriterWins(t *testing.T) {
+// TestLastWriterWins: the last of all POSTs and DELETEs holds, and a new one is always the last.
+func TestLastWriterWins(t *testing.T) {
 	s, name := newTestStore(t), named("m")
 	if got := s.intent(name); got != (intent{}) {
-		t.Errorf("nobody has asked for anything: %+v", got)
+		t.Errorf("an intent without a request: %+v", got)
 	}
 	deleted, now := time.Unix(2000, 0).UTC(), time.Unix(1000, 0).UTC()
 	if err := s.dir.WriteTombstone(name, storage.Tombstone{Name: "m", At: deleted}); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.intent(name); !got.Delete || !got.At.Equal(deleted) {
-		t.Errorf("it was deleted: %+v", got)
+		t.Errorf("the intent of a deleted mirror: %+v", got)
 	}
-	wanted := s.NextIntent(name, now) // though the clock is behind
+	wanted := s.NextIntent(name, now) // although the clock was set back
 	if !wanted.After(deleted) {
-		t.Errorf("a POST is of %s, before the DELETE that it goes against", wanted)
+		t.Errorf("a POST after the DELETE has the earlier time %s", wanted)
 	}
 	if _, err := s.reserve(Request{Name: name, Wanted: now}); err == nil {
-		t.Error("an old request brings back what was deleted since")
+		t.Error("an old POST brings back a mirror that was deleted since")
 	}
 	release, err := s.reserve(Request{Name: name, Wanted: wanted})
 	if err != nil {
@@ -51,9 +51,9 @@ func TestTheLastWriterWins(t *testing.T) {
 	}
 	defer release()
 	if got := s.intent(name); got.Delete || !got.At.Equal(wanted) {
-		t.Errorf("somebody has asked for it since: %+v", got)
+		t.Errorf("the intent after a later POST: %+v", got)
 	}
 	if err := s.Delete(t.Context(), name, deleted); err == nil {
-		t.Error("an old request removes what somebody has asked for since")
+		t.Error("an old DELETE removes a mirror that somebody has asked for since")
 	}
 }

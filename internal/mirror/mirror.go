@@ -19,52 +19,51 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Mirror is one mirrored repository, as its readers see it: what is known of it is its
-// snapshot. Who writes to it has it as a held.
+// Mirror is one mirrored repository, as its readers see it. Its writer has it as a held.
 type Mirror struct {
 	Name storage.Name
-	Dir  string
+	dir  string
 
 	store    *Store
 	identity storage.Identity // of the directory that was loaded
-	seen     atomic.Int64     // when the directory was last looked at, in nanoseconds
+	seen     atomic.Int64     // when the directory was last looked at, in Unix nanoseconds
 	snapshot atomic.Pointer[Snapshot]
-	// unreadable is why the mirror has no snapshot, if that was tried.
-	unreadable atomic.Pointer[string]
 
-	refs sync.RWMutex // held for writing while refs on disk change, for reading while several are read
+	unreadable atomic.Pointer[string] // why the mirror could not be loaded; nil for nothing
+
+	refs sync.RWMutex // held for writing while refs on disk change, for reading while git reads several
 
 	loading   sync.Mutex // held while the mirror is read for the first time
-	completed bool       // what an interrupted pull left was completed; guarded by loading
+	completed bool       // whether complete is done; guarded by loading
 
-	disk disk // made by load, and then only for held.go
+	disk disk // set by load; after that only held.go uses it
 
 	health  health
 	refresh refresh
 	queries queryCache
 }
 
-// health is what is known of a mirror's objects.
+// health is what is known about a mirror's objects.
 type health struct {
 	mu       sync.Mutex      // guards all below
-	damage   error           // what a check has found; nil for nothing, or if there was none
-	whole    time.Time       // when a check found nothing
-	recovery backoff.Backoff // of attempts to recover what readers have met with
+	damage   error           // what the last check has found; nil for nothing, or if there was no check
+	wholeAt  time.Time       // when a check found no damage
+	recovery backoff.Backoff // of recoveries that no request has asked for
 }
 
-// ErrReplaced is why work on a mirror ends that is not there any more.
+// ErrReplaced means that the mirror's directory is gone, or that another one has its place.
 var ErrReplaced = storage.ErrReplaced
 
-// Identity tells the mirror's directory from others that have its place later.
+// Identity returns a text that tells the mirror's directory from any other at its place.
 func (m *Mirror) Identity() string { return m.identity.String() }
 
-// repo is the mirror in git's terms.
-func (m *Mirror) repo() git.Repo { return m.store.options.Load().Git.Repo(m.Dir) }
+func (m *Mirror) repo() git.Repo { return m.store.options.Load().Git.Repo(m.dir) }
 
-// Snapshot is what is known of the mirror now. It is nil before the first load.
+// Snapshot returns what is known about the mirror now. It is nil before the first load.
 func (m *Mirror) Snapshot() *Snapshot { return m.snapshot.Load() }
 
-// Unreadable is why the mirror has no snapshot, or empty if that was not tried yet.
+// Unreadable returns why the mirror could not be loaded. It is empty if the mirror was loaded,
+// or if nobody has tried yet.
 func (m *Mirror) Unreadable() string {
 	if why := m.unreadable.Load(); why != nil {
 		return *why
@@ -72,24 +71,25 @@ func (m *Mirror) Unreadable() string {
 	return ""
 }
 
-// same checks that the mirror's directory is still the one that was loaded.
-func (m *Mirror) same() error {
-	id, err := storage.Identify(m.Dir)
+// checkIdentity checks that the mirror's directory is still the one that was loaded. The error
+// may be ErrReplaced.
+func (m *Mirror) checkIdentity() error {
+	id, err := storage.Identify(m.dir)
 	if err == nil && id != m.identity {
 		err = ErrReplaced
 	}
 	return err
 }
 
-// stale reports whether somebody has written refs of a mirror that was not pulled
-// since it was read: it may have been copied in while it was read.
+// stale reports whether somebody has changed refs of a mirror that was never pulled: it may
+// have been loaded while an operator was still copying it in.
 func (m *Mirror) stale() bool {
 	snap := m.Snapshot()
 	return !m.refresh.wasPulled() && snap != nil && snap.stamp != m.repo().Stamp()
 }
 
-// load reads a mirror from disk, once. It serves all who ask, and does not end when
-// one of them goes away.
+// load reads the mirror from disk, once for all callers. It does not end when one of them goes
+// away.
 func (m *Mirror) load() (err error) {
 	if m.Snapshot() != nil {
 		return nil
@@ -101,9 +101,9 @@ func (m *Mirror) load() (err error) {
 	}
 	life := m.store.life
 	defer func() {
-		err = orDamage(err)
+		err = markDamage(err)
 		if err != nil && life.Err() == nil {
-			m.cannotRead(err)
+			m.setUnreadable(err)
 		}
 	}()
 	repo := m.repo()
@@ -128,13 +128,13 @@ func (m *Mirror) load() (err error) {
 	if damage := state.damage(); damage != nil {
 		m.health.record(damage, time.Now())
 	}
-	m.show(m.disk.publish(m.store.options.Load(), m.Dir, nil, listing, stamp))
+	m.setSnapshot(m.disk.publish(m.store.options.Load(), m.dir, nil, listing, stamp))
 	return nil
 }
 
-// orDamage tells of an error of reading a mirror's files that it is damage, if a part of the
-// mirror is not there or is another kind of thing.
-func orDamage(err error) error {
+// markDamage makes err a git.ErrDamaged if it means that a file of a mirror is missing or is
+// another kind of thing.
+func markDamage(err error) error {
 	for _, sign := range []error{fs.ErrNotExist, syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP} {
 		if errors.Is(err, sign) {
 			return fmt.Errorf("%w: %w", git.ErrDamaged, err)
@@ -143,17 +143,18 @@ func orDamage(err error) error {
 	return err
 }
 
-// complete reads the state and completes what an interrupted pull left unfinished, once and
-// before anybody reads a ref, so that nobody sees a part of it; m.loading is held.
+// complete reads the state file and completes the change that an interrupted pull was writing.
+// This happens once, before anybody reads a ref, so that nobody sees a part of a change. The
+// caller holds m.loading.
 func (m *Mirror) complete(ctx context.Context, repo git.Repo) error {
 	if m.completed {
 		return nil
 	}
-	state, err := readState(m.Dir)
+	state, err := readState(m.dir)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(repo.Sweep(), os.RemoveAll(filepath.Join(m.Dir, storage.StateFile+".new"))); err != nil {
+	if err := errors.Join(repo.Sweep(), os.RemoveAll(filepath.Join(m.dir, storage.StateFile+".new"))); err != nil {
 		return err
 	}
 	if p := state.Pending; p != nil {
@@ -161,13 +162,13 @@ func (m *Mirror) complete(ctx context.Context, repo git.Repo) error {
 		if err != nil {
 			return err
 		}
-		if digest(l.Refs) == p.Refs { // the refs are the new ones
+		if refsDigest(l.Refs) == p.Refs { // the new refs were written
 			if err := repo.WriteHead(p.Head); err != nil {
 				return err
 			}
 		}
 		state.Pending = nil
-		if err := state.write(m.Dir); err != nil {
+		if err := state.write(m.dir); err != nil {
 			return err
 		}
 	}
@@ -175,76 +176,78 @@ func (m *Mirror) complete(ctx context.Context, repo git.Repo) error {
 	return nil
 }
 
-// show makes a snapshot the one that readers see.
-func (m *Mirror) show(snap *Snapshot) {
+// setSnapshot makes snap the snapshot that readers see.
+func (m *Mirror) setSnapshot(snap *Snapshot) {
 	m.snapshot.Store(snap)
 	m.unreadable.Store(nil)
 	m.store.generation.Add(1)
 }
 
-// cannotRead notes why a mirror could not be read.
-func (m *Mirror) cannotRead(reason error) {
-	text := reason.Error()
+// setUnreadable records why the mirror could not be loaded.
+func (m *Mirror) setUnreadable(err error) {
+	text := err.Error()
 	if old := m.unreadable.Swap(&text); old == nil || *old != text {
 		m.store.generation.Add(1)
 	}
 }
 
-// Archive has git write a tar of a commit. An error of w is returned as it is.
+// Archive writes a tar of a commit to w. An error of w is returned as it is.
 func (m *Mirror) Archive(ctx context.Context, neutral git.Neutral, a git.Archive, w io.Writer) error {
 	return m.repo().Tar(ctx, neutral, a, w)
 }
 
-// UploadPack has git answer a request for objects, which must be all there, in that version of
-// its protocol. An error of w is returned as it is.
+// UploadPack writes git's answer to a request for objects, in that version of git's protocol.
+// The request must be complete. An error of w is returned as it is.
 func (m *Mirror) UploadPack(ctx context.Context, version int, request io.Reader, w io.Writer) error {
 	return m.repo().UploadPack(ctx, version, request, w)
 }
 
-// Packs looks how the mirror's objects lie on disk, without a process.
+// Packs counts the packs and the other files that the mirror has its objects in. It starts no
+// process.
 func (m *Mirror) Packs() (git.Packs, error) { return m.repo().Packs() }
 
-// Advertise has git list the mirror's refs, all of one pull, in that version of its protocol.
+// Advertise returns git's list of the mirror's refs, in that version of git's protocol. All of
+// them are of one pull.
 func (m *Mirror) Advertise(ctx context.Context, version int) ([]byte, error) {
 	m.refs.RLock()
 	defer m.refs.RUnlock()
 	return m.repo().Advertise(ctx, version)
 }
 
-// ListRefs has git answer a request of version 2 of its protocol for a list of refs, all of one
-// pull. The lock is not held for as long as a client takes to read it.
+// ListRefs returns git's answer to a request for a list of refs in version 2 of git's protocol.
+// All refs are of one pull.
 func (m *Mirror) ListRefs(ctx context.Context, request io.Reader) ([]byte, error) {
 	m.refs.RLock()
 	defer m.refs.RUnlock()
 	return m.repo().Answer(ctx, 2, request)
 }
 
-// known is what a check has found to be broken, or nil.
-func (h *health) known() error {
+// knownDamage returns the damage that the last check has found, or nil.
+func (h *health) knownDamage() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.damage
 }
 
-// record notes what a check of all objects has found.
+// record records what a check of all objects has found; nil for no damage.
 func (h *health) record(damage error, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.damage = damage; damage == nil {
-		h.whole = now
+		h.wholeAt = now
 	}
 }
 
-// inherit goes on from where the health of a mirror was whose place this one takes: what was
-// built may be no better.
+// inherit goes on with the dates and the backoff of the mirror that this one replaces: the new
+// one may be no better.
 func (h *health) inherit(old *health) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
-	h.recovery, h.whole = old.recovery, old.whole
+	h.recovery, h.wholeAt = old.recovery, old.wholeAt
 }
 
-// refsChanged is when a repository's refs last changed on disk.
-func refsChanged(dir string) time.Time {
+// refsChangedAt returns when a repository's refs last changed on disk.
+func refsChangedAt(dir string) time.Time {
 	var latest time.Time
 	look := func(path string) {
 		if info, err := os.Stat(path); err == nil && info.ModTime().After(latest) {
@@ -257,7 +260,7 @@ func refsChanged(dir string) time.Time {
 		if err == nil {
 			look(path)
 		}
-		return nil // what cannot be read has no date
+		return nil // skip what cannot be read
 	})
 	return latest
 }

@@ -10,7 +10,7 @@ import (
 
 // Progress is how far a pull is.
 type Progress struct {
-	Began time.Time
+	began time.Time
 	mu    sync.Mutex // guards text
 	text  string
 }
@@ -21,14 +21,14 @@ func (p *Progress) say(text string) {
 	p.text = text
 }
 
-// String is what the pull does, in words.
+// String returns what the pull does, in words.
 func (p *Progress) String() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.text
 }
 
-// Progress returns how far the latest pull of that name is that is running, or nil.
+// Progress returns how far the pull of that name is that began last, or nil if none is running.
 func (s *Store) Progress(name storage.Name) *Progress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,7 +38,7 @@ func (s *Store) Progress(name storage.Name) *Progress {
 	return nil
 }
 
-// Running returns the names of all pulls that are running.
+// Running returns the names whose mirrors are being pulled.
 func (s *Store) Running() map[storage.Name]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,9 +49,9 @@ func (s *Store) Running() map[storage.Name]bool {
 	return names
 }
 
-// begin notes that a pull is running, until end is called.
-func (s *Store) begin(name storage.Name) (p *Progress, end func()) {
-	p = &Progress{Began: time.Now(), text: "waiting to begin"}
+// startProgress records that a pull is running, until end is called.
+func (s *Store) startProgress(name storage.Name) (p *Progress, end func()) {
+	p = &Progress{began: time.Now(), text: "waiting to begin"}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running[name] = append(s.running[name], p)

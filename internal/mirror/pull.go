@@ -17,16 +17,16 @@ import (
 	"github.com/reconquest/sould/internal/units"
 )
 
-// Request asks that a mirror be made what its origin is.
+// Request asks for a pull.
 type Request struct {
 	Name       storage.Name
-	Origin     origin.URL      // not Known: the mirror's own, and no new mirror
-	Move       origin.URL      // the origin that the mirror may have instead; not Known for none
-	Accept     refs.Acceptance // also if the origin has lost most of its refs
-	OriginOnly bool            // another server asks: no replica is asked in turn
-	Wanted     time.Time       // when somebody asked for it; zero if nobody has
-	OriginDown bool            // that is known: what replicas have will do
-	Check      bool            // the mirror may be damaged: look first, and rebuild it if it is
+	Origin     origin.URL      // if not Known, the mirror's own, and no mirror is created
+	Move       origin.URL      // the former origin that Origin may replace; not Known for none
+	Accept     refs.Acceptance // which losses of the origin to carry out
+	OriginOnly bool            // another server asks: do not ask replicas in turn
+	Wanted     time.Time       // when somebody asked for the mirror; zero if nobody has
+	OriginDown bool            // the origin is known to be down: ask replicas at once
+	check      bool            // the mirror may be damaged: check it, and rebuild it if it is
 }
 
 // variant is what must be equal in two requests that share a pull.
@@ -38,41 +38,41 @@ type variant struct {
 }
 
 func (r Request) variant(opts *Options) variant {
-	return variant{opts, r.Origin, r.Move, r.Accept, r.OriginDown, r.Check}
+	return variant{opts, r.Origin, r.Move, r.Accept, r.OriginDown, r.check}
 }
 
-// Result is what a pull did. One that has failed can have brought something all the same:
-// then there is a Snapshot beside the error.
+// Result is what a pull did. A failed pull that has changed the mirror all the same has a
+// Snapshot beside its error.
 type Result struct {
 	Snapshot *Snapshot
 	Changed  int // refs created, moved or deleted
 }
 
-// Run is a pull that has begun, or is about to. It owns the reservation of its name.
+// Run is a pull that is running or queued. It owns the reservation of its name.
 type Run struct {
 	run     *coalesce.Run[variant, Result]
 	release func()
 }
 
-// Wait waits for the pull's end, and gives up the reservation. If ctx ends first, the pull goes
-// on. It must be called once.
+// Wait waits for the end of the pull, or of ctx, and gives up the reservation. If ctx ends
+// first, the pull goes on. Wait must be called once.
 func (r Run) Wait(ctx context.Context) (Result, error) {
 	defer r.release()
 	return r.run.Wait(ctx)
 }
 
-// Begin begins to make a mirror what its origin is, or is at some moment after Begin was
-// called, and reserves its name for that. The error is a *storage.Conflict if that cannot be,
-// or limiter.ErrBusy. Equal requests share the work.
+// Begin reserves the name of a mirror and begins a pull that asks the origin after Begin was
+// called. Equal requests share it. The error is a *storage.Conflict if the request cannot be
+// carried out, or limiter.ErrBusy.
 //
-// A request of another server has runs of its own: it never waits for one that is
-// itself asking other servers.
+// Requests from other servers have runs of their own: they never wait for a run that is itself
+// asking other servers.
 func (s *Store) Begin(req Request) (Run, error) {
 	release, err := s.reserve(req)
 	if err != nil {
 		return Run{}, err
 	}
-	run, err := s.enter(req)
+	run, err := s.startRun(req)
 	if err != nil {
 		release()
 		return Run{}, err
@@ -80,17 +80,17 @@ func (s *Store) Begin(req Request) (Run, error) {
 	return Run{run, release}, nil
 }
 
-// Pull is Begin for a mirror that is there, with the waiting. If ctx ends first, the work goes
-// on.
+// Pull pulls a mirror that exists, without a reservation, and waits for the result. If ctx ends
+// first, the pull goes on. The error may be limiter.ErrBusy.
 func (s *Store) Pull(ctx context.Context, req Request) (Result, error) {
-	run, err := s.enter(req)
+	run, err := s.startRun(req)
 	if err != nil {
 		return Result{}, err
 	}
 	return run.Wait(ctx)
 }
 
-func (s *Store) enter(req Request) (*coalesce.Run[variant, Result], error) {
+func (s *Store) startRun(req Request) (*coalesce.Run[variant, Result], error) {
 	runs := &s.pulls
 	if req.OriginOnly {
 		runs = &s.forPeers
@@ -103,14 +103,14 @@ func (s *Store) enter(req Request) (*coalesce.Run[variant, Result], error) {
 	return run, nil
 }
 
-// pull is the one run that carries out a request, and tells the log of it.
+// pull carries out a request and logs the result.
 func (s *Store) pull(opts *Options, req Request) (Result, error) {
-	progress, end := s.begin(req.Name)
+	progress, end := s.startProgress(req.Name)
 	defer end()
-	job := &pullJob{Store: s, opts: opts, req: req, left: opts.FetchTimeout, progress: progress}
+	job := &pullJob{Store: s, opts: opts, req: req, remaining: opts.FetchTimeout, progress: progress}
 
 	result, err := job.run(s.life)
-	log := s.log.With("mirror", req.Name, "seconds", units.FormatSeconds(time.Since(progress.Began)))
+	log := s.log.With("mirror", req.Name, "seconds", units.FormatSeconds(time.Since(progress.began)))
 	switch {
 	case errors.Is(err, ErrClosing):
 		log.Info("pull ended by the shutdown")
@@ -126,51 +126,50 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 	return result, err
 }
 
-// pullJob is one pull. The time that it has is spent on sources alone: what it waits for a
-// place to transfer objects does not count.
+// pullJob is one pull.
 type pullJob struct {
 	*Store
-	opts     *Options
-	req      Request
-	left     time.Duration
-	asked    time.Time // when a source was last asked for its refs
-	lost     time.Time // when replicas began to be asked, since the origin could not be reached
-	had      time.Time // when the mirror was last pulled before that
-	progress *Progress
+	opts          *Options
+	req           Request
+	remaining     time.Duration // for asking sources; waiting for a place does not count
+	listedAt      time.Time     // when a source was last asked for its refs
+	fallbackBegan time.Time     // when the job began to ask replicas
+	pulledBefore  time.Time     // when the mirror was last pulled before fallbackBegan
+	progress      *Progress
 
-	refused  map[string]string // why, by the ids of objects that sources have; see refusedIDs
-	warnings git.Warnings      // of what was fetched
+	refused  map[string]string // reasons by the ids of the refused objects; see refusedIDs
+	warnings git.Warnings      // about the fetched objects
 
-	transferred bool // objects may have come
+	transferred bool // whether a transfer was tried
 }
 
-// run pulls from the origin or, if that cannot be reached, from a replica, and notes how
-// it ended.
+// run pulls from the origin or, if that cannot be reached, from a replica, and records how it
+// ended.
 func (j *pullJob) run(ctx context.Context) (result Result, err error) {
 	if j.req.OriginDown {
 		err = &unreachable{err: errors.New("the origin was down a moment ago")}
 	} else {
-		result, err = j.from(ctx, Source{})
+		result, err = j.pullFrom(ctx, Source{})
 	}
 	if errors.As(err, new(*unreachable)) {
-		result, err = j.instead(ctx, err)
+		result, err = j.fallBack(ctx, err)
 	}
-	if saysNothing(err) {
+	if isInconclusive(err) {
 		return Result{}, err
 	}
 	return result, j.record(ctx, err)
 }
 
-// saysNothing reports whether an error says nothing about the origin, or about the mirror that
-// is there now: somebody may just be copying that in.
-func saysNothing(err error) bool {
+// isInconclusive reports whether an error says nothing about the origin or about the mirror
+// that is there now, which an operator may be copying in.
+func isInconclusive(err error) bool {
 	return errors.Is(err, ErrClosing) || errors.As(err, new(*storage.Conflict)) ||
 		errors.Is(err, storage.ErrReplaced) || errors.Is(err, storage.ErrTaken)
 }
 
-// instead does what can be done when the origin could not be reached. Where the storage cannot
-// be used either, nobody is asked: who mends the one must know of the other.
-func (j *pullJob) instead(ctx context.Context, reason error) (Result, error) {
+// fallBack pulls from a replica because the origin could not be reached. If the storage cannot
+// be used either, it reports both faults and asks nobody.
+func (j *pullJob) fallBack(ctx context.Context, reason error) (Result, error) {
 	if fault := j.dir.Check(ctx); fault != nil {
 		return Result{}, errtext.Several("neither the origin nor the storage can be used",
 			reason, fmt.Errorf("can't use the storage: %w", fault))
@@ -181,7 +180,7 @@ func (j *pullJob) instead(ctx context.Context, reason error) (Result, error) {
 	return j.fromReplicas(ctx, reason)
 }
 
-// record notes how the pull ended, and returns its error with those of noting it.
+// record records how the pull ended. It returns the pull's error, joined with its own.
 func (j *pullJob) record(ctx context.Context, err error) error {
 	lock, lockErr := j.locks.Lock(ctx, j.req.Name)
 	if lockErr != nil {
@@ -190,20 +189,20 @@ func (j *pullJob) record(ctx context.Context, err error) error {
 	defer lock.Unlock()
 	m, getErr := j.Get(j.req.Name)
 	if getErr != nil {
-		return err // it has none, or cannot be read, which the error says
+		return err // no mirror, or one that cannot be read, as err says
 	}
 	if err != nil {
 		err = errors.Join(err, m.hold(j.opts, lock).recordFailure(err))
 	}
-	if err == nil || !j.req.OriginOnly { // else two servers could keep each other from leaving it alone
+	if err == nil || !j.req.OriginOnly { // else two servers could reset each other's backoff forever
 		m.recordAbsent(ctx, j.opts.Retry)
-		m.refresh.ended(err, j.req.Origin.Known(), j.opts.Retry)
+		m.refresh.recordPull(err, j.req.Origin.Known(), j.opts.Retry)
 	}
 	return err
 }
 
-// from pulls from one source, with the mirror's lock.
-func (j *pullJob) from(ctx context.Context, src Source) (Result, error) {
+// pullFrom pulls from one source and holds the mirror's lock meanwhile.
+func (j *pullJob) pullFrom(ctx context.Context, src Source) (Result, error) {
 	lock, err := j.locks.Lock(ctx, j.req.Name)
 	if err != nil {
 		return Result{}, err
@@ -216,35 +215,35 @@ func (j *pullJob) from(ctx context.Context, src Source) (Result, error) {
 	case errors.Is(err, ErrUnknown):
 		return Result{}, err
 	case err != nil:
-		return j.replace(ctx, lock, src, err)
+		return j.replaceUnreadable(ctx, lock, src, err)
 	}
-	if !src.IsOrigin() && m.health.known() == nil {
+	if !src.isOrigin() && m.health.knownDamage() == nil {
 		switch now := m.Snapshot(); {
 		case j.overtaken(now):
 			return Result{Snapshot: now}, errOvertaken
 		case !src.ReachedOrigin && !src.Improves(Have{Pulled: now.Pulled, Fingerprint: now.Fingerprint}):
-			return Result{}, errors.New("it has nothing newer any more")
+			return Result{}, errors.New("it no longer has anything newer")
 		}
 	}
 	h := m.hold(j.opts, lock)
 	result, err := j.update(ctx, h, src)
 	if err != nil {
-		if replaced := m.same(); replaced != nil { // what is there now is another mirror
+		if replaced := m.checkIdentity(); replaced != nil { // another mirror has its place
 			return Result{}, errors.Join(replaced, err)
 		}
 	}
-	if j.req.Check || m.health.suspicious(err, time.Now()) {
+	if j.req.check || m.health.suspicious(err, time.Now()) {
 		lock.Preempt()
 		return j.recover(ctx, h, src, result, err)
 	}
 	return result, err
 }
 
-// overtaken reports whether the mirror was pulled from the origin since replicas began to be
-// asked: another server may have had it pulled, which does not wait for this pull. What a
-// replica has may be older then.
+// overtaken reports whether the mirror was pulled from the origin since the job began to ask
+// replicas. A request of another server can do that, since it does not wait for this pull. A
+// replica may have something older then.
 func (j *pullJob) overtaken(now *Snapshot) bool {
-	return now.From == "" && !now.Pulled.Equal(j.had) && now.Pulled.After(j.lost)
+	return now.From == "" && !now.Pulled.Equal(j.pulledBefore) && now.Pulled.After(j.fallbackBegan)
 }
 
 // update pulls into a mirror that exists.
@@ -252,11 +251,11 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 	if err := h.packRefs(ctx); err != nil {
 		return Result{}, err
 	}
-	if err := h.noticeRestored(time.Now()); err != nil {
+	if err := h.recordRestored(time.Now()); err != nil {
 		return Result{}, err
 	}
 	now := h.Snapshot()
-	from, err := j.origin(now.Origin)
+	from, err := j.chooseOrigin(now.Origin)
 	if err != nil {
 		return Result{}, err
 	}
@@ -273,16 +272,16 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 	if err != nil {
 		return Result{}, err
 	}
-	j.refused = maps.Clone(h.refused().known(j.opts.Git))
+	j.refused = maps.Clone(h.refused().stillRefused(j.opts.Git))
 	defer func() { err = errors.Join(err, h.repo.Release()) }()
-	b, err := j.bring(ctx, h.lock, h.repo, now.Listing, src, from, listing)
+	b, err := j.fetchMissing(ctx, h.lock, h.repo, now.Listing, src, from, listing)
 	if err != nil {
 		return Result{}, err
 	}
-	if known, err = j.lookAfter(ctx, h, known); err != nil {
+	if known, err = j.verifyDeepened(ctx, h, known); err != nil {
 		return Result{}, err
 	}
-	h.setRefused(refusedBy(j.opts.Git, b.refused))
+	h.setRefused(newRefusedIDs(j.opts.Git, b.refused))
 	own, err := h.retention(ctx, &b.Plan)
 	if err != nil {
 		return Result{}, err
@@ -294,11 +293,11 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 		}
 	}
 	next := h.state()
-	j.describe(&next, src, from)
-	b.describe(&next)
+	j.recordSource(&next, src, from)
+	b.recordIn(&next)
 	if known != nil && j.transferred {
 		if packs, err := h.repo.Inventory(); err == nil && packs.Includes(known) {
-			next.Whole = j.whole(packs)
+			next.Whole = j.wholenessOf(packs)
 		}
 	}
 	if err := h.apply(ctx, b.Plan, own, next); err != nil {
@@ -310,20 +309,20 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 	return Result{h.Snapshot(), b.Changed()}, b.refusal()
 }
 
-// describe notes in a mirror's state where this pull has read, and what those wanted whose
-// requests it has carried out.
-func (j *pullJob) describe(s *stateFile, src Source, from origin.URL) {
-	s.setSource(from, src, j.asked)
+// recordSource records in a mirror's state the source of this pull, and what its requests asked
+// for.
+func (j *pullJob) recordSource(s *stateFile, src Source, from origin.URL) {
+	s.setSource(from, src, j.listedAt)
 	s.Wanted = later(s.Wanted, j.wanted(j.req.Name))
 	if j.req.Accept != "" {
-		s.Accepted = j.asked
+		s.Accepted = j.listedAt
 	}
 }
 
-// origin is where the mirror is to be pulled from, by what is stored and what the
-// request says.
-func (j *pullJob) origin(stored origin.URL) (origin.URL, error) {
-	if err := sameOrigin(stored, j.req); err != nil {
+// chooseOrigin returns the origin to pull from: that of the request or, if it has none, the
+// stored one.
+func (j *pullJob) chooseOrigin(stored origin.URL) (origin.URL, error) {
+	if err := checkOrigin(stored, j.req); err != nil {
 		return origin.URL{}, err
 	}
 	from := stored

@@ -10,36 +10,35 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 )
 
-// What readers ask about commits costs a process once, and is remembered: commits never
-// change.
+// Most questions of readers about commits cost a process. Commits never change, so the answers
+// are cached.
 
-// Bounds of what a mirror remembers of commits that readers asked about.
+// Bounds of a mirror's cache, in answers.
 const (
 	maxAncestries = 4096
 	maxCommits    = 4096
 	maxPaths      = 4096
 )
 
-// maxQueries is how many git processes may be at work at once to find out what readers'
-// words mean. Each is short.
+// maxQueries is how many git processes answer questions of readers at the same time. Each is
+// short.
 const maxQueries = 16
 
-// queryCache is what a mirror remembers of commits. The zero value is ready for use.
+// queryCache has answers about a mirror's commits. The zero value is ready for use.
 type queryCache struct {
 	mu         sync.Mutex         // guards all below
-	ancestries map[[2]string]bool // by revision and commit: whether the first contains the second
-	commits    map[string]string  // by object: the commit that it leads to
+	ancestries map[[2]string]bool // whether a revision contains a commit
+	commits    map[string]string  // the commit that an object leads to
 	paths      map[pathKey]bool   // whether a commit has a path
 }
 
-// pathKey is a path in a commit. A path may be long: its digest stands for it.
+// pathKey is a path in a commit. The path may be long, so only its digest is kept.
 type pathKey struct {
 	commit string
 	path   [sha256.Size]byte
 }
 
-// query asks git what a reader's words mean, when there is a place for it. The error may be
-// limiter.ErrBusy.
+// query runs ask when the limiter has a place. The error may be limiter.ErrBusy.
 func query[T any](ctx context.Context, places *limiter.Limiter, key string, ask func() (T, error)) (T, error) {
 	if err := places.Acquire(ctx, key); err != nil {
 		var none T
@@ -49,8 +48,9 @@ func query[T any](ctx context.Context, places *limiter.Limiter, key string, ask 
 	return ask()
 }
 
-// remembered returns what a map remembers, or else asks git, and remembers the answer.
-func remembered[K comparable, T any](
+// cached returns the answer that memory, a map of m.queries, has for key. Without one it asks,
+// and adds the answer. A map that has reached its bound, most, is emptied first.
+func cached[K comparable, T any](
 	ctx context.Context, m *Mirror, memory *map[K]T, most int, key K, ask func() (T, error),
 ) (T, error) {
 	c := &m.queries
@@ -73,31 +73,31 @@ func remembered[K comparable, T any](
 	return answer, nil
 }
 
-// HasPath reports whether a commit has that path.
+// HasPath reports whether a commit has a path. The error may be limiter.ErrBusy.
 func (m *Mirror) HasPath(ctx context.Context, commit, path string) (bool, error) {
-	return remembered(ctx, m, &m.queries.paths, maxPaths, pathKey{commit, sha256.Sum256([]byte(path))}, func() (bool, error) {
+	return cached(ctx, m, &m.queries.paths, maxPaths, pathKey{commit, sha256.Sum256([]byte(path))}, func() (bool, error) {
 		return m.repo().HasPath(ctx, commit, path)
 	})
 }
 
-// Contains reports whether a revision contains a commit.
+// Contains reports whether a revision contains a commit. The error may be limiter.ErrBusy. The error may be limiter.ErrBusy.
 func (m *Mirror) Contains(ctx context.Context, revision, commit string) (bool, error) {
 	if revision == commit {
 		return true, nil
 	}
-	ok, err := remembered(ctx, m, &m.queries.ancestries, maxAncestries, [2]string{revision, commit}, func() (bool, error) {
+	ok, err := cached(ctx, m, &m.queries.ancestries, maxAncestries, [2]string{revision, commit}, func() (bool, error) {
 		return m.repo().IsAncestor(ctx, commit, revision)
 	})
 	if errors.Is(err, git.ErrNotFound) {
-		return false, nil // not yet: a pull may bring it
+		return false, nil // not cached: a pull may bring the commit
 	}
 	return ok, err
 }
 
-// Commit returns the commit that an object id leads to. If the mirror has none, the error is
-// git.ErrNotFound.
+// Commit returns the commit that an object id leads to. The error is git.ErrNotFound if the
+// mirror has none, and may be limiter.ErrBusy.
 func (m *Mirror) Commit(ctx context.Context, id string) (string, error) {
-	return remembered(ctx, m, &m.queries.commits, maxCommits, id, func() (string, error) {
+	return cached(ctx, m, &m.queries.commits, maxCommits, id, func() (string, error) {
 		return m.repo().Commit(ctx, id)
 	})
 }

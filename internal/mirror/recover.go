@@ -17,16 +17,12 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// When git fails in words that damage would explain, the mirror is checked in full. If it is
-// damaged, it is rebuilt aside, from the origin or from a replica, and swapped; the old one
-// serves what it can meanwhile.
+// recheckInterval is how long a mirror without damage is not checked again, whatever git says:
+// a check reads all objects.
+const recheckInterval = 10 * time.Minute
 
-// recheck is how long a mirror that was found whole is not checked again, whatever git
-// says: a check reads all that it has.
-const recheck = 10 * time.Minute
-
-// Suspect has the mirror checked, and rebuilt if it is damaged, when damage would
-// explain an error of work on it. Nobody waits for it.
+// Suspect takes an error of work on the mirror. If damage would explain the error, the mirror
+// is checked in the background, and rebuilt if it is damaged.
 func (m *Mirror) Suspect(err error) {
 	retry := m.store.options.Load().Retry
 	if now := time.Now(); m.health.suspicious(err, now) && m.health.tryRecovery(now, retry) {
@@ -34,34 +30,32 @@ func (m *Mirror) Suspect(err error) {
 	}
 }
 
-// RecoverAgain has a mirror rebuilt in which damage was found earlier, unless that was tried
-// a moment ago. Nobody waits for it.
+// RecoverAgain rebuilds, in the background, a mirror that is known to be damaged, unless that
+// was tried a moment ago.
 func (s *Store) RecoverAgain(name storage.Name) {
-	m, err := s.Get(name) // why it cannot be read, Scan tells
-	if err == nil && m.health.known() != nil && m.health.tryRecovery(time.Now(), s.options.Load().Retry) {
+	m, err := s.Get(name) // scan logs the error
+	if err == nil && m.health.knownDamage() != nil && m.health.tryRecovery(time.Now(), s.options.Load().Retry) {
 		s.CheckSoon(name)
 	}
 }
 
-// CheckSoon has a mirror pulled that may be damaged, and rebuilt if it is. Nobody waits
-// for it.
+// CheckSoon pulls, in the background, a mirror that may be damaged, and rebuilds it if it is.
 func (s *Store) CheckSoon(name storage.Name) {
-	req := Request{Name: name, Check: true}
+	req := Request{Name: name, check: true}
 	opts := s.options.Load()
 	s.pulls.Ask(name, req.variant(opts), func() (Result, error) { return s.pull(opts, req) })
 }
 
-// suspicious reports whether damage would explain an error of work on the mirror, and
-// whether it is time to look for it.
+// suspicious reports whether the mirror is known to be damaged, or whether damage would explain
+// err and the last clean check is long enough ago.
 func (h *health) suspicious(err error, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.damage != nil || git.SuggestsDamage(err) && now.Sub(h.whole) >= recheck
+	return h.damage != nil || git.SuggestsDamage(err) && now.Sub(h.wholeAt) >= recheckInterval
 }
 
-// tryRecovery reports whether it is time to have the mirror checked or rebuilt because of
-// what readers have met with, and notes that it is done. Where nothing comes of it, as
-// when no source can be reached, it is done less and less often.
+// tryRecovery reports whether it is time for another recovery in the background, and records
+// that one begins. Recoveries that do not help, as when no source can be reached, become rarer.
 func (h *health) tryRecovery(now time.Time, retry time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -72,16 +66,16 @@ func (h *health) tryRecovery(now time.Time, retry time.Duration) bool {
 	return true
 }
 
-// recover looks whether the mirror is damaged, unless that is known, and rebuilds it if
-// it is. The result of the pull stands if not.
+// recover checks the mirror, unless it is known to be damaged, and rebuilds it if it is. If it is
+// not, the result of the pull stands.
 func (j *pullJob) recover(ctx context.Context, h *held, src Source, result Result, pullErr error) (Result, error) {
-	damage := h.health.known()
+	damage := h.health.knownDamage()
 	if damage == nil {
 		j.progress.say("looking for damage")
 		var warnings git.Warnings
 		var err error
 		damage, warnings, err = h.checkSuspect(ctx)
-		if errors.Is(err, errOtherSuspect) && pullErr == nil {
+		if errors.Is(err, errOtherCheck) && pullErr == nil {
 			return result, nil
 		} else if err != nil {
 			return result, errors.Join(pullErr, err)
@@ -109,7 +103,7 @@ func (j *pullJob) recover(ctx context.Context, h *held, src Source, result Resul
 
 // rebuild rebuilds a mirror that can still be read in part.
 func (j *pullJob) rebuild(ctx context.Context, h *held, src Source) (Result, error) {
-	from, err := j.origin(h.Snapshot().Origin)
+	from, err := j.chooseOrigin(h.Snapshot().Origin)
 	if err != nil {
 		return Result{}, err
 	}
@@ -122,13 +116,14 @@ func (j *pullJob) rebuild(ctx context.Context, h *held, src Source) (Result, err
 	return j.build(ctx, h.lock, src, from, listing, old)
 }
 
-// survivors describes this mirror for the one that will replace it.
+// survivors describes a mirror that is to be replaced. The caller fills in what can be read of
+// its refs.
 func (h *held) survivors() *survivors {
-	return &survivors{dir: h.Dir, identity: h.identity, stamp: contentStamp(h.repo), state: h.state()}
+	return &survivors{dir: h.dir, identity: h.identity, stamp: contentStamp(h.repo), state: h.state()}
 }
 
-// replace rebuilds a mirror that cannot even be read, if damage is the reason.
-func (j *pullJob) replace(ctx context.Context, lock *keylock.Lock[storage.Name], src Source, readErr error) (Result, error) {
+// replaceUnreadable rebuilds a mirror that cannot be loaded, if damage is the reason.
+func (j *pullJob) replaceUnreadable(ctx context.Context, lock *keylock.Lock[storage.Name], src Source, readErr error) (Result, error) {
 	if !git.SuggestsDamage(readErr) {
 		return Result{}, readErr
 	}
@@ -139,13 +134,13 @@ func (j *pullJob) replace(ctx context.Context, lock *keylock.Lock[storage.Name],
 	repo := j.opts.Git.Repo(j.dir.MirrorDir(j.req.Name))
 	state, err := readState(repo.Dir)
 	if err != nil || state.Origin == "" {
-		url, _ := repo.Origin(ctx) // better than nothing
+		url, _ := repo.Origin(ctx) // without the state file, git's configuration may know it
 		if known, err := origin.Parse(url, true); err == nil {
 			state = stateFile{}
 			state.setOrigin(known)
 		}
 	}
-	from, err := j.origin(state.origin())
+	from, err := j.chooseOrigin(state.origin())
 	if err != nil {
 		return Result{}, errors.Join(readErr, err)
 	}
@@ -158,30 +153,29 @@ func (j *pullJob) replace(ctx context.Context, lock *keylock.Lock[storage.Name],
 	old := &survivors{dir: repo.Dir, identity: m.identity, stamp: contentStamp(repo), state: state, damaged: true}
 	all, whole := repo.Survivors()
 	old.content.Refs, old.own = refs.Separate(all)
-	old.unsure = !whole
+	old.incomplete = !whole
 	return j.build(ctx, lock, src, from, listing, old)
 }
 
-// survivors is what can still be read of a mirror that is to be replaced; nil if there was
-// none.
+// survivors is what can still be read of a mirror that is to be replaced; nil if there is none.
 type survivors struct {
-	dir      string
-	identity storage.Identity
-	stamp    string // of its content
-	content  git.Listing
-	own      []git.Ref
-	state    stateFile
-	damaged  bool    // that is why another one takes its place
-	unsure   bool    // it may have had more refs
-	health   *health // nil if it could not be read
+	dir        string
+	identity   storage.Identity
+	stamp      string // of its content
+	content    git.Listing
+	own        []git.Ref
+	state      stateFile
+	damaged    bool    // it is replaced because of damage
+	incomplete bool    // it may have more refs, which cannot be read
+	health     *health // nil if it could not be loaded
 }
 
-// contentStamp is equal for two moments between which nobody has written refs or packs of a
-// repository, as far as can be told without reading them.
+// contentStamp returns a text that changes when somebody writes refs or packs of a repository,
+// as far as file names, sizes and dates show it.
 func contentStamp(repo git.Repo) string {
 	var b strings.Builder
 	b.WriteString(repo.Stamp())
-	packs, _ := os.ReadDir(filepath.Join(repo.Dir, "objects", "pack")) // what cannot be read is the same each time
+	packs, _ := os.ReadDir(filepath.Join(repo.Dir, "objects", "pack")) // none if it cannot be read
 	for _, pack := range packs {
 		if info, err := pack.Info(); err == nil {
 			fmt.Fprintf(&b, " %s %d %d", pack.Name(), info.Size(), info.ModTime().UnixNano())
@@ -190,24 +184,24 @@ func contentStamp(repo git.Repo) string {
 	return b.String()
 }
 
-// changedIn reports whether somebody has changed the mirror by hand since its refs were read,
-// such as by restoring files of it from a backup. It lies in that directory now.
+// changedIn reports whether somebody has changed the mirror by hand since its refs were read, as
+// by restoring files from a backup. repo is where the mirror is now.
 func (o *survivors) changedIn(repo git.Repo) bool { return o.stamp != contentStamp(repo) }
 
-// plan is what changes when the new mirror holds these refs.
+// plan returns what changes if the new mirror has these refs. The error is a refusal.
 func (o *survivors) plan(listing git.Listing, patterns []refs.Pattern, accept refs.Acceptance) (refs.Plan, error) {
 	if o == nil {
 		return refs.Make(git.Listing{}, listing, patterns, accept)
 	}
-	return refs.Rebuild(o.content, !o.unsure, listing, patterns, accept)
+	return refs.Rebuild(o.content, !o.incomplete, listing, patterns, accept)
 }
 
-// rescue brings refs of an old mirror into one that takes its place and already has what
-// the source has: those that no source has, and those that the plan takes away, which are
-// retained. So are those that stay as they are, because what the source has of them is refused.
-// What cannot be read any more is not among them, and the log says so; whole reports
-// whether there is no such thing.
-func (j *pullJob) rescue(ctx context.Context, repo git.Repo, old *survivors, p refs.Plan, stay []git.Ref) (saved []git.Ref, whole bool) {
+// recoverRefs copies refs of an old mirror, with their objects, into the repository that will
+// replace it and already has what the source has. These are refs that no source has, refs that
+// the plan takes away, which are retained, and refs that stay because the source's values of
+// them are refused. Refs that cannot be read are left out, and the log says so; whole is then
+// false.
+func (j *pullJob) recoverRefs(ctx context.Context, repo git.Repo, old *survivors, p refs.Plan, stay []git.Ref) (saved []git.Ref, whole bool) {
 	ours, others := refs.Split(p.After.Refs, j.opts.Refs)
 	retained, _ := refs.Retain(old.own, old.losses(ctx, repo, p), time.Now(), refs.LimitsFor(j.opts.Keep))
 	others = refs.Join(refs.Join(others, retained), stay)
@@ -217,11 +211,11 @@ func (j *pullJob) rescue(ctx context.Context, repo git.Repo, old *survivors, p r
 		j.log.Error("refs of a damaged mirror cannot be read", "mirror", j.req.Name,
 			"refs", len(others)-len(saved), "err", err)
 	}
-	return saved, err == nil && !old.unsure
+	return saved, err == nil && !old.incomplete
 }
 
-// losses are the refs that a plan takes away. A branch that was moved is lost if the new
-// mirror has not got the old commit, or not in the history of what has moved.
+// losses returns the refs that a plan takes away. A moved branch is lost if the new mirror lacks
+// its old commit, or has it, but not in the history of the refs that have moved.
 func (o *survivors) losses(ctx context.Context, repo git.Repo, p refs.Plan) []git.Ref {
 	lost, moved := refs.Losses(o.content, p)
 	if len(moved) == 0 {

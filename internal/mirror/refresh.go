@@ -12,21 +12,21 @@ import (
 	"github.com/reconquest/sould/internal/origin"
 )
 
-// refresh is what decides whether a reader has a mirror pulled first.
+// refresh is what the decision needs whether a read pulls first.
 type refresh struct {
-	mu     sync.Mutex           // guards all below
-	pulled bool                 // successfully, since the server started
-	retry  backoff.Backoff      // of pulls that a reader starts
-	wanted map[string]bool      // commits that the next pull to end may bring
-	absent map[string]time.Time // commits that a pull did not bring, until when not to pull for them
+	mu        sync.Mutex           // guards all below
+	pulled    bool                 // a pull has succeeded since the server started
+	retry     backoff.Backoff      // of pulls that a reader starts
+	requested map[string]bool      // missing commits that readers wait for
+	absent    map[string]time.Time // commits that a pull did not bring; until when no other pull is tried for them
 }
 
-// maxAbsent bounds the commits that are remembered to be absent.
+// maxAbsent bounds each of the two sets of commits.
 const maxAbsent = 1024
 
-// wantsPull decides whether a reader has a mirror pulled first: when the latest pull failed,
-// when there was none since the start, or when the reader insists; not when there is nothing
-// to pull from, nor while a failed origin is left alone.
+// wantsPull decides whether a read pulls first. It does if the latest pull failed, if none has
+// succeeded since the start, or if the reader insists. It does not if the mirror has no usable
+// origin, nor if ready is false: then a failed origin is left alone.
 func wantsPull(snap *Snapshot, origins origin.Policy, insists, pulled, ready bool) bool {
 	switch {
 	case !snap.Origin.Known():
@@ -52,9 +52,9 @@ func (r *refresh) wasPulled() bool {
 	return r.pulled
 }
 
-// Refresh pulls before a read if the mirror is not known to be fresh, and waits for it as
-// long as the patience lasts. Whatever comes of it, the mirror's snapshot is then the best
-// there is. A reader that insists is not content with a pull that is running.
+// Refresh pulls before a read if the mirror is not known to be fresh, and waits for the pull as
+// long as the patience lasts. Afterwards the mirror's snapshot is the best there is. A reader
+// that insists does not accept the result of a pull that has already begun.
 func (m *Mirror) Refresh(ctx context.Context, insists bool) {
 	if !m.wantsPull(insists) {
 		return
@@ -63,7 +63,7 @@ func (m *Mirror) Refresh(ctx context.Context, insists bool) {
 	opts := s.options.Load()
 	patience := opts.Patience
 	if p := s.Progress(m.Name); p != nil && !insists {
-		patience -= time.Since(p.Began) // others have waited for it already
+		patience -= time.Since(p.began) // others have waited for it already
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -76,10 +76,11 @@ func (m *Mirror) Refresh(ctx context.Context, insists bool) {
 	}
 }
 
-// EnsureCommit pulls for a commit that the mirror lacks, unless that was tried a moment ago.
-// It waits for it as long as the patience lasts of a reader that came then.
+// EnsureCommit pulls for a commit that the mirror lacks, unless that was tried a moment ago. It
+// waits for the pull until the patience of the reader, who came at that time, is over. It reports
+// whether it pulled.
 func (m *Mirror) EnsureCommit(ctx context.Context, commit string, came time.Time) (pulled bool) {
-	if !m.wantsPull(true) || !m.refresh.seek(commit) {
+	if !m.wantsPull(true) || !m.refresh.shouldPullFor(commit) {
 		return false
 	}
 	s := m.store
@@ -91,26 +92,26 @@ func (m *Mirror) EnsureCommit(ctx context.Context, commit string, came time.Time
 	return true
 }
 
-// seek notes that somebody looks for a commit that is not here, and reports
-// whether a pull is worth a try: not if one has just ended without bringing it.
-func (r *refresh) seek(commit string) bool {
+// shouldPullFor records that a reader needs a commit which the mirror lacks. It reports whether
+// a pull is worth a try: not if one has just ended without bringing the commit.
+func (r *refresh) shouldPullFor(commit string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Now().Before(r.absent[commit]) {
 		return false
 	}
-	if r.wanted == nil {
-		r.wanted, r.absent = make(map[string]bool), make(map[string]time.Time)
+	if r.requested == nil {
+		r.requested, r.absent = make(map[string]bool), make(map[string]time.Time)
 	}
-	if len(r.wanted) < maxAbsent {
-		r.wanted[commit] = true
+	if len(r.requested) < maxAbsent {
+		r.requested[commit] = true
 	}
 	return true
 }
 
-// ended notes how a pull ended, for the decision about the next one. posted says that
-// somebody has asked for it who knows that the origin has news.
-func (r *refresh) ended(err error, posted bool, retry time.Duration) {
+// recordPull records how a pull ended. posted means that a POST asked for it: the origin has
+// news, and the next reader may pull at once, even if this pull has failed.
+func (r *refresh) recordPull(err error, posted bool, retry time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -124,14 +125,14 @@ func (r *refresh) ended(err error, posted bool, retry time.Duration) {
 	}
 }
 
-// recordAbsent notes which of the commits that readers look for a pull has not brought.
-// One that it has brought may get into the branch at any time: that is looked for
-// again soon.
+// recordAbsent records which of the requested commits a pull has not brought. A commit that is
+// there, but not in the reader's branch, may get into it at any time: for that, readers may pull
+// again after a second.
 func (m *Mirror) recordAbsent(ctx context.Context, retry time.Duration) {
 	r := &m.refresh
 	r.mu.Lock()
-	ids := slices.Collect(maps.Keys(r.wanted))
-	clear(r.wanted)
+	ids := slices.Collect(maps.Keys(r.requested))
+	clear(r.requested)
 	r.mu.Unlock()
 	if len(ids) == 0 {
 		return
@@ -142,7 +143,7 @@ func (m *Mirror) recordAbsent(ctx context.Context, retry time.Duration) {
 	}
 	missing, err := m.repo().Peel(ctx, wanted)
 	if err != nil {
-		return // they are looked for again
+		return // readers may pull again
 	}
 	now := time.Now()
 	r.mu.Lock()

@@ -10,28 +10,29 @@ import (
 	"github.com/reconquest/sould/internal/refs"
 )
 
-// What an origin has can be dangerous for those who check it out (the key fsck). Only the
-// refs that lead to such objects stay as they were; the pull brings all others, and has
-// failed all the same, so that nobody takes the mirror for what the origin is.
+// Objects of an origin can be dangerous for those who check them out (the key fsck). Refs that
+// lead to such objects stay as they were. The pull brings all other refs, but has failed all the
+// same, because the mirror is not what the origin is.
 
-// refusedIDs are objects that a pull was refused, so that the next one need not fetch them
-// to find out. Another configuration, and after a restart another git, may think otherwise.
+// refusedIDs are the objects that the latest pull refused, so that the next one need not fetch
+// them again. They are forgotten when the configuration changes and at a restart: git may judge
+// otherwise then.
 type refusedIDs struct {
-	by  *git.Git
-	why map[string]string // by id
+	judge *git.Git
+	why   map[string]string // by id
 }
 
-// known are those that still are refused.
-func (r refusedIDs) known(by *git.Git) map[string]string {
-	if r.by != by {
+// stillRefused returns the reasons by id, if judge is the one that refused the objects.
+func (r refusedIDs) stillRefused(judge *git.Git) map[string]string {
+	if r.judge != judge {
 		return nil
 	}
 	return r.why
 }
 
-// refusedBy are what is to be remembered of these refs.
-func refusedBy(by *git.Git, all []refs.Refused) refusedIDs {
-	r := refusedIDs{by: by}
+// newRefusedIDs returns the ids of refused refs.
+func newRefusedIDs(judge *git.Git, all []refs.Refused) refusedIDs {
+	r := refusedIDs{judge: judge}
 	for _, ref := range all {
 		if r.why == nil {
 			r.why = make(map[string]string)
@@ -41,17 +42,17 @@ func refusedBy(by *git.Git, all []refs.Refused) refusedIDs {
 	return r
 }
 
-// maxRefused is how many refused refs are named.
+// maxRefused is how many refused refs an error names.
 const maxRefused = 10
 
-// refusedRefs is why a pull has failed although it has brought all other refs.
-type refusedRefs struct{ told error }
+// refusedRefs is the error of a pull that refused refs.
+type refusedRefs struct{ err error }
 
-func (r *refusedRefs) Error() string { return r.told.Error() }
-func (r *refusedRefs) Unwrap() error { return r.told }
+func (r *refusedRefs) Error() string { return r.err.Error() }
+func (r *refusedRefs) Unwrap() error { return r.err }
 
-// newRefusedRefs tells of refs that are refused beside so many that are as the origin has
-// them.
+// newRefusedRefs returns an error that names the refused refs; others is how many refs are as
+// the origin has them.
 func newRefusedRefs(all []refs.Refused, others int) *refusedRefs {
 	what := fmt.Sprintf("refused %d of %d refs, which stay as they were", len(all), len(all)+others)
 	if others > 0 {
@@ -68,26 +69,26 @@ func newRefusedRefs(all []refs.Refused, others int) *refusedRefs {
 	return &refusedRefs{errtext.Several(what, reasons...)}
 }
 
-// brought is the result of the fetch: the plan, the refused refs, and git's warnings.
-type brought struct {
+// fetchedPlan is a plan whose objects were fetched, without the refused refs.
+type fetchedPlan struct {
 	refs.Plan
 	refused  []refs.Refused
 	others   int          // refs that will be as the source has them
-	warnings git.Warnings // of what was fetched
+	warnings git.Warnings // about the fetched objects
 	head     git.Head     // as the source has it, refused or not
 }
 
-// plan is what is to be done with what is not known to be refused.
-func (j *pullJob) plan(now, listing git.Listing) (brought, error) {
+// plan returns what is to be done with the refs that are not known to be refused.
+func (j *pullJob) plan(now, listing git.Listing) (fetchedPlan, error) {
 	left, refused := refs.LeaveOut(now, listing, j.opts.Refs, j.refused)
 	p, err := refs.Make(now, left, j.opts.Refs, j.req.Accept)
 	if err != nil {
 		if len(refused) > 0 {
 			err = errors.Join(newRefusedRefs(refused, 0), err)
 		}
-		return brought{}, err
+		return fetchedPlan{}, err
 	}
-	b := brought{Plan: p, refused: refused, warnings: j.warnings, head: listing.Head}
+	b := fetchedPlan{Plan: p, refused: refused, warnings: j.warnings, head: listing.Head}
 	if len(refused) > 0 {
 		wanted, _ := refs.Split(listing.Refs, j.opts.Refs)
 		b.others = max(len(wanted)-len(refused), 0)
@@ -95,8 +96,8 @@ func (j *pullJob) plan(now, listing git.Listing) (brought, error) {
 	return b, nil
 }
 
-// fetched notes what a fetch has to tell.
-func (j *pullJob) fetched(f git.Fetched) {
+// recordFetched records the refusals and the warnings of a fetch.
+func (j *pullJob) recordFetched(f git.Fetched) {
 	j.warnings = j.warnings.Add(f.Warnings)
 	if len(f.Refused) > 0 && j.refused == nil {
 		j.refused = make(map[string]string)
@@ -104,26 +105,26 @@ func (j *pullJob) fetched(f git.Fetched) {
 	maps.Copy(j.refused, f.Refused)
 }
 
-// refusal is the error of a pull that has done what there was to do.
-func (b brought) refusal() error {
+// refusal returns the error of a pull that was otherwise successful, or nil.
+func (b fetchedPlan) refusal() error {
 	if len(b.refused) == 0 {
 		return nil
 	}
 	return newRefusedRefs(b.refused, b.others)
 }
 
-// describe notes in a mirror's state what was fetched and what was refused. The content is of
-// the time that stands there, and the pull has failed.
-func (b brought) describe(s *stateFile) {
+// recordIn records the warnings and refusals in a mirror's state. With refusals the pull has
+// failed, but the date of the content stays that of this pull.
+func (b fetchedPlan) recordIn(s *stateFile) {
 	s.Warnings = s.Warnings.Add(b.warnings)
 	if err := b.refusal(); err != nil {
 		s.Outcome, s.LastError = Failed, err.Error()
 	}
 }
 
-// unmoved are the refs of an old mirror that keep their values in the one that takes its
-// place, since what the source has of them is refused.
-func (o *survivors) unmoved(refused []refs.Refused) (stay []git.Ref) {
+// unchanged returns the refs of an old mirror that keep their values in the new one because the
+// source's values of them are refused.
+func (o *survivors) unchanged(refused []refs.Refused) (stay []git.Ref) {
 	if o == nil {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/reconquest/sould/internal/refs"
 )
 
-func TestRefusedRefsInWords(t *testing.T) {
+func TestRefusedRefsText(t *testing.T) {
 	var all []refs.Refused
 	for i := range 12 {
 		all = append(all, refs.Refused{Name: fmt.Sprintf("refs/heads/b%02d", i), Why: "object 1: hasDotgit: x"})
@@ -24,9 +24,9 @@ func TestRefusedRefsInWords(t *testing.T) {
 		}
 	}
 	if strings.Contains(text, "b10") {
-		t.Errorf("too many are named:\n%s", text)
+		t.Errorf("too many refs are named:\n%s", text)
 	}
-	if err := (brought{}).refusal(); err != nil {
+	if err := (fetchedPlan{}).refusal(); err != nil {
 		t.Error(err)
 	}
 	if text := newRefusedRefs(all[:1], 0).Error(); !strings.HasPrefix(text, "refused 1 of 1 refs, which stay as they were: refs/heads/b00") {

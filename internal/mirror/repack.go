@@ -12,39 +12,40 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Limits of work on packs and objects.
+// Limits for work on packs and objects.
 const (
-	repackLimit      = 6 * time.Hour // of one repack or check
-	incrementalLimit = time.Minute   // of an incremental repack, and for the lock that it needs
+	repackLimit      = 6 * time.Hour // for one repack or check
+	incrementalLimit = time.Minute   // for an incremental repack, and to wait for a lock before any repack
 )
 
-// RepackPolicy decides how a mirror with these packs is repacked that was last repacked in
-// full and last changed at these times.
+// RepackPolicy decides how a mirror is repacked, by its packs and by when it was last repacked
+// in full and last changed.
 type RepackPolicy func(packs git.Packs, repacked, changed time.Time) git.Repack
 
 // Repacked is what was done about a mirror's packs.
 type Repacked struct {
 	Kind          git.Repack
-	Before, After int // packs and files of single objects
+	Before, After int // packs and loose objects
 }
 
-// ErrIncremental is why a mirror is left to who does incremental repacks: its readers wait
-// for those.
-var ErrIncremental = errors.New("it has too many packs")
+// ErrNeedsIncremental means that a mirror needs an incremental repack, which RepackNow does.
+var ErrNeedsIncremental = errors.New("it has too many packs")
 
-// ErrChecking is why a mirror is not repacked now: its packs are being read as a whole.
+// ErrChecking means that a mirror cannot be repacked now because Check reads its packs.
 var ErrChecking = errors.New("the mirror is being checked")
 
-// ErrPreempted is why a repack has ended: somebody else had to write to the mirror.
+// ErrPreempted means that a repack was ended because somebody else had to write to the mirror.
 var ErrPreempted = keylock.ErrPreempted
 
-// errNotOver is why a repack has ended that has taken too long.
-var errNotOver = errors.New("not over within its limit")
+// errTookTooLong means that a repack was ended because it took too long.
+var errTookTooLong = errors.New("it took longer than its limit")
 
-// Repack does what the policy decides about a mirror's packs, beside the pulls that have
-// nothing to write, and packs its refs. An incremental repack is for RepackNow.
+// Repack packs a mirror's refs and does what the policy decides about its packs. Pulls that have
+// nothing to write go on meanwhile; one that has something to write ends the repack, and the
+// error is ErrPreempted. If the policy wants an incremental repack, Repack does nothing, and the
+// error is ErrNeedsIncremental.
 func (s *Store) Repack(ctx context.Context, name storage.Name, policy RepackPolicy) (r Repacked, err error) {
-	h, err := s.tendLocked(ctx, name)
+	h, err := s.lockForRepack(ctx, name)
 	if err != nil {
 		return r, err
 	}
@@ -52,7 +53,7 @@ func (s *Store) Repack(ctx context.Context, name storage.Name, policy RepackPoli
 		r, err = h.choose(policy)
 	}
 	if err == nil && r.Kind == git.RepackIncremental {
-		err = ErrIncremental
+		err = ErrNeedsIncremental
 	}
 	if err != nil || r.Kind == git.RepackNone {
 		s.endMaintenance(name)
@@ -69,30 +70,32 @@ func (s *Store) Repack(ctx context.Context, name storage.Name, policy RepackPoli
 		return r, cmp.Or(err, lockErr)
 	}
 	defer lock.Unlock()
-	if current := s.isCurrent(h.Mirror); current != nil {
+	if current := s.checkCurrent(h.Mirror); current != nil {
 		return r, cmp.Or(err, current)
 	}
 	h = h.hold(h.opts, lock)
 	if err != nil {
-		return r, errors.Join(err, h.staysWhole(known, err))
+		return r, errors.Join(err, h.recordStillWhole(known, err))
 	}
 	return r, h.recordRepack(r.Kind, now, known)
 }
 
-// staysWhole notes that a repack which was ended early has taken nothing away: the packs that
-// it has made by then are more than was there. Else the next pull would look at all objects.
-func (h *held) staysWhole(known git.Inventory, ended error) error {
-	if known == nil || !errors.Is(ended, ErrPreempted) && !errors.Is(ended, errNotOver) {
-		return nil // or the repack has failed by itself, and it may be damage
+// recordStillWhole records that the mirror is still whole after a repack was ended early, if it
+// has all packs that it had before (known). Else the next pull would have to look at all
+// objects.
+func (h *held) recordStillWhole(known git.Inventory, ended error) error {
+	if known == nil || !errors.Is(ended, ErrPreempted) && !errors.Is(ended, errTookTooLong) {
+		return nil // the repack has failed by itself, perhaps because of damage
 	}
 	packs, err := h.repo.Inventory()
 	if err != nil || !packs.Includes(known) {
 		return err
 	}
-	return h.update(func(s *stateFile) { s.Whole = h.store.whole(packs) })
+	return h.update(func(s *stateFile) { s.Whole = h.store.wholenessOf(packs) })
 }
 
-// recordRepack notes that the mirror was repacked, and that it is as whole as it was before.
+// recordRepack records that the mirror was repacked and, if it was known to be whole, that it
+// still is.
 func (h *held) recordRepack(kind git.Repack, at time.Time, known git.Inventory) error {
 	packs, err := h.repo.Inventory()
 	if err != nil {
@@ -103,14 +106,15 @@ func (h *held) recordRepack(kind git.Repack, at time.Time, known git.Inventory) 
 			s.Repacked = at.Truncate(time.Second)
 		}
 		if known != nil {
-			s.Whole = h.store.whole(packs)
+			s.Whole = h.store.wholenessOf(packs)
 		}
 	})
 }
 
-// RepackNow has a mirror wait that has got too many packs, and its pulls, until it has fewer.
+// RepackNow does an incremental repack of a mirror, if the policy still wants one. It holds the
+// mirror's lock, so pulls wait for it.
 func (s *Store) RepackNow(ctx context.Context, name storage.Name, policy RepackPolicy) (r Repacked, err error) {
-	h, err := s.tendLocked(ctx, name)
+	h, err := s.lockForRepack(ctx, name)
 	if err != nil {
 		return r, err
 	}
@@ -121,14 +125,14 @@ func (s *Store) RepackNow(ctx context.Context, name storage.Name, policy RepackP
 	}
 	known := h.knownWhole()
 	if err := h.repack(ctx, &r, incrementalLimit); err != nil {
-		return r, errors.Join(err, h.staysWhole(known, err))
+		return r, errors.Join(err, h.recordStillWhole(known, err))
 	}
 	return r, h.recordRepack(r.Kind, time.Now(), known)
 }
 
-// tendLocked locks a mirror whose packs are to be written. It does not wait for
-// long: others have packs as well. The caller must call endMaintenance, and then unlock.
-func (s *Store) tendLocked(ctx context.Context, name storage.Name) (*held, error) {
+// lockForRepack locks a mirror in order to write its packs. It waits at most incrementalLimit,
+// since other mirrors want repacks too. The caller must call endMaintenance, and then unlock.
+func (s *Store) lockForRepack(ctx context.Context, name storage.Name) (*held, error) {
 	m, err := s.Get(name)
 	if err != nil {
 		return nil, err
@@ -151,17 +155,18 @@ func (s *Store) tendLocked(ctx context.Context, name storage.Name) (*held, error
 	return m.hold(s.options.Load(), lock), nil
 }
 
-// choose decides about the mirror's packs as they are now.
+// choose asks the policy about the mirror's packs as they are now.
 func (h *held) choose(policy RepackPolicy) (r Repacked, err error) {
 	p, err := h.repo.Packs()
-	r.Kind = policy(p, h.state().Repacked, refsChanged(h.Dir))
+	r.Kind = policy(p, h.state().Repacked, refsChangedAt(h.dir))
 	r.Before = p.Count + p.Loose
 	return r, err
 }
 
-// repack does what was chosen, within a limit. What is found broken is looked after.
+// repack does the repack r.Kind within a limit. A failure that damage would explain has the
+// mirror checked.
 func (h *held) repack(ctx context.Context, r *Repacked, limit time.Duration) error {
-	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w of %s", errNotOver, limit))
+	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w of %s", errTookTooLong, limit))
 	defer cancel()
 	err := h.repo.Repack(limited, r.Kind)
 	if err != nil {
@@ -175,11 +180,11 @@ func (h *held) repack(ctx context.Context, r *Repacked, limit time.Duration) err
 	return err
 }
 
-// beginMaintenance notes that a mirror is about to be written to, by whoever has its lock and is no
-// pull. It is not to be read anew until endMaintenance is called: that would clear away what is
-// being written.
+// beginMaintenance records that the holder of a mirror's lock, which is no pull, writes to the
+// mirror. Until endMaintenance the mirror is not loaded anew: that would remove the files that
+// are being written.
 func (s *Store) beginMaintenance(m *Mirror) error {
-	if err := s.isCurrent(m); err != nil {
+	if err := s.checkCurrent(m); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -203,8 +208,8 @@ func (s *Store) endMaintenance(name storage.Name) {
 	delete(s.maintained, name)
 }
 
-// NeedsRepack reports whether a policy would have a mirror repacked. One that cannot be read
-// does not need it.
+// NeedsRepack reports whether a policy wants a mirror repacked. It is false for a mirror that
+// cannot be read.
 func (s *Store) NeedsRepack(name storage.Name, policy RepackPolicy) bool {
 	dir := s.dir.MirrorDir(name)
 	p, err := s.options.Load().Git.Repo(dir).Packs()
@@ -212,5 +217,5 @@ func (s *Store) NeedsRepack(name storage.Name, policy RepackPolicy) bool {
 		return false
 	}
 	state, err := readState(dir)
-	return err == nil && policy(p, state.Repacked, refsChanged(dir)) != git.RepackNone
+	return err == nil && policy(p, state.Repacked, refsChangedAt(dir)) != git.RepackNone
 }

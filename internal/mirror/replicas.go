@@ -12,16 +12,16 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// fromReplicas pulls from a replica, since the origin could not be reached: from one that can
-// reach it, or else from the one that has pulled last, if that is newer than what is here;
-// then the pull has failed all the same.
+// fromReplicas pulls from a replica because the origin could not be reached. The best replica is
+// one that has reached the origin. Else it is the one with the latest pull, if that is later than
+// the mirror's; then the pull has failed all the same. reason is the origin's error.
 func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, j.opts.FetchTimeout, fmt.Errorf("no peer could help within %s", j.opts.FetchTimeout))
 	defer cancel()
-	j.left, j.lost = j.opts.FetchTimeout, time.Now()
+	j.remaining, j.fallbackBegan = j.opts.FetchTimeout, time.Now()
 	have, stored := j.have(j.req.Name)
-	j.had = have.Pulled
-	from, err := j.origin(stored)
+	j.pulledBefore = have.Pulled
+	from, err := j.chooseOrigin(stored)
 	if err != nil {
 		return Result{}, errors.Join(reason, err)
 	}
@@ -46,7 +46,7 @@ func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error
 			return result, nil
 		case err != nil && git.IsLocalFault(err) && !errors.As(err, new(*unreachable)):
 			return Result{}, errtext.Several("the origin cannot be reached, and what a peer has cannot be stored", append(failed, err)...)
-		case err != nil && !helpsNot(src, err):
+		case err != nil && !isNoHelp(src, err):
 			return result, err
 		case err != nil:
 			failed = append(failed, fmt.Errorf("peer %s: %w", src.Peer, err))
@@ -63,32 +63,33 @@ func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error
 	return Result{}, errtext.Several("neither the origin nor a peer could help", failed...)
 }
 
-// fromReplica pulls from a replica, and again after it has, if it was pushed to in between.
+// fromReplica pulls from one replica. If the replica's origin was pushed to in between, the
+// replica pulls again first.
 func (j *pullJob) fromReplica(ctx context.Context, src Source) (Result, error) {
-	result, err := j.from(ctx, src)
-	for again := 1; again < attempts && src.ReachedOrigin && errors.Is(err, errAnnounced); again++ {
+	result, err := j.pullFrom(ctx, src)
+	for again := 1; again < maxAttempts && src.ReachedOrigin && errors.Is(err, errNotAsAnnounced); again++ {
 		renewed, renewErr := src.Renew(ctx)
 		if renewErr != nil {
 			break
 		}
 		src = renewed
-		result, err = j.from(ctx, src)
+		result, err = j.pullFrom(ctx, src)
 	}
 	return result, err
 }
 
-// helpsNot reports whether an error says that a replica is of no help, so that another one may
-// be: it could not be read, or has only what is not worth having.
-func helpsNot(src Source, err error) bool {
-	return !src.ReachedOrigin || errors.As(err, new(*unreachable)) || errors.Is(err, errAnnounced)
+// isNoHelp reports whether, after an error, another replica is worth a try: this one could not
+// be read, or has not reached the origin.
+func isNoHelp(src Source, err error) bool {
+	return !src.ReachedOrigin || errors.As(err, new(*unreachable)) || errors.Is(err, errNotAsAnnounced)
 }
 
-// have is what is here of a mirror now, and where it is from.
+// have returns what this server has of a mirror now, and the mirror's origin.
 func (s *Store) have(name storage.Name) (Have, origin.URL) {
 	m, err := s.Get(name)
 	if err != nil {
 		return Have{None: true}, origin.URL{}
 	}
 	snap := m.Snapshot()
-	return Have{Pulled: snap.Pulled, Fingerprint: snap.Fingerprint, Damaged: m.health.known() != nil}, snap.Origin
+	return Have{Pulled: snap.Pulled, Fingerprint: snap.Fingerprint, Damaged: m.health.knownDamage() != nil}, snap.Origin
 }

@@ -10,17 +10,16 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// reservation is what requests that are being carried out want a mirror to be. Requests
-// that want something else are refused before anything is begun for them, here or on
-// a slave.
+// reservation is the origin that the running requests want a mirror to have. A request for
+// another origin is refused before anything is begun for it, here or on a slave.
 type reservation struct {
 	origin origin.URL
-	by     int       // so many requests
-	wanted time.Time // when the last one of them was asked for
+	count  int       // of the requests
+	wanted time.Time // when somebody asked for the latest of them
 }
 
-// reserve checks whether a request to pull can be carried out, and reserves the name for
-// it until release is called. The error is a *storage.Conflict.
+// reserve checks whether a request can be carried out, and reserves its name until release is
+// called. The error is a *storage.Conflict.
 func (s *Store) reserve(req Request) (release func(), err error) {
 	release, taken := s.reserveName(req)
 	m, err := s.Get(req.Name)
@@ -28,15 +27,15 @@ func (s *Store) reserve(req Request) (release func(), err error) {
 	case errors.Is(err, ErrUnknown):
 		err = taken
 		if free := s.checkNameFree(req.Name); err == nil && errors.As(free, new(*storage.Conflict)) {
-			err = free // a fault of the storage the pull will tell, which is not that of other servers
+			err = free // a fault of this storage is no conflict on other servers; the pull reports it
 		}
 		if err == nil {
 			err = s.checkWanted(req.Name, req.Wanted)
 		}
 	case err == nil:
-		err = cmp.Or(sameOrigin(m.Snapshot().Origin, req), taken)
+		err = cmp.Or(checkOrigin(m.Snapshot().Origin, req), taken)
 	default:
-		err = taken // that it cannot be read, the pull will say
+		err = taken // the pull reports why the mirror cannot be read
 	}
 	if err != nil && release != nil {
 		release()
@@ -44,7 +43,8 @@ func (s *Store) reserve(req Request) (release func(), err error) {
 	return release, err
 }
 
-// reserveName reserves a name, together with those who want the same of it.
+// reserveName reserves a name, which requests with the same origin share. The error is a
+// *storage.Conflict.
 func (s *Store) reserveName(req Request) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,26 +56,26 @@ func (s *Store) reserveName(req Request) (release func(), err error) {
 	if !r.origin.Same(req.Origin) {
 		return nil, storage.Conflictf("another request is just giving the mirror the origin %s", r.origin)
 	}
-	r.by++
+	r.count++
 	r.wanted = later(r.wanted, req.Wanted)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if r.by--; r.by == 0 {
+		if r.count--; r.count == 0 {
 			delete(s.reserved, req.Name)
 		}
 	}, nil
 }
 
-// IsReserved reports whether somebody has just asked for the mirror here.
+// IsReserved reports whether a request for the mirror is running on this server.
 func (s *Store) IsReserved(name storage.Name) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reserved[name] != nil
 }
 
-// WithCredentials is a request with the credentials that the mirror has for its
-// origin, if it comes without: slaves may not have them.
+// WithCredentials returns the request with the mirror's stored credentials, if its origin has
+// none: slaves may not have them.
 func (s *Store) WithCredentials(req Request) Request {
 	if m, err := s.Get(req.Name); err == nil {
 		req.Origin = req.Origin.OrCredentialsOf(m.Snapshot().Origin)
@@ -83,9 +83,9 @@ func (s *Store) WithCredentials(req Request) Request {
 	return req
 }
 
-// sameOrigin checks that a request means the mirror that is there, or names its
-// old origin in order to give it a new one.
-func sameOrigin(stored origin.URL, req Request) error {
+// checkOrigin checks that a request has the mirror's stored origin, or moves the mirror from
+// that. The error is a *storage.Conflict.
+func checkOrigin(stored origin.URL, req Request) error {
 	switch {
 	case !stored.Known(), !req.Origin.Known(), stored.Same(req.Origin):
 		return nil
@@ -100,10 +100,10 @@ func sameOrigin(stored origin.URL, req Request) error {
 	}
 }
 
-// checkNameFree checks that a mirror of that name could be created: that the name lies
-// neither inside another mirror nor above one. Names that are reserved count. The error is a
-// *storage.Conflict then; any other tells a fault of this server's storage, such as a file
-// where the mirror is to be.
+// checkNameFree checks that a mirror of that name can be created. The error is a
+// *storage.Conflict if the name lies inside another mirror or above one; reserved names count as
+// mirrors. Any other error is a fault of this server's storage, such as a file in the mirror's
+// place.
 func (s *Store) checkNameFree(name storage.Name) error {
 	for _, above := range name.Above() {
 		mirror, err := s.dir.IsMirror(above)
@@ -111,19 +111,19 @@ func (s *Store) checkNameFree(name storage.Name) error {
 		case mirror, s.IsReserved(above):
 			return storage.Conflictf("the name lies inside the mirror %s", above)
 		case s.dir.IsLink(above):
-			return fmt.Errorf("%s is a symbolic link, which no name leads through", above)
+			return fmt.Errorf("%s is a symbolic link; a name cannot lead through one", above)
 		case err != nil:
 			return err
 		}
 	}
-	if inside, ok := s.inside(name); ok {
+	if inside, ok := s.mirrorBelow(name); ok {
 		return storage.Conflictf("the name lies above the mirror %s", inside)
 	}
 	return s.dir.CheckPlace(name)
 }
 
-// inside returns a mirror below that name, if there is one.
-func (s *Store) inside(name storage.Name) (found storage.Name, ok bool) {
+// mirrorBelow returns a mirror or a reserved name below name, if there is one.
+func (s *Store) mirrorBelow(name storage.Name) (found storage.Name, ok bool) {
 	s.mu.Lock()
 	for other := range s.reserved {
 		if other.Inside(name) {

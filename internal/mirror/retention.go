@@ -12,10 +12,9 @@ import (
 	"github.com/reconquest/sould/internal/refs"
 )
 
-// retention is what the mirror's own refs become when a plan is carried out for which the
-// objects are there; it also looks up what those refs lead to that the plan writes. Of one
-// branch that has moved forward, as after a usual push, one question to git tells both,
-// unless it names an annotated tag: a push waits for each process.
+// retention returns the mirror's own refs after a plan, whose objects must have been fetched. It
+// also peels the refs that the plan writes. After a usual push one branch has moved forward; that
+// takes only one process, since the push waits for each.
 func (h *held) retention(ctx context.Context, p *refs.Plan) (own []git.Ref, err error) {
 	if p.Empty() {
 		return h.own(), nil
@@ -32,23 +31,22 @@ func (h *held) retention(ctx context.Context, p *refs.Plan) (own []git.Ref, err 
 	return h.retain(lost), peel(ctx, h.repo, p)
 }
 
-// losses are the refs that a plan takes away. A branch that was replaced by one of its
-// descendants, or whose commit is in the history of another one that moved with it, is not
-// lost. forward is the only ref that has moved, if the new value has the old one in its
-// history.
+// losses returns the refs that a plan takes away. A branch is not lost if its old commit is in
+// the history of its new one, or of another ref that has moved. If only one ref has moved, and
+// moved forward, forward is its name.
 func (h *held) losses(ctx context.Context, p refs.Plan) (lost []git.Ref, forward string, err error) {
 	lost, moved := refs.Losses(h.Snapshot().Listing, p)
 	if h.opts.Keep == 0 || len(moved) == 0 {
 		return lost, "", nil
 	}
-	reason := fmt.Errorf("not over within %s", h.opts.FetchTimeout)
+	reason := fmt.Errorf("it took longer than %s", h.opts.FetchTimeout)
 	limited, cancel := context.WithTimeoutCause(ctx, h.opts.FetchTimeout, reason)
 	defer cancel()
 	replaced, err := replacedRefs(limited, h.repo, moved)
 	switch {
 	case ctx.Err() != nil:
 		return nil, "", context.Cause(ctx)
-	case err != nil: // in doubt, all are lost
+	case err != nil: // if git cannot tell, retain them all
 		for _, ref := range moved {
 			lost = append(lost, ref.From)
 		}
@@ -58,16 +56,17 @@ func (h *held) losses(ctx context.Context, p refs.Plan) (lost []git.Ref, forward
 	return append(lost, replaced...), forward, nil
 }
 
-// retain is what the mirror's own refs become when these refs are lost now.
+// retain returns the mirror's own refs with these lost ones retained.
 func (h *held) retain(lost []git.Ref) []git.Ref {
 	own, evicted := refs.Retain(h.own(), lost, time.Now(), refs.LimitsFor(h.opts.Keep))
 	if evicted > 0 {
-		h.store.log.Warn("too many refs are kept; the oldest go early", "mirror", h.Name, "refs", evicted)
+		h.store.log.Warn("too many refs are retained; the oldest are removed early", "mirror", h.Name, "refs", evicted)
 	}
 	return own
 }
 
-// replacedRefs are those refs whose old value is not in the history of a new one.
+// replacedRefs returns the old values of those moved refs that are not in the history of any new
+// value.
 func replacedRefs(ctx context.Context, repo git.Repo, moved []refs.Moved) ([]git.Ref, error) {
 	var olds, news, unsure []string
 	for _, ref := range moved {
@@ -80,7 +79,7 @@ func replacedRefs(ctx context.Context, repo git.Repo, moved []refs.Moved) ([]git
 	if err != nil {
 		return nil, err
 	}
-	others, err := repo.NotCommits(ctx, unsure) // they have no history
+	others, err := repo.NotCommits(ctx, unsure) // these have no history
 	if err != nil {
 		return nil, err
 	}
@@ -93,8 +92,8 @@ func replacedRefs(ctx context.Context, repo git.Repo, moved []refs.Moved) ([]git
 	return replaced, nil
 }
 
-// peel looks up what the refs lead to that the plan writes. Branches and a detached HEAD
-// must be commits: git takes a repository where they are not for broken.
+// peel looks up the objects that the written refs of a plan lead to. Branches and a detached
+// HEAD must be commits, else git takes the repository for broken.
 func peel(ctx context.Context, repo git.Repo, p *refs.Plan) error {
 	all := p.After.Refs
 	if p.Head != nil && p.Head.Detached() {
@@ -106,29 +105,29 @@ func peel(ctx context.Context, repo git.Repo, p *refs.Plan) error {
 	case err != nil || len(missing) == 0:
 		return err
 	case all[missing[0]].IsCommit():
-		return fmt.Errorf("the origin's %s names no commit, as it must; nothing was changed", all[missing[0]].Name)
+		return fmt.Errorf("the origin's %s is not a commit, as it must be; nothing was changed", all[missing[0]].Name)
 	default:
-		return fmt.Errorf("the origin did not send what %s names", all[missing[0]].Name)
+		return fmt.Errorf("the origin did not send the object of %s", all[missing[0]].Name)
 	}
 }
 
-// Expire removes refs from all mirrors that were retained for long enough. A mirror that
-// somebody is writing to is left for another time.
+// Expire removes retained refs whose time is over from all mirrors. It skips mirrors that have a
+// writer.
 func (s *Store) Expire(ctx context.Context) {
 	opts := s.options.Load()
 	for _, m := range s.All() {
-		if !m.Snapshot().retainsTooLong(opts.Keep, time.Now()) {
+		if !m.Snapshot().hasExpired(opts.Keep, time.Now()) {
 			continue
 		}
 		if err := s.expire(ctx, opts, m); err != nil && ctx.Err() == nil {
-			s.log.Error("can't let go of refs that were kept for long enough", "mirror", m.Name, "err", err)
+			s.log.Error("can't remove retained refs", "mirror", m.Name, "err", err)
 		}
 	}
 }
 
-// retainsTooLong reports whether refs were retained for long enough.
-func (s *Snapshot) retainsTooLong(keep time.Duration, now time.Time) bool {
-	return s != nil && len(s.Retained) > 0 && !s.Retained[0].At.Add(keep).After(now) // the oldest
+// hasExpired reports whether the time of any retained ref is over. The oldest is the first.
+func (s *Snapshot) hasExpired(keep time.Duration, now time.Time) bool {
+	return s != nil && len(s.Retained) > 0 && !s.Retained[0].At.Add(keep).After(now)
 }
 
 func (s *Store) expire(ctx context.Context, opts *Options, m *Mirror) error {

@@ -10,8 +10,9 @@ import (
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// TestInDoubtItIsRetained asks git whether anything is lost when a branch moves.
-func TestInDoubtItIsRetained(t *testing.T) {
+// TestLossesOfMovedBranch: a branch's old commit is retained unless git knows that the new one
+// contains it.
+func TestLossesOfMovedBranch(t *testing.T) {
 	r := origin.New(t, filepath.Join(t.TempDir(), "r"))
 	first := r.Commit("main", map[string]string{"f": "1"})
 	second := r.Commit("main", map[string]string{"f": "2"})
@@ -22,28 +23,28 @@ func TestInDoubtItIsRetained(t *testing.T) {
 		limit               time.Duration
 		want                bool
 	}{
-		{"it has moved on", r.Dir, first, second, time.Minute, false},
-		{"it was set back", r.Dir, second, first, time.Minute, true},
-		{"it was replaced", r.Dir, second, other, time.Minute, true},
+		{"moved forward", r.Dir, first, second, time.Minute, false},
+		{"set back", r.Dir, second, first, time.Minute, true},
+		{"replaced", r.Dir, second, other, time.Minute, true},
 		{"git fails", none, first, second, time.Minute, true},
-		{"there is no time to find out", r.Dir, first, second, time.Nanosecond, true},
+		{"git is too slow", r.Dir, first, second, time.Nanosecond, true},
 	} {
 		branch := func(id string) []git.Ref { return []git.Ref{{Name: "refs/heads/main", ID: id, Peeled: id}} }
-		m := &Mirror{store: &Store{}, Dir: c.dir}
-		m.show(&Snapshot{Listing: git.Listing{Refs: branch(c.from)}})
+		m := &Mirror{store: &Store{}, dir: c.dir}
+		m.setSnapshot(&Snapshot{Listing: git.Listing{Refs: branch(c.from)}})
 		h := m.hold(&Options{Keep: time.Hour, FetchTimeout: c.limit, Git: git.New(git.Options{})}, nil)
 		lost, _, err := h.losses(t.Context(), refs.Plan{Write: branch(c.to)})
 		if err != nil {
 			t.Errorf("%s: %v", c.what, err)
 		}
-		kept := refs.RetainedAmong(h.retain(lost))
-		if got := len(kept) == 1 && kept[0].Ref == "refs/heads/main" && kept[0].ID == c.from; got != c.want || len(kept) > 1 {
-			t.Errorf("%s: kept are %v", c.what, kept)
+		retained := refs.RetainedAmong(h.retain(lost))
+		if got := len(retained) == 1 && retained[0].Ref == "refs/heads/main" && retained[0].ID == c.from; got != c.want || len(retained) > 1 {
+			t.Errorf("%s: retained are %v", c.what, retained)
 		}
 	}
 }
 
-func TestRetainsTooLong(t *testing.T) {
+func TestHasExpired(t *testing.T) {
 	at := func(all ...int64) *Snapshot {
 		s := &Snapshot{}
 		for _, seconds := range all {
@@ -63,7 +64,7 @@ func TestRetainsTooLong(t *testing.T) {
 		{at(90, 92), 10 * time.Second, true},
 		{at(99), 0, true},
 	} {
-		if got := c.snap.retainsTooLong(c.keep, time.Unix(100, 0)); got != c.want {
+		if got := c.snap.hasExpired(c.keep, time.Unix(100, 0)); got != c.want {
 			t.Errorf("%+v for %s: %v", c.snap, c.keep, got)
 		}
 	}

@@ -9,23 +9,22 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// scanInterval is the time between two scans of the storage: so long may it take
-// until a mirror that was copied in or removed by hand, and that nobody asks for, is
-// noticed. A reload scans at once.
+// scanInterval is the time between two scans of the storage. It is how long a mirror may go
+// unnoticed that an operator has copied in or removed, and that nobody asks for. A reload scans
+// at once.
 const scanInterval = 30 * time.Second
 
-// scanShare bounds what scanning costs in a storage that takes long to look through: the
-// pause between two scans is at least so many times as long as the scan.
+// scanShare bounds the cost of scanning a slow storage: the pause between two scans is at least
+// so many times as long as the scan.
 const scanShare = 20
 
-// Watch reads all mirrors that there are, and then looks from time to time what there
-// is. Nobody need wait for it: a mirror that is asked for meanwhile is read first. It
-// ends with the server.
+// Watch scans the storage again and again, until the server shuts down. Requests need not wait
+// for it: a mirror is loaded when a request asks for it.
 func (s *Store) Watch() {
 	logged := ""
 	for {
 		began := time.Now()
-		err := s.Scan()
+		err := s.scan()
 		if s.life.Err() != nil {
 			return
 		}
@@ -47,22 +46,21 @@ func (s *Store) Watch() {
 	}
 }
 
-// Wake has Watch scan at once.
+// Wake makes Watch scan at once.
 func (s *Store) Wake() {
 	select {
 	case s.wake <- struct{}{}:
-	default: // it is about to
+	default: // a scan is due already
 	}
 }
 
-// Scan finds all mirrors on disk, reads those that are not known, completing what was
-// interrupted, and forgets those that are gone. What is sould's own is put in order as
-// well. It starts no process for a mirror that sould has pulled. What is wrong with a single
-// mirror stands in its status; the error says which parts of the storage cannot be read, or
-// made.
-func (s *Store) Scan() error {
-	s.looking.Lock()
-	defer s.looking.Unlock()
+// scan finds all mirrors on disk, loads those that are not known, completes interrupted changes,
+// and forgets mirrors that are gone. It also makes the missing ones of sould's own directories.
+// It starts no process for a mirror that sould has pulled. The error says which directories of
+// the storage cannot be read or made; why a mirror cannot be loaded, its status says.
+func (s *Store) scan() error {
+	s.scanning.Lock()
+	defer s.scanning.Unlock()
 	if err := s.CheckStorage(); err != nil {
 		return err
 	}
@@ -82,7 +80,7 @@ func (s *Store) Scan() error {
 			read(name)
 		}
 	}))
-	for _, m := range s.All() { // that were removed, or are on what can't be read now
+	for _, m := range s.All() { // mirrors that were removed, or whose directory cannot be read now
 		if !seen[m.Name] && s.life.Err() == nil {
 			read(m.Name)
 		}
@@ -95,8 +93,8 @@ func (s *Store) Scan() error {
 	return err
 }
 
-// Ready is closed when all of the storage was looked through since the start: before, the
-// server would seem to lack what it has.
+// Ready returns a channel that is closed when the first scan has ended. Until then the server
+// seems to lack mirrors that it has.
 func (s *Store) Ready() <-chan struct{} { return s.ready }
 
 // IsReady reports whether Ready is closed.
@@ -109,15 +107,15 @@ func (s *Store) IsReady() bool {
 	}
 }
 
-// read makes a mirror known as it is on disk, and tells the log, once, if it cannot be
-// read.
+// read makes a mirror known as it is on disk. If the mirror cannot be read, it logs each reason
+// once.
 func (s *Store) read(name storage.Name) {
 	m, err := s.find(name)
 	if err == nil {
 		before := m.Unreadable()
 		if err = m.load(); err == nil {
-			err = m.notice()
-		} else if storage.IsFile(m.Dir, "HEAD") || storage.IsFile(m.Dir, storage.StateFile) { // else somebody may just be copying it in
+			err = m.rereadIfChanged()
+		} else if storage.IsFile(m.dir, "HEAD") || storage.IsFile(m.dir, storage.StateFile) { // else an operator may be copying it in
 			m.Suspect(err)
 		}
 		if err != nil && before == err.Error() {
@@ -129,9 +127,9 @@ func (s *Store) read(name storage.Name) {
 	}
 }
 
-// notice makes known what somebody has done to a mirror's refs by hand. What is being
-// pulled is left alone.
-func (m *Mirror) notice() error {
+// rereadIfChanged makes known what an operator has changed in a mirror's refs by hand. It skips
+// a mirror that is being pulled.
+func (m *Mirror) rereadIfChanged() error {
 	s := m.store
 	if m.Snapshot().stamp == m.repo().Stamp() || s.Progress(m.Name) != nil {
 		return nil
@@ -141,8 +139,8 @@ func (m *Mirror) notice() error {
 		return nil // the server is shutting down
 	}
 	defer lock.Unlock()
-	if m.same() != nil {
-		return nil // the next scan finds another one
+	if m.checkIdentity() != nil {
+		return nil // the next scan finds its replacement
 	}
 	if err = m.hold(s.options.Load(), lock).packRefs(s.life); err != nil {
 		m.Suspect(err)

@@ -14,63 +14,63 @@ import (
 type Outcome string
 
 const (
-	Unknown Outcome = "unknown" // it was never pulled here
+	Unknown Outcome = "unknown" // the mirror was never pulled here
 	Success Outcome = "success"
 	Failed  Outcome = "failed"
 )
 
-// Snapshot is all that a reader needs to know of a mirror, at one moment. It is
-// never changed; a pull replaces it. Whoever reads loads it once, and so sees
-// all refs of one pull.
+// Snapshot is all that a reader needs to know about a mirror, at one moment. It never changes; a
+// pull replaces it. A reader loads it once, and so sees all refs of one pull.
 type Snapshot struct {
 	git.Listing                  // the refs on disk, all but refs/sould/ and refs/replace/
 	Fingerprint refs.Fingerprint // of the refs that the configuration selects
 	Outcome     Outcome          // of the latest pull
 	Pulled      time.Time        // when the latest successful pull asked for refs; zero for none
-	Changed     time.Time        // when refs last changed on disk, for a mirror never pulled
+	changed     time.Time        // when refs last changed on disk, for a mirror never pulled
 	LastError   string           // of the latest pull, if it failed
 	From        string           // the peer that the latest successful pull has read; empty for the origin
-	Origin      origin.URL       // where it is pulled from; not Known for a copied-in mirror without one
-	Formers     []origin.URL     // where it was pulled from before it was moved, the latest first
-	Wanted      time.Time        // when somebody last asked for it, on any server; zero for never
-	Accepted    time.Time        // when the origin was last asked for somebody who accepted deletions
+	Origin      origin.URL       // not Known for a copied-in mirror without one
+	Formers     []origin.URL     // the origins before the mirror was moved, the latest first
+	Wanted      time.Time        // when somebody last asked for the mirror, on any server; zero for never
+	Accepted    time.Time        // when the latest pull with accepted deletions asked for refs; zero for none
 	Removed     time.Time        // when the previous mirror of this name was deleted; zero if there was none
 	Checked     time.Time        // when all objects were last checked; zero for never
-	CheckError  string           // what was found to be damaged then
-	Shallow     bool             // it has only a part of its origin's history, as its origin itself may have
+	CheckError  string           // the damage that was found then; empty for none
+	Shallow     bool             // the history is cut off (gitrepository-layout(5)), as that of the origin may be
 	Warnings    git.Warnings     // about objects that git dislikes
-	Mended      time.Time        // when it was last rebuilt because it was damaged; zero for never
-	Retained    []refs.Retained  // what the origin has replaced or deleted of late, the oldest first
-	DateText    string           // Date, as HTTP writes dates (RFC 9110, 5.6.7): it stands in every answer
+	Rebuilt     time.Time        // when the mirror was last rebuilt because of damage; zero for never
+	Retained    []refs.Retained  // refs that the origin has replaced or deleted, the oldest first
+	DateText    string           // Date in HTTP's format (RFC 9110, 5.6.7), for every answer
 	stamp       string           // of the refs on disk (git.Repo.Stamp)
 }
 
-// with is a copy of the snapshot that tells what a state says.
-func (s Snapshot) with(state *stateFile) *Snapshot {
+// withState returns a copy of the snapshot with the facts of a state.
+func (s Snapshot) withState(state *stateFile) *Snapshot {
 	s.Outcome, s.Pulled, s.LastError, s.From = state.Outcome, state.Pulled, state.LastError, state.From
 	if s.Outcome == "" {
 		s.Outcome = Unknown
 	}
 	s.Origin, s.Formers = state.origin(), state.formers()
 	s.Wanted, s.Accepted, s.Removed = state.Wanted, state.Accepted, state.Removed
-	s.Checked, s.CheckError, s.Mended = state.Checked, state.CheckError, state.Mended
+	s.Checked, s.CheckError, s.Rebuilt = state.Checked, state.CheckError, state.Rebuilt
 	s.Warnings = state.Warnings
 	s.DateText = s.Date().UTC().Format(httpDate)
 	return &s
 }
 
-// Date is the time for which the content is known to be the origin's.
+// Date returns when the mirror was last pulled successfully or, if it never was, when its refs
+// last changed on disk.
 func (s *Snapshot) Date() time.Time {
 	if s.Pulled.IsZero() {
-		return s.Changed
+		return s.changed
 	}
 	return s.Pulled
 }
 
-// httpDate is the layout of HTTP's dates.
+// httpDate is the layout of HTTP's dates (RFC 9110, 5.6.7).
 const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
-// date writes a time for people.
+// date formats a time for people.
 func date(t time.Time) string {
 	if t.IsZero() {
 		return "an unknown date"
@@ -78,24 +78,27 @@ func date(t time.Time) string {
 	return t.UTC().Format(httpDate)
 }
 
-// Empty reports whether there is no ref at all.
-func (s *Snapshot) Empty() bool { return len(s.Refs) == 0 && s.Head.ID == "" }
+// empty reports whether the mirror has neither a ref nor a commit in HEAD.
+func (s *Snapshot) empty() bool { return len(s.Refs) == 0 && s.Head.ID == "" }
 
-// Why a reader's words mean nothing.
+// Errors of Resolve.
 var (
 	ErrEmpty      = errors.New("the mirror is empty: its origin has no commits yet")
 	ErrNoDefault  = errors.New("the mirror has no default branch; name a branch with ?ref=")
 	ErrUnknownRef = errors.New("no such branch, tag or commit")
 )
 
-// Resolve finds what a client calls ref: the default branch if it is empty, else
-// a full object id, a full ref name, a branch or a tag, in this order. It returns
-// the object's id, and whether it is that of a branch and so for certain that of a
-// commit. A full id is returned as it is, whether the mirror has it or not: one that is
-// empty may retain what it has lost. fallback is then what a branch or tag of that very
-// name leads to, or "".
+// Resolve finds what a client calls ref: a full object id, a full ref name, a branch or a tag,
+// in this order; or, if ref is empty, the default branch. It returns the object's id, and
+// whether that is from a branch and so certainly a commit.
+//
+// A full id is returned as it is, also if the mirror may lack it, even if the mirror is empty:
+// it may have retained the object. fallback is then the object of the branch or tag that has
+// the id as its name, or "" if there is none.
+//
+// The error is ErrEmpty, ErrNoDefault or ErrUnknownRef.
 func (s *Snapshot) Resolve(ref string) (id, fallback string, branch bool, err error) {
-	if s.Empty() && !git.IsID(ref) {
+	if s.empty() && !git.IsID(ref) {
 		return "", "", false, ErrEmpty
 	}
 	if ref == "" {

@@ -35,7 +35,7 @@ func TestResolve(t *testing.T) {
 		{&Snapshot{Listing: hex}, "", "", "", ErrNoDefault},
 		{&Snapshot{}, "", "", "", ErrEmpty},
 		{&Snapshot{}, "main", "", "", ErrEmpty},
-		{&Snapshot{}, gittest.ID("8"), gittest.ID("8"), "", nil}, // it may have been lost, and be kept
+		{&Snapshot{}, gittest.ID("8"), gittest.ID("8"), "", nil}, // the commit may be retained
 		{&Snapshot{Listing: git.Listing{Head: git.Head{ID: gittest.ID("d")}}}, "", gittest.ID("d"), "", nil},
 	} {
 		got, instead, branch, err := c.snap.Resolve(c.ref)

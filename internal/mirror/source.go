@@ -12,37 +12,37 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Source is where a pull reads. The zero value is the mirror's origin; others are replicas
-// that stand in for it.
+// Source is where a pull reads. The zero value is the mirror's origin; others are replicas, on
+// other servers, that stand in for it.
 type Source struct {
-	Peer   string     // how people name the replica; empty for the origin
-	Remote git.Remote // how git reads it; not for the origin
+	Peer   string     // the replica's server, for people; empty for the origin
+	Remote git.Remote // the replica in git's terms; unused for the origin
 
-	ReachedOrigin bool      // since it was asked, at Asked
-	Asked         time.Time // when it was asked to pull
-	Pulled        time.Time // when it was last pulled successfully; zero for never
+	ReachedOrigin bool      // whether the replica has pulled from the origin since Asked
+	Asked         time.Time // when the replica was asked to pull
+	Pulled        time.Time // when the replica was last pulled successfully; zero for never
 
-	// What it has announced of the mirror; it is not believed if it shows anything else.
+	// What the replica has announced. It is not believed if it shows anything else.
 	Revision    string
 	Fingerprint refs.Fingerprint
 
-	// Renew has it pull again, since its origin was pushed to in between.
+	// Renew makes the replica pull again, because its origin was pushed to in between.
 	Renew func(context.Context) (Source, error)
 }
 
-// Query is what is asked of a fallback.
+// Query is a pull's question to a Fallback.
 type Query struct {
 	Name       storage.Name
 	Origin     origin.URL
-	Move       origin.URL // the origin that replicas may have instead; not Known for none
+	Move       origin.URL // the former origin that replicas may still have; not Known for none
 	Accept     refs.Acceptance
-	Refs       []refs.Pattern // what the pull takes: a replica must have all of it
-	OriginDown bool           // that is known: no replica need be asked to look
-	Have       Have           // what was here when the origin could not be reached
-	Damaged    func() bool    // whether what is here is known to be damaged by now
+	Refs       []refs.Pattern // of the refs that the pull needs: a replica must have all of them
+	OriginDown bool           // the origin is known to be down: replicas need not try to pull
+	Have       Have           // this server's mirror, when the origin could not be reached
+	Damaged    func() bool    // whether this server's mirror is known to be damaged now
 }
 
-// Have is what is here of a mirror.
+// Have is what this server has of a mirror.
 type Have struct {
 	None        bool // there is no mirror, or none that can be read
 	Pulled      time.Time
@@ -53,40 +53,40 @@ type Have struct {
 // Fallback finds replicas for a mirror whose origin cannot be reached.
 type Fallback interface {
 	// Sources returns replicas, the best first: one that has reached the origin, if there is
-	// one, and then those with something newer than what is here. The errors tell which
-	// replicas are of no help. It returns nil if there is nobody to ask.
+	// one, and then those with something newer than q.Have. Its errors say which replicas do
+	// not help, and why. It returns nil if there is no server to ask.
 	Sources(ctx context.Context, q Query) iter.Seq2[Source, error]
 }
 
-// IsOrigin reports whether the source is the origin itself.
-func (s Source) IsOrigin() bool { return s.Peer == "" }
+// isOrigin reports whether the source is the origin itself.
+func (s Source) isOrigin() bool { return s.Peer == "" }
 
 func (s Source) String() string {
-	if s.IsOrigin() {
+	if s.isOrigin() {
 		return "the origin"
 	}
 	return "the peer " + s.Peer
 }
 
-// of tells in a sentence that it is not about the origin.
-func (s Source) of() string {
-	if s.IsOrigin() {
+// fromText returns " from" and the replica, for the end of a phrase; "" for the origin.
+func (s Source) fromText() string {
+	if s.isOrigin() {
 		return ""
 	}
 	return " from " + s.String()
 }
 
-// remote is the source in git's terms.
+// remote returns the source in git's terms.
 func (s Source) remote(from origin.URL) git.Remote {
-	if s.IsOrigin() {
+	if s.isOrigin() {
 		return from.Remote()
 	}
 	return s.Remote
 }
 
-// Improves reports whether a replica has something that is worth having: what was pulled later
-// than what is here. Of two that were pulled at the same time all servers take the same one.
-// If what is here is damaged, the same will do.
+// Improves reports whether a replica is better than what this server has: its pull is later. Of
+// two pulls at the same time, all servers prefer the same one, by the fingerprint. If this
+// server's mirror is damaged, an equal replica is better too.
 func (s Source) Improves(have Have) bool {
 	switch {
 	case have.None, s.Pulled.After(have.Pulled),
@@ -97,25 +97,25 @@ func (s Source) Improves(have Have) bool {
 	}
 }
 
-// errAnnounced is why a replica is not believed.
-var errAnnounced = errors.New("it shows other refs than it has announced")
+// errNotAsAnnounced is why a replica is not believed.
+var errNotAsAnnounced = errors.New("it shows other refs than it has announced")
 
 // verifyAdvertised checks that a replica shows what it has announced.
 func (s Source) verifyAdvertised(l git.Listing, patterns []refs.Pattern) error {
-	if s.IsOrigin() || l.Head.ID == s.Revision || refs.FingerprintOf(l, patterns) == s.Fingerprint {
+	if s.isOrigin() || l.Head.ID == s.Revision || refs.FingerprintOf(l, patterns) == s.Fingerprint {
 		return nil
 	}
-	return errAnnounced
+	return errNotAsAnnounced
 }
 
-// unreachable is why a source could not be read. A replica may help then.
+// unreachable means that a source could not be read. Another source may help then.
 type unreachable struct {
 	err    error
-	listed bool // it has told its refs: what is wrong may be the mirror
+	listed bool // the source has listed its refs: the fault may be the mirror's
 }
 
 // IsUnreachable reports whether a pull has failed because its origin could not be reached, and
-// not by what it is or by this machine.
+// not because of a fault of this machine.
 func IsUnreachable(err error) bool {
 	return errors.As(err, new(*unreachable)) && !git.IsLocalFault(err)
 }
@@ -123,5 +123,5 @@ func IsUnreachable(err error) bool {
 func (u *unreachable) Error() string { return u.err.Error() }
 func (u *unreachable) Unwrap() error { return u.err }
 
-// errOvertaken is why nothing is taken from a replica: the mirror has what the origin has.
+// errOvertaken is why nothing is taken from a replica: a later pull has reached the origin.
 var errOvertaken = errors.New("the origin was reached meanwhile")

@@ -21,51 +21,50 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// stateFile is what a mirror's own file holds: all that must survive a restart
-// and that git has no place for. Its mode is 0600, since it holds credentials.
+// stateFile is the content of a mirror's state file: what must survive a restart and has no
+// place in git's own files. Its mode is 0600, because it holds credentials.
 type stateFile struct {
 	Origin    string    `json:"origin,omitempty"`         // without credentials
-	Formers   []string  `json:"former_origins,omitempty"` // before it was moved, the latest first, without credentials
+	Formers   []string  `json:"former_origins,omitempty"` // before the mirror was moved; the latest first, without credentials
 	User      string    `json:"user,omitempty"`
 	Password  string    `json:"password,omitempty"`
 	Outcome   Outcome   `json:"outcome"`
 	Pulled    time.Time `json:"pulled,omitzero"`
 	LastError string    `json:"last_error,omitempty"`
-	From      string    `json:"from,omitempty"`    // the peer that it was pulled from; empty for the origin
+	From      string    `json:"from,omitempty"`    // the peer that was pulled from; empty for the origin
 	Wanted    time.Time `json:"wanted,omitzero"`   // when somebody last asked for the mirror, on any server
-	Accepted  time.Time `json:"accepted,omitzero"` // when the origin was last asked for somebody who accepted deletions
+	Accepted  time.Time `json:"accepted,omitzero"` // when the latest pull with accepted deletions asked for refs
 	Removed   time.Time `json:"removed,omitzero"`  // when the previous mirror of this name was deleted; zero if there was none
 	Repacked  time.Time `json:"repacked,omitzero"` // in full
 
-	Whole      wholeness `json:"whole,omitzero"` // who knows that all objects are there
+	Whole      wholeness `json:"whole,omitzero"` // which server knows that all objects are there
 	Checked    time.Time `json:"checked,omitzero"`
 	CheckError string    `json:"check_error,omitempty"`
-	Mended     time.Time `json:"mended,omitzero"` // when it was last rebuilt because of damage
+	Rebuilt    time.Time `json:"mended,omitzero"` // when the mirror was last rebuilt because of damage
 
-	// Warnings are of the last check, and of what came since.
+	// Warnings are about the objects of the last check, and about those fetched since.
 	Warnings git.Warnings `json:"warnings,omitempty"`
 
-	// Pending is a change of HEAD that belongs to a change of refs. Refs change in
-	// one step, and HEAD in another.
+	// Pending is a change of HEAD that follows a change of refs, while a pull writes them.
 	Pending *pendingHead `json:"pending,omitempty"`
 }
 
-// pendingHead is what HEAD is to be if the refs have become what they were to be.
+// pendingHead is what HEAD must become if the refs with that digest were written.
 type pendingHead struct {
 	Head git.Head `json:"head"`
-	Refs string   `json:"refs"` // their digest
+	Refs string   `json:"refs"` // refsDigest of all refs
 }
 
-// damage is what the last check has found to be broken, unless the mirror was rebuilt since.
+// damage returns what the last check has found, or nil if the mirror was rebuilt since.
 func (s *stateFile) damage() error {
-	if s.CheckError == "" || !s.Mended.Before(s.Checked) {
+	if s.CheckError == "" || !s.Rebuilt.Before(s.Checked) {
 		return nil
 	}
 	return errors.New(s.CheckError)
 }
 
-// digest is equal for equal refs.
-func digest(all []git.Ref) string {
+// refsDigest returns a text that is equal for equal refs.
+func refsDigest(all []git.Ref) string {
 	h := sha256.New()
 	for _, ref := range all {
 		io.WriteString(h, ref.ID+" "+ref.Name+"\n")
@@ -73,7 +72,7 @@ func digest(all []git.Ref) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// readState reads a mirror's file. Without one, the zero value is returned.
+// readState reads a mirror's state file. Without one it returns the zero value.
 func readState(dir string) (stateFile, error) {
 	var s stateFile
 	path := filepath.Join(dir, storage.StateFile)
@@ -90,15 +89,15 @@ func readState(dir string) (stateFile, error) {
 	return s, nil
 }
 
-// write replaces a mirror's file. When it returns without an error, the new one
-// is on disk; a crash before that leaves the old one.
+// write replaces a mirror's state file. When it returns without an error, the new file is on
+// disk; a crash before leaves the old file.
 func (s *stateFile) write(dir string) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
 	path := filepath.Join(dir, storage.StateFile)
-	if info, err := os.Lstat(path); err == nil && info.IsDir() { // no one's, and in the way
+	if info, err := os.Lstat(path); err == nil && info.IsDir() { // it is nobody's, and in the way
 		if err := os.RemoveAll(path); err != nil {
 			return err
 		}
@@ -106,8 +105,7 @@ func (s *stateFile) write(dir string) error {
 	return durable.WriteFile(path, path+".new", append(text, '\n'), 0o600)
 }
 
-// origin is the origin that the file names. One that is not to be passed to git counts as
-// none.
+// origin returns the stored origin. It is not Known if git must not be given what is stored.
 func (s *stateFile) origin() origin.URL {
 	from, err := origin.Parse(s.Origin, true)
 	if err != nil {
@@ -116,7 +114,7 @@ func (s *stateFile) origin() origin.URL {
 	return from.As(s.User, s.Password)
 }
 
-// formers are the origins that the mirror had before, the latest first.
+// formers returns the former origins, the latest first.
 func (s *stateFile) formers() (all []origin.URL) {
 	for _, url := range s.Formers {
 		if former, err := origin.Parse(url, true); err == nil {
@@ -126,8 +124,7 @@ func (s *stateFile) formers() (all []origin.URL) {
 	return all
 }
 
-// maxFormers is how many former origins are remembered, for servers that have missed
-// several moves.
+// maxFormers is how many former origins are stored, for servers that have missed several moves.
 const maxFormers = 8
 
 func (s *stateFile) setOrigin(from origin.URL) {
@@ -144,14 +141,15 @@ func (s *stateFile) addFormer(url string) {
 	s.Formers = all[:min(len(all), maxFormers)]
 }
 
-// setSource notes where a pull has read, and how it ended therefore. asked is when the source
-// was asked for its refs: what came later may not be in the mirror, however long the transfer
-// took. A replica that has not reached the origin itself can only say how old what it has is.
+// setSource records the source of a pull, and how the pull ended because of it. asked is when
+// the source was asked for its refs: later changes may not be in the mirror, however long the
+// transfer took. If the source is a replica that has not reached the origin, the pull has failed,
+// and the content is as old as the replica's.
 func (s *stateFile) setSource(from origin.URL, src Source, asked time.Time) {
 	s.setOrigin(from)
 	s.Outcome, s.Pulled, s.LastError, s.From = Success, asked, "", src.Peer
 	switch {
-	case src.IsOrigin():
+	case src.isOrigin():
 	case src.ReachedOrigin:
 		s.Pulled = src.Asked
 	default:
@@ -160,10 +158,10 @@ func (s *stateFile) setSource(from origin.URL, src Source, asked time.Time) {
 	}
 }
 
-// maxDamage bounds what is noted of a mirror's damage, in bytes.
+// maxDamage bounds the stored words about a mirror's damage, in bytes.
 const maxDamage = 1000
 
-// setCheck notes what a check has found, which is nil for nothing.
+// setCheck records what a check has found; nil for no damage.
 func (s *stateFile) setCheck(damage error, now time.Time) {
 	s.Checked, s.CheckError = now.Truncate(time.Second), ""
 	if damage != nil {
@@ -171,18 +169,18 @@ func (s *stateFile) setCheck(damage error, now time.Time) {
 	}
 }
 
-// successor is the state of a mirror that takes the place of another one: what was known of
-// that, but for how it was pulled, and for its packs.
+// successor returns the state with which the replacement of a mirror begins: all but what is
+// about the old mirror's pulls and packs.
 func (s *stateFile) successor() stateFile {
 	return stateFile{
 		Origin: s.Origin, Formers: s.Formers,
 		Wanted: s.Wanted, Accepted: s.Accepted, Removed: s.Removed,
-		Checked: s.Checked, CheckError: s.CheckError, Mended: s.Mended,
+		Checked: s.Checked, CheckError: s.CheckError, Rebuilt: s.Rebuilt,
 	}
 }
 
-// reborn is the state of a mirror that is built where one was removed on purpose.
-func reborn(tombstone storage.Tombstone, from origin.URL) stateFile {
+// stateAfterDelete returns the state of a new mirror whose name has a tombstone.
+func stateAfterDelete(tombstone storage.Tombstone, from origin.URL) stateFile {
 	s := stateFile{Removed: tombstone.At}
 	if tombstone.Origin != "" && tombstone.Origin != from.String() {
 		s.addFormer(tombstone.Origin)

@@ -20,8 +20,8 @@ func TestDamageInTheStateFile(t *testing.T) {
 		{stateFile{}, ""},
 		{stateFile{Checked: at}, ""},
 		{stateFile{Checked: at, CheckError: "missing blob"}, "missing blob"},
-		{stateFile{Checked: at, CheckError: "missing blob", Mended: at}, ""},
-		{stateFile{Checked: at, CheckError: "missing blob", Mended: at.Add(-time.Hour)}, "missing blob"},
+		{stateFile{Checked: at, CheckError: "missing blob", Rebuilt: at}, ""},
+		{stateFile{Checked: at, CheckError: "missing blob", Rebuilt: at.Add(-time.Hour)}, "missing blob"},
 	} {
 		got := ""
 		if damage := c.state.damage(); damage != nil {
@@ -33,7 +33,7 @@ func TestDamageInTheStateFile(t *testing.T) {
 	}
 }
 
-// TestStateFileIsSecret, whatever stood where it is written before it takes its place.
+// TestStateFileIsSecret, whatever was at the path of its temporary file.
 func TestStateFileIsSecret(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "outside")
 	for what, prepare := range map[string]func(path string) error{
@@ -57,35 +57,35 @@ func TestStateFileIsSecret(t *testing.T) {
 			t.Errorf("%s: the mode is %s", what, info.Mode())
 		}
 		if text, err := os.ReadFile(outside); string(text) != "theirs" || err != nil {
-			t.Errorf("%s: outside there is now %q, %v", what, text, err)
+			t.Errorf("%s: the file outside is now %q, %v", what, text, err)
 		}
 		if state, err := readState(dir); state.Password != "secret" || err != nil {
 			t.Errorf("%s: %+v, %v", what, state, err)
 		}
 		if entries, err := os.ReadDir(dir); len(entries) != 1 || err != nil {
-			t.Errorf("%s: there are %q, %v", what, entries, err)
+			t.Errorf("%s: the directory has %q, %v", what, entries, err)
 		}
 	}
 }
 
-// TestRecordCheck: readers are told what is on disk, and nothing else.
+// TestRecordCheck: readers see what is on disk, and nothing else.
 func TestRecordCheck(t *testing.T) {
-	m := &Mirror{store: &Store{}, Dir: t.TempDir()}
-	m.show(&Snapshot{})
+	m := &Mirror{store: &Store{}, dir: t.TempDir()}
+	m.setSnapshot(&Snapshot{})
 	h := m.hold(&Options{Git: git.New(git.Options{})}, nil)
 	if err := h.recordCheck(errors.New("one is broken\n"), nil, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	before := m.Snapshot()
-	state, err := readState(m.Dir)
+	state, err := readState(m.dir)
 	if err != nil || state.CheckError != "one is broken" || !state.Checked.Equal(before.Checked) || before.CheckError != state.CheckError {
-		t.Errorf("on disk is %+v (%v), readers are told %+v", state, err, before)
+		t.Errorf("on disk is %+v (%v), readers see %+v", state, err, before)
 	}
-	m.Dir = filepath.Join(m.Dir, "gone")
+	m.dir = filepath.Join(m.dir, "gone")
 	if err := h.recordCheck(nil, nil, time.Now()); err == nil {
-		t.Error("noted where nothing can be written")
+		t.Error("recorded where nothing can be written")
 	}
 	if m.Snapshot() != before || h.state().CheckError != "one is broken" {
-		t.Errorf("readers are told %+v, and it is not on disk", m.Snapshot())
+		t.Errorf("readers see %+v, which is not on disk", m.Snapshot())
 	}
 }

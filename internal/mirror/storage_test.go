@@ -9,8 +9,8 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// TestCheckNameFree tells what stands against a name on all servers from what is this
-// storage's own fault.
+// TestCheckNameFree: conflicts, which other servers have as well, are told from faults of this
+// storage.
 func TestCheckNameFree(t *testing.T) {
 	s := newTestStore(t)
 	initMirror(t, s, named("mirror"))
@@ -45,7 +45,7 @@ func TestCheckNameFree(t *testing.T) {
 	}
 }
 
-// TestLostStorage: mirrors stay known while their storage is not there.
+// TestLostStorage: mirrors stay known while their storage is missing.
 func TestLostStorage(t *testing.T) {
 	s, name := newTestStore(t), named("m")
 	initMirror(t, s, name)
@@ -54,7 +54,7 @@ func TestLostStorage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if snap := s.LastKnown(name); snap == nil || snap.Outcome != Success || !snap.Date().Equal(state.Pulled) {
-		t.Errorf("of a mirror that was not read is known %+v", snap)
+		t.Errorf("of a mirror that was not loaded is known %+v", snap)
 	}
 	m, err := s.Get(name)
 	if err != nil {
@@ -68,7 +68,7 @@ func TestLostStorage(t *testing.T) {
 	for _, name := range []string{"m", "never"} {
 		eventuallyLost(t, s, named(name))
 	}
-	if err := s.Scan(); !errors.Is(err, storage.ErrLost) {
+	if err := s.scan(); !errors.Is(err, storage.ErrLost) {
 		t.Errorf("the scan: %v", err)
 	}
 	if s.Generation() == generation || len(s.All()) != 1 || s.LastKnown(name) != m.Snapshot() {
@@ -82,10 +82,10 @@ func TestLostStorage(t *testing.T) {
 	}
 }
 
-// eventuallyLost waits until the mirror is looked at anew.
+// eventuallyLost waits until the store looks for the mirror on disk again.
 func eventuallyLost(t *testing.T, s *Store, name storage.Name) {
 	t.Helper()
-	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(moment) {
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(statInterval) {
 		if _, err := s.Get(name); errors.Is(err, storage.ErrLost) {
 			return
 		}
@@ -93,19 +93,19 @@ func eventuallyLost(t *testing.T, s *Store, name storage.Name) {
 	t.Errorf("%s is not lost", name)
 }
 
-// TestContentStamp is another one when somebody has written refs or packs.
+// TestContentStamp: the stamp changes when somebody writes a pack, and only then.
 func TestContentStamp(t *testing.T) {
 	s, name := newTestStore(t), named("m")
 	initMirror(t, s, name)
 	repo := s.options.Load().Git.Repo(s.dir.MirrorDir(name))
 	before := contentStamp(repo)
 	if contentStamp(repo) != before {
-		t.Error("it changes by itself")
+		t.Error("the stamp changes by itself")
 	}
 	if err := os.WriteFile(repo.Dir+"/objects/pack/pack-1.pack", []byte("x"), 0o444); err != nil {
 		t.Fatal(err)
 	}
 	if contentStamp(repo) == before {
-		t.Error("a new pack does not change it")
+		t.Error("a new pack does not change the stamp")
 	}
 }

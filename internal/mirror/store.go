@@ -20,28 +20,28 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Options are what a store reads of the configuration. They are never changed once they are
-// in force: Configure replaces them, and a pull keeps those that it began with.
+// Options are the part of the configuration that a store uses. Nobody changes them once they
+// are in force: Configure replaces them, and a pull keeps those that it began with.
 type Options struct {
 	Git          *git.Git
 	Refs         []refs.Pattern // what a mirror contains
 	Origins      origin.Policy  // which origins may be read
-	FetchTimeout time.Duration  // of one clone or fetch
-	ListTimeout  time.Duration  // within which a source must have listed its refs
+	FetchTimeout time.Duration  // for one clone or fetch
+	ListTimeout  time.Duration  // for a source to list its refs
 	Patience     time.Duration  // the longest that a reader waits for a pull
-	Retry        time.Duration  // after a failed pull, before a reader starts another one
-	Keep         time.Duration  // how long what an origin has replaced is retained; 0 for not at all
-	MaxFetches   int            // transfers of objects at once
+	Retry        time.Duration  // pause before a reader pulls again after a failed pull
+	Keep         time.Duration  // how long replaced and deleted refs are retained; 0 for not at all
+	MaxFetches   int            // transfers of objects at the same time
 }
 
 // Parts are what a store is made of, beside its options.
 type Parts struct {
 	Dir      *storage.Dir
 	Log      *slog.Logger
-	Fallback Fallback // where a mirror can be had whose origin cannot be reached
-	MaxLists int      // sources that are asked for their refs at once
+	Fallback Fallback // finds replicas when an origin cannot be reached
+	MaxLists int      // requests for a source's refs at the same time
 
-	// Changed is called after a pull that has changed a mirror, by who holds its lock.
+	// Changed is called after a pull that has changed a mirror, while its lock is still held.
 	Changed func(m *Mirror, before, after *Snapshot)
 }
 
@@ -57,30 +57,30 @@ type Store struct {
 
 	pulls    coalesce.Group[storage.Name, variant, Result]
 	forPeers coalesce.Group[storage.Name, variant, Result] // pulls that other servers ask for
-	locks    keylock.Locks[storage.Name]                   // to write to a mirror
-	fetches  limiter.Limiter                               // of transfers of objects
-	lists    limiter.Limiter                               // of asking a source for its refs
-	queries  limiter.Limiter                               // of asking git what a reader's words mean
+	locks    keylock.Locks[storage.Name]                   // a mirror's writer holds the lock of its name
+	fetches  limiter.Limiter                               // bounds transfers and checks of objects
+	lists    limiter.Limiter                               // bounds requests for a source's refs
+	queries  limiter.Limiter                               // bounds git's answers about commits
 
-	suspecting sync.Mutex // held while a mirror is checked because something has failed
+	checkingSuspect sync.Mutex // held while a mirror is checked because something has failed
 
 	generation atomic.Uint64
-	ready      chan struct{} // closed when all of the directory was looked through since the start
-	wake       chan struct{} // has Watch look at once
-	looking    sync.Mutex    // held while the directory is looked through
+	ready      chan struct{} // closed when the first scan has ended
+	wake       chan struct{} // has an element when Watch shall scan at once
+	scanning   sync.Mutex    // held while the storage is scanned
 
-	fault atomic.Pointer[string] // why the storage could not be used when it was last looked at; nil for nothing
+	fault atomic.Pointer[string] // why the storage could not be used when it was last checked; nil for nothing
 
 	mu         sync.Mutex // guards all below
 	byName     map[storage.Name]*Mirror
-	sorted     []*Mirror                    // of byName; nil if that has changed
+	sorted     []*Mirror                    // of byName; nil if byName has changed
 	running    map[storage.Name][]*Progress // pulls, the latest last
 	reserved   map[storage.Name]*reservation
-	checking   storage.Name          // the mirror whose packs are being read as a whole, if one is
-	maintained map[storage.Name]bool // mirrors that are being written to, but by no pull
+	checking   storage.Name          // the mirror that Check reads; zero for none
+	maintained map[storage.Name]bool // mirrors with a writer that is no pull
 }
 
-// NewStore returns the mirrors of a directory. Pulls end when life does.
+// NewStore returns the store of a directory's mirrors. Pulls end when life does.
 func NewStore(life context.Context, parts Parts, options *Options) *Store {
 	s := &Store{
 		dir: parts.Dir, log: parts.Log, fallback: parts.Fallback, changed: parts.Changed,
@@ -102,13 +102,13 @@ func NewStore(life context.Context, parts Parts, options *Options) *Store {
 func (s *Store) Configure(options *Options) {
 	s.fetches.Resize(options.MaxFetches)
 	s.options.Store(options)
-	s.generation.Add(1) // they are part of what is told of mirrors
+	s.generation.Add(1) // the status of mirrors depends on them
 }
 
-// ErrUnknown is returned for a name that no mirror has.
+// ErrUnknown means that no mirror has the name.
 var ErrUnknown = errors.New("there is no such mirror")
 
-// ErrClosing is why pulls end when the server shuts down.
+// ErrClosing means that the shutdown of the server has ended a pull.
 var ErrClosing = errors.New("the server is shutting down")
 
 // Get returns the mirror of that name, loaded. The error is ErrUnknown, or says why the
@@ -124,8 +124,8 @@ func (s *Store) Get(name storage.Name) (*Mirror, error) {
 	return m, err
 }
 
-// LastKnown is what is known of a mirror that cannot be read: what was read before, or what its
-// own file says. It is nil if that is nothing.
+// LastKnown returns what is known about a mirror that cannot be read: its last snapshot, or one
+// made of its state file. It is nil if there is neither.
 func (s *Store) LastKnown(name storage.Name) *Snapshot {
 	s.mu.Lock()
 	known := s.byName[name]
@@ -143,14 +143,14 @@ func (s *Store) LastKnown(name storage.Name) *Snapshot {
 	}
 	snap := Snapshot{}
 	if state.Pulled.IsZero() {
-		snap.Changed = refsChanged(dir)
+		snap.changed = refsChangedAt(dir)
 	}
-	return snap.with(&state)
+	return snap.withState(&state)
 }
 
-// CheckStorage checks that the storage is the one that the server has opened: in any other
-// there is nothing of ours, and a mirror that is not found there is not gone. Mirrors stay
-// known meanwhile. It costs two stats.
+// CheckStorage checks that the storage is still the one that the server has opened. In another
+// one, a mirror that is not found is not gone; the store goes on knowing its mirrors meanwhile.
+// The check costs two stats.
 func (s *Store) CheckStorage() error {
 	err := s.dir.CheckOwned()
 	var why *string
@@ -160,19 +160,20 @@ func (s *Store) CheckStorage() error {
 	}
 	if before := s.fault.Swap(why); (before == nil) != (why == nil) || why != nil && *before != *why {
 		s.generation.Add(1)
-		s.Wake() // it tells the log
+		s.Wake() // the scan logs the error
 	}
 	return err
 }
 
-// find returns the mirror of that name as it is on disk now, or was a moment ago.
+// find returns the mirror of that name as it was on disk at most statInterval ago. The mirror
+// need not be loaded. The error may be ErrUnknown.
 func (s *Store) find(name storage.Name) (*Mirror, error) {
 	for {
 		now := time.Now()
 		s.mu.Lock()
 		known := s.byName[name]
 		s.mu.Unlock()
-		if known != nil && justNow(known.seen.Load(), now, moment) {
+		if known != nil && isRecent(known.seen.Load(), now, statInterval) {
 			return known, nil
 		}
 		id, err := storage.Identify(s.dir.MirrorDir(name))
@@ -181,13 +182,13 @@ func (s *Store) find(name storage.Name) (*Mirror, error) {
 		}
 		stale := known != nil && known.stale()
 		if known == nil || known.identity != id {
-			if err := s.CheckStorage(); err != nil { // then there is nothing to be learnt from it
+			if err := s.CheckStorage(); err != nil { // then id means nothing
 				return nil, err
 			}
 		}
 
 		s.mu.Lock()
-		if s.byName[name] != known { // it has changed meanwhile
+		if s.byName[name] != known { // somebody else was faster
 			s.mu.Unlock()
 			continue
 		}
@@ -196,9 +197,9 @@ func (s *Store) find(name storage.Name) (*Mirror, error) {
 			known.seen.Store(now.UnixNano())
 			return known, nil
 		}
-		if known != nil { // it was removed or replaced by hand
+		if known != nil { // an operator has removed, replaced or changed it
 			delete(s.byName, name)
-			s.remade()
+			s.mirrorsChanged()
 		}
 		if id == (storage.Identity{}) {
 			return nil, ErrUnknown
@@ -210,28 +211,27 @@ func (s *Store) find(name storage.Name) (*Mirror, error) {
 	}
 }
 
-// moment is how long a mirror is taken for what it was when last looked at: long
-// enough for thousands of requests a second not to look each time, and too short
-// for anybody to notice.
-const moment = time.Millisecond
+// statInterval is how long the result of a stat of a mirror's directory is used: long enough to
+// save stats at thousands of requests a second, too short for anybody to notice.
+const statInterval = time.Millisecond
 
-// justNow reports whether less time has passed since a moment, in nanoseconds, than that.
-// A moment that is still to come does not count: the clock was set back since.
-func justNow(then int64, now time.Time, span time.Duration) bool {
+// isRecent reports whether then, in Unix nanoseconds, is less than span ago. A time in the
+// future is not recent: the clock was set back since.
+func isRecent(then int64, now time.Time, span time.Duration) bool {
 	passed := now.Sub(time.Unix(0, then))
 	return 0 <= passed && passed < span
 }
 
-// add enters a mirror that is on disk; s.mu is held.
+// add makes a mirror on disk known. The caller holds s.mu.
 func (s *Store) add(name storage.Name, id storage.Identity) *Mirror {
-	m := &Mirror{Name: name, Dir: s.dir.MirrorDir(name), store: s, identity: id}
+	m := &Mirror{Name: name, dir: s.dir.MirrorDir(name), store: s, identity: id}
 	s.byName[name] = m
-	s.remade()
+	s.mirrorsChanged()
 	return m
 }
 
-// isCurrent checks that this is the mirror that everybody uses under its name.
-func (s *Store) isCurrent(m *Mirror) error {
+// checkCurrent checks that m is still the mirror of its name. The error may be ErrReplaced.
+func (s *Store) checkCurrent(m *Mirror) error {
 	now, err := s.find(m.Name)
 	if err == nil && now != m {
 		err = ErrReplaced
@@ -239,30 +239,31 @@ func (s *Store) isCurrent(m *Mirror) error {
 	return err
 }
 
-// install makes a mirror that was built aside known, on disk and to readers in one step, in the
-// place of the one that is meant, or where there is none. The replaced one goes or, if spare
-// says so of the directory where it is then, stays in the trash.
-func (s *Store) install(staging string, built *Mirror, meant storage.Identity, spare func(replaced string) bool) error {
+// install moves a mirror from its staging directory to its place and makes it known to readers,
+// in one step. It replaces the mirror with the identity expected, which is zero for none. The
+// replaced mirror is in the trash then: it is removed, unless spare says that its directory must
+// stay there.
+func (s *Store) install(staging string, built *Mirror, expected storage.Identity, spare func(replaced string) bool) error {
 	if err := storage.SyncTree(staging); err != nil {
 		return err
 	}
-	id, err := storage.Identify(staging) // not later: somebody may put another one in its place
+	id, err := storage.Identify(staging) // now: after the move, somebody may replace it
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	old, err := s.dir.Install(staging, built.Name, meant)
+	old, err := s.dir.Install(staging, built.Name, expected)
 	if err == nil {
-		built.Dir, built.identity = s.dir.MirrorDir(built.Name), id
+		built.dir, built.identity = s.dir.MirrorDir(built.Name), id
 		built.completed, built.refresh.pulled = true, true
 		s.byName[built.Name] = built
-		s.remade()
+		s.mirrorsChanged()
 	}
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err := s.dir.SyncPlace(built.Name); err != nil || old == "" { // not while readers wait for mu
+	if err := s.dir.SyncPlace(built.Name); err != nil || old == "" { // without mu, for which readers wait
 		return err
 	}
 	if err := s.dir.SyncTrash(built.Name, old); err != nil {
@@ -276,8 +277,8 @@ func (s *Store) install(staging string, built *Mirror, meant storage.Identity, s
 	return nil
 }
 
-// All returns the mirrors that are known, sorted by name. One that was not read yet, or
-// cannot be, has no snapshot. The slice is shared and must not be changed.
+// All returns the known mirrors, sorted by name. A mirror that was not loaded yet, or cannot
+// be, has no snapshot. The slice is shared and must not be changed.
 func (s *Store) All() []*Mirror {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -291,18 +292,17 @@ func (s *Store) All() []*Mirror {
 	return s.sorted
 }
 
-// Generation is another number each time after anything has changed that is told of mirrors.
-// Whoever wants to know whether something has changed since he looked must ask for it before
-// he looks.
+// Generation returns a number that changes after each change of what the status shows of
+// mirrors. To notice later changes, get the number before reading the status.
 func (s *Store) Generation() uint64 { return s.generation.Load() }
 
-// remade notes that the set of mirrors has changed; s.mu is held.
-func (s *Store) remade() {
+// mirrorsChanged must be called after a change of byName. The caller holds s.mu.
+func (s *Store) mirrorsChanged() {
 	s.sorted = nil
 	s.generation.Add(1)
 }
 
-// Wait returns when no pull is running any more.
+// Wait returns when no pull is running.
 func (s *Store) Wait() {
 	s.pulls.Wait()
 	s.forPeers.Wait()

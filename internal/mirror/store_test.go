@@ -11,7 +11,7 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// named is the mirror's name that a test has written down.
+// named returns a name that must be valid.
 func named(raw string) storage.Name {
 	n, err := storage.ParseName(raw)
 	if err != nil {
@@ -20,7 +20,7 @@ func named(raw string) storage.Name {
 	return n
 }
 
-// newTestStore is a store of a new directory.
+// newTestStore returns the store of a new directory.
 func newTestStore(t *testing.T) *Store {
 	t.Helper()
 	dir, err := storage.Open(t.Context(), t.TempDir())
@@ -44,9 +44,9 @@ func initMirror(t *testing.T, s *Store, name storage.Name) {
 	}
 }
 
-// TestAMirrorIsLookedAtAfterTheClockWasSetBack, and not first when the time has come again
-// at which it was last looked at.
-func TestAMirrorIsLookedAtAfterTheClockWasSetBack(t *testing.T) {
+// TestFindAfterClockIsSetBack: the store looks for a mirror on disk although it last did so at a
+// time that is now in the future.
+func TestFindAfterClockIsSetBack(t *testing.T) {
 	s, name := newTestStore(t), named("m")
 	initMirror(t, s, name)
 	m, err := s.find(name)
@@ -54,7 +54,7 @@ func TestAMirrorIsLookedAtAfterTheClockWasSetBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.seen.Store(time.Now().Add(time.Hour).UnixNano())
-	if err := os.RemoveAll(m.Dir); err != nil {
+	if err := os.RemoveAll(m.dir); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.find(name); !errors.Is(err, ErrUnknown) {

@@ -13,15 +13,14 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// attempts is how often a pull looks at an origin that is pushed to while it is
-// read.
-const attempts = 3
+// maxAttempts is how often a pull lists the refs of a source that is pushed to meanwhile.
+const maxAttempts = 3
 
-// bring fetches what a mirror needs to become what its origin is, and returns
-// what then is to be done. What its refs lead to is still to be looked up (peel).
-func (j *pullJob) bring(
+// fetchMissing fetches the objects that a mirror needs to become what the source is, and returns
+// the plan for its refs, which are not peeled yet (peel).
+func (j *pullJob) fetchMissing(
 	ctx context.Context, lock *keylock.Lock[storage.Name], repo git.Repo, now git.Listing, src Source, from origin.URL, listing git.Listing,
-) (brought, error) {
+) (fetchedPlan, error) {
 	for attempt := 1; ; attempt++ {
 		b, err := j.plan(now, listing)
 		if err != nil {
@@ -29,26 +28,26 @@ func (j *pullJob) bring(
 		}
 		if ids, mode := j.fetchPlan(repo, b, now, listing); len(ids) > 0 {
 			if err = j.fetch(ctx, lock, repo, src, from, ids, mode); err == nil {
-				b, err = j.plan(now, listing) // some of it may be refused
+				b, err = j.plan(now, listing) // again: the fetch may have refused some objects
 			}
 		}
 		if err == nil {
 			return b, nil
 		}
-		if !errors.Is(err, git.ErrMoved) || attempt == attempts {
-			return brought{}, err
+		if !errors.Is(err, git.ErrMoved) || attempt == maxAttempts {
+			return fetchedPlan{}, err
 		}
 		if listing, err = j.list(ctx, src, from); err != nil {
-			return brought{}, err
+			return fetchedPlan{}, err
 		}
 	}
 }
 
-// fetchPlan is what is to be fetched for a plan, and how. A mirror that is shallow may have a
-// source that is not, or not any more: that takes asking it for all that it has. What no ref
-// leads to yet is held, since somebody may repack the mirror by hand meanwhile; a mirror that is
-// being built has no refs, and nobody knows it.
-func (j *pullJob) fetchPlan(repo git.Repo, b brought, now, listing git.Listing) (ids []string, mode git.FetchMode) {
+// fetchPlan returns which objects to fetch for a plan, and how. The source of a shallow mirror
+// need not be shallow, so all its refs are asked for then. The fetched objects are held until a
+// ref leads to them, since an operator may repack the mirror meanwhile. A mirror without refs is
+// being built: nobody else knows it.
+func (j *pullJob) fetchPlan(repo git.Repo, b fetchedPlan, now, listing git.Listing) (ids []string, mode git.FetchMode) {
 	if len(now.Refs) > 0 {
 		mode.Hold = b.Fetch
 	}
@@ -63,7 +62,7 @@ func (j *pullJob) fetchPlan(repo git.Repo, b brought, now, listing git.Listing) 
 			ids = append(ids, ref.ID)
 		}
 	}
-	for _, id := range b.Fetch { // a detached HEAD
+	for _, id := range b.Fetch { // a detached HEAD is not in listing.Refs
 		if !seen[id] {
 			ids = append(ids, id)
 		}
@@ -71,32 +70,32 @@ func (j *pullJob) fetchPlan(repo git.Repo, b brought, now, listing git.Listing) 
 	return ids, mode
 }
 
-// list asks a source for its refs.
+// list asks a source for its refs. The error may be an *unreachable or errNotAsAnnounced.
 func (j *pullJob) list(ctx context.Context, src Source, from origin.URL) (git.Listing, error) {
 	if err := j.lists.Acquire(ctx, j.req.Name.String()); err != nil {
 		return git.Listing{}, err
 	}
 	defer j.lists.Release()
 	j.progress.say("asking " + src.String() + " for its refs")
-	j.asked = time.Now()
-	reason := fmt.Errorf("%s did not answer within %s", src, min(j.opts.ListTimeout, j.left))
+	j.listedAt = time.Now()
+	reason := fmt.Errorf("%s did not answer within %s", src, min(j.opts.ListTimeout, j.remaining))
 	var listing git.Listing
 	err := j.spend(ctx, j.opts.ListTimeout, reason, func(ctx context.Context) (err error) {
 		listing, err = j.opts.Git.List(ctx, src.remote(from))
 		return err
 	})
 	if err != nil {
-		return listing, &unreachable{err: fmt.Errorf("can't list refs%s: %w", src.of(), err)}
+		return listing, &unreachable{err: fmt.Errorf("can't list refs%s: %w", src.fromText(), err)}
 	}
 	return listing, src.verifyAdvertised(listing, j.opts.Refs)
 }
 
-// maxTransferWait is how long a pull waits for a place for its transfer. Each transfer may
-// take as long as fetch_timeout allows, and somebody may have set up a thousand mirrors.
+// maxTransferWait is how long a pull waits for a place for its transfer. It is long: each
+// transfer may take fetch_timeout, and a thousand mirrors may have been set up at once.
 const maxTransferWait = time.Hour
 
-// fetch transfers objects, when there is a place for it. A failed transfer
-// leaves nothing behind.
+// fetch transfers objects when there is a place for that. A failed transfer leaves nothing
+// behind. If it is no fault of this machine, its error is an *unreachable.
 func (j *pullJob) fetch(
 	ctx context.Context, lock *keylock.Lock[storage.Name], repo git.Repo, src Source, from origin.URL, ids []string,
 	mode git.FetchMode,
@@ -107,17 +106,17 @@ func (j *pullJob) fetch(
 	}
 	defer j.fetches.Release()
 	lock.Preempt()
-	j.progress.say("fetching" + src.of())
-	reason := fmt.Errorf("the transfer was not over within %s", j.opts.FetchTimeout)
-	err := j.spend(ctx, j.left, reason, func(ctx context.Context) error {
+	j.progress.say("fetching" + src.fromText())
+	reason := fmt.Errorf("the transfer took longer than %s", j.opts.FetchTimeout)
+	err := j.spend(ctx, j.remaining, reason, func(ctx context.Context) error {
 		j.transferred = true
 		fetched, err := repo.Fetch(ctx, src.remote(from), ids, mode, j.progress.say)
-		j.fetched(fetched)
+		j.recordFetched(fetched)
 		return err
 	})
 	if err != nil {
 		local := git.IsLocalFault(err)
-		if err = fmt.Errorf("can't fetch%s: %w", src.of(), err); !local { // else no other source would do
+		if err = fmt.Errorf("can't fetch%s: %w", src.fromText(), err); !local { // with a local fault, no other source would do
 			err = &unreachable{err, true}
 		}
 		return errors.Join(err, repo.Sweep())
@@ -125,11 +124,12 @@ func (j *pullJob) fetch(
 	return nil
 }
 
-// spend runs work within a limit and within what is left of the job's time.
+// spend runs work within a limit and within what remains of the job's time, which it reduces.
+// reason is the cause of the end of work's context.
 func (j *pullJob) spend(ctx context.Context, limit time.Duration, reason error, work func(context.Context) error) error {
 	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, min(limit, j.left), reason)
+	ctx, cancel := context.WithTimeoutCause(ctx, min(limit, j.remaining), reason)
 	defer cancel()
-	defer func() { j.left -= time.Since(began) }()
+	defer func() { j.remaining -= time.Since(began) }()
 	return work(ctx)
 }

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestOnlyTheHolderWrites: what is known of a mirror's files by who writes them is touched by
-// held alone, and by who makes a mirror before anybody else knows it.
+// TestOnlyTheHolderWrites: Mirror.disk is used only by held, and by the code that makes a mirror
+// before anybody else knows it.
 func TestOnlyTheHolderWrites(t *testing.T) {
 	allowed := map[string]bool{"held.go": true, "mirror.go": true, "build.go": true}
 	files, err := filepath.Glob("*.go")
@@ -30,13 +30,13 @@ func TestOnlyTheHolderWrites(t *testing.T) {
 			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "disk" {
 				seen++
 				if !allowed[file] {
-					t.Errorf("%s touches Mirror.disk, which is for who holds the mirror's lock", file)
+					t.Errorf("%s uses Mirror.disk, which is for the holder of the mirror's lock", file)
 				}
 			}
 			return true
 		})
 	}
 	if seen == 0 {
-		t.Error("nobody touches Mirror.disk: the test looks for the wrong thing")
+		t.Error("nobody uses Mirror.disk: the test looks for the wrong name")
 	}
 }

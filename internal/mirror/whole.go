@@ -9,82 +9,86 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// Refs do not show whether objects are missing: a repository that was copied in may lack some,
-// and packs can be damaged later. So a pull succeeds only if this server has made or checked
-// the mirror, and its packs have not changed since. Git itself checks that what a fetch brings
-// connects to what is here. So the usual pull only compares the names and sizes of files, and
-// starts no process for this.
+// A mirror is whole if it has all objects that its refs lead to. Refs do not show that: a
+// copied-in repository may lack objects, and packs can be damaged later. So a pull succeeds only
+// if this server has made or checked the mirror, and its packs have not changed since. git fetch
+// itself checks that the new objects connect to the old ones. So the usual pull only compares the
+// names and sizes of files, and starts no process for this.
 
-// wholeness says who knows that a mirror is whole, and by which packs.
+// wholeness records which server knows that a mirror is whole, and with which packs.
 type wholeness struct {
 	Server string `json:"server"` // its id
 	Packs  string `json:"packs"`  // the digest of the git.Inventory
 }
 
-// knownWhole is what a mirror has its objects in, if it is known to be whole so; else nil.
+// knownWhole returns the inventory of a mirror that is known to be whole, else nil.
 func (h *held) knownWhole() git.Inventory {
 	now, err := h.repo.Inventory()
-	if err != nil || h.state().Whole != h.store.whole(now) {
+	if err != nil || h.state().Whole != h.store.wholenessOf(now) {
 		return nil
 	}
 	return now
 }
 
-func (s *Store) whole(packs git.Inventory) wholeness { return wholeness{s.dir.ID, packs.Digest()} }
+func (s *Store) wholenessOf(packs git.Inventory) wholeness {
+	return wholeness{s.dir.ID, packs.Digest()}
+}
 
-// ensureWhole looks whether the mirror is whole, if nobody knows. What it returns is not nil if
-// that is known now. While the mirror is being repacked nobody can tell: then the next pull
-// looks.
+// ensureWhole checks whether the mirror is whole, unless that is known. It returns the inventory
+// of a whole mirror. It returns nil if the mirror is known to be damaged, or is being repacked:
+// then it leaves the check to a rebuild or to the next pull.
 func (j *pullJob) ensureWhole(ctx context.Context, h *held) (git.Inventory, error) {
 	if known := h.knownWhole(); known != nil {
 		return known, nil
 	}
 	isKnownHere := h.state().Whole.Server == j.dir.ID
-	if h.health.known() != nil || isKnownHere && j.isMaintained(h.Name) {
-		return nil, nil // it will be rebuilt; or only its packs are others
+	if h.health.knownDamage() != nil || isKnownHere && j.isMaintained(h.Name) {
+		return nil, nil
 	}
-	return j.look(ctx, h)
+	return j.verifyConnected(ctx, h)
 }
 
-// lookAfter looks again, after a fetch, at a mirror that was known to be whole, if it has got
-// more of its history by that: git has looked only at what no ref led to.
-func (j *pullJob) lookAfter(ctx context.Context, h *held, known git.Inventory) (git.Inventory, error) {
+// verifyDeepened checks a whole mirror again if a fetch has changed where its history is cut
+// off: git fetch has checked only objects that no ref led to.
+func (j *pullJob) verifyDeepened(ctx context.Context, h *held, known git.Inventory) (git.Inventory, error) {
 	if known == nil || known.Shallow() == 0 {
 		return known, nil
 	}
 	now, err := h.repo.Inventory()
 	if err == nil && now.Shallow() != known.Shallow() {
-		return j.look(ctx, h)
+		return j.verifyConnected(ctx, h)
 	}
 	return known, err
 }
 
-// look looks whether the mirror is whole, and notes what it has found. Damage is an error.
-func (j *pullJob) look(ctx context.Context, h *held) (git.Inventory, error) {
+// verifyConnected checks whether the mirror is whole, and records the result. Damage is an
+// error.
+func (j *pullJob) verifyConnected(ctx context.Context, h *held) (git.Inventory, error) {
 	j.progress.say("waiting for other transfers")
 	if err := j.fetches.Acquire(ctx, j.req.Name.String()); err != nil {
 		return nil, err
 	}
 	defer j.fetches.Release()
 	h.lock.Preempt()
-	j.progress.say("looking whether all objects are here")
+	j.progress.say("checking that all objects are here")
 	began := time.Now()
-	seen, damage, err := h.connected(ctx)
+	seen, damage, err := h.checkConnected(ctx)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("can't look whether all objects are here: %w", err)
+		return nil, fmt.Errorf("can't check whether all objects are here: %w", err)
 	case damage != nil:
 		j.log.Error("a mirror is damaged", "mirror", h.Name, "err", damage)
 		return nil, errors.Join(damage, h.recordCheck(damage, h.state().Warnings, time.Now()))
 	}
 	j.log.Info("a mirror has all its objects", "mirror", h.Name, "seconds", time.Since(began).Round(time.Millisecond).Seconds())
-	return seen, h.update(func(s *stateFile) { s.Whole = j.whole(seen) })
+	return seen, h.update(func(s *stateFile) { s.Whole = j.wholenessOf(seen) })
 }
 
-// connected looks whether all objects are there that the mirror's refs lead to, three times at
-// most if its packs change meanwhile, as an operator's repack does that. seen is what they lay in.
-func (h *held) connected(ctx context.Context) (seen git.Inventory, damage, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("not over within %s", repackLimit))
+// checkConnected checks whether the mirror has all objects that its refs lead to. If its packs
+// change meanwhile, as by an operator's repack, it checks again, three times at most. seen is the
+// inventory before the last check.
+func (h *held) checkConnected(ctx context.Context) (seen git.Inventory, damage, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("it took longer than %s", repackLimit))
 	defer cancel()
 	var ids []string
 	now := h.Snapshot()
@@ -97,7 +101,7 @@ func (h *held) connected(ctx context.Context) (seen git.Inventory, damage, err e
 	}
 	for range 3 {
 		if seen, err = h.repo.Inventory(); err != nil {
-			return seen, nil, orDamage(err)
+			return seen, nil, markDamage(err)
 		}
 		damage, err = h.repo.Connected(ctx, ids)
 		after, listErr := h.repo.Inventory()

@@ -11,12 +11,13 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// TestKnownWhole: what is known of a mirror holds for this server, and for these packs.
+// TestKnownWhole: a mirror is known to be whole only by the server that checked it, and only with
+// the packs that it had then.
 func TestKnownWhole(t *testing.T) {
-	m := &Mirror{store: &Store{dir: &storage.Dir{ID: "us"}}, Dir: t.TempDir()}
-	m.show(&Snapshot{})
+	m := &Mirror{store: &Store{dir: &storage.Dir{ID: "us"}}, dir: t.TempDir()}
+	m.setSnapshot(&Snapshot{})
 	h := m.hold(&Options{Git: git.New(git.Options{})}, nil)
-	packs := filepath.Join(m.Dir, "objects", "pack")
+	packs := filepath.Join(m.dir, "objects", "pack")
 	if err := os.MkdirAll(packs, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +34,7 @@ func TestKnownWhole(t *testing.T) {
 		}
 	}
 	write("pack-1.pack", "1")
-	check("nobody has looked", false)
+	check("nobody has checked", false)
 	now, err := h.repo.Inventory()
 	if err != nil {
 		t.Fatal(err)
@@ -45,22 +46,22 @@ func TestKnownWhole(t *testing.T) {
 		}
 	}
 	record(wholeness{"another", now.Digest()})
-	check("another server has looked", false)
-	record(m.store.whole(now))
-	check("this one has", true)
+	check("another server has checked", false)
+	record(m.store.wholenessOf(now))
+	check("this server has checked", true)
 	write("pack-2.pack", "2")
 	check("there is another pack", false)
 	if err := h.recordRepack(git.RepackGeometric, h.state().Repacked, nil); err != nil {
 		t.Fatal(err)
 	}
-	check("it was repacked, and nobody knew", false)
+	check("it was not known before a repack", false)
 	if err := h.recordRepack(git.RepackGeometric, h.state().Repacked, now); err != nil {
 		t.Fatal(err)
 	}
-	check("it was repacked", true)
+	check("it was known before a repack", true)
 	write("tmp_pack_x.pack", "x")
 	write(".tmp-7-pack-3.pack", "x")
-	check("another repack is at work", true)
+	check("another repack is running", true)
 	known := h.knownWhole()
 	write("pack-3.pack", "3")
 	for _, c := range []struct {
@@ -69,9 +70,9 @@ func TestKnownWhole(t *testing.T) {
 		want  bool
 	}{
 		{"a repack has failed", errors.New("no"), false},
-		{"a repack has given way", fmt.Errorf("git repack: %w", ErrPreempted), true},
+		{"a repack was preempted", fmt.Errorf("git repack: %w", ErrPreempted), true},
 	} {
-		if err := h.staysWhole(known, c.ended); err != nil {
+		if err := h.recordStillWhole(known, c.ended); err != nil {
 			t.Fatal(err)
 		}
 		check(c.what, c.want)
@@ -79,17 +80,17 @@ func TestKnownWhole(t *testing.T) {
 	if err := os.Remove(filepath.Join(packs, "pack-3.pack")); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.staysWhole(known, errNotOver); err != nil {
+	if err := h.recordStillWhole(known, errTookTooLong); err != nil {
 		t.Fatal(err)
 	}
-	check("a repack was not over", true)
+	check("a repack took too long", true)
 	known = h.knownWhole()
 	write("pack-1.pack", "")
-	if err := h.staysWhole(known, errNotOver); err != nil {
+	if err := h.recordStillWhole(known, errTookTooLong); err != nil {
 		t.Fatal(err)
 	}
-	check("a pack is cut", false)
-	if state, err := readState(m.Dir); err != nil || state.successor().Whole != (wholeness{}) {
-		t.Errorf("what takes its place is known to be whole: %+v, %v", state, err)
+	check("a pack is cut off", false)
+	if state, err := readState(m.dir); err != nil || state.successor().Whole != (wholeness{}) {
+		t.Errorf("the replacement is known to be whole: %+v, %v", state, err)
 	}
 }
