@@ -12,7 +12,8 @@ import (
 	"github.com/reconquest/sould/internal/units"
 )
 
-// Disks forget. All objects of all mirrors are read once in a period, one mirror at a time.
+// Disks lose data. So all objects of all mirrors are checked once in a period, one mirror at a
+// time.
 
 // checked is when a mirror was last checked.
 type checked struct {
@@ -20,17 +21,17 @@ type checked struct {
 	at   time.Time // zero for never
 }
 
-// nextCheck decides which mirror is checked next, and how long to wait before. The one
-// that was checked longest ago comes first, when the period is over; and between any two
-// checks there is a pause, so that those of many mirrors are spread over the period. It
-// is half as long as it could be, to catch up after a downtime.
+// nextCheck decides which mirror is checked next, and how long to wait before. The mirror with
+// the oldest check comes first, when the period since then is over. A pause between any two
+// checks spreads those of many mirrors over the period; it is half as long as it could be, to
+// catch up after a downtime. Without mirrors the index is -1.
 func nextCheck(all []checked, period time.Duration, now time.Time) (index int, wait time.Duration) {
 	if len(all) == 0 {
 		return -1, period
 	}
 	var oldest, latest time.Time
 	for i, c := range all {
-		c.at = past(c.at, now)
+		c.at = pastOrZero(c.at, now)
 		if c.at.After(latest) {
 			latest = c.at
 		}
@@ -43,20 +44,20 @@ func nextCheck(all []checked, period time.Duration, now time.Time) (index int, w
 	return index, max(wait, 0)
 }
 
-// afterStart is how long after a start the first check begins, at most: there is enough
-// to do then.
-const afterStart = 5 * time.Minute
+// startDelay is how long after the start the first check begins, at most. The server has enough
+// other work then.
+const startDelay = 5 * time.Minute
 
 // fscker checks mirrors.
 type fscker struct {
 	dir     *storage.Dir
 	options *atomic.Pointer[Options]
 	log     *slog.Logger
-	wake    chan struct{} // has an element when the options have changed
+	wake    chan struct{} // has an element when the options may have changed
 
 	// Owned by run.
 	all    []checked
-	listed time.Time // when all was read
+	listed time.Time // when all was last made
 }
 
 func newFscker(dir *storage.Dir, options *atomic.Pointer[Options], log *slog.Logger) *fscker {
@@ -66,13 +67,13 @@ func newFscker(dir *storage.Dir, options *atomic.Pointer[Options], log *slog.Log
 // run works until ctx ends.
 func (f *fscker) run(ctx context.Context, store *mirror.Store) {
 	began := time.Now()
-	for wait := afterStart; ctx.Err() == nil; {
+	for wait := startDelay; ctx.Err() == nil; {
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case <-f.wake:
 		case <-timer.C:
-			f.one(ctx, store)
+			f.checkDue(ctx, store)
 		}
 		timer.Stop()
 		period := f.options.Load().Check
@@ -80,27 +81,27 @@ func (f *fscker) run(ctx context.Context, store *mirror.Store) {
 		if period > 0 && ctx.Err() == nil {
 			f.list(store, period)
 			_, next := nextCheck(f.all, period, time.Now())
-			rest := time.Until(began.Add(min(period/16, afterStart)))
+			rest := time.Until(began.Add(min(period/16, startDelay)))
 			wait = min(wait, max(next, rest, min(period/16, time.Second)))
 		}
 	}
 }
 
-// list reads when the mirrors were last checked, unless that was done a while ago. Mirrors
-// that are still known to be damaged are rebuilt now: when the damage was found, there may have
-// been no source to rebuild them from.
+// list lists when all mirrors were last checked, unless that was done recently. It has mirrors
+// rebuilt that are still known to be damaged: when the damage was found, there may have been no
+// source to rebuild them from.
 func (f *fscker) list(store *mirror.Store, period time.Duration) {
-	if time.Since(f.listed) < lookAgain(period) {
+	if time.Since(f.listed) < pollInterval(period) {
 		return
 	}
-	tried := make(map[storage.Name]time.Time) // also if nothing came of it
+	tried := make(map[storage.Name]time.Time) // failed checks too, which state files do not have
 	for _, known := range f.all {
 		tried[known.name] = known.at
 	}
 	f.all, f.listed = nil, time.Now()
 	err := f.dir.Names(func(name storage.Name) {
 		at, damaged := store.LastCheck(name)
-		if at = past(at, f.listed); tried[name].After(at) {
+		if at = pastOrZero(at, f.listed); tried[name].After(at) {
 			at = tried[name]
 		}
 		if damaged {
@@ -109,12 +110,12 @@ func (f *fscker) list(store *mirror.Store, period time.Duration) {
 		f.all = append(f.all, checked{name, at})
 	})
 	if err != nil {
-		f.log.Error("can't look for all mirrors", "err", err)
+		f.log.Error("can't list all mirrors", "err", err)
 	}
 }
 
-// one checks the mirror that is due, if one is.
-func (f *fscker) one(ctx context.Context, store *mirror.Store) {
+// checkDue checks the mirror that is due, if one is.
+func (f *fscker) checkDue(ctx context.Context, store *mirror.Store) {
 	period := f.options.Load().Check
 	if period == 0 {
 		return

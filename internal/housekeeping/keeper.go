@@ -11,11 +11,11 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Options are what housekeeping reads of the configuration.
+// Options are the part of the configuration that housekeeping uses.
 type Options struct {
-	Keep   time.Duration // how long what was removed or replaced is retained
-	Repack bool          // packs are looked after
-	Check  time.Duration // within which all objects are read once; 0 for never
+	Keep   time.Duration // how long removed mirrors and replaced refs are retained
+	Repack bool          // whether packs are repacked
+	Check  time.Duration // the period in which all objects are checked once; 0 for never
 }
 
 // Keeper does the housekeeping. Its methods are safe for concurrent use.
@@ -25,10 +25,10 @@ type Keeper struct {
 	log      *slog.Logger
 	repacker *repacker
 	fscker   *fscker
-	wake     chan struct{} // has an element when there may be something to expire
+	wake     chan struct{} // has an element when something may have expired
 }
 
-// NewKeeper returns the keeper of a directory. Run does the work.
+// NewKeeper returns the keeper of a directory's mirrors. Its work is done by Run.
 func NewKeeper(dir *storage.Dir, log *slog.Logger, options *Options) *Keeper {
 	k := &Keeper{dir: dir, log: log, wake: make(chan struct{}, 1)}
 	k.repacker = newRepacker(&k.options, log)
@@ -43,7 +43,7 @@ func (k *Keeper) Configure(options *Options) {
 	k.Wake()
 }
 
-// Wake has it look soon for what is to be done.
+// Wake makes Run look at once for work that is due.
 func (k *Keeper) Wake() {
 	for _, wake := range []chan struct{}{k.wake, k.fscker.wake} {
 		select {
@@ -53,14 +53,14 @@ func (k *Keeper) Wake() {
 	}
 }
 
-// Changed notes that a pull has changed a mirror.
+// Changed must be called after a pull has changed a mirror.
 func (k *Keeper) Changed(m *mirror.Mirror) { k.repacker.changed(m) }
 
-// scanPeriod is the time between two looks at the packs of all mirrors: for those that
-// were copied in, or that have not changed for long.
+// scanPeriod is the time between two scans of the packs of all mirrors. Scans find mirrors that
+// were copied in, or have not changed for long.
 const scanPeriod = time.Hour
 
-// Run works until ctx ends.
+// Run does all housekeeping until ctx ends.
 func (k *Keeper) Run(ctx context.Context, store *mirror.Store) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
@@ -69,8 +69,8 @@ func (k *Keeper) Run(ctx context.Context, store *mirror.Store) {
 	k.run(ctx, store)
 }
 
-// run lets go of what was retained for long enough, and looks for mirrors to be repacked. It
-// begins when all mirrors were read: what they retain is known then.
+// run removes what has expired, and scans for mirrors to be repacked. It begins when the store
+// has loaded all mirrors, and so knows what they retain.
 func (k *Keeper) run(ctx context.Context, store *mirror.Store) {
 	select {
 	case <-ctx.Done():
@@ -81,42 +81,42 @@ func (k *Keeper) run(ctx context.Context, store *mirror.Store) {
 	for ctx.Err() == nil {
 		opts := k.options.Load()
 		k.expire(ctx, store, opts)
-		next := time.NewTimer(lookAgain(opts.Keep))
+		next := time.NewTimer(pollInterval(opts.Keep))
 		select {
 		case <-ctx.Done():
 		case <-k.wake:
 		case <-next.C:
 		case <-scan.C:
 			if err := k.repacker.scan(k.dir, store); err != nil {
-				k.log.Error("can't look at the packs of all mirrors", "err", err)
+				k.log.Error("can't scan the packs of all mirrors", "err", err)
 			}
 		}
 		next.Stop()
 	}
 }
 
-// expire lets go of what has been retained for long enough.
+// expire removes mirrors in the trash, tombstones and retained refs whose time is over.
 func (k *Keeper) expire(ctx context.Context, store *mirror.Store, opts *Options) {
 	if err := k.dir.Expire(time.Now(), opts.Keep); err != nil {
-		k.log.Error("can't remove what was kept for long enough", "err", err)
+		k.log.Error("can't remove deleted mirrors or their tombstones", "err", err)
 	}
 	store.Expire(ctx)
 }
 
-// lookAgain is after what time to look again for what is retained for so long: often
-// enough for what is retained shortly, and not for nothing.
-func lookAgain(keep time.Duration) time.Duration {
-	if keep == 0 {
-		keep = storage.MinRetention
+// pollInterval returns the time between two looks for what is due after that period: a sixteenth
+// of it, from one second to one hour. A period of 0 is storage.MinRetention.
+func pollInterval(period time.Duration) time.Duration {
+	if period == 0 {
+		period = storage.MinRetention
 	}
-	return min(max(keep/16, time.Second), time.Hour)
+	return min(max(period/16, time.Second), time.Hour)
 }
 
-// past is a date that was noted, or zero, for never, if it is still to come: the clock was
-// wrong, and until then nothing would be done.
-func past(noted, now time.Time) time.Time {
-	if noted.After(now) {
+// pastOrZero returns a recorded date, or zero, for never, if it is in the future: the clock was
+// wrong then, and without this nothing would be done until that date.
+func pastOrZero(recorded, now time.Time) time.Time {
+	if recorded.After(now) {
 		return time.Time{}
 	}
-	return noted
+	return recorded
 }

@@ -14,35 +14,34 @@ import (
 	"github.com/reconquest/sould/internal/units"
 )
 
-// Every pull leaves a pack, and what is in many packs is found slowly. So mirrors are
-// repacked from time to time: by one worker, when nobody pushes, and in a way that gives
-// way to a pull that has something to write. A mirror that is pushed to without a pause is
-// repacked incrementally when it has got too many packs, and the pull waits; a second worker
-// does that, since the first may be at work for hours.
+// Every pull leaves a pack, and git finds objects slowly in many packs. So a worker repacks
+// mirrors when nobody pushes, and a pull that has something to write ends its repack. A mirror
+// that is pushed to without a pause is repacked incrementally when it has too many packs, and
+// its pulls wait. A second worker does that, since the first may be busy for hours.
 const (
 	tolerablePacks = 12
 	tooManyPacks   = 48
-	tolerableLoose = 2000     // objects that are files: in a mirror that was copied in
-	smallMirror    = 32 << 20 // bytes that are packed into one pack in no time
+	tolerableLoose = 2000     // loose objects, which only copied-in mirrors have
+	smallMirror    = 32 << 20 // bytes; so much is repacked into one pack in no time
 
-	quiet     = time.Second        // without a pull, before a mirror is repacked
-	fullEvery = 7 * 24 * time.Hour // if it has changed, or has unreachable objects
+	quietPeriod = time.Second        // without a pull, before a mirror is repacked
+	fullEvery   = 7 * 24 * time.Hour // if the mirror has changed, or has unreachable objects
 
-	repackRetry = 5 * time.Minute  // after a repack that has failed, or was of no use; it doubles
-	interrupted = 10 * time.Second // after one that gave way; it doubles
+	repackRetry    = 5 * time.Minute  // after a repack that failed or had no effect; it doubles
+	preemptedRetry = 10 * time.Second // after a repack that a pull ended; it doubles
 )
 
-// chooseRepack decides about a mirror with these packs that was last repacked in full and
-// last changed at these times. owed says that there was only time for an incremental one.
-func chooseRepack(p git.Packs, repacked, changed, now time.Time, owed bool) git.Repack {
-	repacked = past(repacked, now)
+// chooseRepack decides how a mirror is repacked, by its packs and by when it was last repacked in
+// full and last changed. unfinished means that the last repack was an incremental one.
+func chooseRepack(p git.Packs, repacked, changed, now time.Time, unfinished bool) git.Repack {
+	repacked = pastOrZero(repacked, now)
 	switch {
 	case p.Count > tooManyPacks:
 		return git.RepackIncremental
 	case p.Loose > tolerableLoose,
 		now.Sub(repacked) >= fullEvery && (changed.After(repacked) && p.Count+p.Loose > 0 || p.Unreachable > 0):
 		return git.RepackFull
-	case p.Count <= tolerablePacks && !owed:
+	case p.Count <= tolerablePacks && !unfinished:
 		return git.RepackNone
 	case p.Size <= smallMirror:
 		return git.RepackFull
@@ -51,45 +50,48 @@ func chooseRepack(p git.Packs, repacked, changed, now time.Time, owed bool) git.
 	}
 }
 
-// chooseNow decides after a pull, when there is no time to look at all.
-func chooseNow(p git.Packs, now time.Time) git.Repack { return chooseRepack(p, now, now, now, false) }
+// chooseAfterPull decides by the packs alone, without reading any dates: a pull must not wait.
+func chooseAfterPull(p git.Packs, now time.Time) git.Repack {
+	return chooseRepack(p, now, now, now, false)
+}
 
-// policy is chooseRepack at this moment.
-func policy(owed bool) mirror.RepackPolicy {
+// policy returns chooseRepack at the time when it is called.
+func policy(unfinished bool) mirror.RepackPolicy {
 	return func(p git.Packs, repacked, changed time.Time) git.Repack {
-		return chooseRepack(p, repacked, changed, time.Now(), owed)
+		return chooseRepack(p, repacked, changed, time.Now(), unfinished)
 	}
 }
 
-// repacker looks after packs: one worker does incremental repacks, and another one all others.
+// repacker repacks mirrors: one worker does incremental repacks, and another one all others.
 type repacker struct {
 	options     *atomic.Pointer[Options]
 	log         *slog.Logger
 	incremental *queue
-	others      *queue
+	regular     *queue
 }
 
 func newRepacker(options *atomic.Pointer[Options], log *slog.Logger) *repacker {
-	return &repacker{options: options, log: log, incremental: newQueue(), others: newQueue()}
+	return &repacker{options: options, log: log, incremental: newQueue(), regular: newQueue()}
 }
 
-// changed notes that a pull has changed a mirror.
+// changed queues a mirror that a pull has changed, if it needs a repack, and postpones its job if
+// it does not.
 func (r *repacker) changed(m *mirror.Mirror) {
 	if !r.options.Load().Repack {
 		return
 	}
 	p, err := m.Packs()
 	if err != nil {
-		return // a check will find out
+		return // a check finds the reason
 	}
 	now := time.Now()
-	switch chooseNow(p, now) {
+	switch chooseAfterPull(p, now) {
 	case git.RepackNone:
-		r.others.postpone(m.Name, now.Add(quiet))
+		r.regular.postpone(m.Name, now.Add(quietPeriod))
 	case git.RepackIncremental:
 		r.incremental.add(m.Name, job{at: now})
 	default:
-		r.others.add(m.Name, job{at: now.Add(quiet)})
+		r.regular.add(m.Name, job{at: now.Add(quietPeriod)})
 	}
 }
 
@@ -100,11 +102,11 @@ func (r *repacker) run(ctx context.Context, store *mirror.Store) {
 	worker.Go(func() {
 		r.incremental.run(ctx, func(ctx context.Context, name storage.Name, _ job) { r.repackNow(ctx, store, name) })
 	})
-	r.others.run(ctx, func(ctx context.Context, name storage.Name, one job) { r.repack(ctx, store, name, one) })
+	r.regular.run(ctx, func(ctx context.Context, name storage.Name, j job) { r.repack(ctx, store, name, j) })
 }
 
-// repackNow repacks a mirror incrementally, if it still has too many packs. The rest is left
-// for when there is time.
+// repackNow repacks a mirror incrementally, if it still has too many packs, and leaves the rest
+// to the other worker.
 func (r *repacker) repackNow(ctx context.Context, store *mirror.Store, name storage.Name) {
 	if !r.options.Load().Repack {
 		return
@@ -113,30 +115,30 @@ func (r *repacker) repackNow(ctx context.Context, store *mirror.Store, name stor
 	repacked, err := store.RepackNow(ctx, name, policy(false))
 	switch again := r.ended(ctx, r.incremental, name, repacked, began, err); {
 	case again:
-		r.incremental.add(name, job{at: time.Now().Add(quiet)})
+		r.incremental.add(name, job{at: time.Now().Add(quietPeriod)})
 	case repacked.Kind == git.RepackIncremental:
-		r.others.add(name, job{at: time.Now().Add(quiet), owed: true})
+		r.regular.add(name, job{at: time.Now().Add(quietPeriod), unfinished: true})
 	}
 }
 
 // repack repacks a mirror, if it still needs it.
-func (r *repacker) repack(ctx context.Context, store *mirror.Store, name storage.Name, one job) {
+func (r *repacker) repack(ctx context.Context, store *mirror.Store, name storage.Name, j job) {
 	if !r.options.Load().Repack {
 		return
 	}
 	began := time.Now()
-	repacked, err := store.Repack(ctx, name, policy(one.owed))
-	if errors.Is(err, mirror.ErrNeedsIncremental) { // as of a mirror that was copied in
+	repacked, err := store.Repack(ctx, name, policy(j.unfinished))
+	if errors.Is(err, mirror.ErrNeedsIncremental) { // it was copied in, for example
 		r.incremental.add(name, job{at: began})
 		return
 	}
-	if r.ended(ctx, r.others, name, repacked, began, err) {
-		r.others.add(name, job{at: time.Now().Add(quiet), owed: one.owed})
+	if r.ended(ctx, r.regular, name, repacked, began, err) {
+		r.regular.add(name, job{at: time.Now().Add(quietPeriod), unfinished: j.unfinished})
 	}
 }
 
-// ended tells the log how a repack ended, and the queue when the next one may begin. It
-// reports whether it is to be done again.
+// ended logs how a repack ended, and tells the queue when the next one may begin. It reports
+// whether the repack must be done again.
 func (r *repacker) ended(
 	ctx context.Context, q *queue, name storage.Name, repacked mirror.Repacked, began time.Time, err error,
 ) (again bool) {
@@ -146,15 +148,15 @@ func (r *repacker) ended(
 	case ctx.Err() != nil, errors.Is(err, mirror.ErrUnknown), errors.Is(err, mirror.ErrReplaced):
 		return false
 	case errors.Is(err, mirror.ErrPreempted), errors.Is(err, mirror.ErrChecking):
-		q.pause(name, now, interrupted)
+		q.pause(name, now, preemptedRetry)
 		return true
 	case err != nil:
 		log.Error("can't repack", "err", err)
 		q.pause(name, now, repackRetry)
 		return true
 	case repacked.Kind == git.RepackNone:
-	case repacked.After >= repacked.Before: // as after a pull it would be again
-		log.Info("repacked, to no use", "packs", repacked.After)
+	case repacked.After >= repacked.Before: // without a pause, each pull would repeat it
+		log.Info("repacked without effect", "packs", repacked.After)
 		q.pause(name, now, repackRetry)
 		return false
 	default:
@@ -172,7 +174,7 @@ func (r *repacker) scan(dir *storage.Dir, store *mirror.Store) error {
 	now := time.Now()
 	return dir.Names(func(name storage.Name) {
 		if store.NeedsRepack(name, policy(false)) {
-			r.others.add(name, job{at: now})
+			r.regular.add(name, job{at: now})
 		}
 	})
 }

@@ -45,7 +45,7 @@ func TestChooseRepack(t *testing.T) {
 			t.Errorf("%+v: %s, want %s", c, got, c.want)
 		}
 	}
-	if got := chooseNow(git.Packs{Count: 1}, now); got != git.RepackNone {
+	if got := chooseAfterPull(git.Packs{Count: 1}, now); got != git.RepackNone {
 		t.Errorf("after a pull: %s", got)
 	}
 }
@@ -54,7 +54,7 @@ func TestQueue(t *testing.T) {
 	c := newQueue()
 	now := time.Now()
 	a, b := named("a"), named("b")
-	c.add(a, job{at: now.Add(2 * time.Second), owed: true})
+	c.add(a, job{at: now.Add(2 * time.Second), unfinished: true})
 	c.add(b, job{at: now.Add(time.Second)})
 	if _, _, wait := c.next(now); wait != time.Second {
 		t.Errorf("wait for %s", wait)
@@ -63,8 +63,8 @@ func TestQueue(t *testing.T) {
 	c.postpone(b, now.Add(3*time.Second))
 	c.postpone(b, now) // not to an earlier time
 	c.postpone(named("none"), now)
-	if name, one, wait := c.next(now); name != a || !one.owed || wait > 0 {
-		t.Errorf("%v %+v %s", name, one, wait)
+	if name, j, wait := c.next(now); name != a || !j.unfinished || wait > 0 {
+		t.Errorf("%v %+v %s", name, j, wait)
 	}
 	if name, _, wait := c.next(now.Add(3 * time.Second)); name != b || wait > 0 {
 		t.Errorf("%v %s", name, wait)
@@ -90,9 +90,9 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// TestTooManyPacksWithoutAPull: a mirror that was copied in, and that nobody pushes to, is
-// found by a look at all mirrors; what is for the incremental worker is handed on to it.
-func TestTooManyPacksWithoutAPull(t *testing.T) {
+// TestTooManyPacksWithoutPull: a scan finds a mirror that was copied in and that nobody pushes
+// to, and an incremental repack is handed on to the worker for those.
+func TestTooManyPacksWithoutPull(t *testing.T) {
 	dir, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func TestTooManyPacksWithoutAPull(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	opts := &mirror.Options{Git: git.New(git.Options{}), MaxFetches: 1, FetchTimeout: time.Minute, ListTimeout: time.Minute}
 	store := mirror.NewStore(t.Context(), mirror.Parts{Dir: dir, Log: log, MaxLists: 1}, opts)
-	defer store.Wait() // for the check that the failure below asks for
+	defer store.Wait() // the failure below starts a check
 	name := named("m")
 	if err := opts.Git.Repo(dir.MirrorDir(name)).Init(t.Context(), 0, ""); err != nil {
 		t.Fatal(err)
@@ -118,22 +118,22 @@ func TestTooManyPacksWithoutAPull(t *testing.T) {
 	if err := r.scan(dir, store); err != nil {
 		t.Fatal(err)
 	}
-	found, one, wait := r.others.next(time.Now())
+	found, j, wait := r.regular.next(time.Now())
 	if found != name || wait > 0 {
 		t.Fatalf("found is %v, in %s", found, wait)
 	}
-	r.repack(t.Context(), store, name, one)
+	r.repack(t.Context(), store, name, j)
 	if found, _, wait = r.incremental.next(time.Now()); found != name || wait > 0 {
 		t.Fatalf("for the incremental worker is %v, in %s", found, wait)
 	}
-	// It fails, since these are no packs, and is tried again after a pause.
+	// The repack fails, since these are no packs, and is tried again after a pause.
 	r.repackNow(t.Context(), store, name)
 	if _, known := r.incremental.jobs[name]; !known || r.incremental.pauses[name] == nil {
 		t.Errorf("after a failure: %v, %v", r.incremental.jobs, r.incremental.pauses)
 	}
 }
 
-// named is the mirror's name that a test has written down.
+// named returns a name that must be valid.
 func named(raw string) storage.Name {
 	n, err := storage.ParseName(raw)
 	if err != nil {
