@@ -29,7 +29,7 @@ type Mirror struct {
 	seen     atomic.Int64     // when the directory was last looked at, in Unix nanoseconds
 	snapshot atomic.Pointer[Snapshot]
 
-	unreadable atomic.Pointer[string] // why the mirror could not be loaded; nil for nothing
+	unreadable reason // why the mirror could not be loaded
 
 	refs sync.RWMutex // held for writing while refs on disk change, for reading while git reads several
 
@@ -64,12 +64,7 @@ func (m *Mirror) Snapshot() *Snapshot { return m.snapshot.Load() }
 
 // Unreadable returns why the mirror could not be loaded. It is empty if the mirror was loaded,
 // or if nobody has tried yet.
-func (m *Mirror) Unreadable() string {
-	if why := m.unreadable.Load(); why != nil {
-		return *why
-	}
-	return ""
-}
+func (m *Mirror) Unreadable() string { return m.unreadable.String() }
 
 // checkIdentity checks that the mirror's directory is still the one that was loaded. The error
 // may be ErrReplaced.
@@ -179,14 +174,13 @@ func (m *Mirror) complete(ctx context.Context, repo git.Repo) error {
 // setSnapshot makes snap the snapshot that readers see.
 func (m *Mirror) setSnapshot(snap *Snapshot) {
 	m.snapshot.Store(snap)
-	m.unreadable.Store(nil)
+	m.unreadable.set(nil)
 	m.store.generation.Add(1)
 }
 
 // setUnreadable records why the mirror could not be loaded.
 func (m *Mirror) setUnreadable(err error) {
-	text := err.Error()
-	if old := m.unreadable.Swap(&text); old == nil || *old != text {
+	if m.unreadable.set(err) {
 		m.store.generation.Add(1)
 	}
 }

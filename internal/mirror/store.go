@@ -69,7 +69,7 @@ type Store struct {
 	wake       chan struct{} // has an element when Watch shall scan at once
 	scanning   sync.Mutex    // held while the storage is scanned
 
-	fault atomic.Pointer[string] // why the storage could not be used when it was last checked; nil for nothing
+	fault reason // why the storage could not be used when it was last checked
 
 	mu         sync.Mutex // guards all below
 	byName     map[storage.Name]*Mirror
@@ -153,16 +153,30 @@ func (s *Store) LastKnown(name storage.Name) *Snapshot {
 // The check costs two stats.
 func (s *Store) CheckStorage() error {
 	err := s.dir.CheckOwned()
-	var why *string
-	if err != nil {
-		text := err.Error()
-		why = &text
-	}
-	if before := s.fault.Swap(why); (before == nil) != (why == nil) || why != nil && *before != *why {
+	if s.fault.set(err) {
 		s.generation.Add(1)
 		s.Wake() // the scan logs the error
 	}
 	return err
+}
+
+// reason is why something cannot be used, in words; empty if it can be used. The zero value is
+// empty.
+type reason struct{ text atomic.Value } // a string
+
+// set takes the reason from err, which may be nil, and reports whether it has changed.
+func (r *reason) set(err error) (changed bool) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	old, _ := r.text.Swap(text).(string)
+	return old != text
+}
+
+func (r *reason) String() string {
+	text, _ := r.text.Load().(string)
+	return text
 }
 
 // find returns the mirror of that name as it was on disk at most statInterval ago. The mirror
