@@ -37,10 +37,6 @@ type variant struct {
 	originDown, check bool
 }
 
-func (r Request) variant(opts *Options) variant {
-	return variant{opts, r.Origin, r.Move, r.Accept, r.OriginDown, r.check}
-}
-
 // Result is what a pull did. A failed pull that has changed the mirror all the same has a
 // Snapshot beside its error.
 type Result struct {
@@ -95,12 +91,19 @@ func (s *Store) startRun(req Request) (*coalesce.Run[variant, Result], error) {
 	if req.OriginOnly {
 		runs = &s.forPeers
 	}
-	opts := s.options.Load()
-	run, err := runs.Queue(req.Name, req.variant(opts), func() (Result, error) { return s.pull(opts, req) })
+	v, work := s.job(s.options.Load(), req)
+	run, err := runs.Queue(req.Name, v, work)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", limiter.ErrBusy, err)
 	}
 	return run, nil
+}
+
+// job returns the work of a run that carries out a request, and what must be equal in requests
+// that share the run.
+func (s *Store) job(opts *Options, req Request) (v variant, work func() (Result, error)) {
+	v = variant{opts, req.Origin, req.Move, req.Accept, req.OriginDown, req.check}
+	return v, func() (Result, error) { return s.pull(opts, req) }
 }
 
 // pull carries out a request and logs the result.

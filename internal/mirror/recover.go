@@ -41,9 +41,8 @@ func (s *Store) RecoverAgain(name storage.Name) {
 
 // CheckSoon pulls, in the background, a mirror that may be damaged, and rebuilds it if it is.
 func (s *Store) CheckSoon(name storage.Name) {
-	req := Request{Name: name, check: true}
-	opts := s.options.Load()
-	s.pulls.Ask(name, req.variant(opts), func() (Result, error) { return s.pull(opts, req) })
+	v, work := s.job(s.options.Load(), Request{Name: name, check: true})
+	s.pulls.Ask(name, v, work)
 }
 
 // suspicious reports whether the mirror is known to be damaged, or whether damage would explain

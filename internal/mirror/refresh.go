@@ -67,12 +67,11 @@ func (m *Mirror) Refresh(ctx context.Context, insists bool) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	req := Request{Name: m.Name}
-	work := func() (Result, error) { return s.pull(opts, req) }
+	v, work := s.job(opts, Request{Name: m.Name})
 	if insists {
-		_, _ = s.pulls.Do(ctx, m.Name, req.variant(opts), work)
+		_, _ = s.pulls.Do(ctx, m.Name, v, work)
 	} else {
-		_, _ = s.pulls.Join(ctx, m.Name, req.variant(opts), work)
+		_, _ = s.pulls.Join(ctx, m.Name, v, work)
 	}
 }
 
@@ -87,8 +86,8 @@ func (m *Mirror) EnsureCommit(ctx context.Context, commit string, came time.Time
 	opts := s.options.Load()
 	ctx, cancel := context.WithDeadline(ctx, came.Add(opts.Patience))
 	defer cancel()
-	req := Request{Name: m.Name}
-	_, _ = s.pulls.Do(ctx, m.Name, req.variant(opts), func() (Result, error) { return s.pull(opts, req) })
+	v, work := s.job(opts, Request{Name: m.Name})
+	_, _ = s.pulls.Do(ctx, m.Name, v, work)
 	return true
 }
 
