@@ -3,7 +3,6 @@ package mirror
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -40,7 +39,7 @@ func (s *Store) Check(ctx context.Context, name storage.Name) (damage, err error
 	h.dropBroken(ctx)
 	lock.Unlock()
 
-	limited, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("it took longer than %s", repackLimit))
+	limited, cancel := within(ctx, repackLimit)
 	defer cancel()
 	damage, warnings, err := checkStable(limited, h.repo)
 	if err != nil {
@@ -68,7 +67,7 @@ func (h *held) checkSuspect(ctx context.Context) (damage error, warnings git.War
 		return nil, nil, errOtherCheck
 	}
 	defer h.store.checkingSuspect.Unlock()
-	ctx, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("it took longer than %s", repackLimit))
+	ctx, cancel := within(ctx, repackLimit)
 	defer cancel()
 	h.dropBroken(ctx)
 	return h.repo.Check(ctx)

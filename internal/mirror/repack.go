@@ -37,8 +37,13 @@ var ErrChecking = errors.New("the mirror is being checked")
 // ErrPreempted means that a repack was ended because somebody else had to write to the mirror.
 var ErrPreempted = keylock.ErrPreempted
 
-// errTookTooLong means that a repack was ended because it took too long.
+// errTookTooLong is the cause of the end of a context of within.
 var errTookTooLong = errors.New("it took longer than its limit")
+
+// within returns a context that ends after a limit because of errTookTooLong.
+func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w of %s", errTookTooLong, limit))
+}
 
 // Repack packs a mirror's refs and does what the policy decides about its packs. Pulls that have
 // nothing to write go on meanwhile; one that has something to write ends the repack, and the
@@ -166,7 +171,7 @@ func (h *held) choose(policy RepackPolicy) (r Repacked, err error) {
 // repack does the repack r.Kind within a limit. A failure that damage would explain has the
 // mirror checked.
 func (h *held) repack(ctx context.Context, r *Repacked, limit time.Duration) error {
-	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w of %s", errTookTooLong, limit))
+	limited, cancel := within(ctx, limit)
 	defer cancel()
 	err := h.repo.Repack(limited, r.Kind)
 	if err != nil {

@@ -39,8 +39,7 @@ func (h *held) losses(ctx context.Context, p refs.Plan) (lost []git.Ref, forward
 	if h.opts.Keep == 0 || len(moved) == 0 {
 		return lost, "", nil
 	}
-	reason := fmt.Errorf("it took longer than %s", h.opts.FetchTimeout)
-	limited, cancel := context.WithTimeoutCause(ctx, h.opts.FetchTimeout, reason)
+	limited, cancel := within(ctx, h.opts.FetchTimeout)
 	defer cancel()
 	replaced, err := replacedRefs(limited, h.repo, moved)
 	switch {

@@ -88,7 +88,7 @@ func (j *pullJob) verifyConnected(ctx context.Context, h *held) (git.Inventory, 
 // change meanwhile, as by an operator's repack, it checks again, three times at most. seen is the
 // inventory before the last check.
 func (h *held) checkConnected(ctx context.Context) (seen git.Inventory, damage, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, repackLimit, fmt.Errorf("it took longer than %s", repackLimit))
+	ctx, cancel := within(ctx, repackLimit)
 	defer cancel()
 	var ids []string
 	now := h.Snapshot()
