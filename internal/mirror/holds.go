@@ -9,9 +9,9 @@ import (
 	"github.com/reconquest/sould/internal/refs"
 )
 
-// Holds reports whether the refs of a snapshot lead to a commit, directly or by their history.
+// holds reports whether the refs of a snapshot lead to a commit, directly or by their history.
 // The error may be limiter.ErrBusy.
-func (m *Mirror) Holds(ctx context.Context, snap *Snapshot, commit string) (bool, error) {
+func (m *Mirror) holds(ctx context.Context, snap *Snapshot, commit string) (bool, error) {
 	if refs.Names(snap.Listing, commit) {
 		return true, nil
 	}
@@ -33,11 +33,11 @@ func (m *Mirror) Holds(ctx context.Context, snap *Snapshot, commit string) (bool
 // EnsureHeld pulls if the mirror's refs do not lead to a commit, unless that was tried a moment
 // ago. It reports whether they do then. The error may be limiter.ErrBusy.
 func (m *Mirror) EnsureHeld(ctx context.Context, commit string) (bool, error) {
-	if ok, err := m.Holds(ctx, m.Snapshot(), commit); ok || err != nil {
+	if ok, err := m.holds(ctx, m.Snapshot(), commit); ok || err != nil {
 		return ok, err
 	}
 	m.EnsureObject(ctx, commit)
-	return m.Holds(ctx, m.Snapshot(), commit)
+	return m.holds(ctx, m.Snapshot(), commit)
 }
 
 // EnsureObject is EnsureCommit for an object of any kind and a reader who has just come.
