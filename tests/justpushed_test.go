@@ -95,4 +95,19 @@ func TestContainsOfAClone(t *testing.T) {
 	for _, id := range []string{first, side, strings.ToUpper(side), r.Git("rev-parse", "v1")} {
 		d.clone("2", "m", "--server-option=contains="+id)
 	}
+
+	// What the mirror has retained is there, and yet no ref leads to it.
+	r.Git("tag", "-a", "-m", "m", "v2", r.Commit("gone", map[string]string{"file": "gone"}))
+	tag, gone := r.Git("rev-parse", "v2"), r.Git("rev-parse", "gone")
+	d.pulled("m", r.Dir)
+	r.Git("tag", "-d", "v2")
+	r.Git("branch", "-D", "gone")
+	d.pulled("m", r.Dir)
+	for _, id := range []string{tag, gone} {
+		in(t, d.mirror("m"), "cat-file", "-e", id)
+		out, err := gitClient("2", "clone", "--server-option=contains="+id, d.url+"/m", filepath.Join(t.TempDir(), "clone"))
+		if err == nil || !strings.Contains(out, "does not hold "+id) {
+			t.Errorf("a clone that must contain what has gone: %v\n%s", err, out)
+		}
+	}
 }

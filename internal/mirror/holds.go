@@ -15,12 +15,14 @@ func (m *Mirror) holds(ctx context.Context, snap *Snapshot, commit string) (bool
 	if refs.Names(snap.Listing, commit) {
 		return true, nil
 	}
-	if _, err := m.Commit(ctx, commit); errors.Is(err, git.ErrNotFound) {
+	commit, err := m.Commit(ctx, commit) // it may be an annotated tag
+	if errors.Is(err, git.ErrNotFound) {
 		return false, nil // not cached: a pull may bring the commit
-	} else if err != nil {
+	}
+	if err != nil {
 		return false, err
 	}
-	return cached(ctx, m, &m.queries.ancestries, maxAncestries, [2]string{string(snap.Fingerprint), commit}, func() (bool, error) {
+	return cached(ctx, m, &m.queries.ancestries, maxAncestries, [2]string{snap.stamp, commit}, func() (bool, error) {
 		ids := make([]string, 0, len(snap.Refs))
 		for _, ref := range snap.Refs {
 			ids = append(ids, ref.ID)
