@@ -196,6 +196,11 @@ func (m *Mirror) UploadPack(ctx context.Context, version int, request io.Reader,
 	return m.repo().UploadPack(ctx, version, request, w)
 }
 
+// Bundle writes refs of the mirror, and all that they lead to, as a bundle (git.Repo.Bundle).
+func (m *Mirror) Bundle(ctx context.Context, l git.Listing, w io.Writer) error {
+	return m.repo().Bundle(ctx, l, w)
+}
+
 // Packs counts the packs and the other files that the mirror has its objects in. It starts no
 // process.
 func (m *Mirror) Packs() (git.Packs, error) { return m.repo().Packs() }

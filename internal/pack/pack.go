@@ -29,6 +29,7 @@ import (
 type Maker struct {
 	Prefetcher *Prefetcher
 
+	cache          *spool.Cache
 	clients, peers queue
 	lastID         atomic.Uint64 // of an answer that nobody shares
 	made, shared   atomic.Uint64
@@ -42,7 +43,7 @@ type queue struct {
 
 // NewMaker returns a maker that spools packs in a cache. It has no places before Resize.
 func NewMaker(cache *spool.Cache, log *slog.Logger) *Maker {
-	k := &Maker{}
+	k := &Maker{cache: cache}
 	k.Prefetcher = newPrefetcher(k, log)
 	k.clients.lane = cache.NewLane(k.clients.places.Waited)
 	k.peers.lane = cache.NewLane(k.peers.places.Waited)

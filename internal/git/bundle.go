@@ -1,0 +1,66 @@
+package git
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Bundle writes refs and all that they lead to as a bundle, in the format of git-bundle(1)
+// (gitformat-bundle(5)). If there is a HEAD, it comes first, as a clone of the bundle needs it. The
+// refs are those of the listing, whatever the repository has by now; it must hold their objects
+// with their whole history.
+//
+// The last bytes are the digest of the pack in it.
+func (r Repo) Bundle(ctx context.Context, l Listing, w io.Writer) error {
+	if err := BundleHeader(w, l); err != nil {
+		return err
+	}
+	var ids strings.Builder
+	for _, ref := range l.Refs {
+		ids.WriteString(ref.ID + "\n")
+	}
+	if l.Head.Detached() {
+		ids.WriteString(l.Head.ID + "\n")
+	}
+	return r.git.run(ctx, command{
+		name: "pack-objects", dir: r.Dir,
+		args:  []string{"--revs", "--stdout", "--delta-base-offset", "--quiet"},
+		stdin: strings.NewReader(ids.String()), stdout: w,
+	})
+}
+
+// BundleHeader writes what stands before the pack of a bundle: the refs. Only SHA-256 needs
+// version 3.
+func BundleHeader(w io.Writer, l Listing) error {
+	b := bufio.NewWriterSize(w, 64<<10)
+	if l.IDLength() == 64 {
+		b.WriteString("# v3 git bundle\n@object-format=sha256\n")
+	} else {
+		b.WriteString("# v2 git bundle\n")
+	}
+	if l.Head.ID != "" {
+		fmt.Fprintf(b, "%s HEAD\n", l.Head.ID)
+	}
+	for _, ref := range l.Refs {
+		fmt.Fprintf(b, "%s %s\n", ref.ID, ref.Name)
+	}
+	b.WriteString("\n")
+	return b.Flush()
+}
+
+// BundleDigest is the digest at the end of a bundle of size bytes, in hex: of the pack, which is
+// the same only if all its bytes are.
+func BundleDigest(bundle io.ReaderAt, size int64, l Listing) (string, error) {
+	digest := make([]byte, l.IDLength()/2)
+	if size < int64(len(digest)) {
+		return "", io.ErrUnexpectedEOF
+	}
+	if _, err := bundle.ReadAt(digest, size-int64(len(digest))); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(digest), nil
+}
