@@ -45,6 +45,12 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a := req.want.Of(rev, set.ExportSubst)
+	if len(req.paths) > len(a.Paths.List()) { // the archive does not tell whether the others are there
+		if err := checkPaths(r.Context(), m, a.Commit, req.paths); err != nil {
+			m.Suspect(err)
+			return err
+		}
+	}
 	etag := a.ETag()
 	header["X-Revision"] = []string{rev.Commit}
 	header["Etag"] = []string{etag}
@@ -106,18 +112,23 @@ var (
 // exists checks that there is what an archive is to be made of. If the archive is there,
 // this is known without a process.
 func (s *Server) exists(ctx context.Context, m *mirror.Mirror, a archive.Archive) error {
-	if a.Path == "" {
+	if a.Paths == (archive.Paths{}) {
 		return nil
 	}
 	if found := s.mirrors.archives.Find(m, a); found != nil {
 		found.Close()
 		return nil
 	}
-	switch ok, err := m.HasPath(ctx, a.Commit, a.Path); {
+	return checkPaths(ctx, m, a.Commit, a.Paths.List())
+}
+
+// checkPaths checks that a commit has all of these paths.
+func checkPaths(ctx context.Context, m *mirror.Mirror, commit string, paths []string) error {
+	switch missing, err := m.MissingPath(ctx, commit, paths); {
 	case err != nil:
-		return fmt.Errorf("can't look for the path %q in %s: %w", a.Path, a.Commit, err)
-	case !ok:
-		return fmt.Errorf("%w: %q", git.ErrNoPath, a.Path)
+		return fmt.Errorf("can't look for the paths in %s: %w", commit, err)
+	case missing >= 0:
+		return fmt.Errorf("%w: %q", git.ErrNoPath, paths[missing])
 	default:
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -18,12 +19,17 @@ import (
 type tarRequest struct {
 	name     storage.Name
 	want     archive.Spec
-	contains string // a full commit id, or empty
+	paths    []string // that must be there, sorted; want has those of them that lie in no other one
+	contains string   // a full commit id, or empty
 	came     time.Time
 }
 
-// maxPath bounds the parameters path and prefix, in bytes.
-const maxPath = 4096
+// Bounds of the parameters path and prefix.
+const (
+	maxPath     = 4096    // bytes of each
+	maxAllPaths = 8 << 10 // bytes of all paths together
+	mostPaths   = 64
+)
 
 // parseTar reads the path and the query of a GET.
 func parseTar(u *url.URL) (req tarRequest, err error) {
@@ -39,6 +45,12 @@ func parseTar(u *url.URL) (req tarRequest, err error) {
 		return req, fmt.Errorf("the query is malformed: %w", err)
 	}
 	for key, values := range query {
+		if key == "path" {
+			if err := req.setPaths(values); err != nil {
+				return req, err
+			}
+			continue
+		}
 		if len(values) > 1 {
 			return req, fmt.Errorf("the parameter %q is given %d times", errtext.Word(key, 40), len(values))
 		}
@@ -68,10 +80,6 @@ func (req *tarRequest) set(key, value string) (err error) {
 		if req.want.Format = archive.FindFormat(value); req.want.Format == nil {
 			return fmt.Errorf("format=%q is unknown; there are tar, tar.gz, tar.zst and zip", errtext.Word(value, 40))
 		}
-	case "path":
-		if req.want.Path, err = cleanPath(value); err != nil {
-			return fmt.Errorf("path=%q: %w", errtext.Word(value, 100), err)
-		}
 	case "prefix":
 		if req.want.Prefix, err = cleanPrefix(value); err != nil {
 			return fmt.Errorf("prefix=%q: %w", errtext.Word(value, 100), err)
@@ -80,6 +88,28 @@ func (req *tarRequest) set(key, value string) (err error) {
 	default:
 		return fmt.Errorf("the parameter %q is unknown; there are ref, format, path, prefix and contains", errtext.Word(key, 40))
 	}
+	return nil
+}
+
+// setPaths takes in the parameter path, which may be given several times.
+func (req *tarRequest) setPaths(values []string) error {
+	if len(values) > mostPaths {
+		return fmt.Errorf("the parameter path is given %d times; %d at most", len(values), mostPaths)
+	}
+	total := 0
+	for _, value := range values {
+		path, err := cleanPath(value)
+		if err != nil {
+			return fmt.Errorf("path=%q: %w", errtext.Word(value, 100), err)
+		}
+		if total += len(path); total > maxAllPaths {
+			return fmt.Errorf("all paths together have more than %d bytes", maxAllPaths)
+		}
+		req.paths = append(req.paths, path)
+	}
+	slices.Sort(req.paths)
+	req.paths = slices.Compact(req.paths)
+	req.want.Paths = archive.NewPaths(req.paths)
 	return nil
 }
 

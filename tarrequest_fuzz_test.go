@@ -13,7 +13,7 @@ import (
 func FuzzParseTar(f *testing.F) {
 	for _, s := range []string{
 		"/a/b?ref=main&format=tar.gz", "/%2e%2e/x", "/m?path=a/../b", "/m?prefix=x/&path=-x", "/m?ref=--output=x", "/m?ref=a&ref=b",
-		"/m?contains=" + strings.Repeat("A", 40), "/m?ref=" + strings.Repeat("0", 64), "/m?%zz", "/m?path=%00", "/m;x?a;b",
+		"/m?contains=" + strings.Repeat("A", 40), "/m?ref=" + strings.Repeat("0", 64), "/m?%zz", "/m?path=b/c&path=b&path=a", "/m?path=a&path=/b", "/m?path=%00", "/m;x?a;b",
 	} {
 		f.Add(s)
 	}
@@ -26,7 +26,7 @@ func FuzzParseTar(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, path := range []string{req.name.Path(), req.want.Path, strings.TrimSuffix(req.want.Prefix, "/")} {
+		for _, path := range append(req.paths, req.name.Path(), strings.TrimSuffix(req.want.Prefix, "/")) {
 			if path != "" && !filepath.IsLocal(path) || strings.Contains(path, "\x00") {
 				t.Errorf("%q leads to %q", raw, path)
 			}

@@ -18,6 +18,9 @@ func TestParseTar(t *testing.T) {
 		"/a?path=:!x":                    "a tar :!x",
 		"/a?path=..x/y..":                "a tar ..x/y..",
 		"/a?path=-conf":                  "a tar -conf",
+		"/a?path=b&path=a&path=b/":       "a tar a,b",
+		"/a?path=b/c&path=a&path=b":      "a tar a,b",
+		"/a?path=b-c&path=b/c&path=b":    "a tar b,b-c",
 		"/a?path=a%01b%7f":               "a tar a\x01b\x7f",
 		"/a?path=%ff%fe/%5c":             "a tar \xff\xfe/\\",
 		"/a?contains=" + gittest.ID("a"): "a tar " + gittest.ID("a"),
@@ -37,7 +40,7 @@ func TestParseTar(t *testing.T) {
 			continue
 		}
 		got := strings.Join(strings.Fields(strings.Join([]string{
-			req.name.String(), req.want.Ref, req.want.Format.Name, req.want.Path, req.want.Prefix, req.contains}, " ")), " ")
+			req.name.String(), req.want.Ref, req.want.Format.Name, strings.Join(req.want.Paths.List(), ","), req.want.Prefix, req.contains}, " ")), " ")
 		if got != want {
 			t.Errorf("%s: %q, want %q", raw, got, want)
 		}
@@ -45,6 +48,8 @@ func TestParseTar(t *testing.T) {
 	for _, query := range []string{
 		"fromat=tar", "format=rar", "format=", "format=tar&format=zip", "ref=", "ref=-x", "ref=a..b", "path=", "path=/", "path=/etc",
 		"path=..", "path=a/../b", "path=a//b", "path=./a", "path=a%00b", "path=" + strings.Repeat("a/", 2049),
+		"path=a&path=", "path=a&path=../b", "path=a" + strings.Repeat("&path=a", mostPaths),
+		strings.Repeat("path="+strings.Repeat("a", 4000)+"&", 3) + "path=b",
 		"prefix=../x", "prefix=/x", "prefix=-x", "prefix=", "prefix=" + strings.Repeat("a", 4097), "prefix=a%0a", "contains=abc",
 		"a;b", "%zz",
 	} {

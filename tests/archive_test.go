@@ -108,6 +108,67 @@ func TestPathAndPrefix(t *testing.T) {
 	d.do("HEAD", "/m?path=dir", nil).expect(t, 200)
 }
 
+// TestSeveralPaths: their order does not matter, nor does it that one lies inside another, and each of
+// them must be there.
+func TestSeveralPaths(t *testing.T) {
+	r := bigOrigin(t, 0)
+	r.Commit("main", map[string]string{"dir-x/f": "f"})
+	d := prepare(t)
+	calls := d.countGit()
+	d.run()
+	d.pulled("m", r.Dir)
+	whole := d.get("/m?path=dir&path=README&prefix=p").expect(t, 200)
+	tag := whole.Header.Get("Etag")
+	var names []string
+	for name := range whole.files(t) {
+		names = append(names, name)
+	}
+	if got := sorted(names); got != "p/README p/dir/a.txt p/dir/b*.txt p/dir/sub/c" {
+		t.Errorf("it holds %s", got)
+	}
+	for _, query := range []string{
+		"?prefix=p&path=README&path=dir", "?path=dir/&path=README&path=dir&prefix=p", "?path=dir/sub&path=dir&prefix=p&path=README&path=dir/sub/c",
+	} {
+		if a := d.get("/m"+query).expect(t, 200, "Etag", tag); !bytes.Equal(a.body, whole.body) {
+			t.Errorf("%s gives other bytes", query)
+		}
+		d.do("HEAD", "/m"+query, nil).expect(t, 200, "Etag", tag, "Content-Length", strconv.Itoa(len(whole.body)))
+		d.get("/m"+query, "If-None-Match", tag).expect(t, 304)
+		d.get("/m"+query, "Range", "bytes=0-9", "If-Range", tag).expect(t, 206)
+	}
+	before := calls()
+	d.get("/m?prefix=p&path=README&path=dir").expect(t, 200)
+	d.get("/m?path=dir/sub&path=dir&prefix=p&path=README&path=dir/sub/c").expect(t, 200)
+	if n := calls() - before; n != 0 {
+		t.Errorf("git was started %d times for what is warm", n)
+	}
+	if one := d.get("/m?path=dir&path=dir").Header.Get("Etag"); one != d.get("/m?path=dir").Header.Get("Etag") || one == tag {
+		t.Errorf("the ETag of one path that is given twice is %s", one)
+	}
+	for _, query := range []string{"?path=dir&path=none", "?path=none&path=README", "?path=dir&path=dir/none", "?path=README&path=README/none"} {
+		for _, format := range []string{"tar", "zip"} {
+			d.get("/m"+query+"&format="+format).expect(t, 404, "Etag", "").contains(t, "no such path", "none")
+		}
+		d.do("HEAD", "/m"+query, nil).expect(t, 404)
+		d.get("/m"+query, "If-None-Match", "*").expect(t, 404)
+		d.get("/m"+query, "Range", "bytes=0-9").expect(t, 404)
+	}
+	d.get("/m?"+strings.Repeat("path=dir&", 65)).expect(t, 400).contains(t, "65 times", "64 at most")
+	d.get("/m?path=dir&path=../x").expect(t, 400)
+
+	// They are made ahead as one path is.
+	tip := r.Commit("main", map[string]string{"README": "2"})
+	cache := filepath.Join(d.storage, ".sould", "cache")
+	files := strings.Count(tree(t, cache), "\n")
+	d.pulled("m", r.Dir)
+	eventually(t, "what is made ahead", func() bool { return strings.Count(tree(t, cache), "\n") == files+2 && !strings.Contains(tree(t, cache), ".part") })
+	before = calls()
+	d.get("/m?path=dir&path=README&prefix=p").expect(t, 200, "X-Revision", tip)
+	if n := calls() - before; n != 0 {
+		t.Errorf("git was started %d times for what was made ahead", n)
+	}
+}
+
 func sorted(names []string) string {
 	slices.Sort(names)
 	return strings.Join(names, " ")

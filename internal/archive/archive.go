@@ -16,13 +16,13 @@ import (
 type Spec struct {
 	Ref    string // empty for the default branch
 	Format *Format
-	Path   string // empty for all
+	Paths  Paths
 	Prefix string // ends with a slash, or is empty
 }
 
 // Of returns the archive of a revision. If subst is set, $Format:…$ is expanded in it.
 func (s Spec) Of(rev Revision, subst bool) Archive {
-	a := Archive{Commit: rev.Commit, Format: s.Format, Path: s.Path, Prefix: s.Prefix}
+	a := Archive{Commit: rev.Commit, Format: s.Format, Paths: s.Paths, Prefix: s.Prefix}
 	if subst {
 		a.Subst = string(rev.Snapshot.Fingerprint)
 	}
@@ -62,14 +62,15 @@ func Resolve(ctx context.Context, m *mirror.Mirror, ref string) (Revision, error
 type Archive struct {
 	Commit string // a full id
 	Format *Format
-	Path   string // only this file or directory; empty for all
+	Paths  Paths  // only these files and directories
 	Prefix string // put before every path; ends with a slash, or is empty
 	Subst  string // the fingerprint of the refs, on which $Format:…$ can depend; empty if it is not expanded
 }
 
-// key is all that the bytes depend on as one string: different archives have different keys.
+// key is all that the bytes depend on as one string: different archives have different keys. Several
+// paths are several words in it.
 func (a Archive) key() string {
-	return strings.Join([]string{encoding, a.Commit, a.Format.Name, a.Path, a.Prefix, a.Subst}, "\x00")
+	return strings.Join([]string{encoding, a.Commit, a.Format.Name, a.Paths.joined, a.Prefix, a.Subst}, "\x00")
 }
 
 // ETag returns the archive's ETag, which is the same for the same bytes on every server. It is weak
@@ -79,7 +80,7 @@ func (a Archive) ETag() string {
 	if a.Subst != "" {
 		weak = "W/"
 	}
-	if a.Subst != "" || a.Path != "" || a.Prefix != "" {
+	if a.Subst != "" || a.Paths != (Paths{}) || a.Prefix != "" {
 		digest = "-" + shortDigest(a.key())
 	}
 	return weak + `"` + a.Commit + "." + a.Format.Name + "-" + encoding + digest + `"`

@@ -130,7 +130,7 @@ func (c *Cache) produce(ctx context.Context, m *mirror.Mirror, a Archive, patien
 	defer cancel()
 	err := a.Format.encode(w, func(w io.Writer) error {
 		return m.Archive(ctx, c.neutral, git.Archive{
-			Commit: a.Commit, Path: a.Path, Prefix: a.Prefix, Subst: a.Subst != "", LowPriority: patient,
+			Commit: a.Commit, Paths: a.Paths.List(), Prefix: a.Prefix, Subst: a.Subst != "", LowPriority: patient,
 		}, &boundedWriter{w: w, left: opts.Limit, limit: opts.Limit})
 	})
 	if err != nil {

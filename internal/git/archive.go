@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // Neutral is a directory with empty repositories. Archives read the objects of a mirror through
@@ -42,9 +44,9 @@ func (n Neutral) repo(idLength int) string {
 
 // Archive says what to archive.
 type Archive struct {
-	Commit string // a full id
-	Path   string // only this file or directory, without patterns; empty for all
-	Prefix string // put before every path; empty or with a slash at the end
+	Commit string   // a full id
+	Paths  []string // only these files and directories, without patterns; none for all
+	Prefix string   // put before every path; empty or with a slash at the end
 
 	// Subst expands $Format:…$ in files with the attribute export-subst (gitattributes(5)). The
 	// bytes then depend on the repository's refs and on the time, too.
@@ -60,7 +62,7 @@ var ErrNoPath = errors.New("no such path")
 // kilobytes can make git use gigabytes before it writes anything.
 const archiveMemory = 2 << 30
 
-// Tar writes a tar. Without Subst, the same commit, path and prefix give the same bytes for
+// Tar writes a tar. Without Subst, the same commit, paths and prefix give the same bytes for
 // every repository. Errors: [ErrNoPath], an [*Error], or an error of w as it is.
 func (r Repo) Tar(ctx context.Context, neutral Neutral, a Archive, w io.Writer) error {
 	c := command{
@@ -77,8 +79,8 @@ func (r Repo) Tar(ctx context.Context, neutral Neutral, a Archive, w io.Writer) 
 		c.args = append(c.args, "--prefix="+a.Prefix)
 	}
 	c.args = append(c.args, a.Commit)
-	if a.Path != "" {
-		c.args = append(c.args, "--", a.Path)
+	if len(a.Paths) > 0 {
+		c.args = append(append(c.args, "--"), a.Paths...)
 	}
 	var err error
 	if a.Subst {
@@ -89,20 +91,26 @@ func (r Repo) Tar(ctx context.Context, neutral Neutral, a Archive, w io.Writer) 
 	} else {
 		err = r.git.run(ctx, c)
 	}
-	if e := (*Error)(nil); a.Path != "" && errors.As(err, &e) && e.Err == nil {
+	if e := (*Error)(nil); len(a.Paths) > 0 && errors.As(err, &e) && e.Err == nil {
 		// Git cuts its message off if the path is long, so look again.
-		if ok, err := r.HasPath(ctx, a.Commit, a.Path); err == nil && !ok {
-			return fmt.Errorf("%w: %q", ErrNoPath, a.Path)
+		if missing, err := r.MissingPath(ctx, a.Commit, a.Paths); err == nil && missing >= 0 {
+			return fmt.Errorf("%w: %q", ErrNoPath, a.Paths[missing])
 		}
 	}
 	return err
 }
 
-// HasPath reports whether a commit has a file or directory at a path.
-func (r Repo) HasPath(ctx context.Context, commit, path string) (bool, error) {
+// MissingPath returns the index of the first path at which a commit has neither a file nor a
+// directory, or -1 if it has all of them.
+func (r Repo) MissingPath(ctx context.Context, commit string, paths []string) (int, error) {
 	out, err := r.git.output(ctx, command{
 		name: "ls-tree", dir: r.Dir, global: []string{"--literal-pathspecs"},
-		args: []string{"-z", "--full-tree", commit, "--", path},
+		// -t: a directory is listed also where a path leads on into it.
+		args: append([]string{"-t", "-z", "--name-only", "--full-tree", commit, "--"}, paths...),
 	})
-	return len(out) > 0, err
+	if err != nil {
+		return -1, err
+	}
+	found := strings.Split(string(out), "\x00")
+	return slices.IndexFunc(paths, func(path string) bool { return !slices.Contains(found, path) }), nil
 }

@@ -52,6 +52,24 @@ func TestArchiveDependsOnTheCommitAlone(t *testing.T) {
 	}
 }
 
+func TestMissingPath(t *testing.T) {
+	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
+	commit := r.Commit("main", map[string]string{"a/b/c": "1", "a/d": "2", "a-b": "3", ":!x": "4", "*": "5", "\xff": "6"})
+	repo := New(Options{}).Repo(r.Dir)
+	for _, c := range []struct {
+		paths []string
+		want  int
+	}{
+		{[]string{"a"}, -1}, {[]string{"a/b/c", "a/d"}, -1}, {[]string{"a", "a/b", "a/b/c"}, -1}, {[]string{"a-b", ":!x", "*", "\xff"}, -1},
+		{[]string{"none"}, 0}, {[]string{"a", "none"}, 1}, {[]string{"a", "a/none"}, 1}, {[]string{"a-b", "a-b/x"}, 1}, {[]string{"a", "a*"}, 1},
+		{[]string{"a", "x", "y"}, 1}, {[]string{"A"}, 0},
+	} {
+		if got, err := repo.MissingPath(t.Context(), commit, c.paths); got != c.want || err != nil {
+			t.Errorf("of %q the path %d is missing, %v; want %d", c.paths, got, err, c.want)
+		}
+	}
+}
+
 type failingWriter struct{ err error }
 
 func (f failingWriter) Write([]byte) (int, error) { return 0, f.err }

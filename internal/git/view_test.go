@@ -143,7 +143,7 @@ func everything(t *testing.T, repo Repo, remote Remote, first, second string) {
 	if _, err := repo.Commit(ctx, unknown); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an unknown commit: %v", err)
 	}
-	_, err = repo.HasPath(ctx, second, "file")
+	_, err = repo.MissingPath(ctx, second, []string{"file"})
 	expect("path", err)
 	for _, subst := range []bool{false, true} {
 		expect("archive", repo.Tar(ctx, neutral, Archive{Commit: second, Subst: subst}, io.Discard))

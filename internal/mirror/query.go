@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"strings"
 	"sync"
 
 	"github.com/reconquest/sould/internal/git"
@@ -29,13 +30,13 @@ type queryCache struct {
 	mu         sync.Mutex         // guards all below
 	ancestries map[[2]string]bool // whether a revision contains a commit
 	commits    map[string]string  // the commit that an object leads to
-	paths      map[pathKey]bool   // whether a commit has a path
+	paths      map[pathKey]int    // the index of the first of some paths that a commit lacks; -1 for none
 }
 
-// pathKey is a path in a commit. The path may be long, so only its digest is kept.
+// pathKey is a list of paths in a commit. They may be long, so only their digest is kept.
 type pathKey struct {
 	commit string
-	path   [sha256.Size]byte
+	paths  [sha256.Size]byte
 }
 
 // query runs ask when the limiter has a place. The error may be limiter.ErrBusy.
@@ -73,10 +74,12 @@ func cached[K comparable, T any](
 	return answer, nil
 }
 
-// HasPath reports whether a commit has a path. The error may be limiter.ErrBusy.
-func (m *Mirror) HasPath(ctx context.Context, commit, path string) (bool, error) {
-	return cached(ctx, m, &m.queries.paths, maxPaths, pathKey{commit, sha256.Sum256([]byte(path))}, func() (bool, error) {
-		return m.repo().HasPath(ctx, commit, path)
+// MissingPath returns the index of the first of these paths that a commit lacks, or -1 if it has all
+// of them. The error may be limiter.ErrBusy.
+func (m *Mirror) MissingPath(ctx context.Context, commit string, paths []string) (int, error) {
+	key := pathKey{commit, sha256.Sum256([]byte(strings.Join(paths, "\x00")))}
+	return cached(ctx, m, &m.queries.paths, maxPaths, key, func() (int, error) {
+		return m.repo().MissingPath(ctx, commit, paths)
 	})
 }
 
