@@ -47,6 +47,7 @@ var outside = map[string]string{
 	"github.com/docopt/docopt-go":         "main.go",
 	"github.com/reconquest/hierr-go":      "internal/errtext/",
 	"github.com/coreos/go-systemd/v22":    "signals.go",
+	"github.com/dunglas/httpsfv":          "internal/conditional/",
 	"os/exec":                             "internal/git/",
 	"github.com/prometheus/client_golang": "metrics.go",
 }

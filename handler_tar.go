@@ -52,6 +52,9 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	etag := a.ETag()
+	if req.sum {
+		etag = a.SumETag()
+	}
 	header["X-Revision"] = []string{rev.Commit}
 	header["Etag"] = []string{etag}
 	header["Cache-Control"] = cacheControl(req.want.Ref == rev.Commit, set.ReadToken == "")
@@ -63,22 +66,19 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		if rev.Branch { // who has it asks for the next one as well
 			s.mirrors.prefetch.Asked(m.Name, req.want)
 		}
+		if status == http.StatusNotModified && !req.sum {
+			s.addKnownDigest(header, r, m, a)
+		}
 		return answerCondition(w, status)
 	}
-	header["Content-Type"] = []string{a.Format.ContentType}
-	header["Content-Disposition"] = []string{`attachment; filename="` + req.name.Base() + "." + a.Format.Name + `"`}
-	header["X-Content-Type-Options"] = []string{"nosniff"}
-	err = fs.ErrNotExist
-	if found := s.mirrors.archives.Find(m, a); found != nil {
-		defer found.Close()
-		err = s.serveFinished(w, r, found, a)
-	}
-	switch {
-	case !errors.Is(err, fs.ErrNotExist):
-	case r.Method == http.MethodHead:
-		err = s.exists(r.Context(), m, a) // it is not made for that
-	default:
-		err = s.serveGrowing(w, r, m, a)
+	header["X-Content-Type-Options"] = nosniff
+	name := req.name.Base() + "." + a.Format.Name
+	if req.sum {
+		err = s.serveSum(w, r, m, a, name)
+	} else {
+		header["Content-Type"] = []string{a.Format.ContentType}
+		header["Content-Disposition"] = attachment(name)
+		err = s.serveArchive(w, r, m, a)
 	}
 	if err != nil {
 		m.Suspect(err)
@@ -88,6 +88,33 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	}
 	return err
 }
+
+// serveArchive sends an archive, from its file if it is finished.
+func (s *Server) serveArchive(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive) error {
+	err := fs.ErrNotExist
+	if found := s.mirrors.archives.Find(m, a); found != nil {
+		defer found.Close()
+		err = s.serveFinished(w, r, found, a)
+	}
+	if errors.Is(err, archive.ErrChanged) {
+		s.log.Warn("an archive is made again", "mirror", m.Name, "revision", a.Commit, "format", a.Format.Name, "err", err)
+	}
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case r.Method == http.MethodHead:
+		return s.exists(r.Context(), m, a) // it is not made for that
+	}
+	if err = s.serveGrowing(w, r, m, a); errors.Is(err, fs.ErrNotExist) { // the file has just been removed, or changed
+		err = s.serveGrowing(w, r, m, a)
+	}
+	return err
+}
+
+var nosniff = []string{"nosniff"}
+
+// attachment is the Content-Disposition of a file of that name.
+func attachment(name string) []string { return []string{`attachment; filename="` + name + `"`} }
 
 // cacheControl is what caches may do with an archive: that of a commit never
 // changes. A cache that several people share must not answer for a server that asks
@@ -135,7 +162,7 @@ func checkPaths(ctx context.Context, m *mirror.Mirror, commit string, paths []st
 }
 
 // serveFinished sends a finished archive, or a part of it.
-func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived *spool.Reader, a archive.Archive) error {
+func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived *archive.Reader, a archive.Archive) error {
 	f, err := archived.Open()
 	if err != nil {
 		return fmt.Errorf("can't read the archive of %s: %w", a.Commit, err)
@@ -147,6 +174,9 @@ func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived 
 			return err
 		}
 		defer s.conns.ReleaseSend()
+	}
+	if err := addDigest(w.Header(), r, archived); err != nil {
+		return err
 	}
 	return sendFile(w, r, f, a)
 }
@@ -182,7 +212,11 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.
 		return err
 	}
 	defer s.conns.ReleaseSend()
-	growing, err := s.mirrors.archives.Get(m, a)
+	// Before HTTP/1.1 the end of an answer of unknown length is the end of the connection, and a
+	// part would look like the whole.
+	whole := r.Header.Get("Range") != "" && a.Subst == "" || !r.ProtoAtLeast(1, 1) ||
+		conditional.WantsDigest(r.Header) == conditional.Wanted
+	growing, err := s.mirrors.archives.Get(m, a, whole)
 	if errors.Is(err, spool.ErrNoSpace) {
 		return s.serveDirectly(w, r, m, a)
 	}
@@ -190,9 +224,7 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.
 		return fmt.Errorf("can't archive %s: %w", a.Commit, err)
 	}
 	defer growing.Close()
-	if wantsRange := r.Header.Get("Range") != "" && a.Subst == ""; wantsRange || !r.ProtoAtLeast(1, 1) {
-		// Before HTTP/1.1 the end of an answer of unknown length is the end of the
-		// connection, and a part would look like the whole.
+	if whole {
 		err = growing.Wait(ctx)
 	} else {
 		_, err = growing.Next(ctx)
@@ -211,10 +243,13 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.
 		if err != nil {
 			return fmt.Errorf("can't read the archive of %s: %w", a.Commit, err)
 		}
+		if err := addDigest(w.Header(), r, growing); err != nil {
+			return err
+		}
 		return sendFile(w, r, f, a)
 	}
 	w.Header().Set("Accept-Ranges", acceptRanges(a))
-	return s.follow(ctx, conn.NewDeadlineWriter(w), r, m, a, growing)
+	return s.follow(ctx, conn.NewDeadlineWriter(w), r, m, a, growing.Reader)
 }
 
 // follow sends an archive as it grows, up to its end. An error that comes after the first

@@ -44,7 +44,7 @@ func newMirrors(
 	if ms.cache, err = spool.Open(dir.Own("cache"), first.CacheSize); err != nil {
 		return nil, err
 	}
-	ms.archives = archive.NewCache(ms.cache, dir.Neutral, first.archiveOptions())
+	ms.archives = archive.NewCache(ms.cache, dir.Own("cache"), dir.Neutral, first.archiveOptions())
 	ms.packs = pack.NewMaker(ms.cache, log)
 	ms.packs.Resize(first.MaxClones)
 	ms.prefetch = archive.NewPrefetcher(ms.archives, log)
@@ -63,6 +63,7 @@ func (ms *mirrors) run() {
 	ms.work.Go(ms.store.Watch)
 	ms.work.Go(func() { ms.prefetch.Run(ms.life) })
 	ms.work.Go(func() { ms.packs.Prefetcher.Run(ms.life) })
+	ms.work.Go(func() { ms.archives.Run(ms.life) })
 	ms.work.Go(func() { ms.keeper.Run(ms.life, ms.store) })
 	ms.reconciler.Configure()
 }

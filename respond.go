@@ -76,7 +76,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 // was to be: a cache would keep the error for as long as that.
 func setErrorHeaders(header http.Header) {
 	header.Set("Cache-Control", "no-store")
-	for _, name := range []string{"Etag", "Accept-Ranges", "Content-Disposition"} {
+	for _, name := range []string{"Etag", "Accept-Ranges", "Content-Disposition", "Repr-Digest"} {
 		header.Del(name)
 	}
 }

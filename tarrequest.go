@@ -19,6 +19,7 @@ import (
 type tarRequest struct {
 	name     storage.Name
 	want     archive.Spec
+	sum      bool     // the digest of the archive is wanted, instead of the archive
 	paths    []string // that must be there, sorted; want has those of them that lie in no other one
 	contains string   // a full commit id, or empty
 	came     time.Time
@@ -77,8 +78,10 @@ func (req *tarRequest) set(key, value string) (err error) {
 			return fmt.Errorf("contains=%q is no full commit id", errtext.Word(value, 100))
 		}
 	case "format":
-		if req.want.Format = archive.FindFormat(value); req.want.Format == nil {
-			return fmt.Errorf("format=%q is unknown; there are tar, tar.gz, tar.zst and zip", errtext.Word(value, 40))
+		name, sum := strings.CutSuffix(value, ".sha256")
+		if req.want.Format, req.sum = archive.FindFormat(name), sum; req.want.Format == nil {
+			return fmt.Errorf("format=%q is unknown; there are tar, tar.gz, tar.zst and zip, "+
+				"and the digest of each, such as tar.sha256", errtext.Word(value, 40))
 		}
 	case "prefix":
 		if req.want.Prefix, err = cleanPrefix(value); err != nil {

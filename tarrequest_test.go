@@ -28,6 +28,8 @@ func TestParseTar(t *testing.T) {
 		"/a?ref=" + gittest.ID("A"):      "a " + gittest.ID("a") + " tar",
 		"/a?format=tar.gz":               "a tar.gz",
 		"/a?format=tar.zst":              "a tar.zst",
+		"/a?format=tar.sha256":           "a tar sum",
+		"/a?format=tar.gz.sha256":        "a tar.gz sum",
 		"/a?ref=refs/heads/-x":           "a refs/heads/-x tar",
 	} {
 		u, err := url.Parse(raw)
@@ -39,14 +41,18 @@ func TestParseTar(t *testing.T) {
 			t.Errorf("%s: %v", raw, err)
 			continue
 		}
+		sum := ""
+		if req.sum {
+			sum = "sum"
+		}
 		got := strings.Join(strings.Fields(strings.Join([]string{
-			req.name.String(), req.want.Ref, req.want.Format.Name, strings.Join(req.want.Paths.List(), ","), req.want.Prefix, req.contains}, " ")), " ")
+			req.name.String(), req.want.Ref, req.want.Format.Name, strings.Join(req.want.Paths.List(), ","), req.want.Prefix, req.contains, sum}, " ")), " ")
 		if got != want {
 			t.Errorf("%s: %q, want %q", raw, got, want)
 		}
 	}
 	for _, query := range []string{
-		"fromat=tar", "format=rar", "format=", "format=tar&format=zip", "ref=", "ref=-x", "ref=a..b", "path=", "path=/", "path=/etc",
+		"fromat=tar", "format=rar", "format=", "format=.sha256", "format=sha256", "format=tar.sha256.sha256", "format=tar.SHA256", "format=tar.md5", "format=tar&format=zip", "ref=", "ref=-x", "ref=a..b", "path=", "path=/", "path=/etc",
 		"path=..", "path=a/../b", "path=a//b", "path=./a", "path=a%00b", "path=" + strings.Repeat("a/", 2049),
 		"path=a&path=", "path=a&path=../b", "path=a" + strings.Repeat("&path=a", mostPaths),
 		strings.Repeat("path="+strings.Repeat("a", 4000)+"&", 3) + "path=b",

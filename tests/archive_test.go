@@ -161,7 +161,9 @@ func TestSeveralPaths(t *testing.T) {
 	cache := filepath.Join(d.storage, ".sould", "cache")
 	files := strings.Count(tree(t, cache), "\n")
 	d.pulled("m", r.Dir)
-	eventually(t, "what is made ahead", func() bool { return strings.Count(tree(t, cache), "\n") == files+2 && !strings.Contains(tree(t, cache), ".part") })
+	eventually(t, "what is made ahead", func() bool {
+		return strings.Count(tree(t, cache), "\n") == files+2 && !strings.Contains(tree(t, cache), ".part")
+	})
 	before = calls()
 	d.get("/m?path=dir&path=README&prefix=p").expect(t, 200, "X-Revision", tip)
 	if n := calls() - before; n != 0 {

@@ -86,6 +86,12 @@ func (a Archive) ETag() string {
 	return weak + `"` + a.Commit + "." + a.Format.Name + "-" + encoding + digest + `"`
 }
 
+// SumETag is the ETag of the archive's digest, as a text of its own.
+func (a Archive) SumETag() string {
+	tag := a.ETag()
+	return strings.TrimSuffix(tag, `"`) + `.sha256"`
+}
+
 func shortDigest(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:16])

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,8 @@ type Cache struct {
 	direct  *spool.Lane     // of the cache, for archives that are not kept
 	lastID  atomic.Uint64   // of an archive that is not kept
 	places  limiter.Limiter // for making archives
+	hashing limiter.Limiter // for computing digests that clients wait for
+	sums    *sums
 
 	mu     sync.Mutex         // guards failed
 	failed map[string]failure // by key
@@ -49,10 +52,10 @@ type failure struct {
 // maxFailed is how many failures are remembered.
 const maxFailed = 1024
 
-// NewCache returns a cache that keeps its archives in a spool, and makes them through neutral
-// repositories. The caller closes the spool, which ends the making of archives.
-func NewCache(cache *spool.Cache, neutral git.Neutral, options *Options) *Cache {
-	c := &Cache{neutral: neutral, cache: cache, failed: make(map[string]failure)}
+// NewCache returns a cache that keeps its archives in a spool, whose files are in dir, and makes them
+// through neutral repositories. The caller closes the spool, which ends the making of archives.
+func NewCache(cache *spool.Cache, dir string, neutral git.Neutral, options *Options) *Cache {
+	c := &Cache{neutral: neutral, cache: cache, failed: make(map[string]failure), sums: newSums(dir)}
 	c.direct = cache.NewLane(c.places.Waited)
 	c.Configure(options)
 	return c
@@ -61,6 +64,7 @@ func NewCache(cache *spool.Cache, neutral git.Neutral, options *Options) *Cache 
 // Configure puts options in force.
 func (c *Cache) Configure(options *Options) {
 	c.places.Resize(options.MaxArchives)
+	c.hashing.Resize(options.MaxArchives)
 	c.options.Store(options)
 }
 
@@ -70,24 +74,60 @@ func (c *Cache) key(m *mirror.Mirror, a Archive) string {
 	return strings.Join([]string{m.Name.String(), m.Identity(), a.key()}, "\x00")
 }
 
-// Find returns a finished archive, or nil. The caller must close it.
-func (c *Cache) Find(m *mirror.Mirror, a Archive) *spool.Reader { return c.cache.Find(c.key(m, a)) }
-
-// Get returns an archive, finished or growing, and makes it if there is none. The caller must close
-// it. If there is no room on the disk, the error, here or of reading, is spool.ErrNoSpace; then
-// Direct can be used.
-func (c *Cache) Get(m *mirror.Mirror, a Archive) (*spool.Reader, error) {
+// reader returns a Reader of an archive that is not open yet.
+func (c *Cache) reader(m *mirror.Mirror, a Archive) *Reader {
 	key := c.key(m, a)
-	if err := c.failure(key); err != nil {
+	return &Reader{cache: c, mirror: m, key: key, id: sha256.Sum256([]byte(key))}
+}
+
+// Find returns an archive that is finished, or nil. It must be closed.
+func (c *Cache) Find(m *mirror.Mirror, a Archive) *Reader {
+	r := c.reader(m, a)
+	c.sums.watch(r.id, func() { r.Reader = c.cache.Find(r.key) })
+	if r.Reader == nil {
+		return nil
+	}
+	return r
+}
+
+// Digest returns the digest of an archive that was made since the server started, if it is known,
+// without a look at its file. A strong ETag stands for the same bytes wherever they are.
+func (c *Cache) Digest(m *mirror.Mirror, a Archive) (digest Digest, known bool) {
+	s := c.sums.of(c.reader(m, a).id)
+	if s == nil {
+		return digest, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.digest, s.known && s.made
+}
+
+// Get returns an archive, finished or growing. If it is not there, it is made; whole says that
+// nothing of it is wanted before all of it is there. It must be closed. If there is no room for it
+// on disk, the error is spool.ErrNoSpace, also that of reading; Direct does without.
+func (c *Cache) Get(m *mirror.Mirror, a Archive, whole bool) (*Reader, error) {
+	r := c.reader(m, a)
+	if err := c.failure(r.key); err != nil {
 		return nil, err
 	}
-	return c.cache.Get(key, func(ctx context.Context, w io.Writer) error {
-		if err := c.places.Acquire(ctx, m.Name.String()); err != nil {
-			return err
-		}
-		defer c.places.Release()
-		return c.record(ctx, key, c.produce(ctx, m, a, false, w))
+	limit := int64(hashedAlong)
+	if whole {
+		limit = -1
+	}
+	var err error
+	c.sums.watch(r.id, func() {
+		r.Reader, err = c.cache.Get(r.key, func(ctx context.Context, w io.Writer) error {
+			if err := c.places.Acquire(ctx, m.Name.String()); err != nil {
+				return err
+			}
+			defer c.places.Release()
+			return c.make(ctx, r, a, false, newHashingWriter(w, limit))
+		})
 	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // makeIdle makes an archive that nobody waits for yet, as soon as no client waits for another one.
@@ -96,17 +136,29 @@ func (c *Cache) makeIdle(ctx context.Context, m *mirror.Mirror, a Archive) error
 		return err
 	}
 	defer c.places.Release()
-	key := c.key(m, a)
-	// If a client's producer has begun the archive, makeIdle must not wait for it: that producer
-	// may wait for the place that is held here.
-	r, err := c.cache.GetNew(key, func(ctx context.Context, w io.Writer) error {
-		return c.record(ctx, key, c.produce(ctx, m, a, true, w))
+	r := c.reader(m, a)
+	var err error
+	c.sums.watch(r.id, func() {
+		// If a client's producer has begun the archive, makeIdle must not wait for it: that producer
+		// may wait for the place that is held here.
+		r.Reader, err = c.cache.GetNew(r.key, func(ctx context.Context, w io.Writer) error {
+			return c.make(ctx, r, a, true, newHashingWriter(w, -1))
+		})
 	})
-	if r == nil || err != nil {
+	if r.Reader == nil || err != nil {
 		return err
 	}
 	defer r.Close()
 	return r.Wait(ctx)
+}
+
+// make makes an archive that is kept, and records the result.
+func (c *Cache) make(ctx context.Context, r *Reader, a Archive, patient bool, w *hashingWriter) error {
+	err := c.produce(ctx, r.mirror, a, patient, w)
+	if err == nil {
+		c.sums.made(r.id, w)
+	}
+	return c.record(ctx, r.key, err)
 }
 
 // Direct makes an archive for one client alone, as far ahead of the client as there is room. If

@@ -4,7 +4,10 @@
 // brought a newer revision.
 //
 //	archive.go             an archive, its ETag, and the revision of a ref
+//	paths.go               the parts of a commit that an archive is limited to
 //	cache.go               makes archives once, within bounds, and keeps them
+//	reader.go              reads archives, and computes their digests
+//	digest.go, sums.go     a digest, and when it is believed
 //	prefetch.go            makes archives ahead
 //	format.go              tar, tar.gz, tar.zst
 //	zip.go, tarreader.go   zip, made of git's tar
@@ -20,4 +23,11 @@
 // does not keep out the others. One archive is bounded in bytes, time and git's memory: a tree of
 // 100 kB can be a bomb. A failure is remembered for a while, so that such a tree is not tried
 // again for each client. If the disk is full, each client gets a git archive of its own.
+//
+// The digest of an archive is computed once. A small archive is hashed while it is made, and so is
+// one that a client waits for as a whole, or that is made ahead. A larger archive is hashed when it
+// is finished: hashing takes a third as long as git archive does, and the first reader must not wait
+// for it. After a restart a file is hashed again, because it may have been changed. A digest is sent
+// only while the file's stamp (inode, size, times) says that nobody has changed the file. If somebody
+// has, the archive is made again.
 package archive

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"strconv"
+
+	"github.com/reconquest/sould/internal/archive"
+	"github.com/reconquest/sould/internal/conditional"
+	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/spool"
+)
+
+// addDigest says what the digest of a finished archive is, unless the client has no use for it. Who
+// wants it waits for it; others as well, if it is there in a moment.
+func addDigest(header http.Header, r *http.Request, archived *archive.Reader) error {
+	wish := conditional.WantsDigest(r.Header)
+	if wish == conditional.Unwanted {
+		return nil
+	}
+	digest, known, err := archived.Digest(r.Context(), wish == conditional.Wanted)
+	if known {
+		header["Repr-Digest"] = []string{digest.Field()}
+	}
+	if errors.Is(err, limiter.ErrBusy) { // the archive can be had all the same
+		return nil
+	}
+	return err
+}
+
+// addKnownDigest says in a 304 what the digest of an archive is, so that who has stored it without
+// can check it (RFC 9110, section 15.4.5: what guides the update of a cache). Nothing is computed for
+// that. Where the ETag is weak, the client may have other bytes.
+func (s *Server) addKnownDigest(header http.Header, r *http.Request, m *mirror.Mirror, a archive.Archive) {
+	if a.Subst != "" || conditional.WantsDigest(r.Header) == conditional.Unwanted {
+		return
+	}
+	if digest, known := s.mirrors.archives.Digest(m, a); known {
+		header["Repr-Digest"] = []string{digest.Field()}
+	}
+}
+
+// serveSum sends the digest of an archive as sha256sum(1) reads it. name is what the archive is called
+// when it is saved. The archive is made for that, but not for a HEAD: all digests have one length.
+func (s *Server) serveSum(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive, name string) error {
+	line := func(digest archive.Digest) string { return digest.String() + "  " + name + "\n" }
+	var digest archive.Digest
+	var err error
+	if r.Method == http.MethodHead {
+		err = s.exists(r.Context(), m, a)
+	} else {
+		digest, err = s.sum(r, m, a)
+	}
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	header["Content-Disposition"] = attachment(name + ".sha256")
+	header["Accept-Ranges"] = []string{"none"}
+	header["Content-Length"] = []string{strconv.Itoa(len(line(digest)))}
+	if r.Method != http.MethodHead {
+		_, _ = io.WriteString(w, line(digest))
+	}
+	return nil
+}
+
+// sum returns the digest of an archive, which is made if it is not there.
+func (s *Server) sum(r *http.Request, m *mirror.Mirror, a archive.Archive) (digest archive.Digest, err error) {
+	ctx, end := s.whileAlive(r.Context())
+	defer end()
+	if err := s.conns.AcquireSend(); err != nil { // who waits for an archive counts as well
+		return digest, err
+	}
+	defer s.conns.ReleaseSend()
+	digest, err = s.keptSum(ctx, m, a)
+	if errors.Is(err, fs.ErrNotExist) { // somebody has removed or changed the file: now it is made again
+		digest, err = s.keptSum(ctx, m, a)
+	}
+	if errors.Is(err, spool.ErrNoSpace) {
+		digest, err = s.directSum(ctx, m, a)
+	}
+	switch {
+	case r.Context().Err() != nil: // the client has gone
+		panic(http.ErrAbortHandler)
+	case err != nil && !errors.Is(err, limiter.ErrBusy):
+		err = fmt.Errorf("can't compute the digest of an archive of %s: %w", a.Commit, err)
+	}
+	return digest, err
+}
+
+func (s *Server) keptSum(ctx context.Context, m *mirror.Mirror, a archive.Archive) (digest archive.Digest, err error) {
+	archived, err := s.mirrors.archives.Get(m, a, true)
+	if err != nil {
+		return digest, err
+	}
+	defer archived.Close()
+	if err = archived.Wait(ctx); err != nil {
+		return digest, err
+	}
+	digest, known, err := archived.Digest(ctx, true)
+	if err == nil && !known {
+		err = errors.New("its file is being changed by somebody else")
+	}
+	return digest, err
+}
+
+// directSum computes the digest of an archive that there is no room to keep.
+func (s *Server) directSum(ctx context.Context, m *mirror.Mirror, a archive.Archive) (digest archive.Digest, err error) {
+	if a.Subst != "" {
+		return digest, fail(kindUnavailable, "there is no room to keep the archive, and with export_subst the next one may have another digest")
+	}
+	growing, err := s.mirrors.archives.Direct(m, a)
+	if err != nil {
+		return digest, err
+	}
+	defer growing.Close()
+	hash := sha256.New()
+	for err == nil {
+		_, err = growing.CopyNext(ctx, hash, conn.MaxPiece)
+	}
+	if err != io.EOF {
+		return digest, err
+	}
+	return archive.Digest(hash.Sum(nil)), nil
+}

@@ -1,0 +1,195 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/spool"
+)
+
+// Reader reads an archive that is kept, finished or growing. It must be closed.
+type Reader struct {
+	*spool.Reader
+	cache  *Cache
+	mirror *mirror.Mirror
+	key    string
+	id     sumID
+}
+
+// ErrChanged is returned for an archive whose file somebody else has changed. The file is gone then,
+// and the next one who asks for the archive has it made again. It is a fs.ErrNotExist.
+var ErrChanged error = changed{}
+
+type changed struct{}
+
+func (changed) Error() string        { return "the file of an archive was changed by somebody else" }
+func (changed) Is(target error) bool { return target == fs.ErrNotExist }
+
+// soon is the size in bytes of an archive whose digest is there in a moment.
+const soon = 256 << 20
+
+// Digest returns the digest of a finished archive, and whether it is known. If it is not, it is
+// computed; for a large archive only if the caller is patient, and else in the background, where Run
+// does it. The error is ErrChanged, limiter.ErrBusy, the cause of ctx's end, or that of reading.
+func (r *Reader) Digest(ctx context.Context, patient bool) (digest Digest, known bool, err error) {
+	f, err := r.Open()
+	if err != nil {
+		return digest, false, err
+	}
+	now, err := stampOfFile(f)
+	if err != nil {
+		return digest, false, err
+	}
+	s := r.cache.sums.add(r.id)
+	if digest, known := s.believe(now); known {
+		return digest, true, nil
+	}
+	if now.size > soon && !patient {
+		r.cache.hashLater(r)
+		return digest, false, nil
+	}
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return digest, false, context.Cause(ctx)
+	}
+	if digest, known := s.believe(now); known { // somebody has just computed it
+		return digest, true, nil
+	}
+	if now.size > hashedAlong {
+		if err := r.cache.hashing.Acquire(ctx, r.mirror.Name.String()); err != nil {
+			return digest, false, err
+		}
+		defer r.cache.hashing.Release()
+	}
+	return r.compute(ctx, f, s)
+}
+
+// believe returns the digest if it is that of a file with this stamp.
+func (s *sum) believe(now stamp) (Digest, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.digest, s.known && s.fits(now)
+}
+
+// attempts is how often a file is read whose stamp is another one each time that it was read.
+const attempts = 3
+
+// compute computes the digest of a file, and notes it.
+func (r *Reader) compute(ctx context.Context, f *os.File, s *sum) (digest Digest, known bool, err error) {
+	for range attempts {
+		before, err := stampOfFile(f)
+		if err != nil {
+			return digest, false, err
+		}
+		s.begin(before)
+		hash := sha256.New()
+		if _, err := io.Copy(hash, &lastingReader{ctx, io.NewSectionReader(f, 0, before.size)}); err != nil {
+			return digest, false, fmt.Errorf("can't compute the digest of an archive: %w", err)
+		}
+		after, err := stampOfFile(f)
+		if err != nil {
+			return digest, false, err
+		}
+		digest = Digest(hash.Sum(nil))
+		switch s.end(digest, after) {
+		case taken:
+			return digest, true, nil
+		case refused:
+			r.discard(f, after.inode)
+			return Digest{}, false, ErrChanged
+		}
+	}
+	return Digest{}, false, nil
+}
+
+// discard removes a file that is not what it was, and has the cache forget it: that learns it when it
+// wants to open the file.
+func (r *Reader) discard(f *os.File, inode uint64) {
+	for _, path := range []string{r.cache.sums.path(r.id), f.Name()} { // it may be about to get its name
+		if stampAt(path).inode == inode {
+			_ = os.Remove(path)
+		}
+	}
+	for {
+		other := r.cache.cache.Find(r.key)
+		if other == nil {
+			return
+		}
+		defer other.Close()
+		f, err := other.Open()
+		if err != nil {
+			return
+		}
+		if now, err := stampOfFile(f); err != nil || now.inode != inode {
+			return
+		}
+	}
+}
+
+// lastingReader reads until a context ends.
+type lastingReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (l *lastingReader) Read(p []byte) (int, error) {
+	if l.ctx.Err() != nil {
+		return 0, context.Cause(l.ctx)
+	}
+	return l.r.Read(p)
+}
+
+// Close ends the reading. If the archive is finished and its digest is not known, Run computes it.
+func (r *Reader) Close() error {
+	if s := r.cache.sums.of(r.id); s != nil && s.isAwaited() && r.Finished() {
+		r.cache.hashLater(r)
+	}
+	return r.Reader.Close()
+}
+
+// isAwaited reports whether the digest of what was made is not known yet.
+func (s *sum) isAwaited() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made && !s.known
+}
+
+// hashLater has Run compute the digest of an archive, if there is room for it in the queue.
+func (c *Cache) hashLater(r *Reader) {
+	select {
+	case c.sums.later <- &Reader{cache: c, mirror: r.mirror, key: r.key, id: r.id}:
+	default:
+	}
+}
+
+// Run computes digests that nobody waits for, when nothing is to be made, until ctx ends.
+func (c *Cache) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case job := <-c.sums.later:
+			c.hashIdle(ctx, job)
+		}
+	}
+}
+
+func (c *Cache) hashIdle(ctx context.Context, job *Reader) {
+	if c.places.AcquireIdle(ctx) != nil {
+		return
+	}
+	c.places.Release() // nobody is to wait for a place until this is done
+	c.sums.watch(job.id, func() { job.Reader = c.cache.Find(job.key) })
+	if job.Reader == nil {
+		return
+	}
+	_, _, _ = job.Digest(ctx, true) // whoever wants to know it tries it again, and is told
+	_ = job.Reader.Close()
+}
