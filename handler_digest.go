@@ -35,11 +35,11 @@ func addDigest(header http.Header, r *http.Request, archived *archive.Reader) er
 	return err
 }
 
-// addKnownDigest says in a 304 what the digest of an archive is, so that who has stored it without
-// can check it (RFC 9110, section 15.4.5: what guides the update of a cache). Nothing is computed for
-// that. Where the ETag is weak, the client may have other bytes.
+// addKnownDigest says in a 304 what the digest of an archive is, to a client that wants to know it:
+// for others a 304 has no more than it must (RFC 9110, section 15.4.5). Nothing is computed for that.
+// Where the ETag is weak, the client may have other bytes.
 func (s *Server) addKnownDigest(header http.Header, r *http.Request, m *mirror.Mirror, a archive.Archive) {
-	if a.Subst != "" || conditional.WantsDigest(r.Header) == conditional.Unwanted {
+	if a.Subst != "" || conditional.WantsDigest(r.Header) != conditional.Wanted {
 		return
 	}
 	if digest, known := s.mirrors.archives.Digest(m, a); known {

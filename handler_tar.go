@@ -55,8 +55,8 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	if req.sum {
 		etag = a.SumETag()
 	}
-	header["X-Revision"] = []string{rev.Commit}
-	header["Etag"] = []string{etag}
+	values := []string{rev.Commit, etag}
+	header["X-Revision"], header["Etag"] = values[:1:1], values[1:]
 	header["Cache-Control"] = cacheControl(req.want.Ref == rev.Commit, set.ReadToken == "")
 	if status := conditional.Precondition(r.Header, etag); status != 0 {
 		if err := s.exists(r.Context(), m, a); err != nil { // first of all
@@ -257,8 +257,13 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.
 func (s *Server) follow(
 	ctx context.Context, w *conn.DeadlineWriter, r *http.Request, m *mirror.Mirror, a archive.Archive, growing *spool.Reader,
 ) (err error) {
+	now, cancel := context.WithCancel(ctx)
+	cancel()
 	for err == nil {
-		if _, err = growing.CopyNext(ctx, w, conn.MaxPiece); err == nil {
+		if _, err = growing.CopyNext(ctx, w, conn.MaxPiece); err != nil {
+			break
+		}
+		if n, _ := growing.Next(now); n == 0 { // only now the client would wait for what was not sent yet
 			err = w.Control.Flush()
 		}
 	}

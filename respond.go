@@ -91,13 +91,15 @@ func answerCondition(w http.ResponseWriter, status int) error {
 	return nil
 }
 
+// The values of X-State. They are shared by all answers, and must not be changed.
+var succeeded, failed = []string{string(mirror.Success)}, []string{string(mirror.Failed)}
+
 // setState says of what state and age an answer about a mirror is.
 func setState(header http.Header, snap *mirror.Snapshot) {
-	state := mirror.Failed
+	header["X-State"] = failed
 	if snap.Outcome == mirror.Success {
-		state = mirror.Success
+		header["X-State"] = succeeded
 	}
-	header["X-State"] = []string{string(state)}
 	if !snap.Date().IsZero() {
 		header["X-Date"] = []string{snap.DateText}
 	}

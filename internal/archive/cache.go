@@ -35,6 +35,8 @@ type Cache struct {
 	direct  *spool.Lane     // of the cache, for archives that are not kept
 	lastID  atomic.Uint64   // of an archive that is not kept
 	places  limiter.Limiter // for making archives
+	making  atomic.Int64    // archives that are being made for clients
+	rest    chan struct{}   // has an element when the last of them is made
 	hashing limiter.Limiter // for computing digests that clients wait for
 	sums    *sums
 
@@ -55,7 +57,7 @@ const maxFailed = 1024
 // NewCache returns a cache that keeps its archives in a spool, whose files are in dir, and makes them
 // through neutral repositories. The caller closes the spool, which ends the making of archives.
 func NewCache(cache *spool.Cache, dir string, neutral git.Neutral, options *Options) *Cache {
-	c := &Cache{neutral: neutral, cache: cache, failed: make(map[string]failure), sums: newSums(dir)}
+	c := &Cache{neutral: neutral, cache: cache, failed: make(map[string]failure), sums: newSums(dir), rest: make(chan struct{}, 1)}
 	c.direct = cache.NewLane(c.places.Waited)
 	c.Configure(options)
 	return c
@@ -121,6 +123,8 @@ func (c *Cache) Get(m *mirror.Mirror, a Archive, whole bool) (*Reader, error) {
 				return err
 			}
 			defer c.places.Release()
+			c.making.Add(1)
+			defer c.made()
 			return c.make(ctx, r, a, false, newHashingWriter(w, limit))
 		})
 	})
@@ -150,6 +154,17 @@ func (c *Cache) makeIdle(ctx context.Context, m *mirror.Mirror, a Archive) error
 	}
 	defer r.Close()
 	return r.Wait(ctx)
+}
+
+// made records that an archive is no longer being made.
+func (c *Cache) made() {
+	if c.making.Add(-1) > 0 {
+		return
+	}
+	select {
+	case c.rest <- struct{}{}:
+	default:
+	}
 }
 
 // make makes an archive that is kept, and records the result.

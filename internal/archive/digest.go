@@ -20,9 +20,9 @@ func (d Digest) Field() string {
 }
 
 // hashedAlong is up to what size the digest of an archive is computed while the archive is made for a
-// client that reads it as it grows, in bytes. It takes as much of a CPU as a third of git archive
-// itself, for which the client of a larger one is not to wait.
-const hashedAlong = 1 << 20
+// client that reads it as it grows, in bytes. It takes a third as much of a CPU as git archive itself
+// does, for which the client of a larger one is not to wait.
+const hashedAlong = 256 << 10
 
 // hashingWriter computes the digest of what goes through it, if that is not too much.
 type hashingWriter struct {

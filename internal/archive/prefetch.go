@@ -40,6 +40,9 @@ const (
 	maxJobs    = 1000
 )
 
+// rememberEvery is how precisely the time is remembered at which clients have asked for an archive.
+const rememberEvery = time.Minute
+
 // NewPrefetcher returns a prefetcher that makes archives in a cache. Run does the work.
 func NewPrefetcher(cache *Cache, log *slog.Logger) *Prefetcher {
 	return &Prefetcher{
@@ -59,10 +62,15 @@ func (p *Prefetcher) Asked(name storage.Name, spec Spec) {
 		specs = make(map[Spec]time.Time)
 		p.asked[name] = specs
 	}
-	if _, known := specs[spec]; !known && len(specs) >= maxAsked {
+	now := time.Now()
+	at, known := specs[spec]
+	switch {
+	case known && now.Sub(at) < rememberEvery:
+		return
+	case !known && len(specs) >= maxAsked:
 		delete(specs, oldest(specs))
 	}
-	specs[spec] = time.Now()
+	specs[spec] = now
 }
 
 func oldest(specs map[Spec]time.Time) (found Spec) {

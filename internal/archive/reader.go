@@ -53,22 +53,40 @@ func (r *Reader) Digest(ctx context.Context, patient bool) (digest Digest, known
 		r.cache.hashLater(r)
 		return digest, false, nil
 	}
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
+	select {
+	case s.hurry <- struct{}{}:
+	default:
+	}
+	return r.computeOnce(ctx, f, s, nil)
+}
+
+// computeOnce computes the digest of a file, unless somebody else has just done it. pause is called
+// again and again meanwhile; nil for who is in a hurry.
+func (r *Reader) computeOnce(
+	ctx context.Context, f *os.File, s *sum, pause func(context.Context),
+) (digest Digest, known bool, err error) {
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
 		return digest, false, context.Cause(ctx)
 	}
-	if digest, known := s.believe(now); known { // somebody has just computed it
+	now, err := stampOfFile(f)
+	if err != nil {
+		return digest, false, err
+	}
+	if digest, known := s.believe(now); known {
 		return digest, true, nil
 	}
-	if now.size > hashedAlong {
+	if pause == nil && now.size > hashedAlong {
 		if err := r.cache.hashing.Acquire(ctx, r.mirror.Name.String()); err != nil {
 			return digest, false, err
 		}
 		defer r.cache.hashing.Release()
 	}
-	return r.compute(ctx, f, s)
+	return r.compute(&lastingReader{ctx, f, pause}, f, s)
 }
 
 // believe returns the digest if it is that of a file with this stamp.
@@ -82,7 +100,7 @@ func (s *sum) believe(now stamp) (Digest, bool) {
 const attempts = 3
 
 // compute computes the digest of a file, and notes it.
-func (r *Reader) compute(ctx context.Context, f *os.File, s *sum) (digest Digest, known bool, err error) {
+func (r *Reader) compute(content io.ReaderAt, f *os.File, s *sum) (digest Digest, known bool, err error) {
 	for range attempts {
 		before, err := stampOfFile(f)
 		if err != nil {
@@ -90,7 +108,7 @@ func (r *Reader) compute(ctx context.Context, f *os.File, s *sum) (digest Digest
 		}
 		s.begin(before)
 		hash := sha256.New()
-		if _, err := io.Copy(hash, &lastingReader{ctx, io.NewSectionReader(f, 0, before.size)}); err != nil {
+		if _, err := io.Copy(hash, io.NewSectionReader(content, 0, before.size)); err != nil {
 			return digest, false, fmt.Errorf("can't compute the digest of an archive: %w", err)
 		}
 		after, err := stampOfFile(f)
@@ -135,15 +153,19 @@ func (r *Reader) discard(f *os.File, inode uint64) {
 
 // lastingReader reads until a context ends.
 type lastingReader struct {
-	ctx context.Context
-	r   io.Reader
+	ctx   context.Context
+	file  io.ReaderAt
+	pause func(context.Context) // may be nil
 }
 
-func (l *lastingReader) Read(p []byte) (int, error) {
+func (l *lastingReader) ReadAt(p []byte, offset int64) (int, error) {
+	if l.pause != nil {
+		l.pause(l.ctx)
+	}
 	if l.ctx.Err() != nil {
 		return 0, context.Cause(l.ctx)
 	}
-	return l.r.Read(p)
+	return l.file.ReadAt(p, offset)
 }
 
 // Close ends the reading. If the archive is finished and its digest is not known, Run computes it.
@@ -182,14 +204,26 @@ func (c *Cache) Run(ctx context.Context) {
 }
 
 func (c *Cache) hashIdle(ctx context.Context, job *Reader) {
-	if c.places.AcquireIdle(ctx) != nil {
-		return
-	}
-	c.places.Release() // nobody is to wait for a place until this is done
 	c.sums.watch(job.id, func() { job.Reader = c.cache.Find(job.key) })
 	if job.Reader == nil {
 		return
 	}
-	_, _, _ = job.Digest(ctx, true) // whoever wants to know it tries it again, and is told
-	_ = job.Reader.Close()
+	defer job.Reader.Close()
+	f, err := job.Open()
+	if err != nil {
+		return // whoever wants to know it tries it again, and is told
+	}
+	s := c.sums.add(job.id)
+	_, _, _ = job.computeOnce(ctx, f, s, func(ctx context.Context) { c.awaitRest(ctx, s) })
+}
+
+// awaitRest waits until no archive is being made for a client, or somebody waits for a digest.
+func (c *Cache) awaitRest(ctx context.Context, s *sum) {
+	for c.making.Load() > 0 && s.waiting.Load() == 0 && ctx.Err() == nil {
+		select {
+		case <-c.rest:
+		case <-s.hurry:
+		case <-ctx.Done():
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +39,9 @@ const touchEvery = 30 * time.Second
 
 // sum is what is known of one file's digest.
 type sum struct {
-	turn chan struct{} // has an element while somebody computes it
+	turn    chan struct{} // has an element while somebody computes it
+	waiting atomic.Int32  // callers of Digest who wait for that
+	hurry   chan struct{} // has an element when one of them has come
 
 	mu       sync.Mutex // guards all below
 	digest   Digest
@@ -155,7 +158,7 @@ func (s *sums) add(id sumID) *sum {
 		if len(s.byID) >= maxSums {
 			clear(s.byID)
 		}
-		one = &sum{turn: make(chan struct{}, 1)}
+		one = &sum{turn: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 		s.byID[id] = one
 	}
 	return one

@@ -338,3 +338,29 @@ func TestDigestOfATouchedFile(t *testing.T) {
 	k.want(r, content, true)
 	k.want(r, content, false)
 }
+
+// TestHashingGivesWay: what nobody waits for is done when no archive is being made, or at once when
+// somebody comes who waits for it.
+func TestHashingGivesWay(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		k := newKept(t)
+		r, content := k.get("large")
+		k.cache.making.Add(1) // another one is being made
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan struct{})
+		go func() {
+			k.cache.Run(ctx)
+			close(ran)
+		}()
+		k.cache.hashLater(r)
+		if ends {
+			k.cache.made()
+		}
+		k.want(r, content, true)
+		cancel()
+		<-ran
+		if !ends {
+			k.cache.made()
+		}
+	}
+}

@@ -114,11 +114,11 @@ func (g *Git) start(cmd *exec.Cmd, c command, copy func(io.Reader)) error {
 const (
 	// bulk is from which size on an output is read in large pieces, in bytes: git writes an
 	// archive in pieces of 10 kB, and to wake up for each of them costs more than to copy it.
-	bulk = 256 << 10
+	bulk = 512 << 10
 
-	// fillPause is the pause in which a pipe fills. Git writes much less than the pipe holds in
-	// this time.
-	fillPause = 2 * time.Millisecond
+	// fillPause is the pause in which a pipe fills. Git writes less than the pipe holds in this
+	// time.
+	fillPause = 3 * time.Millisecond
 )
 
 // copyOut copies all of a command's output to w. It returns the errors of w only: if reading

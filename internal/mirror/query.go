@@ -101,6 +101,9 @@ func (m *Mirror) Contains(ctx context.Context, revision, commit string) (bool, e
 // mirror has none, and may be limiter.ErrBusy.
 func (m *Mirror) Commit(ctx context.Context, id string) (string, error) {
 	return cached(ctx, m, &m.queries.commits, maxCommits, id, func() (string, error) {
+		if m.Snapshot().isTip(id) {
+			return id, nil
+		}
 		return m.repo().Commit(ctx, id)
 	})
 }

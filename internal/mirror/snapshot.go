@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,6 +88,12 @@ var (
 	ErrNoDefault  = errors.New("the mirror has no default branch; name a branch with ?ref=")
 	ErrUnknownRef = errors.New("no such branch, tag or commit")
 )
+
+// isTip reports whether an object is a branch's, and so certainly a commit. Clients that were told
+// of a push ask for such a commit.
+func (s *Snapshot) isTip(id string) bool {
+	return slices.ContainsFunc(s.Refs, func(ref git.Ref) bool { return ref.ID == id && strings.HasPrefix(ref.Name, "refs/heads/") })
+}
 
 // Resolve finds what a client calls ref: a full object id, a full ref name, a branch or a tag,
 // in this order; or, if ref is empty, the default branch. It returns the object's id, and
