@@ -44,6 +44,9 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	}
+	if req.bundle {
+		return s.handleBundle(w, r, m, req, rev)
+	}
 	a := req.want.Of(rev, set.ExportSubst)
 	if len(req.paths) > len(a.Paths.List()) { // the archive does not tell whether the others are there
 		if err := checkPaths(r.Context(), m, a.Commit, req.paths); err != nil {

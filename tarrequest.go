@@ -19,6 +19,7 @@ import (
 type tarRequest struct {
 	name     storage.Name
 	want     archive.Spec
+	bundle   bool     // a bundle of refs is wanted, instead of an archive
 	sum      bool     // the digest of the archive is wanted, instead of the archive
 	paths    []string // that must be there, sorted; want has those of them that lie in no other one
 	contains string   // a full commit id, or empty
@@ -59,6 +60,9 @@ func parseTar(u *url.URL) (req tarRequest, err error) {
 			return req, err
 		}
 	}
+	if req.bundle && (len(req.paths) > 0 || req.want.Prefix != "") {
+		return req, errors.New("a bundle is of the whole history: it has neither path nor prefix")
+	}
 	return req, nil
 }
 
@@ -78,10 +82,13 @@ func (req *tarRequest) set(key, value string) (err error) {
 			return fmt.Errorf("contains=%q is no full commit id", errtext.Word(value, 100))
 		}
 	case "format":
+		if req.bundle = value == "bundle"; req.bundle {
+			return nil
+		}
 		name, sum := strings.CutSuffix(value, ".sha256")
 		if req.want.Format, req.sum = archive.FindFormat(name), sum; req.want.Format == nil {
 			return fmt.Errorf("format=%q is unknown; there are tar, tar.gz, tar.zst and zip, "+
-				"and the digest of each, such as tar.sha256", errtext.Word(value, 40))
+				"the digest of each, such as tar.sha256, and bundle", errtext.Word(value, 40))
 		}
 	case "prefix":
 		if req.want.Prefix, err = cleanPrefix(value); err != nil {

@@ -3,6 +3,7 @@ package git
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -13,8 +14,6 @@ import (
 // (gitformat-bundle(5)). If there is a HEAD, it comes first, as a clone of the bundle needs it. The
 // refs are those of the listing, whatever the repository has by now; it must hold their objects
 // with their whole history.
-//
-// The last bytes are the digest of the pack in it.
 func (r Repo) Bundle(ctx context.Context, l Listing, w io.Writer) error {
 	if err := BundleHeader(w, l); err != nil {
 		return err
@@ -52,15 +51,20 @@ func BundleHeader(w io.Writer, l Listing) error {
 	return b.Flush()
 }
 
-// BundleDigest is the digest at the end of a bundle of size bytes, in hex: of the pack, which is
-// the same only if all its bytes are.
+// BundleDigest is a digest, in hex, that two bundles have in common only if all their bytes are the
+// same: of the refs, and of the digest of the pack, which is at the end of a bundle of size bytes.
 func BundleDigest(bundle io.ReaderAt, size int64, l Listing) (string, error) {
-	digest := make([]byte, l.IDLength()/2)
-	if size < int64(len(digest)) {
+	end := make([]byte, l.IDLength()/2)
+	if size < int64(len(end)) {
 		return "", io.ErrUnexpectedEOF
 	}
-	if _, err := bundle.ReadAt(digest, size-int64(len(digest))); err != nil {
+	if _, err := bundle.ReadAt(end, size-int64(len(end))); err != nil {
 		return "", err
 	}
-	return hex.EncodeToString(digest), nil
+	h := sha256.New()
+	if err := BundleHeader(h, l); err != nil {
+		return "", err
+	}
+	h.Write(end)
+	return hex.EncodeToString(h.Sum(nil)[:20]), nil
 }

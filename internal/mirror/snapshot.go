@@ -95,6 +95,17 @@ func (s *Snapshot) isTip(id string) bool {
 	return slices.ContainsFunc(s.Refs, func(ref git.Ref) bool { return ref.ID == id && strings.HasPrefix(ref.Name, "refs/heads/") })
 }
 
+// Named returns the ref that a client calls by its full name, or by that of a branch or a tag. The
+// error is ErrUnknownRef.
+func (s *Snapshot) Named(ref string) (git.Ref, error) {
+	for _, name := range []string{ref, "refs/heads/" + ref, "refs/tags/" + ref} {
+		if found, ok := s.Find(name); ok {
+			return found, nil
+		}
+	}
+	return git.Ref{}, ErrUnknownRef
+}
+
 // Resolve finds what a client calls ref: a full object id, a full ref name, a branch or a tag,
 // in this order; or, if ref is empty, the default branch. It returns the object's id, and
 // whether that is from a branch and so certainly a commit.
@@ -114,11 +125,8 @@ func (s *Snapshot) Resolve(ref string) (id, fallback string, branch bool, err er
 		}
 		return s.Head.ID, "", true, nil
 	}
-	for _, name := range []string{ref, "refs/heads/" + ref, "refs/tags/" + ref} {
-		if found, ok := s.Find(name); ok {
-			fallback, branch = found.Peeled, strings.HasPrefix(name, "refs/heads/")
-			break
-		}
+	if found, err := s.Named(ref); err == nil {
+		fallback, branch = found.Peeled, strings.HasPrefix(found.Name, "refs/heads/")
 	}
 	switch {
 	case git.IsID(ref):

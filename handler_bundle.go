@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/reconquest/sould/internal/archive"
+	"github.com/reconquest/sould/internal/conditional"
+	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/spool"
+)
+
+// handleBundle sends the refs of a mirror, or one of them, and their history as a bundle
+// (git-bundle(1)). It is sent when it is finished: its ETag is the digest at its end, so that who
+// resumes a download gets the rest of the same bytes, or all of other ones.
+func (s *Server) handleBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, req tarRequest, rev archive.Revision) error {
+	listing, err := bundled(rev, req.want.Ref)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header["X-Revision"] = []string{rev.Commit}
+	header["Cache-Control"] = revalidated
+	header["X-Content-Type-Options"] = nosniff
+	header["Content-Type"] = []string{"application/x-git-bundle"}
+	header["Content-Disposition"] = attachment(req.name.Base() + ".bundle")
+	if r.Method == http.MethodHead { // for which it is not made
+		found := s.mirrors.packs.FindBundle(m, listing)
+		if found == nil {
+			return nil
+		}
+		defer found.Close()
+		return sendBundle(w, r, found, listing)
+	}
+	if err := s.conns.AcquireSend(); err != nil { // who waits for it counts as well
+		return err
+	}
+	defer s.conns.ReleaseSend()
+	ctx, end := s.whileAlive(r.Context())
+	defer end()
+	bundle, err := s.mirrors.packs.Bundle(m, listing)
+	if err == nil {
+		defer bundle.Close()
+		err = bundle.Wait(ctx)
+	}
+	switch {
+	case r.Context().Err() != nil: // the client has gone
+		panic(http.ErrAbortHandler)
+	case errors.Is(err, spool.ErrNoSpace):
+		return fail(kindUnavailable, "there is no room for the bundle: %w", err)
+	case errors.Is(err, limiter.ErrBusy):
+		return err
+	case err != nil:
+		m.Suspect(err)
+		return fmt.Errorf("can't make the bundle: %w", err)
+	}
+	return sendBundle(w, r, bundle, listing)
+}
+
+// bundled are the refs of a bundle: all of the mirror's, or the one that a client names.
+func bundled(rev archive.Revision, ref string) (git.Listing, error) {
+	snap := rev.Snapshot
+	switch {
+	case snap.Shallow:
+		return git.Listing{}, fail(kindConflict, "the mirror is shallow, and a bundle needs the whole history")
+	case ref == "":
+		return snap.Listing, nil
+	case git.IsID(ref):
+		return git.Listing{}, fail(kindBadRequest, "a bundle is of a ref, and not of a commit id")
+	}
+	found, err := snap.Named(ref)
+	if err != nil {
+		return git.Listing{}, err
+	}
+	one := git.Listing{Refs: []git.Ref{found}, Head: git.Head{ID: rev.Commit}}
+	if strings.HasPrefix(found.Name, "refs/heads/") {
+		one.Head.Ref = found.Name
+	}
+	return one, nil
+}
+
+// sendBundle sends a finished bundle, or a part of it.
+func sendBundle(w http.ResponseWriter, r *http.Request, bundle *spool.Reader, listing git.Listing) error {
+	f, err := bundle.Open()
+	var info os.FileInfo
+	if err == nil {
+		info, err = f.Stat()
+	}
+	if err != nil {
+		return fmt.Errorf("can't read the bundle: %w", err)
+	}
+	digest, err := git.BundleDigest(f, info.Size(), listing)
+	if err != nil {
+		return fmt.Errorf("can't read the end of the bundle: %w", err)
+	}
+	etag := `"` + digest + `.bundle"`
+	w.Header()["Etag"] = []string{etag}
+	if status := conditional.Precondition(r.Header, etag); status != 0 {
+		return answerCondition(w, status)
+	}
+	http.ServeContent(contentWriter{conn.NewDeadlineWriter(w)}, r, "", time.Time{}, f)
+	return nil
+}
