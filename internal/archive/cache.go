@@ -85,7 +85,7 @@ func (c *Cache) reader(m *mirror.Mirror, a Archive) *Reader {
 // Find returns an archive that is finished, or nil. It must be closed.
 func (c *Cache) Find(m *mirror.Mirror, a Archive) *Reader {
 	r := c.reader(m, a)
-	c.sums.watch(r.id, func() { r.Reader = c.cache.Find(r.key) })
+	c.sums.watch(r, func() { r.Reader = c.cache.Find(r.key) })
 	if r.Reader == nil {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (c *Cache) Get(m *mirror.Mirror, a Archive, whole bool) (*Reader, error) {
 		limit = -1
 	}
 	var err error
-	c.sums.watch(r.id, func() {
+	c.sums.watch(r, func() {
 		r.Reader, err = c.cache.Get(r.key, func(ctx context.Context, w io.Writer) error {
 			if err := c.places.Acquire(ctx, m.Name.String()); err != nil {
 				return err
@@ -142,7 +142,7 @@ func (c *Cache) makeIdle(ctx context.Context, m *mirror.Mirror, a Archive) error
 	defer c.places.Release()
 	r := c.reader(m, a)
 	var err error
-	c.sums.watch(r.id, func() {
+	c.sums.watch(r, func() {
 		// If a client's producer has begun the archive, makeIdle must not wait for it: that producer
 		// may wait for the place that is held here.
 		r.Reader, err = c.cache.GetNew(r.key, func(ctx context.Context, w io.Writer) error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/spool"
@@ -29,6 +30,13 @@ type changed struct{}
 
 func (changed) Error() string        { return "the file of an archive was changed by somebody else" }
 func (changed) Is(target error) bool { return target == fs.ErrNotExist }
+
+// path is where the spool has the file of a finished archive: it is called by digests of the key's owner
+// and of the key. If that is not so any more, digests are computed more often than they must be.
+func (r *Reader) path() string {
+	owner := sha256.Sum256([]byte(r.mirror.Name.String()))
+	return filepath.Join(r.cache.sums.dir, fmt.Sprintf("%x-%x", owner[:8], r.id))
+}
 
 // soon is the size in bytes of an archive whose digest is there in a moment.
 const soon = 256 << 20
@@ -130,7 +138,7 @@ func (r *Reader) compute(content io.ReaderAt, f *os.File, s *sum) (digest Digest
 // discard removes a file that is not what it was, and has the cache forget it: that learns it when it
 // wants to open the file.
 func (r *Reader) discard(f *os.File, inode uint64) {
-	for _, path := range []string{r.cache.sums.path(r.id), f.Name()} { // it may be about to get its name
+	for _, path := range []string{r.path(), f.Name()} { // it may be about to get its name
 		if stampAt(path).inode == inode {
 			_ = os.Remove(path)
 		}
@@ -204,7 +212,7 @@ func (c *Cache) Run(ctx context.Context) {
 }
 
 func (c *Cache) hashIdle(ctx context.Context, job *Reader) {
-	c.sums.watch(job.id, func() { job.Reader = c.cache.Find(job.key) })
+	c.sums.watch(job, func() { job.Reader = c.cache.Find(job.key) })
 	if job.Reader == nil {
 		return
 	}

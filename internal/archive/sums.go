@@ -2,9 +2,7 @@ package archive
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +15,7 @@ import (
 // read, and that must not hide that somebody else has changed it: so a file is looked at before and
 // after the cache may do that.
 type sums struct {
-	dir string // of the cache's files, each of which is called by the digest of its key
+	dir string // of the cache's files
 
 	mu    sync.Mutex // guards byID
 	byID  map[sumID]*sum
@@ -139,9 +137,6 @@ func newSums(dir string) *sums {
 	return &sums{dir: dir, byID: make(map[sumID]*sum), later: make(chan *Reader, maxLater)}
 }
 
-// path is where the cache has the file of an archive that is finished.
-func (s *sums) path(id sumID) string { return filepath.Join(s.dir, hex.EncodeToString(id[:])) }
-
 // of returns what is known of an archive's digest, or nil for nothing.
 func (s *sums) of(id sumID) *sum {
 	s.mu.Lock()
@@ -176,8 +171,8 @@ func (s *sums) made(id sumID, w *hashingWriter) {
 
 // watch calls read, with which the cache may set the time of modification of an archive's file, and
 // sees to it that this is not taken for a change.
-func (s *sums) watch(id sumID, read func()) {
-	one := s.of(id)
+func (s *sums) watch(r *Reader, read func()) {
+	one := s.of(r.id)
 	if one == nil {
 		read()
 		return
@@ -189,7 +184,7 @@ func (s *sums) watch(id sumID, read func()) {
 		return
 	}
 	defer one.mu.Unlock()
-	path := s.path(id)
+	path := r.path()
 	from, before := time.Now(), stampAt(path)
 	read()
 	if after := stampAt(path); one.fits(before) && (after == before || isTouch(before, after, from, time.Now())) {

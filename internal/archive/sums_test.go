@@ -177,7 +177,7 @@ func (k *kept) get(path string) (*Reader, []byte) {
 // file waits until an archive has its name, and returns that.
 func (k *kept) file(r *Reader) string {
 	k.t.Helper()
-	path := k.cache.sums.path(r.id)
+	path := r.path()
 	for range 1000 {
 		if _, err := os.Stat(path); err == nil {
 			return path
