@@ -176,7 +176,7 @@ func TestWhenTheLineIsFull(t *testing.T) {
 	r := newOrigin(t)
 	tip := r.Git("rev-parse", "main")
 	d := prepare(t, "max_clones = 1")
-	release := d.holdPacks("held", 1)
+	release := d.holdPacks("held", 100)
 	d.run()
 	d.pulled("m", r.Dir)
 	d.pulled("held", r.Dir)

@@ -281,7 +281,7 @@ func TestFieldPeersHavePlaces(t *testing.T) {
 	r := newOrigin(t)
 	tip := r.Git("rev-parse", "main")
 	d := prepare(t, "max_clones = 1")
-	release := d.holdPacks("held", 1)
+	release := d.holdPacks("held", 100)
 	d.run()
 	d.pulled("held", r.Dir)
 	d.pulled("m", r.Dir)
