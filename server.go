@@ -154,6 +154,7 @@ func (s *Server) Reload() error {
 	set := newSettings(config, source, s.unsecure, s.dir)
 	s.current.Store(set)
 	s.mirrors.configure(set)
+	old.git.CloseIdle()
 	s.clones.configure() // after the store, whose git it asks
 	s.log.Info("reloaded", "listen", s.Addr(), "role", set.role(), "config", source)
 	s.warn(old)
@@ -211,7 +212,9 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.handling.Unlock()
 	s.work.Wait()
 	s.listeners.Wait()
-	return errors.Join(err, s.mirrors.close(), s.dir.Close())
+	err = errors.Join(err, s.mirrors.close())
+	s.settings().git.CloseIdle()
+	return errors.Join(err, s.dir.Close())
 }
 
 // ServeHTTP answers every request.

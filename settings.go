@@ -33,6 +33,7 @@ func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *sett
 			CAFile:     c.CAFile,
 			AllowLocal: unsecure,
 			Leash:      dir.Leash,
+			MaxIdle:    conn.ListBound(conn.DescriptorLimit()),
 			Scratch:    dir.Own("incoming"),
 			Fsck:       c.Fsck,
 

@@ -26,6 +26,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/reconquest/sould/internal/lsrefs"
 )
 
 // Options says what git commands may do and how they reach origins.
@@ -34,6 +36,7 @@ type Options struct {
 	CAFile     string // certificates (PEM) to trust for https; empty for the system's
 	AllowLocal bool   // permit origins that are local paths
 	Leash      *Leash // every child holds it; nil for none
+	MaxIdle    int    // connections that are kept for the next list; 0 for a few
 	Scratch    string // a directory for temporary files of commands; empty for the system's
 	Memory     uint64 // the most that each process may allocate, in bytes; 0 for the default
 	Fsck       Fsck   // which objects are refused; empty for [FsckDefault]
@@ -69,6 +72,7 @@ type Git struct {
 
 	restrictRedirects bool
 	allowRedirect     func(url string) error
+	web               *lsrefs.Client // for lists without a process
 }
 
 // inheritedEnv are the variables of the daemon that git gets too: where programs, keys and
@@ -144,6 +148,7 @@ func New(o Options) *Git {
 		memory:            min(cmp.Or(o.Memory, defaultMemory()), ownMemory()),
 		restrictRedirects: o.RestrictRedirects, allowRedirect: o.AllowRedirect,
 		fsck: cmp.Or(o.Fsck, FsckDefault), messages: newMessages(),
+		web: lsrefs.NewClient(lsrefs.Options{CAFile: o.CAFile, MaxIdle: o.MaxIdle, Getenv: os.LookupEnv}),
 	}
 	if o.RestrictRedirects {
 		g.overrides = []string{"http.followRedirects", "false"}
@@ -235,13 +240,10 @@ func (r Remote) settings(version string) []string {
 	if u == nil {
 		return s
 	}
-	headers, redirects := r.Headers, "initial"
+	headers, redirects := r.headers(), "initial"
 	if r.userOnly() {
 		helper, _ := r.credentialHelper(u)
 		s = append(s, helper...)
-	} else if r.Password != "" {
-		basic := base64.StdEncoding.EncodeToString([]byte(r.User + ":" + r.Password))
-		headers = append(slices.Clip(headers), "Authorization: Basic "+basic)
 	}
 	if r.Direct {
 		s = append(s, "http.proxy", "")
@@ -253,6 +255,15 @@ func (r Remote) settings(version string) []string {
 		s = append(s, "http."+u.Scheme+"://"+u.Host+"/.extraHeader", header)
 	}
 	return append(s, "http.followRedirects", redirects)
+}
+
+// headers are what an http server is sent with each request.
+func (r Remote) headers() []string {
+	if r.Password == "" {
+		return r.Headers
+	}
+	basic := base64.StdEncoding.EncodeToString([]byte(r.User + ":" + r.Password))
+	return append(slices.Clip(r.Headers), "Authorization: Basic "+basic)
 }
 
 // envFor are the variables of a command that talks to this remote.

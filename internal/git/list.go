@@ -88,9 +88,13 @@ func (l Listing) Find(name string) (Ref, bool) {
 const listMemory = 512 << 20
 
 // List asks an origin for its refs and its HEAD. Origins do not show a HEAD that names a branch
-// which does not exist: Head is empty then.
-func (g *Git) List(ctx context.Context, remote Remote) (l Listing, err error) {
+// which does not exist: Head is empty then. With prefixes, refs whose names begin with none of
+// them may be left out.
+func (g *Git) List(ctx context.Context, remote Remote, prefixes ...string) (l Listing, err error) {
 	remote = remote.withNetrc()
+	if l, done, err := g.listOverWeb(ctx, remote, prefixes); done {
+		return l, err
+	}
 	err = g.followRedirects(ctx, remote, func(remote Remote) (err error) {
 		l, err = g.list(ctx, remote)
 		return err

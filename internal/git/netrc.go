@@ -52,8 +52,25 @@ func (r Remote) credentialHelper(u *url.URL) (settings, env []string) {
 // netrcPassword finds the password of a user at a host in the text of a .netrc file. It returns
 // "" if there is none, or if it has control characters, which git cannot be told.
 func netrcPassword(text, host, user string) string {
-	var here bool // the current entry is about the host
-	var login, password string
+	for _, e := range netrcEntries(text) {
+		if e.isFor(host) && e.login == user && e.password != "" && !strings.ContainsFunc(e.password, unicode.IsControl) {
+			return e.password
+		}
+	}
+	return ""
+}
+
+// netrcEntry is what a .netrc file says of a host, or of all others.
+type netrcEntry struct {
+	host            string
+	others          bool
+	login, password string
+}
+
+func (e netrcEntry) isFor(host string) bool { return e.others || strings.EqualFold(e.host, host) }
+
+// netrcEntries reads the text of a .netrc file.
+func netrcEntries(text string) (entries []netrcEntry) {
 	words := netrcWords(text)
 	next := func() (word string) {
 		if len(words) > 0 {
@@ -61,29 +78,26 @@ func netrcPassword(text, host, user string) string {
 		}
 		return word
 	}
-	found := func() bool {
-		return here && login == user && password != "" && !strings.ContainsFunc(password, unicode.IsControl)
-	}
+	var none netrcEntry // what stands before the first host
+	last := &none
 	for len(words) > 0 {
 		switch word := next(); word {
 		case "machine", "default":
-			if found() {
-				return password
+			e := netrcEntry{others: word == "default"}
+			if !e.others {
+				e.host = next()
 			}
-			here = word == "default" || strings.EqualFold(next(), host)
-			login, password = "", ""
+			entries = append(entries, e)
+			last = &entries[len(entries)-1]
 		case "login":
-			login = next()
+			last.login = next()
 		case "password":
-			password = next()
+			last.password = next()
 		case "account":
 			next()
 		}
 	}
-	if !found() {
-		return ""
-	}
-	return password
+	return entries
 }
 
 // netrcWords splits the text of a .netrc file into words, without comments and macros. A macro

@@ -25,7 +25,7 @@
 // fetched, and not be atomic.
 //
 //  1. List the origin's refs. A pull that brings nothing new, the common case, starts no other
-//     process.
+//     process, and mostly not even this one over http and https.
 //  2. Plan (package refs, pure): which refs to create, move and delete, which objects may be
 //     missing, whether to refuse.
 //  3. Fetch exactly these objects. If the origin has moved on meanwhile, start again from the

@@ -81,7 +81,7 @@ func (j *pullJob) list(ctx context.Context, src Source, from origin.URL) (git.Li
 	reason := fmt.Errorf("%s did not answer within %s", src, min(j.opts.ListTimeout, j.remaining))
 	var listing git.Listing
 	err := j.spend(ctx, j.opts.ListTimeout, reason, func(ctx context.Context) (err error) {
-		listing, err = j.opts.Git.List(ctx, src.remote(from))
+		listing, err = j.opts.Git.List(ctx, src.remote(from), refs.Prefixes(j.opts.Refs)...)
 		return err
 	})
 	if err != nil {

@@ -39,6 +39,15 @@ func (p Pattern) matches(ref string) bool {
 	return len(ref) > len(before)+len(after) && strings.HasPrefix(ref, before) && strings.HasSuffix(ref, after)
 }
 
+// Prefixes is how the names begin of all refs that patterns select.
+func Prefixes(patterns []Pattern) []string {
+	prefixes := make([]string, len(patterns))
+	for i, p := range patterns {
+		prefixes[i], _, _ = strings.Cut(p.s, "*")
+	}
+	return prefixes
+}
+
 // covers reports whether the pattern selects every ref that q selects.
 func (p Pattern) covers(q Pattern) bool {
 	before, after, star := strings.Cut(p.s, "*")

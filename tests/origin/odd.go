@@ -189,3 +189,12 @@ func passModern(client net.Conn, behind string) {
 
 // pkt is a line of git's protocols.
 func pkt(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
+
+// ServeDumb serves all repositories below a directory as files, to clients that know what to do
+// with them (git-update-server-info(1)), and returns the URL of the directory.
+func ServeDumb(t T, root string) string {
+	t.Helper()
+	server := httptest.NewServer(http.FileServer(http.Dir(root)))
+	t.Cleanup(server.Close)
+	return server.URL
+}

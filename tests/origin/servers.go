@@ -76,6 +76,9 @@ func (h *HTTP) Before(f func(*http.Request)) { h.before.Store(&f) }
 // Require lets only clients in that have this user name and password.
 func (h *HTTP) Require(user, password string) { h.login.Store(&[2]string{user, password}) }
 
+// HangUp closes all connections.
+func (h *HTTP) HangUp() { h.server.CloseClientConnections() }
+
 // Close takes the server away.
 func (h *HTTP) Close() {
 	h.server.CloseClientConnections()

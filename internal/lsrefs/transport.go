@@ -1,0 +1,216 @@
+package lsrefs
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	// maxIdle is how many connections are kept if Options do not say, and mostIdlePerHost how many
+	// of them for one host. Of http and of each file of certificates there are as many.
+	maxIdle, mostIdlePerHost = 16, 8
+
+	// keptTime is how long a connection is kept that nobody uses.
+	keptTime = time.Minute
+
+	// unackedTime is how long the kernel waits for a sign that the other side is still there.
+	unackedTime = 3 * time.Second
+
+	// maxCAFile is the largest file of certificates, in bytes.
+	maxCAFile = 16 << 20
+)
+
+// transports keep connections, apart for each file of certificates. Such a file is read again
+// when it has changed, as git reads it each time.
+type transports struct {
+	caFile  string // of those that name none; empty for the system's
+	blocked string // why https is for git where the system's count; empty if it is not
+	maxIdle int    // connections that are kept
+
+	mu sync.Mutex // guards of
+	of map[string]trusting
+}
+
+// trusting is a transport with the certificates that it trusts.
+type trusting struct {
+	*http.Transport
+	file fileStamp
+}
+
+// fileStamp is another one when a file has changed.
+type fileStamp struct {
+	size     int64
+	modified time.Time
+	info     fs.FileInfo // of what is at the path
+}
+
+// same reports whether a file is what it was.
+func (s fileStamp) same(now fileStamp) bool {
+	return s.size == now.size && s.modified.Equal(now.modified) && os.SameFile(s.info, now.info)
+}
+
+// newTransports heeds what git's library heeds of the environment. What that makes of some
+// variables depends on how it was built: where they could count, https is left to it.
+func newTransports(o Options) *transports {
+	t := &transports{caFile: o.CAFile, maxIdle: cmp.Or(o.MaxIdle, maxIdle), of: make(map[string]trusting)}
+	if file, _ := o.Getenv("GIT_SSL_CAINFO"); t.caFile == "" {
+		t.caFile = file
+	}
+	for _, name := range []string{"GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if _, set := o.Getenv(name); set {
+			t.blocked = name + " is set"
+		}
+	}
+	return t
+}
+
+// systemFiles are where systems have the certificates that they trust: the first one that is
+// there counts, as for crypto/x509 and where git's library was built. Go would read it only once.
+var systemFiles = []string{
+	"/etc/ssl/certs/ca-certificates.crt",                // Debian, Gentoo
+	"/etc/pki/tls/certs/ca-bundle.crt",                  // Fedora
+	"/etc/ssl/ca-bundle.pem",                            // openSUSE
+	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Red Hat
+	"/etc/ssl/cert.pem",                                 // Alpine
+}
+
+// get is the transport for a scheme and a file of certificates.
+func (t *transports) get(scheme, caFile string) (*http.Transport, error) {
+	if scheme == "http" {
+		return t.plain(), nil
+	}
+	path := cmp.Or(caFile, t.caFile)
+	if path == "" && t.blocked != "" {
+		return nil, errors.New(t.blocked)
+	}
+	path, stamp, err := stampOf(path)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	known, ok := t.of[path]
+	t.mu.Unlock()
+	if ok && known.file.same(stamp) {
+		return known.Transport, nil
+	}
+	pool, err := readCertificates(path) // not while others wait
+	if err != nil {
+		return nil, err
+	}
+	made := t.transport(&tls.Config{RootCAs: pool})
+	t.mu.Lock()
+	before, ok := t.of[path]
+	t.of[path] = trusting{made, stamp}
+	t.mu.Unlock()
+	if ok {
+		before.CloseIdleConnections()
+	}
+	return made, nil
+}
+
+// plain is the transport for http.
+func (t *transports) plain() *http.Transport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known, ok := t.of[""]
+	if !ok {
+		known.Transport = t.transport(nil)
+		t.of[""] = known
+	}
+	return known.Transport
+}
+
+func (t *transports) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, known := range t.of {
+		known.CloseIdleConnections()
+	}
+	clear(t.of)
+}
+
+// stampOf finds a file of certificates; "" stands for the system's.
+func stampOf(path string) (string, fileStamp, error) {
+	paths := []string{path}
+	if path == "" {
+		paths = systemFiles
+	}
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil {
+			return path, fileStamp{info.Size(), info.ModTime(), info}, nil
+		}
+	}
+	return "", fileStamp{}, errors.New("there is no file of certificates")
+}
+
+func readCertificates(path string) (*x509.CertPool, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxCAFile {
+		return nil, fmt.Errorf("can't take certificates from %q: %w", path, cmp.Or(err, errors.ErrUnsupported))
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%q has no certificates", path)
+	}
+	return pool, nil
+}
+
+// transport has connections of HTTP/1.1 alone: of one that many share, all would suffer if it
+// hangs.
+func (t *transports) transport(trust *tls.Config) *http.Transport {
+	return &http.Transport{
+		Proxy:                  proxyOf,
+		DialContext:            dial,
+		TLSClientConfig:        trust,
+		Protocols:              http1(),
+		MaxIdleConns:           t.maxIdle,
+		MaxIdleConnsPerHost:    min(t.maxIdle, mostIdlePerHost),
+		IdleConnTimeout:        keptTime,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+}
+
+func http1() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	return p
+}
+
+// dial connects as net/http would, to a host that must not go silent.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		giveUpUnacked(tcp, unackedTime)
+	}
+	return c, nil
+}
+
+// proxyKey is where a context has the proxy of its request.
+type proxyKey struct{}
+
+func withProxy(ctx context.Context, proxy *url.URL) context.Context {
+	return context.WithValue(ctx, proxyKey{}, proxy)
+}
+
+func proxyOf(q *http.Request) (*url.URL, error) {
+	proxy, _ := q.Context().Value(proxyKey{}).(*url.URL)
+	return proxy, nil
+}
