@@ -200,6 +200,8 @@ func TestNoMoreProcesses(t *testing.T) {
 	clients.Wait()
 	d.healthy("no more processes")
 	d.answers("no more processes")
+	d.pulled("m", url).contains(t, "unchanged") // which takes none
+	r.Commit("new", map[string]string{"file": "new"})
 	d.post("m", url).expect(t, 500).contains(t, "resource temporarily unavailable")
 	d.get("/m?format=zip").expect(t, 500).contains(t, "resource temporarily unavailable")
 	d.answers("no more processes")
