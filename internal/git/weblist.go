@@ -13,12 +13,12 @@ import (
 	"github.com/reconquest/sould/internal/lsrefs"
 )
 
-// A list of refs is a request or two, and git takes processes for it: itself, its helper, and a
-// shell that limits them. So the list of an http or https origin is asked for here (package
-// lsrefs), with all that git would be told, and git is asked whenever that does not work out,
-// for whatever reason: what is wrong is said in its words, wherever they come from.
+// A list of refs is one request or two, but git starts three processes for it: a shell that limits
+// memory, git, and its helper. So an http or https origin is asked in this process (package
+// lsrefs), with all that git would be told. After any error git is asked. So all error messages
+// are git's.
 
-// listOverWeb asks for refs without git. done is false if git has to be asked.
+// listOverWeb asks for refs in this process. done is false if git has to be asked.
 func (g *Git) listOverWeb(ctx context.Context, r Remote, prefixes []string) (l Listing, done bool, err error) {
 	u := r.webURL()
 	if u == nil {
@@ -43,25 +43,25 @@ func (g *Git) listOverWeb(ctx context.Context, r Remote, prefixes []string) (l L
 	return l, true, nil
 }
 
-// webRequest is what git would be told of a remote.
+// webRequest is the request for the refs of a remote.
 func (g *Git) webRequest(r Remote, u *url.URL, prefixes []string) lsrefs.Request {
 	return lsrefs.Request{
-		URL: r.URL, Header: r.headers(), CAFile: r.CAFile, Direct: r.Direct, Classic: !r.mayNeedV2(),
+		URL: r.URL, Header: r.headers(), CAFile: r.CAFile, Direct: r.Direct, V0: !r.mayNeedV2(),
 		Prefixes: prefixes, Login: r.login(u), Follow: g.followable(r),
 	}
 }
 
-// CloseIdle closes the connections that are kept for the next list.
+// CloseIdle closes the connections that are kept for the next list. The Git can be used afterwards.
 func (g *Git) CloseIdle() { g.web.Close() }
 
-// login is how a remote answers a server that wants to know who asks, if that is known here: a
-// name that was completed, or what git's library would find in the user's file.
+// login returns the credentials for a server that asks for some: those of a user whose password
+// is in ~/.netrc, or those that git's library would find there.
 func (r Remote) login(u *url.URL) func() (user, password string, ok bool) {
 	switch {
 	case r.userOnly():
 		return func() (string, string, bool) { return r.User, r.netrc, true }
 	case slices.ContainsFunc(r.headers(), func(line string) bool { return strings.HasPrefix(strings.ToLower(line), "authorization:") }):
-		return nil // it was told
+		return nil // it has them already
 	}
 	return func() (user, password string, ok bool) {
 		home, err := os.UserHomeDir()
@@ -76,8 +76,8 @@ func (r Remote) login(u *url.URL) func() (user, password string, ok bool) {
 	}
 }
 
-// netrcLogin is the one user that the text of a file ~/.netrc has for a host. Where it has several,
-// or anything that versions of git's library read in different ways, ok is false.
+// netrcLogin finds the user of a host in the text of a .netrc file. ok is false if there is not
+// exactly one, or if versions of git's library could read the file differently.
 func netrcLogin(text, host string) (user, password string, ok bool) {
 	for _, odd := range []string{`"`, "#", `\`, "macdef", "default", "account"} {
 		if strings.Contains(text, odd) {
@@ -94,8 +94,7 @@ func netrcLogin(text, host string) (user, password string, ok bool) {
 	return user, password, found == 1 && user != "" && password != "" && !strings.ContainsFunc(user+password, unicode.IsControl)
 }
 
-// followable tells of each redirect of a remote where the repository is now, or that git has to
-// be asked.
+// followable decides about redirects of a remote, as [lsrefs.Request] needs it.
 func (g *Git) followable(r Remote) func(*url.URL) (string, bool) {
 	if r.Direct {
 		return nil

@@ -1,27 +1,26 @@
 // Package lsrefs asks an http or https server for the refs of a repository, as git ls-remote
-// does, without a process and over connections that are kept.
+// does, but without a process and over connections that are kept.
 //
-// It answers as git does or not at all. A server that does anything out of the ordinary (another
-// status, a redirect that must not be followed, authentication that is not Basic, a dumb server,
-// a line that git might read in another way, a proxy or certificates that git's library would
-// find and net/http would not) is for git, which knows what to do, or has the words for what is
-// wrong. So an error of this package is for nobody to read, and says only why it was git's turn.
+// It gives the same answer as git, or an error. The caller asks git after every error. So all that
+// is unusual is an error: another status, a redirect that must not be followed, authentication
+// other than Basic, a dumb server, a line that git could read differently, a proxy or a
+// certificate that net/http handles differently than git's library. Nobody needs to read these
+// errors: git either succeeds or says what is wrong.
 //
-// # Which version of the protocol
+// # Versions of the protocol
 //
-// In version 0 the first answer has all refs: one exchange. Version 2 takes two, and lets the
-// client name the refs that it wants. So the question is asked in version 0, unless the server
-// is known to speak version 2 only, or to have so many refs that nobody here wants (a forge shows
-// two for each pull request) that the second exchange is cheaper than they are. Which of them it
-// was is remembered of an origin, and nothing else is: neither answer depends on an earlier one,
-// and both are complete.
+// In version 0 the first answer has all refs: one exchange. Version 2 takes two exchanges, but
+// the client can say which refs it wants. So the client asks in version 0, except if the server
+// speaks only version 2, or if it shows so many unwanted refs that a second exchange is cheaper:
+// a forge has two for each pull request. The client remembers this for each origin. It remembers
+// nothing else, so no answer depends on an earlier one.
 //
 // # Connections
 //
-// A few are kept for a short while. A connection can be dead without a sign of it, if a firewall
-// has forgotten it or the server's machine has gone. So the kernel gives up what is not
-// acknowledged within [unackedTime], which is not the same as a server that takes its time.
-// Neither cookies nor redirects nor alternative services are remembered.
+// A few connections are kept for a short time. A kept connection can be dead without notice, if a
+// firewall has forgotten it or the server's machine is gone. So the kernel closes a connection if
+// the other side acknowledges nothing within [unackedTime]. A server that is only slow does
+// acknowledge. Cookies, redirects and alternative services are not remembered.
 package lsrefs
 
 import (
@@ -41,18 +40,18 @@ type Options struct {
 
 // Request is a question to the server of a repository.
 type Request struct {
-	URL      string   // of the repository, http or https, as git is told it
+	URL      string   // of the repository, http or https, as in git's arguments
 	Header   []string // lines such as "Name: value", for each request
 	CAFile   string   // certificates (PEM) to trust instead of those of Options; empty for those
 	Direct   bool     // use no proxy
-	Classic  bool     // the server is known to speak version 0
-	Prefixes []string // how the names begin that are wanted; others may be left out. Empty for all
+	V0       bool     // the server speaks version 0: do not try version 2
+	Prefixes []string // of the names of wanted refs; the answer may have others too. Empty for all
 
-	// Login is called when the server wants to know who asks. With nil, or if it has no answer,
-	// that is left to git.
+	// Login is called when the server asks for credentials. With nil, or if ok is false, List
+	// returns an error.
 	Login func() (user, password string, ok bool)
-	// Follow says which repository is asked instead if the server redirects to target, or that
-	// none is. With nil, none is.
+	// Follow is called when the server redirects to target, and returns the repository to ask
+	// instead. With nil, or if ok is false, List returns an error.
 	Follow func(target *url.URL) (repository string, ok bool)
 }
 
@@ -77,64 +76,65 @@ func (l List) empty() bool { return len(l.Refs) == 0 && l.HeadID == "" }
 type Client struct {
 	transports *transports
 	proxies    proxies
-	memory     *memory
+	hints      *hints
 }
 
-// NewClient returns a client. It keeps connections until Close, or a minute each.
+// NewClient returns a client. It keeps idle connections until Close, but not longer than a minute.
 func NewClient(o Options) *Client {
 	return &Client{
 		transports: newTransports(o),
 		proxies:    proxiesOf(o.Getenv),
-		memory:     &memory{of: make(map[string]note)},
+		hints:      &hints{of: make(map[string]hint)},
 	}
 }
 
-// Close closes the connections that nobody uses. Those in use are closed when they are not.
+// Close closes idle connections, and the others as soon as they are idle. The client can be used
+// afterwards.
 func (c *Client) Close() { c.transports.close() }
 
-// List asks for refs. On any error git has to be asked, unless ctx has ended.
+// List asks for refs. After an error the caller has to ask git, unless ctx has ended.
 func (c *Client) List(ctx context.Context, r Request) (List, error) {
-	known := c.memory.get(r.URL)
-	if known.forGit() {
-		return List{}, errors.New("it was for git a moment ago")
+	hint := c.hints.get(r.URL)
+	if hint.isForGit() {
+		return List{}, errors.New("the origin's latest answer was unusual")
 	}
-	l, modern, err := c.list(ctx, r, known.modern)
+	l, v2, err := c.list(ctx, r, hint.v2)
 	switch {
-	case isForeign(err):
-		c.memory.leave(r.URL)
-	case err == nil && modern != known.modern:
-		c.memory.setModern(r.URL, modern)
+	case isUnusual(err):
+		c.hints.leaveToGit(r.URL)
+	case err == nil && v2 != hint.v2:
+		c.hints.setV2(r.URL, v2)
 	}
 	return l, err
 }
 
-// list asks in one version of the protocol or the other. modern tells whether the next question
-// should begin with version 2.
-func (c *Client) list(ctx context.Context, r Request, modern bool) (l List, stay bool, err error) {
+// list asks in version 2, or in version 0 and, if that does not do, in version 2. again reports
+// whether to begin with version 2 the next time.
+func (c *Client) list(ctx context.Context, r Request, v2 bool) (l List, again bool, err error) {
 	s, err := c.session(r)
 	if err != nil {
 		return List{}, false, err
 	}
-	if modern {
-		return s.modern(ctx)
+	if v2 {
+		return s.listV2(ctx)
 	}
-	l, err = s.classic(ctx)
+	l, err = s.listV0(ctx)
 	switch {
 	case err == nil && !l.empty():
-		return l, !r.Classic && narrows(l, r.Prefixes), nil
-	case r.Classic, err != nil && !mayBeModern(err):
+		return l, !r.V0 && tooManyUnwanted(l, r.Prefixes), nil
+	case r.V0, err != nil && !mayNeedV2(err):
 		return l, false, err
 	}
-	// A server that speaks version 2 only shows nothing, or refuses the question somehow.
-	l, modern, err = s.modern(ctx)
-	return l, modern && !l.empty(), err
+	// A server that speaks only version 2 shows nothing in version 0, or returns some error.
+	l, again, err = s.listV2(ctx)
+	return l, again && !l.empty(), err
 }
 
-// manyUnwanted is from how many refs on that nobody wants a second exchange is cheaper.
+// manyUnwanted is how many unwanted refs cost as much as a second exchange.
 const manyUnwanted = 1000
 
-// narrows reports whether it is worth an exchange to be shown the wanted refs only.
-func narrows(l List, prefixes []string) bool {
+// tooManyUnwanted reports whether to ask in version 2, for refs with these prefixes only.
+func tooManyUnwanted(l List, prefixes []string) bool {
 	if len(prefixes) == 0 || len(prefixes) > maxPrefixes || len(l.Refs) < manyUnwanted {
 		return false
 	}
@@ -151,28 +151,28 @@ func narrows(l List, prefixes []string) bool {
 	return unwanted >= manyUnwanted && unwanted > wanted
 }
 
-// foreign is why an answer is for git: the server will give it again.
-type foreign struct {
+// unusual is an error that the server will cause again next time.
+type unusual struct {
 	why    string
-	status int // of HTTP, if that is why; else 0
+	status int // of HTTP, if that is the reason; else 0
 }
 
-func (f *foreign) Error() string { return f.why }
+func (u *unusual) Error() string { return u.why }
 
-func foreignf(format string, args ...any) error { return &foreign{why: fmt.Sprintf(format, args...)} }
+func unusualf(format string, args ...any) error { return &unusual{why: fmt.Sprintf(format, args...)} }
 
-func isForeign(err error) bool { return errors.As(err, new(*foreign)) }
+func isUnusual(err error) bool { return errors.As(err, new(*unusual)) }
 
-// mayBeModern reports whether a server that has answered so may do better in version 2. One that
-// sends the client away, does not let it in or is overloaded will not.
-func mayBeModern(err error) bool {
-	f := (*foreign)(nil)
-	if !errors.As(err, &f) {
+// mayNeedV2 reports whether a server that answers like this may speak only version 2. Some
+// statuses have another reason: the server redirects, refuses the user or is overloaded.
+func mayNeedV2(err error) bool {
+	u := (*unusual)(nil)
+	if !errors.As(err, &u) {
 		return false
 	}
-	switch f.status {
+	switch u.status {
 	case 0, 401, 403, 407, 429, 503:
 		return false
 	}
-	return f.status >= 400
+	return u.status >= 400
 }

@@ -9,36 +9,37 @@ import (
 	"github.com/reconquest/sould/internal/pktline"
 )
 
-// What is read here git reads as well (connect.c, remote-curl.c), and more leniently. All that it
-// might take for something else is refused, and left to it.
+// Git parses the same (connect.c, remote-curl.c), but accepts more. Here everything is an error
+// that git could understand differently.
 
 // greeting is the answer to the first question.
 type greeting struct {
-	list     List // in version 0
-	modern   bool // it is one of version 2, with these capabilities
-	idLength int
-	format   string // object-format, as the server says it; empty if it does not
-	agent    bool   // the client may say who it is
+	list List // in version 0
+
+	v2       bool   // the answer is in version 2; the rest are its capabilities
+	idLength int    // hex digits of an object id
+	format   string // the value of object-format; empty for none
+	agent    bool   // the client may send its name
 }
 
-// errLine is why a list is for git.
-var errLine = &foreign{why: "git may read the answer in another way"}
+// errUnclear is the error for everything that git could understand differently.
+var errUnclear = &unusual{why: "git may read the answer differently"}
 
-// errMoved is why one is for git that would be another a moment later.
+// errMoved is the error for a list that is inconsistent by chance: the next one may be right.
 var errMoved = errors.New("the branch of HEAD has moved while the list was made")
 
-// readGreeting reads the answer to the first question, but for its end.
+// readGreeting reads the answer to the first question, up to its last flush packet.
 func readGreeting(p *pktline.Reader) (greeting, error) {
 	line, err := nextLine(p)
 	if err == nil && line == "# service=git-upload-pack" {
 		if _, special, err := p.Next(); err != nil || special != pktline.Flush {
-			return greeting{}, errLine
+			return greeting{}, errUnclear
 		}
 		packet, special, err := p.Next()
 		switch line = pktline.Text(packet); {
 		case err != nil, special != "" && special != pktline.Flush:
-			return greeting{}, errLine
-		case special == pktline.Flush: // there is no ref, and nothing to do
+			return greeting{}, errUnclear
+		case special == pktline.Flush: // there are no refs
 			return greeting{}, nil
 		case line != "version 2":
 			l, err := readAdvertisement(p, line)
@@ -46,32 +47,32 @@ func readGreeting(p *pktline.Reader) (greeting, error) {
 		}
 	}
 	if err != nil || line != "version 2" {
-		return greeting{}, errLine
+		return greeting{}, errUnclear
 	}
 	return readCapabilities(p)
 }
 
-// nextLine is the next line of a stream, which must not be a special packet.
+// nextLine returns the next line. A special packet is an error.
 func nextLine(p *pktline.Reader) (string, error) {
 	line, special, err := p.Next()
 	if err != nil || special != "" {
-		return "", errLine
+		return "", errUnclear
 	}
 	return pktline.Text(line), nil
 }
 
 // readCapabilities reads what a server can do in version 2.
 func readCapabilities(p *pktline.Reader) (greeting, error) {
-	g := greeting{modern: true, idLength: 40}
+	g := greeting{v2: true, idLength: 40}
 	lists := false
 	for {
 		line, special, err := p.Next()
 		if err != nil || special != "" && special != pktline.Flush {
-			return g, errLine
+			return g, errUnclear
 		}
 		if special == pktline.Flush {
 			if !lists {
-				return g, errLine
+				return g, errUnclear
 			}
 			return g, nil
 		}
@@ -82,17 +83,17 @@ func readCapabilities(p *pktline.Reader) (greeting, error) {
 			g.agent = true
 		case "object-format":
 			if g.idLength = idLengthOf(value); g.idLength == 0 || g.format != "" {
-				return g, errLine
+				return g, errUnclear
 			}
 			g.format = value
 		}
 	}
 }
 
-// idLengthOf is how many hex digits the ids of an object format have; 0 for one that is not known.
+// idLengthOf returns how many hex digits an object id has in a format; 0 for an unknown one.
 func idLengthOf(format string) int { return map[string]int{"sha1": 40, "sha256": 64}[format] }
 
-// lsRefs is the second question of version 2.
+// lsRefs is the request for refs in version 2.
 func (g greeting) lsRefs(prefixes []string) []byte {
 	b := pktline.Append(nil, "command=ls-refs\n")
 	if g.agent {
@@ -113,43 +114,43 @@ func (g greeting) lsRefs(prefixes []string) []byte {
 	return append(b, pktline.Flush...)
 }
 
-// readAdvertisement reads a list in version 0, the first line of which was read.
+// readAdvertisement reads a list in version 0, after its first line.
 func readAdvertisement(p *pktline.Reader, first string) (List, error) {
 	line, words, ok := strings.Cut(first, "\x00")
 	if !ok {
-		return List{}, errLine
+		return List{}, errUnclear
 	}
 	idLength, head, err := readWords(words)
 	if err != nil {
 		return List{}, err
 	}
 	b := builder{idLength: idLength}
-	if line == strings.Repeat("0", idLength)+" capabilities^{}" {
+	if line == noID[:idLength]+" capabilities^{}" {
 		_, special, err := p.Next()
 		if err != nil || special != pktline.Flush {
-			return List{}, errLine
+			return List{}, errUnclear
 		}
 		return List{}, nil
 	}
 	for {
-		if err := b.addClassic(line); err != nil {
+		if err := b.addV0(line); err != nil {
 			return List{}, err
 		}
 		packet, special, err := p.Next()
 		switch {
 		case err != nil, special != "" && special != pktline.Flush:
-			return List{}, errLine
+			return List{}, errUnclear
 		case special == pktline.Flush:
-			return b.classic(head)
+			return b.listV0(head)
 		}
 		line = pktline.Text(packet)
 	}
 }
 
-// readWords reads the capabilities of version 0: how long ids are, and what HEAD names.
+// readWords reads the capabilities of version 0: the length of ids, and the target of HEAD.
 func readWords(words string) (idLength int, head string, err error) {
 	if strings.ContainsFunc(words, unicode.IsControl) {
-		return 0, "", errLine
+		return 0, "", errUnclear
 	}
 	idLength = 40
 	formats, symrefs := 0, 0
@@ -162,29 +163,29 @@ func readWords(words string) (idLength int, head string, err error) {
 			symrefs++
 			name, target, _ := strings.Cut(value, ":")
 			if name != headName {
-				return 0, "", errLine
+				return 0, "", errUnclear
 			}
 			head = target
 		}
 	}
 	if formats > 1 || symrefs > 1 || idLength == 0 {
-		return 0, "", errLine
+		return 0, "", errUnclear
 	}
 	return idLength, head, nil
 }
 
-// readRefs reads the answer to the second question of version 2, but for its end.
+// readRefs reads the list of version 2, up to its flush packet.
 func readRefs(p *pktline.Reader, idLength int) (List, error) {
 	b := builder{idLength: idLength}
 	for {
 		line, special, err := p.Next()
 		switch {
 		case err != nil, special != "" && special != pktline.Flush:
-			return List{}, errLine
+			return List{}, errUnclear
 		case special == pktline.Flush:
 			return b.sorted()
 		}
-		if err := b.addModern(pktline.Text(line)); err != nil {
+		if err := b.addV2(pktline.Text(line)); err != nil {
 			return List{}, err
 		}
 	}
@@ -196,7 +197,7 @@ const headName = "HEAD"
 type builder struct {
 	idLength int
 	list     List
-	shallow  bool // the lines that follow are no refs
+	shallow  bool // no refs may follow
 }
 
 // cut takes an id and a space off a line.
@@ -207,21 +208,21 @@ func (b *builder) cut(line string) (id, rest string, ok bool) {
 	return line[:b.idLength], line[b.idLength+1:], true
 }
 
-// addClassic takes in a line of version 0: an id and a name, or what the tag above leads to, or
-// where the history of a shallow origin ends.
-func (b *builder) addClassic(line string) error {
+// addV0 adds a line of version 0: an id and a name, or the peeled id of the tag before it, or a
+// commit where the history of a shallow origin ends.
+func (b *builder) addV0(line string) error {
 	if id, shallow := strings.CutPrefix(line, "shallow "); shallow && len(id) == b.idLength && isID(id) {
 		b.shallow = true
 		return nil
 	}
 	id, name, ok := b.cut(line)
 	if !ok || b.shallow {
-		return errLine
+		return errUnclear
 	}
 	if tag, peeled := strings.CutSuffix(name, "^{}"); peeled {
 		n := len(b.list.Refs)
 		if n == 0 || b.list.Refs[n-1].Name != tag || b.list.Refs[n-1].Peeled != b.list.Refs[n-1].ID {
-			return errLine
+			return errUnclear
 		}
 		b.list.Refs[n-1].Peeled = id
 		return nil
@@ -229,11 +230,11 @@ func (b *builder) addClassic(line string) error {
 	return b.add(id, name)
 }
 
-// addModern takes in a line of version 2: an id, a name and attributes.
-func (b *builder) addModern(line string) error {
+// addV2 adds a line of version 2: an id, a name and attributes.
+func (b *builder) addV2(line string) error {
 	id, rest, ok := b.cut(line)
 	if !ok {
-		return errLine
+		return errUnclear
 	}
 	name, attributes, _ := strings.Cut(rest, " ")
 	if err := b.add(id, name); err != nil || attributes == "" {
@@ -245,17 +246,17 @@ func (b *builder) addModern(line string) error {
 		switch {
 		case symbolic && name == headName && isName(target) && b.list.HeadRef == "":
 			b.list.HeadRef = target
-		case symbolic && name != headName: // nobody asks for it
+		case symbolic && name != headName: // git ignores it too
 		case isPeeled && name != headName && len(peeled) == b.idLength && isID(peeled):
 			b.list.Refs[len(b.list.Refs)-1].Peeled = peeled
 		default:
-			return errLine
+			return errUnclear
 		}
 	}
 	return nil
 }
 
-// add takes in a ref, or HEAD.
+// add adds a ref, or HEAD.
 func (b *builder) add(id, name string) error {
 	switch {
 	case name == headName && b.list.HeadID == "":
@@ -263,14 +264,14 @@ func (b *builder) add(id, name string) error {
 	case isName(name):
 		b.list.Refs = append(b.list.Refs, Ref{Name: name, ID: id, Peeled: id})
 	default:
-		return errLine
+		return errUnclear
 	}
 	return nil
 }
 
-// classic is the list of version 0, where HEAD names that branch. Git shows for HEAD what the
-// branch has, and nothing if it is not there.
-func (b *builder) classic(head string) (List, error) {
+// listV0 is the list in version 0, with the target of HEAD. Git shows the target's id as that of
+// HEAD, so the two must be equal.
+func (b *builder) listV0(head string) (List, error) {
 	l, err := b.sorted()
 	if err != nil || l.HeadID == "" || head == "" {
 		return l, err
@@ -291,13 +292,13 @@ func (b *builder) sorted() (List, error) {
 	}
 	for i := 1; i < len(b.list.Refs); i++ {
 		if b.list.Refs[i].Name == b.list.Refs[i-1].Name {
-			return List{}, errLine
+			return List{}, errUnclear
 		}
 	}
 	return b.list, nil
 }
 
-// isName reports whether a name of a ref is the same word for whoever reads it.
+// isName reports whether git reads a ref's name as it is.
 func isName(name string) bool {
 	if !strings.HasPrefix(name, "refs/") || strings.HasSuffix(name, "^{}") {
 		return false
@@ -310,16 +311,21 @@ func isName(name string) bool {
 	return true
 }
 
-// isID reports whether a word consists of hex digits as git writes them, and is not all zeros,
-// which is no object.
+// isID reports whether s consists of lower-case hex digits. All zeros stand for no object.
 func isID(s string) bool {
-	zero := true
 	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+		if !hexDigits[s[i]] {
 			return false
 		}
-		zero = zero && c == '0'
 	}
-	return !zero
+	return s != noID[:len(s)]
 }
+
+const noID = "0000000000000000000000000000000000000000000000000000000000000000"
+
+var hexDigits = func() (is [256]bool) {
+	for _, c := range []byte("0123456789abcdef") {
+		is[c] = true
+	}
+	return is
+}()

@@ -68,7 +68,7 @@ func TestReadAdvertisement(t *testing.T) {
 	} {
 		g, err := greet(service + said(test.lines...))
 		got := g.list
-		if (err == nil) != test.taken || err == nil && (g.modern || got.HeadRef != test.want.HeadRef || got.HeadID != test.want.HeadID || !slices.Equal(got.Refs, test.want.Refs)) {
+		if (err == nil) != test.taken || err == nil && (g.v2 || got.HeadRef != test.want.HeadRef || got.HeadID != test.want.HeadID || !slices.Equal(got.Refs, test.want.Refs)) {
 			t.Errorf("%q: %+v, %v", test.lines, got, err)
 		}
 	}
@@ -95,7 +95,7 @@ func TestReadCapabilities(t *testing.T) {
 		{strings.Replace(said("version 2", "ls-refs"), "0000", "0001", 1), 0},
 	} {
 		g, err := greet(test.text)
-		if (err == nil) != (test.length > 0) || err == nil && (!g.modern || g.idLength != test.length) {
+		if (err == nil) != (test.length > 0) || err == nil && (!g.v2 || g.idLength != test.length) {
 			t.Errorf("%q: %+v, %v", test.text, g, err)
 		}
 	}

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// proxies are what the environment says of proxies, as git and its library read it (http.c, and
-// curl's manual, "ENVIRONMENT"). net/http reads it in another way: it uses none for loopback, and
-// takes HTTP_PROXY, which a client can set where a server makes variables of its headers.
+// proxies is what the environment says about proxies, as git and its library read it (http.c, and
+// "ENVIRONMENT" in curl(1)). net/http reads it differently: it uses no proxy for loopback
+// addresses, and it reads HTTP_PROXY.
 type proxies struct {
 	http, https string   // URLs; empty for none
-	except      []string // hosts that are reached without one
+	except      []string // the words of no_proxy
 }
 
-// proxiesOf reads the variables. What is lower case counts more, also if it is empty.
+// proxiesOf reads the variables. A lower-case one takes precedence, even if it is empty.
 func proxiesOf(getenv func(string) (string, bool)) (p proxies) {
 	first := func(names ...string) (value string, set bool) {
 		for _, name := range names {
@@ -39,14 +39,15 @@ func proxiesOf(getenv func(string) (string, bool)) (p proxies) {
 	return p
 }
 
-// errProxy is why a URL is for git: versions of its library differ in what they make of it.
-var errProxy = errors.New("whether a proxy is used, and how, is not plain")
+// errProxy is the error for what versions of git's library read differently, and for proxies that
+// net/http cannot use like it.
+var errProxy = errors.New("git may use another proxy")
 
-// plainProxy is a proxy of HTTP itself. Without a port, git's library takes one that nobody else
-// does.
+// plainProxy matches an HTTP proxy without credentials. It needs a port, because the default of
+// git's library is unusual.
 var plainProxy = regexp.MustCompile(`^(http://)?([a-zA-Z0-9.-]+:[0-9]+)/?$`)
 
-// proxyFor is the proxy for a URL, and nil for none. It is an error where that is not plain.
+// proxyFor returns the proxy for a URL, or nil for none.
 func (p proxies) proxyFor(u *url.URL) (*url.URL, error) {
 	proxy := p.http
 	if u.Scheme == "https" {
@@ -73,11 +74,11 @@ func (p proxies) proxyFor(u *url.URL) (*url.URL, error) {
 	return &url.URL{Scheme: "http", Host: found[2]}, nil
 }
 
-// plainHost is a name or an address of version 4 without anything that could be a pattern.
+// plainHost matches a name or an IPv4 address.
 var plainHost = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)*$`)
 
-// covered reports whether a host is one of those that a word of no_proxy names, if every version
-// of curl agrees: the name itself and what is below it.
+// covered reports whether a word of no_proxy names a host: the host itself or a domain of it. plain
+// is false if versions of curl differ in that.
 func covered(word, host string) (covers, plain bool) {
 	name, dotted := strings.CutPrefix(word, ".")
 	if !plainHost.MatchString(name) || !plainHost.MatchString(host) {
@@ -87,7 +88,7 @@ func covered(word, host string) (covers, plain bool) {
 	switch {
 	case host == name:
 		return true, !dotted
-	case below && net.ParseIP(host) != nil: // the end of an address is no domain
+	case below && net.ParseIP(host) != nil: // an address has no domain
 		return false, false
 	default:
 		return below, true

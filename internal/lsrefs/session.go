@@ -16,25 +16,25 @@ import (
 )
 
 const (
-	// maxList is the longest answer that is read, in bytes, inflated: about a million refs.
-	// Git has a limit of its own.
+	// maxList is the longest answer that is read, in bytes after decompression: about a million
+	// refs. Git has its own limit.
 	maxList = 64 << 20
 
-	// maxRefuse is how much is read, in bytes, of an answer that nobody wants, so that the
+	// maxDiscard is the longest body that is read to be thrown away, in bytes, so that its
 	// connection can be kept.
-	maxRefuse = 16 << 10
+	maxDiscard = 16 << 10
 
 	// maxHeader bounds the header of an answer, in bytes.
 	maxHeader = 64 << 10
 
-	// maxRedirects is how many redirects in a row are followed.
+	// maxRedirects is how many redirects of a question are followed.
 	maxRedirects = 5
 
-	// maxPrefixes is how many prefixes are sent. Whoever has more is shown all refs.
+	// maxPrefixes is how many prefixes are sent. With more, all refs are asked for.
 	maxPrefixes = 100
 )
 
-// The questions of gitprotocol-http(5), and the types of their answers.
+// The paths and content types of gitprotocol-http(5).
 const (
 	firstQuestion = "info/refs?service=git-upload-pack"
 	advertType    = "application/x-git-upload-pack-advertisement"
@@ -43,16 +43,16 @@ const (
 	resultType    = "application/x-git-upload-pack-result"
 )
 
-// userAgent begins as that of git does: there are servers that look at it.
+// userAgent begins like that of git, because some servers check it.
 const userAgent = "git/2.0 (sould)"
 
-// session is one list. Its exchanges are one after the other.
+// session is the exchanges, one after the other, that one list takes.
 type session struct {
 	Request
 	transport *http.Transport
 	proxy     *url.URL // nil for none
 	base      string   // the URL of the repository, with a slash at the end
-	basic     string   // the login that the server has asked for; empty if it has not
+	basic     string   // the credentials, as a header's value; empty until the server asks for them
 }
 
 func (c *Client) session(r Request) (*session, error) {
@@ -70,7 +70,7 @@ func (c *Client) session(r Request) (*session, error) {
 	return s, err
 }
 
-// plainURL takes a URL that means the same to every program.
+// plainURL parses a URL, and refuses one that git could read differently.
 func plainURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
@@ -79,7 +79,7 @@ func plainURL(raw string) (*url.URL, error) {
 	case u.Scheme != "http" && u.Scheme != "https", u.String() != raw, u.User != nil, u.Host == "",
 		strings.ContainsAny(raw, "?#"), strings.ContainsAny(u.Host, "%"), !isASCII(u.Host),
 		strings.Contains(u.Path+"/", "/./"), strings.Contains(u.Path+"/", "/../"):
-		return nil, errors.New("git may read the URL in another way")
+		return nil, errors.New("git may read the URL differently")
 	}
 	return u, nil
 }
@@ -95,12 +95,12 @@ func withSlash(base string) string {
 	return base + "/"
 }
 
-// classic asks in version 0 of the protocol.
-func (s *session) classic(ctx context.Context) (l List, err error) {
+// listV0 asks in version 0 of the protocol.
+func (s *session) listV0(ctx context.Context) (l List, err error) {
 	err = s.first(ctx, "", func(p *pktline.Reader) error {
 		g, err := readGreeting(p)
-		if err == nil && g.modern {
-			return foreignf("it speaks version 2 without being asked to")
+		if err == nil && g.v2 {
+			return unusualf("it speaks version 2 unasked")
 		}
 		l = g.list
 		return err
@@ -108,15 +108,15 @@ func (s *session) classic(ctx context.Context) (l List, err error) {
 	return l, err
 }
 
-// modern asks in version 2, for the refs that are wanted. stay is false if the server does not
-// speak it: its answer has all refs then.
-func (s *session) modern(ctx context.Context) (l List, stay bool, err error) {
+// listV2 asks in version 2 for the wanted refs. v2 is false if the server answers in version 0:
+// then the list has all refs.
+func (s *session) listV2(ctx context.Context) (l List, v2 bool, err error) {
 	var g greeting
 	err = s.first(ctx, "version=2", func(p *pktline.Reader) (err error) {
 		g, err = readGreeting(p)
 		return err
 	})
-	if err != nil || !g.modern {
+	if err != nil || !g.v2 {
 		return g.list, false, err
 	}
 	err = s.exchange(ctx, http.MethodPost, fetchPath, g.lsRefs(s.Prefixes), func(p *pktline.Reader) (err error) {
@@ -134,8 +134,8 @@ func (s *session) first(ctx context.Context, version string, read func(*pktline.
 	return s.exchange(ctx, http.MethodGet, firstQuestion, nil, read)
 }
 
-// exchange asks a question, also again where the server sends the client on or wants to know who
-// it is, and has the answer read.
+// exchange asks a question and has the answer read. It asks again after a redirect, and with
+// credentials if the server wants some.
 func (s *session) exchange(ctx context.Context, method, path string, body []byte, read func(*pktline.Reader) error) error {
 	for redirects := 0; ; {
 		q, err := s.request(ctx, method, path, body)
@@ -147,14 +147,14 @@ func (s *session) exchange(ctx context.Context, method, path string, body []byte
 			return err
 		}
 		again, err := s.next(q, answer, &redirects)
-		if err != nil || again {
-			refuse(answer.Body)
-			if err != nil {
-				return err
-			}
-			continue
+		switch {
+		case err != nil: // a server may never send the rest
+			_ = answer.Body.Close()
+			return err
+		case !again:
+			return readAnswer(answer, read)
 		}
-		return readAnswer(answer, read)
+		discard(answer)
 	}
 }
 
@@ -170,7 +170,7 @@ func (s *session) request(ctx context.Context, method, path string, body []byte)
 	if method == http.MethodPost {
 		q.Header.Set("Accept", resultType)
 		q.Header.Set("Content-Type", requestType)
-		q.Header["Idempotency-Key"] = nil // is not sent: it may be repeated if a kept connection has ended
+		q.Header["Idempotency-Key"] = nil // not sent: the transport may repeat it if a kept connection was closed
 	}
 	for _, line := range s.Header {
 		name, value, ok := strings.Cut(line, ": ")
@@ -185,8 +185,8 @@ func (s *session) request(ctx context.Context, method, path string, body []byte)
 	return q, nil
 }
 
-// next decides what becomes of an answer: it is read, the question is asked again, in the place
-// that s says then, or it is for git.
+// next decides whether to read an answer or to ask again. Before that, it changes what s sends,
+// or where. An unusual answer is an error.
 func (s *session) next(q *http.Request, answer *http.Response, redirects *int) (again bool, err error) {
 	want := advertType
 	if q.Method == http.MethodPost {
@@ -196,7 +196,7 @@ func (s *session) next(q *http.Request, answer *http.Response, redirects *int) (
 	case answer.StatusCode == http.StatusOK && len(kind) == 1 && kind[0] == want:
 		return false, nil
 	case answer.StatusCode == http.StatusOK:
-		return false, foreignf("the type of its answer is %.100q", kind)
+		return false, unusualf("the type of its answer is %.100q", kind)
 	case answer.StatusCode == http.StatusUnauthorized && s.basic == "" && s.Login != nil && wantsBasic(answer.Header):
 		user, password, ok := s.Login()
 		if !ok {
@@ -208,38 +208,37 @@ func (s *session) next(q *http.Request, answer *http.Response, redirects *int) (
 		*redirects++
 		return true, s.follow(q.URL, answer.Header["Location"])
 	}
-	return false, &foreign{"its status is " + answer.Status, answer.StatusCode}
+	return false, &unusual{"its status is " + answer.Status, answer.StatusCode}
 }
 
-// follow goes on where the server redirects to, if that is allowed.
+// follow sets the repository that the server redirects to, if that is allowed.
 func (s *session) follow(from *url.URL, location []string) error {
 	if len(location) != 1 || s.Follow == nil {
-		return foreignf("it redirects")
+		return unusualf("it redirects")
 	}
 	target, err := from.Parse(location[0])
 	if err != nil {
-		return foreignf("it redirects to what is no URL")
+		return unusualf("it redirects to what is no URL")
 	}
 	base, ok := s.Follow(target)
 	if !ok {
-		return foreignf("it redirects to another place")
+		return unusualf("it redirects to another place")
 	}
 	if _, err := plainURL(base); err != nil {
-		return foreignf("it redirects to a URL that git may read in another way")
+		return unusualf("it redirects to a URL that git may read differently")
 	}
 	s.base = withSlash(base)
 	return nil
 }
 
-// wantsBasic reports whether a server takes Basic authentication and nothing else, which git
-// would prefer.
+// wantsBasic reports whether a server offers only Basic authentication. Git prefers others.
 func wantsBasic(h http.Header) bool {
 	challenges := h["Www-Authenticate"]
 	if len(challenges) != 1 {
 		return false
 	}
 	scheme, _, _ := strings.Cut(challenges[0], " ")
-	// What follows a comma may be another scheme: it has a word, and no "=", before a space.
+	// A comma separates parameters, and schemes too. A scheme has no "=" in its first word.
 	for part := range strings.SplitSeq(challenges[0], ",") {
 		if word, _, _ := strings.Cut(strings.TrimSpace(part), " "); !strings.Contains(word, "=") && !strings.EqualFold(word, "Basic") {
 			return false
@@ -248,7 +247,7 @@ func wantsBasic(h http.Header) bool {
 	return strings.EqualFold(scheme, "Basic")
 }
 
-// readAnswer has the body of an answer read to its end, and keeps the connection if it was.
+// readAnswer has the body of an answer read. If that reaches its end, the connection is kept.
 func readAnswer(answer *http.Response, read func(*pktline.Reader) error) error {
 	defer answer.Body.Close()
 	p := readers.Get().(*pktline.Reader)
@@ -259,16 +258,18 @@ func readAnswer(answer *http.Response, read func(*pktline.Reader) error) error {
 		return err
 	}
 	if _, _, err := p.Next(); err != io.EOF {
-		return foreignf("its answer goes on behind its end")
+		return unusualf("its answer has more than the list")
 	}
 	return nil
 }
 
-// readers are for readAnswer: lists come often, and each has a buffer.
+// readers are reused, because each has a large buffer.
 var readers = sync.Pool{New: func() any { return pktline.NewReader(nil) }}
 
-// refuse reads an answer that nobody wants, if it is short.
-func refuse(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, maxRefuse)
-	_ = body.Close()
+// discard reads a short body to its end, so that the connection can be kept.
+func discard(answer *http.Response) {
+	if answer.ContentLength <= maxDiscard {
+		_, _ = io.CopyN(io.Discard, answer.Body, maxDiscard)
+	}
+	_ = answer.Body.Close()
 }

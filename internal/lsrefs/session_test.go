@@ -92,6 +92,20 @@ func TestAnswersForGit(t *testing.T) {
 	}
 }
 
+// TestRefusalThatHasNoEnd: nobody waits for the rest of an answer that is unusual.
+func TestRefusalThatHasNoEnd(t *testing.T) {
+	for _, status := range []int{http.StatusNotFound, http.StatusUnauthorized, http.StatusFound, http.StatusOK} {
+		c, url := client(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(status)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done() // the client has gone
+		})
+		if _, err := c.List(t.Context(), Request{URL: url}); !isUnusual(err) {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
+
 // TestCookiesAndOtherServices: nothing that an answer says beside the list matters to the next.
 func TestCookiesAndOtherServices(t *testing.T) {
 	var seen []http.Header
@@ -125,7 +139,7 @@ func TestTooLongAList(t *testing.T) {
 			_, err = io.WriteString(z, line)
 		}
 	})
-	if _, err := c.List(t.Context(), Request{URL: url}); !isForeign(err) {
+	if _, err := c.List(t.Context(), Request{URL: url}); !isUnusual(err) {
 		t.Error(err)
 	}
 	c, url = client(t, func(w http.ResponseWriter, r *http.Request) {
@@ -136,28 +150,28 @@ func TestTooLongAList(t *testing.T) {
 	}
 }
 
-func TestMemory(t *testing.T) {
-	m := memory{of: make(map[string]note)}
-	for i := range 2 * maxNotes {
-		m.setModern(strings.Repeat("x", i), true)
+func TestHints(t *testing.T) {
+	m := hints{of: make(map[string]hint)}
+	for i := range 2 * maxHints {
+		m.setV2(strings.Repeat("x", i), true)
 	}
-	if len(m.of) != maxNotes || !m.get(strings.Repeat("x", 2*maxNotes-1)).modern {
+	if len(m.of) != maxHints || !m.get(strings.Repeat("x", 2*maxHints-1)).v2 {
 		t.Errorf("%d origins are remembered", len(m.of))
 	}
-	m.leave("y")
-	if n := m.get("y"); !n.forGit() || n.modern {
+	m.leaveToGit("y")
+	if n := m.get("y"); !n.isForGit() || n.v2 {
 		t.Errorf("%+v", n)
 	}
-	m.setModern("y", false)
+	m.setV2("y", false)
 	if _, known := m.of["y"]; known {
 		t.Error("what says nothing is remembered")
 	}
-	if (note{until: time.Now().Add(-time.Second)}).forGit() {
-		t.Error("an origin is left to git for ever")
+	if (hint{forGit: time.Now().Add(-time.Second)}).isForGit() {
+		t.Error("a hint lasts for ever")
 	}
 }
 
-func TestNarrows(t *testing.T) {
+func TestTooManyUnwanted(t *testing.T) {
 	list := func(heads, pulls int) (l List) {
 		for range heads {
 			l.Refs = append(l.Refs, Ref{Name: "refs/heads/x"})
@@ -176,7 +190,7 @@ func TestNarrows(t *testing.T) {
 		{list(1, 2000), wanted, true}, {list(1, 2000), nil, false}, {list(1, 2000), []string{"refs/"}, false},
 		{list(3000, 2000), wanted, false}, {list(1, 900), wanted, false}, {list(1, 2000), make([]string, maxPrefixes+1), false},
 	} {
-		if got := narrows(test.list, test.prefixes); got != test.want {
+		if got := tooManyUnwanted(test.list, test.prefixes); got != test.want {
 			t.Errorf("%d refs for %d prefixes: %v", len(test.list.Refs), len(test.prefixes), got)
 		}
 	}

@@ -17,51 +17,51 @@ import (
 )
 
 const (
-	// maxIdle is how many connections are kept if Options do not say, and mostIdlePerHost how many
-	// of them for one host. Of http and of each file of certificates there are as many.
+	// maxIdle is the default of Options.MaxIdle. Of these connections, mostIdlePerHost are for one
+	// host.
 	maxIdle, mostIdlePerHost = 16, 8
 
-	// keptTime is how long a connection is kept that nobody uses.
+	// keptTime is how long an idle connection is kept.
 	keptTime = time.Minute
 
-	// unackedTime is how long the kernel waits for a sign that the other side is still there.
+	// unackedTime is how long the kernel waits for an acknowledgement.
 	unackedTime = 3 * time.Second
 
 	// maxCAFile is the largest file of certificates, in bytes.
 	maxCAFile = 16 << 20
 )
 
-// transports keep connections, apart for each file of certificates. Such a file is read again
-// when it has changed, as git reads it each time.
+// transports has a transport for http and one for each file of certificates. A file that has
+// changed is read again, since git reads it each time.
 type transports struct {
-	caFile  string // of those that name none; empty for the system's
-	blocked string // why https is for git where the system's count; empty if it is not
-	maxIdle int    // connections that are kept
+	caFile  string // the default; empty for the system's
+	blocked string // why the system's certificates cannot be used; empty if they can
+	maxIdle int    // idle connections of each transport
 
 	mu sync.Mutex // guards of
 	of map[string]trusting
 }
 
-// trusting is a transport with the certificates that it trusts.
+// trusting is a transport that trusts the certificates of a file.
 type trusting struct {
 	*http.Transport
 	file fileStamp
 }
 
-// fileStamp is another one when a file has changed.
+// fileStamp identifies a version of a file.
 type fileStamp struct {
 	size     int64
 	modified time.Time
-	info     fs.FileInfo // of what is at the path
+	info     fs.FileInfo
 }
 
-// same reports whether a file is what it was.
+// same reports whether two stamps are of the same version.
 func (s fileStamp) same(now fileStamp) bool {
 	return s.size == now.size && s.modified.Equal(now.modified) && os.SameFile(s.info, now.info)
 }
 
-// newTransports heeds what git's library heeds of the environment. What that makes of some
-// variables depends on how it was built: where they could count, https is left to it.
+// newTransports reads the variables that git and its library read. The meaning of some of them
+// depends on how the library was built. If one is set, the system's certificates are not used.
 func newTransports(o Options) *transports {
 	t := &transports{caFile: o.CAFile, maxIdle: cmp.Or(o.MaxIdle, maxIdle), of: make(map[string]trusting)}
 	if file, _ := o.Getenv("GIT_SSL_CAINFO"); t.caFile == "" {
@@ -75,8 +75,8 @@ func newTransports(o Options) *transports {
 	return t
 }
 
-// systemFiles are where systems have the certificates that they trust: the first one that is
-// there counts, as for crypto/x509 and where git's library was built. Go would read it only once.
+// systemFiles are where systems keep the certificates that they trust. The first one that exists
+// is used, as crypto/x509 does it, but that would never read it again.
 var systemFiles = []string{
 	"/etc/ssl/certs/ca-certificates.crt",                // Debian, Gentoo
 	"/etc/pki/tls/certs/ca-bundle.crt",                  // Fedora
@@ -85,7 +85,7 @@ var systemFiles = []string{
 	"/etc/ssl/cert.pem",                                 // Alpine
 }
 
-// get is the transport for a scheme and a file of certificates.
+// get returns the transport for a scheme and a file of certificates; "" stands for the default.
 func (t *transports) get(scheme, caFile string) (*http.Transport, error) {
 	if scheme == "http" {
 		return t.plain(), nil
@@ -119,7 +119,7 @@ func (t *transports) get(scheme, caFile string) (*http.Transport, error) {
 	return made, nil
 }
 
-// plain is the transport for http.
+// plain returns the transport for http.
 func (t *transports) plain() *http.Transport {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -170,8 +170,8 @@ func readCertificates(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// transport has connections of HTTP/1.1 alone: of one that many share, all would suffer if it
-// hangs.
+// transport makes a transport. It speaks only HTTP/1.1: if exchanges shared a connection and it
+// hung, all of them would hang.
 func (t *transports) transport(trust *tls.Config) *http.Transport {
 	return &http.Transport{
 		Proxy:                  proxyOf,
@@ -191,7 +191,7 @@ func http1() *http.Protocols {
 	return p
 }
 
-// dial connects as net/http would, to a host that must not go silent.
+// dial connects, and sets unackedTime.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
@@ -203,7 +203,7 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return c, nil
 }
 
-// proxyKey is where a context has the proxy of its request.
+// proxyKey is the key of the proxy's URL in the context of a request.
 type proxyKey struct{}
 
 func withProxy(ctx context.Context, proxy *url.URL) context.Context {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// giveUpUnacked has the kernel give up a connection when the other side has not acknowledged what
-// was sent for so long (tcp(7), TCP_USER_TIMEOUT). Where that fails, the connection is as usual.
+// giveUpUnacked has the kernel close a connection if what was sent is not acknowledged within
+// limit (TCP_USER_TIMEOUT in tcp(7)). If that cannot be set, the connection works all the same.
 func giveUpUnacked(c *net.TCPConn, limit time.Duration) {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// giveUpUnacked is for Linux alone.
+// giveUpUnacked works on Linux only.
 func giveUpUnacked(*net.TCPConn, time.Duration) {}
