@@ -5,6 +5,7 @@ package durable
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -13,11 +14,14 @@ import (
 // directory; an existing one is removed. When WriteFile returns without an error, the new
 // content is on disk; after an error, the old one is in place.
 func WriteFile(path, temporary string, data []byte, mode os.FileMode) error {
-	// An existing file may be readable for others, or be a link.
-	if err := os.RemoveAll(temporary); err != nil {
-		return err
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := os.OpenFile(temporary, flags, mode)
+	if errors.Is(err, fs.ErrExist) { // it may be readable for others, or be a link
+		if err := os.RemoveAll(temporary); err != nil {
+			return err
+		}
+		f, err = os.OpenFile(temporary, flags, mode)
 	}
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}

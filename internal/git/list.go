@@ -253,21 +253,33 @@ func fitsFile(name string) bool {
 // with ".lock", no "..", "@{", control character, space or one of ~^:?*[\, and neither a slash
 // nor a dot at the end. It may be too long for a file: packed-refs can hold such refs.
 func IsRefName(name string) bool {
-	if len(name) > maxRefName || strings.HasSuffix(name, ".") ||
-		strings.Contains(name, "..") || strings.Contains(name, "@{") {
+	if len(name) > maxRefName {
 		return false
 	}
-	components := 0
-	for c := range strings.SplitSeq(name, "/") {
-		if c == "" || strings.HasPrefix(c, ".") || strings.HasSuffix(c, ".lock") {
+	components, start := 0, 0 // of the current component
+	for i := range len(name) + 1 {
+		if i < len(name) && name[i] != '/' {
+			if notInRefName[name[i]] || i > start && (name[i-1:i+1] == ".." || name[i-1:i+1] == "@{") {
+				return false
+			}
+			continue
+		}
+		if c := name[start:i]; c == "" || c[0] == '.' || strings.HasSuffix(c, ".lock") {
 			return false
 		}
 		components++
+		start = i + 1
 	}
-	if components < 2 {
-		return false
-	}
-	return !strings.ContainsFunc(name, func(r rune) bool {
-		return r <= ' ' || r == 0x7f || strings.ContainsRune(`~^:?*[\`, r)
-	})
+	return components > 1 && name[len(name)-1] != '.'
 }
+
+// notInRefName are the characters that no ref's name has.
+var notInRefName = func() (not [256]bool) {
+	for c := range byte(' ') {
+		not[c] = true
+	}
+	for _, c := range []byte(" \x7f~^:?*[\\") {
+		not[c] = true
+	}
+	return not
+}()

@@ -36,6 +36,7 @@ func Separate(refs []git.Ref) (content, own []git.Ref) {
 
 // Split returns the refs that the patterns select, and the others.
 func Split(refs []git.Ref, patterns []Pattern) (selectedRefs, others []git.Ref) {
+	selectedRefs = make([]git.Ref, 0, len(refs)) // most are selected
 	for _, ref := range refs {
 		if selected(patterns, ref.Name) {
 			selectedRefs = append(selectedRefs, ref)

@@ -68,8 +68,10 @@ func Make(now, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan,
 	wanted, _ := Split(origin.Refs, patterns)
 
 	var p Plan
+	p.After.Refs = make([]git.Ref, 0, len(wanted)+len(others))
+	inMirror, inOrigin := cursor(now), cursor(origin)
 	for _, want := range wanted {
-		old, known := now.Find(want.Name)
+		old, known := inMirror(want.Name)
 		if known && old.ID == want.ID {
 			want.Peeled = old.Peeled
 		} else {
@@ -82,7 +84,7 @@ func Make(now, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan,
 		p.After.Refs = append(p.After.Refs, want)
 	}
 	for _, old := range have {
-		if _, ok := origin.Find(old.Name); !ok {
+		if _, ok := inOrigin(old.Name); !ok {
 			p.Remove = append(p.Remove, old.Name)
 		}
 	}
@@ -107,6 +109,20 @@ func Make(now, origin git.Listing, patterns []Pattern, accept Acceptance) (Plan,
 	return p, nil
 }
 
+// cursor returns a function like l.Find for names in ascending order, which is faster.
+func cursor(l git.Listing) func(name string) (git.Ref, bool) {
+	rest := l.Refs
+	return func(name string) (git.Ref, bool) {
+		for len(rest) > 0 && rest[0].Name < name {
+			rest = rest[1:]
+		}
+		if len(rest) == 0 || rest[0].Name != name {
+			return git.Ref{}, false
+		}
+		return rest[0], true
+	}
+}
+
 // Rebuild is Make for a mirror that replaces a damaged one. survivors are the refs of the
 // damaged mirror that could be read; all reports whether it had no others. Rebuild refuses what
 // Make refuses, and, unless all is set, also to make the mirror empty.
@@ -121,13 +137,16 @@ func Rebuild(survivors git.Listing, all bool, origin git.Listing, patterns []Pat
 
 // missing returns the ids in the plan that no ref of the mirror names yet.
 func (p Plan) missing(now git.Listing) []string {
-	known := map[string]bool{now.Head.ID: true}
-	for _, ref := range now.Refs {
-		known[ref.ID] = true
-	}
 	names := p.Write
 	if p.Head != nil && p.Head.Detached() {
 		names = append(slices.Clip(names), git.Ref{ID: p.Head.ID})
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	known := map[string]bool{now.Head.ID: true}
+	for _, ref := range now.Refs {
+		known[ref.ID] = true
 	}
 	var ids []string
 	for _, ref := range names {
@@ -150,14 +169,14 @@ func ChooseHead(before, origin git.Head, refs []git.Ref) git.Head {
 	}
 	l := git.Listing{Refs: refs}
 	candidates := []string{origin.Ref, before.Ref, "refs/heads/main", "refs/heads/master"}
-	var branches []string
+	branches, branch := 0, ""
 	for _, ref := range refs {
 		if strings.HasPrefix(ref.Name, "refs/heads/") {
-			branches = append(branches, ref.Name)
+			branches, branch = branches+1, ref.Name
 		}
 	}
-	if len(branches) == 1 {
-		candidates = append(candidates, branches[0])
+	if branches == 1 {
+		candidates = append(candidates, branch)
 	}
 	for _, name := range candidates {
 		if ref, ok := l.Find(name); ok && strings.HasPrefix(name, "refs/heads/") {
