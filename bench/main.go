@@ -50,6 +50,8 @@ type measurement struct {
 
 var measurements = []measurement{
 	{"POST nothing new", postNothingNew},
+	{"POST nothing new over http", postNothingNewOverHTTP},
+	{"looks over http", looksOverHTTP},
 	{"POST one commit", postOneCommit},
 	{"POST at once", postAtOnce},
 	{"slaves", fanOut},

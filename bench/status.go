@@ -65,17 +65,18 @@ func copyMirror(from, to string) error {
 	})
 }
 
-// countGit puts a git before the real one that notes each call, and returns how many
-// calls there were.
-func (b *bench) countGit() func() int {
+// startCounted starts a sould on a storage, with a git before the real one that notes each call.
+// started returns how many calls there were.
+func (b *bench) startCounted(storage string) (d *daemon, started func() int) {
 	dir := b.TempDir()
 	notes := filepath.Join(dir, "notes")
 	script := "#!/bin/sh\necho >>" + notes + "\nPATH=${PATH#*:} exec git \"$@\"\n"
 	b.check(os.WriteFile(filepath.Join(dir, "git"), []byte(script), 0o755))
 	path := os.Getenv("PATH")
 	b.check(os.Setenv("PATH", dir+string(os.PathListSeparator)+path))
-	b.Cleanup(func() { b.check(os.Setenv("PATH", path)) })
-	return func() int {
+	d = b.startOn(storage)
+	b.check(os.Setenv("PATH", path))
+	return d, func() int {
 		text, err := os.ReadFile(notes)
 		b.check(err)
 		return len(text)
@@ -121,8 +122,7 @@ func statusOfMany(b *bench) []row {
 		"all are read after " + ms(median(loads)),
 	}}
 
-	calls := b.countGit()
-	d = b.startOn(storage)
+	d, calls := b.startCounted(storage)
 	defer d.finish()
 	for d.loading() {
 		time.Sleep(10 * time.Millisecond)
