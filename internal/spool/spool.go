@@ -64,6 +64,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,9 +170,15 @@ func Open(dir string, limit int64) (*Cache, error) {
 }
 
 // createTemp creates a new file for a name. The name differs each time: a former producer that was
-// given up may still write to its own file.
+// given up may still write to its own file. If somebody has removed the directory, it is made again,
+// but not what it is in: a storage that is not mounted has none.
 func createTemp(path string) (*os.File, error) {
-	return os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*"+unfinished)
+	dir, pattern := filepath.Dir(path), filepath.Base(path)+"-*"+unfinished
+	f, err := os.CreateTemp(dir, pattern)
+	if errors.Is(err, fs.ErrNotExist) && os.Mkdir(dir, 0o700) == nil {
+		f, err = os.CreateTemp(dir, pattern)
+	}
+	return f, err
 }
 
 // Resize changes the limit.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -338,6 +339,29 @@ func TestEverythingAtOnce(t *testing.T) {
 	}
 	if sum != c.used || sum > 300_000 || files(t, c.dir) != len(c.entries) {
 		t.Errorf("%d bytes in %d files, %d in use by the books", sum, files(t, c.dir), c.used)
+	}
+}
+
+// TestADirectoryThatSomebodyRemoved is made again, but not what it is in.
+func TestADirectoryThatSomebodyRemoved(t *testing.T) {
+	storage := filepath.Join(t.TempDir(), "storage")
+	dir := filepath.Join(storage, "cache")
+	c := open(t, dir, 1<<20)
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, c, "key", 10)
+	if n := files(t, dir); n != 1 {
+		t.Errorf("%d files are there", n)
+	}
+	if err := os.RemoveAll(storage); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get("another", never(t)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without the storage: %v", err)
+	}
+	if _, err := os.Stat(storage); err == nil {
+		t.Error("the storage is there again")
 	}
 }
 
