@@ -23,6 +23,7 @@ var arrows = map[string]string{
 	"limiter":      "",
 	"spool":        "",
 	"units":        "",
+	"tomlkeys":     "units",
 	"lsrefs":       "pktline",
 	"git":          "durable pktline lsrefs",
 	"gittest":      "git",
@@ -44,7 +45,7 @@ var arrows = map[string]string{
 
 // outside are packages of others that one place alone may import.
 var outside = map[string]string{
-	"github.com/BurntSushi/toml":          "config.go statustoml.go",
+	"github.com/BurntSushi/toml":          "internal/tomlkeys/ statustoml.go",
 	"github.com/docopt/docopt-go":         "main.go",
 	"github.com/reconquest/hierr-go":      "internal/errtext/",
 	"github.com/coreos/go-systemd/v22":    "signals.go",

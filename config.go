@@ -10,17 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/BurntSushi/toml"
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/tomlkeys"
 )
 
 // Config is what the configuration file says, with defaults for what it does not say. It
@@ -107,28 +105,6 @@ func defaultStorage() string {
 	return ""
 }
 
-// configError is one mistake in a configuration.
-type configError struct {
-	file string
-	line int // 0 if unknown
-	key  string
-	err  error
-}
-
-func (e *configError) Error() string {
-	var b strings.Builder
-	b.WriteString(e.file)
-	if e.line > 0 {
-		fmt.Fprintf(&b, ":%d", e.line)
-	}
-	if e.key != "" {
-		b.WriteString(": " + e.key)
-	}
-	return b.String() + ": " + e.err.Error()
-}
-
-func (e *configError) Unwrap() error { return e.err }
-
 // LoadConfig reads the configuration from the file at path. If path is empty, it reads
 // DefaultConfigFile or, if that does not exist, takes the defaults. source says which of these
 // it was. The error joins all mistakes.
@@ -157,100 +133,20 @@ func LoadConfig(path string) (c Config, source string, err error) {
 
 // parse sets what the text says. The error joins all mistakes in it.
 func (c *Config) parse(file, text string) error {
-	var values map[string]any
-	if _, err := toml.Decode(text, &values); err != nil {
-		if syntax := (toml.ParseError{}); errors.As(err, &syntax) {
-			if isSecret(text, syntax.Position.Line, syntax.LastKey) {
-				syntax.LastKey, syntax.Message = "token", "is no string in quotes"
-			}
-			return &configError{file, syntax.Position.Line, syntax.LastKey, errors.New(syntax.Message)}
-		}
-		return &configError{file: file, err: err}
+	t, err := tomlkeys.Read(file, text, "token", namesToken)
+	if err != nil {
+		return err
 	}
-
-	var wrong []*configError
-	report := func(key string, err error) {
-		all := []error{err}
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			all = joined.Unwrap()
-		}
-		for _, err := range all {
-			wrong = append(wrong, &configError{file, keyLine(text, key), key, err})
-		}
-	}
-	for name, value := range values {
-		i := slices.IndexFunc(configKeys, func(k configKey) bool { return k.name == name })
-		if i < 0 {
-			report(name, errors.New("unknown key"+didYouMean(name)))
-		} else if err := configKeys[i].set(c, value); err != nil {
-			report(name, err)
-		}
-	}
+	configKeys.Set(c, t)
 	if c.ListTimeout > c.FetchTimeout {
-		if values["list_timeout"] != nil {
-			report("list_timeout", fmt.Errorf("%s is longer than fetch_timeout (%s)", c.ListTimeout, c.FetchTimeout))
+		if t.Has("list_timeout") {
+			t.Report("list_timeout", fmt.Errorf("%s is longer than fetch_timeout (%s)", c.ListTimeout, c.FetchTimeout))
 		}
 		c.ListTimeout = c.FetchTimeout
 	}
-	c.loadAccess(report)
-
-	slices.SortStableFunc(wrong, func(a, b *configError) int { return cmp.Compare(a.line, b.line) })
-	var all []error
-	for _, e := range wrong {
-		all = append(all, e)
-	}
-	return errors.Join(all...)
-}
-
-// keyLine finds the line in which a top-level key begins. The TOML library does not tell, and
-// a search for the key's name could find it in a string of several lines. So keyLine decodes
-// the first line, the first two lines, and so on: the key begins after the longest part that
-// is valid and does not contain it.
-func keyLine(text, key string) int {
-	start := 1
-	lines := strings.SplitAfter(text, "\n")
-	part := ""
-	for i, line := range lines {
-		part += line
-		var values map[string]any
-		if _, err := toml.Decode(part, &values); err != nil {
-			continue
-		}
-		if _, ok := values[key]; ok {
-			for start <= i && isBlankTOML(lines[start-1]) {
-				start++
-			}
-			return start
-		}
-		start = i + 2
-	}
-	return 0
-}
-
-func isBlankTOML(line string) bool {
-	line = strings.TrimSpace(line)
-	return line == "" || line[0] == '#'
-}
-
-// didYouMean suggests the known key that differs from name only by common mistakes: case,
-// dashes, a missing or additional "s" at the end.
-func didYouMean(name string) string {
-	fold := func(s string) string {
-		return strings.TrimRight(strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s)), "s")
-	}
-	for _, k := range configKeys {
-		if fold(k.name) == fold(name) {
-			return "; did you mean " + k.name + "?"
-		}
-	}
-	return ""
+	c.loadAccess(t.Report)
+	return t.Err()
 }
 
 // Show returns the settings in force as the text of a configuration file, without secrets.
-func (c *Config) Show() string {
-	var b strings.Builder
-	for _, k := range configKeys {
-		fmt.Fprintf(&b, "%s = %s\n", k.name, k.show(c))
-	}
-	return b.String()
-}
+func (c *Config) Show() string { return configKeys.Show(c) }

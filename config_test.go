@@ -164,8 +164,8 @@ func TestExampleIsTheManual(t *testing.T) {
 		t.Errorf("the example sets\n%s\nthe defaults are\n%s", c.Show(), defaults.Show())
 	}
 	for _, k := range configKeys {
-		if !strings.Contains(uncommented.String(), "\n"+k.name+" = ") {
-			t.Errorf("%s is not in the example", k.name)
+		if !strings.Contains(uncommented.String(), "\n"+k.Name+" = ") {
+			t.Errorf("%s is not in the example", k.Name)
 		}
 	}
 	fresh := defaultConfig()

@@ -4,47 +4,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/tomlkeys"
 )
 
-// secretKey is a key whose value is not shown.
-func secretKey(name string, field func(*Config) *access.Secret, file func(*Config) *string) configKey {
-	return configKey{
-		name: name,
-		set: func(c *Config, value any) error {
-			s, ok := value.(string)
-			if !ok {
-				return wrongType("a string", value)
-			}
-			*field(c) = access.Secret(s)
-			if s == "" { // none
-				return nil
-			}
-			_, err := access.ParseToken(s)
-			return err
-		},
-		show: func(c *Config) string {
-			if *file(c) != "" { // the secret was read from that file
-				return quoteTOML("")
-			}
-			return quoteTOML(field(c).String())
-		},
-	}
-}
-
-// isSecret reports whether a syntax error in that line of the file may be in a token, so that
-// the message must not repeat it. The last key before the error tells, or the beginning of the
-// line.
-func isSecret(text string, line int, lastKey string) bool {
-	lines := strings.Split(text, "\n")
-	if 1 <= line && line <= len(lines) && namesToken(lines[line-1]) {
-		return true
-	}
-	return slices.ContainsFunc(strings.Split(lastKey, "."), namesToken)
+// secretKey is a key whose value is not shown. file is the key of the file from which the secret may
+// be read instead.
+func secretKey(name string, field func(*Config) *access.Secret, file func(*Config) *string) tomlkeys.Key[Config] {
+	return tomlkeys.Words(name, func(c *Config, s string) error {
+		*field(c) = access.Secret(s)
+		if s == "" { // none
+			return nil
+		}
+		_, err := access.ParseToken(s)
+		return err
+	}, func(c *Config) string {
+		if *file(c) != "" {
+			return ""
+		}
+		return field(c).String()
+	})
 }
 
 // namesToken reports whether a text begins with a key that holds a token, or with a misspelt

@@ -36,9 +36,9 @@ func TestBoundsAreDocumented(t *testing.T) {
 		}
 	}
 	for _, key := range configKeys {
-		declared[key.name] = declaration{}
-		if strings.HasPrefix(key.name, "max_") && !named[key.name] {
-			t.Errorf("the key %s has no row in BOUNDS.md", key.name)
+		declared[key.Name] = declaration{}
+		if strings.HasPrefix(key.Name, "max_") && !named[key.Name] {
+			t.Errorf("the key %s has no row in BOUNDS.md", key.Name)
 		}
 	}
 	for name := range named {

@@ -1,0 +1,164 @@
+// Package tomlkeys reads a TOML file into a struct by a table of its keys, and writes it back.
+//
+// All mistakes of a file are reported at once, each with the file, the line and the key: unknown
+// keys, wrong types, values that a key does not take. A key is made of a name, the field that it
+// sets, and a check: see [String], [List] and the others.
+package tomlkeys
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Key is one key of a file.
+type Key[C any] struct {
+	Name string
+	set  func(c *C, value any) error
+	show func(c *C) string // as TOML
+}
+
+// Keys are all keys of a file.
+type Keys[C any] []Key[C]
+
+// Error is one mistake in a file.
+type Error struct {
+	File string
+	Line int    // 0 if unknown
+	Key  string // empty if it is about none
+	Err  error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d", e.Line)
+	}
+	if e.Key != "" {
+		b.WriteString(": " + e.Key)
+	}
+	return b.String() + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Text is the content of a file, and what is wrong with it.
+type Text struct {
+	file, text string
+	values     map[string]any
+	wrong      []*Error
+}
+
+// Read reads the text of a file, by its syntax alone. isSecret reports whether a text begins with a
+// key whose value no message may repeat; the error of such a line names the key secret. The error
+// is an *Error.
+func Read(file, text, secret string, isSecret func(words string) bool) (*Text, error) {
+	t := &Text{file: file, text: text}
+	_, err := toml.Decode(text, &t.values)
+	if err == nil {
+		return t, nil
+	}
+	syntax := toml.ParseError{}
+	if !errors.As(err, &syntax) {
+		return nil, &Error{File: file, Err: err}
+	}
+	lines, line := strings.Split(text, "\n"), syntax.Position.Line
+	if 1 <= line && line <= len(lines) && isSecret(lines[line-1]) || slices.ContainsFunc(strings.Split(syntax.LastKey, "."), isSecret) {
+		syntax.LastKey, syntax.Message = secret, "is no string in quotes"
+	}
+	return nil, &Error{file, line, syntax.LastKey, errors.New(syntax.Message)}
+}
+
+// Set sets what a text says. What is wrong is reported to it.
+func (keys Keys[C]) Set(c *C, t *Text) {
+	for name, value := range t.values {
+		i := slices.IndexFunc(keys, func(k Key[C]) bool { return k.Name == name })
+		if i < 0 {
+			t.Report(name, errors.New("unknown key"+keys.didYouMean(name)))
+		} else if err := keys[i].set(c, value); err != nil {
+			t.Report(name, err)
+		}
+	}
+}
+
+// Has reports whether the text has a key.
+func (t *Text) Has(key string) bool { return t.values[key] != nil }
+
+// Report adds a mistake of a key, or all of several that are joined.
+func (t *Text) Report(key string, err error) {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
+		t.wrong = append(t.wrong, &Error{t.file, keyLine(t.text, key), key, err})
+	}
+}
+
+// Err joins all mistakes, in the order of their lines; nil if there is none.
+func (t *Text) Err() error {
+	slices.SortStableFunc(t.wrong, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
+	var all []error
+	for _, e := range t.wrong {
+		all = append(all, e)
+	}
+	return errors.Join(all...)
+}
+
+// keyLine finds the line in which a top-level key begins. The TOML library does not tell, and
+// a search for the key's name could find it in a string of several lines. So keyLine decodes
+// the first line, the first two lines, and so on: the key begins after the longest part that
+// is valid and does not contain it.
+func keyLine(text, key string) int {
+	start := 1
+	lines := strings.SplitAfter(text, "\n")
+	part := ""
+	for i, line := range lines {
+		part += line
+		var values map[string]any
+		if _, err := toml.Decode(part, &values); err != nil {
+			continue
+		}
+		if _, ok := values[key]; ok {
+			for start <= i && isBlank(lines[start-1]) {
+				start++
+			}
+			return start
+		}
+		start = i + 2
+	}
+	return 0
+}
+
+func isBlank(line string) bool {
+	line = strings.TrimSpace(line)
+	return line == "" || line[0] == '#'
+}
+
+// didYouMean suggests the known key that differs from name only by common mistakes: case,
+// dashes, a missing or additional "s" at the end.
+func (keys Keys[C]) didYouMean(name string) string {
+	fold := func(s string) string {
+		return strings.TrimRight(strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s)), "s")
+	}
+	for _, k := range keys {
+		if fold(k.Name) == fold(name) {
+			return "; did you mean " + k.Name + "?"
+		}
+	}
+	return ""
+}
+
+// Show returns the text of a file that says what a struct holds.
+func (keys Keys[C]) Show(c *C) string {
+	var b strings.Builder
+	for _, k := range keys {
+		fmt.Fprintf(&b, "%s = %s\n", k.Name, k.show(c))
+	}
+	return b.String()
+}

@@ -1,0 +1,101 @@
+package tomlkeys
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// word is an item of a list: lower-case letters.
+type word string
+
+func (w word) String() string       { return string(w) }
+func (w word) Same(other word) bool { return w == other }
+
+func parseWord(s string) (word, error) {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz") != "" {
+		return "", fmt.Errorf("%q is no word", s)
+	}
+	return word(s), nil
+}
+
+type pet struct {
+	name, secret string
+	alive        bool
+	legs         int
+	age          time.Duration
+	weight       int64
+	tricks       []word
+}
+
+var keys = Keys[pet]{
+	String("name", func(p *pet) *string { return &p.name }, func(s string) error {
+		if s == "" {
+			return errors.New("must not be empty")
+		}
+		return nil
+	}),
+	Words("secret", func(p *pet, s string) error { p.secret = s; return nil }, func(*pet) string { return "" }),
+	Bool("alive", func(p *pet) *bool { return &p.alive }),
+	Int("legs", func(p *pet) *int { return &p.legs }, 0, 8),
+	Duration("age", func(p *pet) *time.Duration { return &p.age }, time.Millisecond),
+	Size("weight", func(p *pet) *int64 { return &p.weight }),
+	List("tricks", func(p *pet) *[]word { return &p.tricks }, parseWord, func([]word) error { return nil }),
+}
+
+func isSecret(words string) bool { return strings.HasPrefix(words, "secret") }
+
+func read(text string) (p pet, err error) {
+	t, err := Read("pets", text, "secret", isSecret)
+	if err == nil {
+		keys.Set(&p, t)
+		err = t.Err()
+	}
+	return p, err
+}
+
+func TestSetAndShow(t *testing.T) {
+	want := pet{"Rex \"the\" dog\n", "s", true, 4, 90 * time.Second, 1 << 20, []word{"sit", "roll"}}
+	got, err := read("name = 'Rex \"the\" dog\n'\nsecret = 's'\nalive = true\nlegs = 4\nage = 90000\nweight = \"1MiB\"\ntricks = ['sit', 'roll']\n")
+	if err == nil || !strings.HasPrefix(err.Error(), "pets:") { // a literal string has one line
+		t.Errorf("got %+v, %v", got, err)
+	}
+	got, err = read("name = '''\nRex \"the\" dog\n'''\nsecret = 's'\nalive = true\nlegs = 4\nage = 90000\nweight = \"1MiB\"\ntricks = ['sit', 'roll']\n")
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	again, err := read(keys.Show(&got))
+	if want.secret = ""; err != nil || !reflect.DeepEqual(again, want) {
+		t.Errorf("shown and read again it is %+v, %v\n%s", again, err, keys.Show(&got))
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	for text, want := range map[string]string{
+		"name = ''":                     "pets:1: name: must not be empty",
+		"\n# x\nname = 1":               "pets:3: name: must be a string, not a whole number",
+		"alive = 'yes'":                 "pets:1: alive: must be true or false, not a string",
+		"legs = 9":                      "pets:1: legs: 9 is not between 0 and 8",
+		"legs = 1.5":                    "pets:1: legs: must be a whole number, not a number with a fraction",
+		"age = 0":                       "pets:1: age: 0s is not between 1ms and 87600h0m0s",
+		"age = true":                    "pets:1: age: must be a number of milliseconds or a string such as \"90s\", not a truth value",
+		"weight = -1":                   "pets:1: weight: a size cannot be negative",
+		"tricks = ['a', 'B', 'a', 'C']": "pets:1: tricks: \"B\" is no word\npets:1: tricks: \"a\" stands there twice\npets:1: tricks: \"C\" is no word",
+		"tricks = [1]":                  "pets:1: tricks: must be a list of strings, not a whole number",
+		"tricks = {}":                   "pets:1: tricks: must be a list of strings, not a table",
+		"Name = 'x'":                    "pets:1: Name: unknown key; did you mean name?",
+		"leg = 1\ncolour = 'x'":         "pets:1: leg: unknown key; did you mean legs?\npets:2: colour: unknown key",
+		"secret = hunter2":              "pets:1: secret: is no string in quotes",
+		"secret = [\n hunter2\n]":       "pets:2: secret: is no string in quotes",
+	} {
+		if _, err := read(text); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+	if _, err := read("name = "); !errors.As(err, new(*Error)) {
+		t.Errorf("got %v", err)
+	}
+}
