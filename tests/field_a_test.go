@@ -327,6 +327,29 @@ func TestOddConfigurationsOfCopies(t *testing.T) {
 	}
 }
 
+// TestTemporaryRefsThatSomebodyHasPacked are removed by the next pull, whatever it brings.
+func TestTemporaryRefsThatSomebodyHasPacked(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := start(t)
+	d.pulled("m", r.Dir)
+	for i := range 3 {
+		tip := r.Git("rev-parse", "main")
+		git(t, d.mirror("m"), "update-ref", "refs/sould/incoming/"+tip, tip)
+		git(t, d.mirror("m"), "pack-refs", "--all")
+		if i > 0 {
+			r.Commit("main", map[string]string{"file": fmt.Sprint(i, " new")})
+		}
+		d.pulled("m", r.Dir)
+		if refs := git(t, d.mirror("m"), "for-each-ref", "refs/sould/incoming"); refs != "" {
+			t.Errorf("still held are\n%s", refs)
+		}
+		if got, want := refs(t, d.mirror("m")), refs(t, r.Dir); got != want {
+			t.Errorf("the mirror has\n%swant\n%s", got, want)
+		}
+	}
+}
+
 // TestRepacksByHandBesidePushes lose nothing, and no POST fails because of them.
 func TestRepacksByHandBesidePushes(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,7 @@ type disk struct {
 	state     stateFile
 	stamp     string         // of the refs that the snapshot shows (git.Repo.Stamp)
 	own       []git.Ref      // refs that are not for clients, such as retained ones
+	held      bool           // packed-refs has temporary refs, which somebody else has put there (git.IsHold)
 	packed    bool           // all refs are in packed-refs
 	selection []refs.Pattern // of the refs in the snapshot's fingerprint
 	refused   refusedIDs     // by the latest pull
@@ -62,6 +63,12 @@ func (h *held) apply(ctx context.Context, p refs.Plan, own []git.Ref, next state
 	if !p.Empty() {
 		h.lock.Preempt()
 		if err := h.change(p, own); err != nil {
+			return errors.Join(err, h.reread(ctx))
+		}
+	}
+	if p.Empty() && h.disk.held {
+		h.lock.Preempt()
+		if err := h.setOwn(own); err != nil {
 			return errors.Join(err, h.reread(ctx))
 		}
 	}
@@ -150,7 +157,9 @@ func (d *disk) publish(opts *Options, dir string, old *Snapshot, l git.Listing, 
 	} else {
 		snap.Head = l.Head
 		snap.Refs, d.own = refs.Separate(l.Refs)
+		n := len(d.own)
 		d.own = slices.DeleteFunc(d.own, func(ref git.Ref) bool { return git.IsHold(ref.Name) })
+		d.held = len(d.own) < n
 		snap.Retained = refs.RetainedAmong(d.own)
 	}
 	if same && slices.Equal(d.selection, opts.Refs) {
