@@ -218,7 +218,7 @@ func (f Fetch) Request() *Request {
 			b = append(b, pktline.Flush...)
 		}
 	}
-	return &Request{small: b, size: int64(len(b))}
+	return NewRequest(b)
 }
 
 // sorted sorts lines and drops those that are there twice.

@@ -143,6 +143,9 @@ type Request struct {
 	release func() // frees the place of a large body
 }
 
+// NewRequest is a request with that body.
+func NewRequest(body []byte) *Request { return &Request{small: body, size: int64(len(body))} }
+
 // Reader returns a reader of the body from its beginning.
 func (b *Request) Reader() io.Reader {
 	if b.file == nil {
