@@ -27,7 +27,6 @@ type Prefetcher struct {
 type job struct {
 	mirror *mirror.Mirror
 	spec   Spec
-	rev    Revision
 	subst  bool
 }
 
@@ -90,13 +89,12 @@ func (p *Prefetcher) Changed(m *mirror.Mirror, before, after *mirror.Snapshot, s
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for spec, at := range p.asked[m.Name] {
-		commit, moved := newRevision(before, after, spec.Ref)
-		if !moved {
+		if !moved(before, after, spec.Ref) {
 			continue
 		}
 		delete(p.asked[m.Name], spec)
 		if time.Since(at) < askedFor && len(p.jobs) < maxJobs {
-			p.jobs = append(p.jobs, job{m, spec, Revision{Snapshot: after, Commit: commit, Branch: true}, subst})
+			p.jobs = append(p.jobs, job{m, spec, subst})
 		}
 	}
 	if len(p.asked[m.Name]) == 0 {
@@ -108,11 +106,11 @@ func (p *Prefetcher) Changed(m *mirror.Mirror, before, after *mirror.Snapshot, s
 	}
 }
 
-// newRevision reports whether a ref is a branch that a pull has moved, and returns its new commit.
-func newRevision(before, after *mirror.Snapshot, ref string) (commit string, moved bool) {
+// moved reports whether a ref is a branch that a pull has moved.
+func moved(before, after *mirror.Snapshot, ref string) bool {
 	commit, _, branch, err := after.Resolve(ref)
 	old, _, _, oldErr := before.Resolve(ref)
-	return commit, err == nil && branch && (oldErr != nil || old != commit)
+	return err == nil && branch && (oldErr != nil || old != commit)
 }
 
 // Run makes the queued archives until ctx ends.
@@ -141,11 +139,12 @@ func (p *Prefetcher) next() (one job, ok bool) {
 	return one, true
 }
 
-// make makes an archive if its revision is still the latest one.
+// make makes an archive of what the branch is now: a later pull may have moved it again.
 func (p *Prefetcher) make(ctx context.Context, one job) error {
-	now, _, _, err := one.mirror.Snapshot().Resolve(one.spec.Ref)
-	if err != nil || now != one.rev.Commit {
-		return nil // a later pull has queued another job
+	snap := one.mirror.Snapshot()
+	commit, _, branch, err := snap.Resolve(one.spec.Ref)
+	if err != nil || !branch {
+		return nil
 	}
-	return p.cache.makeIdle(ctx, one.mirror, one.spec.Of(one.rev, one.subst))
+	return p.cache.makeIdle(ctx, one.mirror, one.spec.Of(Revision{Snapshot: snap, Commit: commit, Branch: true}, one.subst))
 }

@@ -85,11 +85,11 @@ func TestPrefetchRemembers(t *testing.T) {
 		p.Asked(m.Name, Spec{Ref: ref, Format: Tar})
 	}
 	p.Changed(m, before, after, false)
-	made := make(map[string]string)
+	made := make(map[string]bool)
 	for one, ok := p.next(); ok; one, ok = p.next() {
-		made[one.spec.Ref] = one.rev.Commit
+		made[one.spec.Ref] = true
 	}
-	if len(made) != 2 || made[""] != gittest.ID("d") || made["main"] != gittest.ID("d") {
+	if len(made) != 2 || !made[""] || !made["main"] {
 		t.Errorf("made ahead: %v", made)
 	}
 	if len(p.asked[m.Name]) != 3 {
