@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,18 +205,18 @@ func TestRefusedLogin(t *testing.T) {
 	origin.New(t, filepath.Join(root, "r.git")).Commit("main", nil)
 	server := origin.ServeHTTP(t, root)
 	server.Require("jack", "s3cr3t")
-	asked := 0
-	server.Before(func(*http.Request) { asked++ })
+	var asked atomic.Int64
+	server.Before(func(*http.Request) { asked.Add(1) })
 	g, r := New(Options{}), Remote{URL: server.URL + "/r.git", User: "jack", Password: "wrong"}
 	if _, err := g.list(t.Context(), r); err == nil {
 		t.Fatal("it is let in")
 	}
-	ofGit := asked
-	for i, want := range []int{ofGit + 1, ofGit, ofGit} {
-		asked = 0
+	ofGit := asked.Load()
+	for i, want := range []int64{ofGit + 1, ofGit, ofGit} {
+		asked.Store(0)
 		_, err := g.List(t.Context(), r)
-		if err == nil || !strings.Contains(err.Error(), "refuses the user and the password") || asked != want {
-			t.Errorf("list %d: asked %d times, want %d: %v", i, asked, want, err)
+		if err == nil || !strings.Contains(err.Error(), "refuses the user and the password") || asked.Load() != want {
+			t.Errorf("list %d: asked %d times, want %d: %v", i, asked.Load(), want, err)
 		}
 	}
 }
