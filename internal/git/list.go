@@ -93,7 +93,7 @@ const listMemory = 512 << 20
 func (g *Git) List(ctx context.Context, remote Remote, prefixes ...string) (l Listing, err error) {
 	remote = remote.withNetrc()
 	if l, done, err := g.listOverWeb(ctx, remote, prefixes); done {
-		return l, err
+		return l, remote.withHint(err)
 	}
 	err = g.followRedirects(ctx, remote, func(remote Remote) (err error) {
 		l, err = g.list(ctx, remote)
@@ -113,10 +113,18 @@ func (g *Git) list(ctx context.Context, remote Remote) (Listing, error) {
 	switch {
 	case err2 == nil:
 		return l2, nil
-	case err != nil && err2.Error() != err.Error():
-		err = errors.Join(err, fmt.Errorf("in version 2 of git's protocol: %w", err2))
+	case err != nil:
+		err = inBothVersions(err, err2)
 	}
 	return l, err
+}
+
+// inBothVersions is the error for a server that is asked in vain in versions 0 and 2.
+func inBothVersions(err0, err2 error) error {
+	if err2.Error() == err0.Error() {
+		return err0
+	}
+	return errors.Join(err0, fmt.Errorf("in version 2 of git's protocol: %w", err2))
 }
 
 // mayNeedV2 reports whether the remote may speak only version 2 of the protocol. Neither git

@@ -3,6 +3,8 @@ package git
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,8 +17,9 @@ import (
 
 // A list of refs is one request or two, but git starts three processes for it: a shell that limits
 // memory, git, and its helper. So an http or https origin is asked in this process (package
-// lsrefs), with all that git would be told. After any error git is asked. So all error messages
-// are git's.
+// lsrefs), with all that git would be told. If the server refuses, the error is the one that git
+// makes of the same answer: to ask again would be in vain, and servers may count that. After any
+// other error git is asked. So all error messages are git's.
 
 // listOverWeb asks for refs in this process. done is false if git has to be asked.
 func (g *Git) listOverWeb(ctx context.Context, r Remote, prefixes []string) (l Listing, done bool, err error) {
@@ -25,8 +28,11 @@ func (g *Git) listOverWeb(ctx context.Context, r Remote, prefixes []string) (l L
 		return Listing{}, false, nil
 	}
 	list, err := g.web.List(ctx, g.webRequest(r, u, prefixes))
-	switch {
-	case ctx.Err() != nil:
+	refusal := (*lsrefs.Refusal)(nil)
+	switch refused := errors.As(err, &refusal); {
+	case refused:
+		return Listing{}, true, g.refusedBoth(r, refusal)
+	case err != nil && ctx.Err() != nil:
 		c := g.listing(r, "0")
 		return Listing{}, true, c.error(ctx, err, "")
 	case err != nil:
@@ -41,6 +47,36 @@ func (g *Git) listOverWeb(ctx context.Context, r Remote, prefixes []string) (l L
 		l.Refs[i] = Ref(ref)
 	}
 	return l, true, nil
+}
+
+// refusedBoth is git's error for a server that refuses, perhaps in both versions of the protocol.
+func (g *Git) refusedBoth(r Remote, a *lsrefs.Refusal) error {
+	err := g.refused(r, a)
+	if a.V2 == nil || !r.answered(err) {
+		return err
+	}
+	return inBothVersions(err, g.refused(r, a.V2))
+}
+
+// refused is git's error for an answer with an error status (discover_refs in remote-curl.c).
+func (g *Git) refused(r Remote, a *lsrefs.Refusal) error {
+	stderr := stderrText{secrets: r.Secrets()}
+	if a.Text != "" {
+		for line := range strings.SplitSeq(a.Text, "\n") {
+			_, _ = fmt.Fprintf(&stderr, "remote: %s\n", line)
+		}
+	}
+	url := r.URL
+	if !strings.HasSuffix(url, "/") {
+		url += "/"
+	}
+	if a.Status == http.StatusNotFound {
+		_, _ = fmt.Fprintf(&stderr, "fatal: repository '%s' not found\n", url)
+	} else {
+		_, _ = fmt.Fprintf(&stderr, "fatal: unable to access '%s': The requested URL returned error: %d\n", url, a.Status)
+	}
+	c := g.listing(r, "0")
+	return &Error{Command: c.name, Args: redactAll(c.args, c.secrets), ExitCode: 128, Stderr: stderr.text()}
 }
 
 // webRequest is the request for the refs of a remote.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -115,7 +116,7 @@ func TestListIsThatOfGit(t *testing.T) {
 		compareLists(t, g, r, true)
 	}
 	for _, url := range []string{
-		server.URL + "/none.git", server.URL + "/x/../usual.git", server.URL + "/usual.git?x=y",
+		server.URL + "/x/../usual.git", server.URL + "/usual.git?x=y",
 		strings.Replace(server.URL, "http://", "http://jack@", 1) + "/usual.git",
 	} {
 		compareLists(t, g, Remote{URL: url}, false)
@@ -133,6 +134,61 @@ func TestListIsThatOfGit(t *testing.T) {
 		fresh := New(Options{})
 		for _, name := range kinds {
 			compareLists(t, fresh, Remote{URL: server.URL + "/" + name}, name != "to-a-tag.git")
+		}
+	}
+}
+
+// TestRefusalsAreThoseOfGit, word by word, for as many requests.
+func TestRefusalsAreThoseOfGit(t *testing.T) {
+	var answer func(w http.ResponseWriter, r *http.Request)
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		answer(w, r)
+	}))
+	t.Cleanup(server.Close)
+	const plain, certificate = "text/plain; charset=utf-8", "its certificate has expired"
+	for _, c := range []struct {
+		status     int
+		kind, text string
+		ours       bool
+	}{
+		{400, plain, "no such thing\n", true}, {403, plain, "not you", true}, {404, plain, "\n\n  two \r\n\r\nlines \n ", true},
+		{410, "text/plain", "gone", true}, {429, "", "", true}, {500, plain, "", true}, {503, "text/html", "<b>later</b>", true},
+		{500, plain, "remote: Counting objects: 1\n\x1b[31mred\x00\u202e\n", true}, {500, "Text/Plain", "upper", true},
+		{500, plain, "a token s3cr3t-p4ss and http://u:s3cr3t-p4ss@h/r", true}, {500, plain, certificate, true},
+		{599, plain, "what is this", true}, {418, plain, "a \xff byte", false}, {500, "text/plain; charset=latin1", "caf\xe9", false},
+		{500, plain, strings.Repeat("long\n", 2000), false}, {500, "text/plain;;", "x", false}, {401, plain, "who?", false},
+	} {
+		answer = func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Content-Type"] = []string{c.kind}
+			if c.kind == "" {
+				w.Header()["Content-Type"] = nil
+			}
+			w.WriteHeader(c.status)
+			_, _ = io.WriteString(w, c.text)
+		}
+		for _, r := range []Remote{{}, {Direct: true}, {User: "jack", Password: "s3cr3t-p4ss"}} {
+			r.URL = server.URL + "/s3cr3t-p4ss/r"
+			g := New(Options{})
+			asked = 0
+			_, err := g.list(t.Context(), r)
+			want, times := fmt.Sprint(r.withHint(err)), asked
+			asked = 0
+			_, done, _ := g.listOverWeb(t.Context(), r, nil)
+			if c.text == certificate { // git's words would make version 2 look vain
+				times = asked
+			}
+			if ofOurs := asked; done != c.ours || done && ofOurs != times {
+				t.Errorf("%d %q %q: ours: %v, asked %d times, git %d times", c.status, c.kind, c.text, done, ofOurs, times)
+			}
+			if _, err = g.List(t.Context(), r); err == nil || err.Error() != want {
+				t.Errorf("%d %q %q: %v\ngit says %s", c.status, c.kind, c.text, err, want)
+			}
+			e := (*Error)(nil)
+			if !errors.As(err, &e) || e.Command != "ls-remote" || e.ExitCode != 128 || strings.Contains(fmt.Sprint(e.Args, e.Stderr), "s3cr3t") && r.Password != "" {
+				t.Errorf("%d %q: %+v", c.status, c.kind, e)
+			}
 		}
 	}
 }

@@ -1,11 +1,11 @@
 // Package lsrefs asks an http or https server for the refs of a repository, as git ls-remote
 // does, but without a process and over connections that are kept.
 //
-// It gives the same answer as git, or an error. The caller asks git after every error. So all that
-// is unusual is an error: another status, a redirect that must not be followed, authentication
-// other than Basic, a dumb server, a line that git could read differently, a proxy or a
-// certificate that net/http handles differently than git's library. Nobody needs to read these
-// errors: git either succeeds or says what is wrong.
+// It gives the same answer as git, or an error. The caller asks git after every error but a
+// [Refusal], which is an answer as well. So all that is unusual is an error: a redirect that must
+// not be followed, authentication other than Basic, a dumb server, a line that git could read
+// differently, a proxy or a certificate that net/http handles differently than git's library.
+// Nobody needs to read these errors: git either succeeds or says what is wrong.
 //
 // # Versions of the protocol
 //
@@ -27,6 +27,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 )
@@ -92,7 +93,20 @@ func NewClient(o Options) *Client {
 // afterwards.
 func (c *Client) Close() { c.transports.close() }
 
-// List asks for refs. After an error the caller has to ask git, unless ctx has ended.
+// Refusal is an answer with an error status. Git would be refused too, and servers may count that.
+type Refusal struct {
+	Status int
+	Text   string   // for people, without spaces around it; empty for none
+	V2     *Refusal // the answer in version 2, if that was tried too
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("the status is %d", r.Status) }
+
+// mayNeedV2 reports whether the server may have refused because it speaks only version 2.
+func (r *Refusal) mayNeedV2() bool { return r.Status != http.StatusForbidden }
+
+// List asks for refs. After any error but a *Refusal the caller has to ask git, unless ctx has
+// ended.
 func (c *Client) List(ctx context.Context, r Request) (List, error) {
 	hint := c.hints.get(r.URL)
 	if hint.isForGit() {
@@ -119,14 +133,18 @@ func (c *Client) list(ctx context.Context, r Request, v2 bool) (l List, again bo
 		return s.listV2(ctx)
 	}
 	l, err = s.listV0(ctx)
-	switch {
+	refusal := (*Refusal)(nil)
+	switch refused := errors.As(err, &refusal); {
 	case err == nil && !l.empty():
 		return l, !r.V0 && tooManyUnwanted(l, r.Prefixes), nil
-	case r.V0, err != nil && !mayNeedV2(err):
+	case r.V0, err != nil && (!refused || !refusal.mayNeedV2()):
 		return l, false, err
 	}
 	// A server that speaks only version 2 shows nothing in version 0, or returns some error.
 	l, again, err = s.listV2(ctx)
+	if refusal != nil && errors.As(err, &refusal.V2) {
+		err = refusal
+	}
 	return l, again && !l.empty(), err
 }
 
@@ -152,27 +170,10 @@ func tooManyUnwanted(l List, prefixes []string) bool {
 }
 
 // unusual is an error that the server will cause again next time.
-type unusual struct {
-	why    string
-	status int // of HTTP, if that is the reason; else 0
-}
+type unusual struct{ why string }
 
 func (u *unusual) Error() string { return u.why }
 
-func unusualf(format string, args ...any) error { return &unusual{why: fmt.Sprintf(format, args...)} }
+func unusualf(format string, args ...any) error { return &unusual{fmt.Sprintf(format, args...)} }
 
 func isUnusual(err error) bool { return errors.As(err, new(*unusual)) }
-
-// mayNeedV2 reports whether a server that answers like this may speak only version 2. Some
-// statuses have another reason: the server redirects, refuses the user or is overloaded.
-func mayNeedV2(err error) bool {
-	u := (*unusual)(nil)
-	if !errors.As(err, &u) {
-		return false
-	}
-	switch u.status {
-	case 0, 401, 403, 407, 429, 503:
-		return false
-	}
-	return u.status >= 400
-}

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/reconquest/sould/internal/pktline"
 )
@@ -23,6 +25,9 @@ const (
 	// maxDiscard is the longest body that is read to be thrown away, in bytes, so that its
 	// connection can be kept.
 	maxDiscard = 16 << 10
+
+	// maxText is the longest text of a refusal, in bytes.
+	maxText = 4 << 10
 
 	// maxHeader bounds the header of an answer, in bytes.
 	maxHeader = 64 << 10
@@ -207,8 +212,34 @@ func (s *session) next(q *http.Request, answer *http.Response, redirects *int) (
 	case answer.StatusCode/100 == 3 && q.Method == http.MethodGet && *redirects < maxRedirects:
 		*redirects++
 		return true, s.follow(q.URL, answer.Header["Location"])
+	case isRefusal(answer.StatusCode) && q.Method == http.MethodGet && s.base == withSlash(s.URL):
+		return false, refusal(answer)
 	}
-	return false, &unusual{"its status is " + answer.Status, answer.StatusCode}
+	return false, unusualf("its status is %s", answer.Status)
+}
+
+// isRefusal reports whether git fails at this status without any further question.
+func isRefusal(status int) bool {
+	return status >= 400 && status != http.StatusUnauthorized && status != http.StatusProxyAuthRequired
+}
+
+// refusal reads what a server says about its status. Git shows only plain text.
+func refusal(answer *http.Response) error {
+	kind, parameters, err := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	if answer.Header.Get("Content-Type") != "" && err != nil {
+		return unusualf("its type is none")
+	}
+	if kind != "text/plain" {
+		return &Refusal{Status: answer.StatusCode}
+	}
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxText+1))
+	switch charset := strings.ToLower(parameters["charset"]); {
+	case err != nil:
+		return err
+	case len(text) > maxText || !utf8.Valid(text) || charset != "" && charset != "utf-8" && charset != "us-ascii":
+		return unusualf("git may show its text differently")
+	}
+	return &Refusal{Status: answer.StatusCode, Text: strings.Trim(string(text), " \t\n\v\f\r")}
 }
 
 // follow sets the repository that the server redirects to, if that is allowed.

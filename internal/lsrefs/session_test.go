@@ -2,6 +2,7 @@ package lsrefs
 
 import (
 	"compress/gzip"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -61,8 +62,8 @@ func TestAnswersForGit(t *testing.T) {
 		"a type with words": {200, advertType + "; charset=utf-8", good},
 		"no content":        {204, advertType, ""},
 		"a part":            {206, advertType, good},
-		"forbidden":         {403, "text/plain", "no"},
-		"overloaded":        {503, "text/plain", "later"},
+		"who is it":         {401, "text/plain", "no"},
+		"a proxy's":         {407, "text/plain", "no"},
 		"a cookie wall":     {302, "text/html", "log in"},
 		"a dumb server":     {200, "text/plain", a + "\trefs/heads/main\n"},
 		"more than an end":  {200, advertType, good + "0000"},
@@ -94,7 +95,7 @@ func TestAnswersForGit(t *testing.T) {
 
 // TestRefusalThatHasNoEnd: nobody waits for the rest of an answer that is unusual.
 func TestRefusalThatHasNoEnd(t *testing.T) {
-	for _, status := range []int{http.StatusNotFound, http.StatusUnauthorized, http.StatusFound, http.StatusOK} {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusFound, http.StatusOK} {
 		c, url := client(t, func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(status)
 			_ = http.NewResponseController(w).Flush()
@@ -102,6 +103,31 @@ func TestRefusalThatHasNoEnd(t *testing.T) {
 		})
 		if _, err := c.List(t.Context(), Request{URL: url}); !isUnusual(err) {
 			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
+
+// TestRefusals are told each time, and what both versions say.
+func TestRefusals(t *testing.T) {
+	for status, versions := range map[int]int{400: 2, 403: 1, 404: 2, 500: 2} {
+		asked := 0
+		c, url := client(t, func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			http.Error(w, "no "+r.Header.Get("Git-Protocol"), status)
+		})
+		for n := range 3 {
+			_, err := c.List(t.Context(), Request{URL: url})
+			refusal := (*Refusal)(nil)
+			if !errors.As(err, &refusal) || refusal.Status != status || refusal.Text != "no" ||
+				(refusal.V2 != nil) != (versions == 2) || versions == 2 && refusal.V2.Text != "no version=2" {
+				t.Errorf("%d: %v", status, err)
+			}
+			if asked != versions*(n+1) {
+				t.Errorf("%d: asked %d times", status, asked)
+			}
+		}
+		if _, err := c.List(t.Context(), Request{URL: url, V0: true}); err == nil || asked != 3*versions+1 {
+			t.Errorf("%d: asked %d times: %v", status, asked, err)
 		}
 	}
 }
