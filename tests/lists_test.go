@@ -2,9 +2,12 @@ package tests
 
 import (
 	"fmt"
+	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/reconquest/sould/tests/origin"
@@ -71,4 +74,45 @@ func TestNothingNewStartsNoProcess(t *testing.T) {
 		d.pulled(name, url)
 		d.get("/"+name).expect(t, 200, "X-Revision", revision, "X-State", "success")
 	}
+}
+
+// TestReloadClosesConnections: the next list uses the certificates of the new configuration, and a
+// connection that was made with the old ones is gone.
+func TestReloadClosesConnections(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	origin.New(t, filepath.Join(root, "r.git")).Commit("main", map[string]string{"file": "1"})
+	server, ca := origin.ServeHTTPS(t, root)
+	var mu sync.Mutex // guards seen
+	seen := make(map[string]bool)
+	server.Before(func(r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[r.RemoteAddr] = true
+	})
+	connections := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(seen)
+	}
+	line := fmt.Sprintf("ca_file = %q", ca)
+	d := start(t, line)
+	d.pulled("m", server.URL+"/r.git")
+	d.pulled("m", server.URL+"/r.git")
+	before := connections()
+	d.pulled("m", server.URL+"/r.git")
+	if n := connections(); n != before {
+		t.Errorf("%d new connections for a second list", n-before)
+	}
+	d.reload(line)
+	d.pulled("m", server.URL+"/r.git")
+	if n := connections(); n != before+1 {
+		t.Errorf("%d new connections after a reload", n-before)
+	}
+	none := filepath.Join(t.TempDir(), "none.pem")
+	if err := os.WriteFile(none, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.reload(fmt.Sprintf("ca_file = %q", none))
+	d.post("m", server.URL+"/r.git").expect(t, 500).contains(t, "certificate")
 }
