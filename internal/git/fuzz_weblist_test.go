@@ -13,7 +13,7 @@ import (
 	"github.com/reconquest/sould/internal/pktline"
 )
 
-// FuzzListOverWeb: a server that says anything. A list that is taken from it is that of git.
+// FuzzListOverWeb: a server that says anything. What is made of it without git is what git makes of it.
 func FuzzListOverWeb(f *testing.F) {
 	line := func(words ...string) (all []byte) {
 		for _, w := range words {
@@ -30,6 +30,7 @@ func FuzzListOverWeb(f *testing.F) {
 	f.Add([]byte(service+"0000"), modern, refs, uint16(0))
 	f.Add([]byte("no"), modern, refs, uint16(204))
 	f.Add([]byte(service+"0000"), classic, refs, uint16(0))
+	f.Add([]byte("not you\n"), modern, refs, uint16(203))
 	f.Add([]byte{}, []byte{}, []byte{}, uint16(101))
 	var says struct {
 		first, second, third []byte
@@ -45,6 +46,9 @@ func FuzzListOverWeb(f *testing.F) {
 		case r.Header.Get("Git-Protocol") != "":
 			_, _ = w.Write(says.second)
 		default:
+			if says.status >= http.StatusBadRequest {
+				w.Header().Set("Content-Type", "text/plain")
+			}
 			w.WriteHeader(says.status)
 			_, _ = w.Write(says.first)
 		}
@@ -61,12 +65,9 @@ func FuzzListOverWeb(f *testing.F) {
 		if !done {
 			return
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, err := g.list(ctx, r)
-		if err != nil || got.Head != want.Head || !slices.Equal(got.Refs, want.Refs) {
-			t.Errorf("%q, %q and %q are %+v\nand to git %+v, %v", first, second, third, got, want, err)
+		want, wantErr := g.list(ctx, r)
+		if fmt.Sprint(err) != fmt.Sprint(wantErr) || got.Head != want.Head || !slices.Equal(got.Refs, want.Refs) {
+			t.Errorf("%d %q, %q and %q are %+v, %v\nand to git %+v, %v", says.status, first, second, third, got, err, want, wantErr)
 		}
 	})
 }
