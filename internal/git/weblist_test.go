@@ -140,11 +140,11 @@ func TestListIsThatOfGit(t *testing.T) {
 
 // TestRefusalsAreThoseOfGit, word by word, for as many requests.
 func TestRefusalsAreThoseOfGit(t *testing.T) {
-	var answer func(w http.ResponseWriter, r *http.Request)
-	asked := 0
+	var answer atomic.Value // a http.HandlerFunc
+	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked++
-		answer(w, r)
+		asked.Add(1)
+		answer.Load().(http.HandlerFunc)(w, r)
 	}))
 	t.Cleanup(server.Close)
 	const plain, certificate = "text/plain; charset=utf-8", "its certificate has expired"
@@ -160,26 +160,26 @@ func TestRefusalsAreThoseOfGit(t *testing.T) {
 		{599, plain, "what is this", true}, {418, plain, "a \xff byte", false}, {500, "text/plain; charset=latin1", "caf\xe9", false},
 		{500, plain, strings.Repeat("long\n", 2000), false}, {500, "text/plain;;", "x", false}, {401, plain, "who?", false},
 	} {
-		answer = func(w http.ResponseWriter, r *http.Request) {
+		answer.Store(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["Content-Type"] = []string{c.kind}
 			if c.kind == "" {
 				w.Header()["Content-Type"] = nil
 			}
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.text)
-		}
+		}))
 		for _, r := range []Remote{{}, {Direct: true}, {User: "jack", Password: "s3cr3t-p4ss"}} {
 			r.URL = server.URL + "/s3cr3t-p4ss/r"
 			g := New(Options{})
-			asked = 0
+			asked.Store(0)
 			_, err := g.list(t.Context(), r)
-			want, times := fmt.Sprint(r.withHint(err)), asked
-			asked = 0
+			want, times := fmt.Sprint(r.withHint(err)), asked.Load()
+			asked.Store(0)
 			_, done, _ := g.listOverWeb(t.Context(), r, nil)
 			if c.text == certificate { // git's words would make version 2 look vain
-				times = asked
+				times = asked.Load()
 			}
-			if ofOurs := asked; done != c.ours || done && ofOurs != times {
+			if ofOurs := asked.Load(); done != c.ours || done && ofOurs != times {
 				t.Errorf("%d %q %q: ours: %v, asked %d times, git %d times", c.status, c.kind, c.text, done, ofOurs, times)
 			}
 			if _, err = g.List(t.Context(), r); err == nil || err.Error() != want {
