@@ -2,8 +2,8 @@ package archive
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -73,8 +73,8 @@ func TestPrefetchGivesWay(t *testing.T) {
 	}
 }
 
-// TestPrefetchRemembers: requests for branches that a pull has moved become jobs, and no more than
-// maxAsked requests of a mirror are remembered.
+// TestPrefetchRemembers: requests for branches that a pull has moved become jobs, and the others are
+// still remembered.
 func TestPrefetchRemembers(t *testing.T) {
 	_, m := emptyMirror(t)
 	snapshot := func(words ...string) *mirror.Snapshot { return &mirror.Snapshot{Listing: gittest.Listing(words...)} }
@@ -85,20 +85,20 @@ func TestPrefetchRemembers(t *testing.T) {
 		p.Asked(m.Name, Spec{Ref: ref, Format: Tar})
 	}
 	p.Changed(m, before, after, false)
-	made := make(map[string]bool)
-	for one, ok := p.next(); ok; one, ok = p.next() {
-		made[one.spec.Ref] = true
+	p.jobs.Add(job{spec: Spec{Ref: "the last"}})
+	ctx, cancel := context.WithCancel(t.Context())
+	var made, left []string
+	p.jobs.Run(ctx, func(_ context.Context, one job) {
+		if made = append(made, one.spec.Ref); one.spec.Ref == "the last" {
+			cancel()
+		}
+	})
+	for _, spec := range p.specs.Take(m.Name.String(), func(_, _ Spec) bool { return true }) {
+		left = append(left, spec.Ref)
 	}
-	if len(made) != 2 || !made[""] || !made["main"] {
-		t.Errorf("made ahead: %v", made)
-	}
-	if len(p.asked[m.Name]) != 3 {
-		t.Errorf("still remembered: %v", p.asked[m.Name])
-	}
-	for i := range 2 * maxAsked {
-		p.Asked(m.Name, Spec{Ref: fmt.Sprint(i), Format: Tar})
-	}
-	if n := len(p.asked[m.Name]); n != maxAsked {
-		t.Errorf("%d are remembered", n)
+	slices.Sort(made)
+	slices.Sort(left)
+	if !slices.Equal(made, []string{"", "main", "the last"}) || !slices.Equal(left, []string{"none", "side", "v1"}) {
+		t.Errorf("made ahead: %q, still remembered: %q", made, left)
 	}
 }
