@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/reconquest/sould/internal/protocol"
@@ -11,7 +12,12 @@ import (
 // Commands has each command, a POST or a DELETE, worked on once, although servers that pass
 // everything on to each other send it many times: six masters would make hundreds of one POST.
 // T is the work on a command. The zero value is ready for use.
-type Commands[T any] struct{ recent Recent[*command[T]] }
+type Commands[T any] struct {
+	recent Recent[*command[T]]
+
+	mu   sync.Mutex    // guards kept, and the work of all commands
+	kept []*command[T] // those that have work, the oldest first
+}
 
 // command is one that has come to this server.
 type command[T any] struct {
@@ -19,10 +25,13 @@ type command[T any] struct {
 	via   []string // the servers that have passed it on
 	began chan struct{}
 
-	// To be read when began is closed.
-	work T
-	err  error
+	err  error // to be read when began is closed
+	work *T    // nil if it is not kept
 }
+
+// maxKeptWork is for how many commands the work is kept, which may hold the answers of many servers: for
+// those that the same server may send once more.
+const maxKeptWork = 32
 
 // ErrElsewhere is why there is no work for a second copy of a command.
 var ErrElsewhere = errors.New("this server works on it for another sender")
@@ -30,7 +39,7 @@ var ErrElsewhere = errors.New("this server works on it for another sender")
 // Begin has the work on a command started, unless a copy of it has come before. A second copy
 //
 //   - that the same servers have passed on, under another address or since they got no answer,
-//     gets the work on the first one;
+//     gets the work on the first one, if that is not long ago;
 //   - that other servers have passed on gets ErrElsewhere, at once: only the first sender is
 //     told the outcome. Otherwise servers in a ring would wait for each other, and one failure
 //     would be counted once for each sender;
@@ -43,15 +52,38 @@ func (cs *Commands[T]) Begin(trace protocol.Trace, words any, start func(first b
 	switch {
 	case !again:
 		defer close(c.began)
-		if c.work, c.err = start(true); c.err != nil {
+		work, c.err = start(true)
+		switch {
+		case c.err != nil:
 			cs.recent.leave(trace.ID)
+		case !trace.Begins: // of one that begins here every copy comes by way of others
+			cs.keep(c, work)
 		}
-		return c.work, c.err
+		return work, c.err
 	case c.words != words:
 		return start(false)
 	case !slices.Equal(c.via, trace.Via):
 		return work, ErrElsewhere
 	}
 	<-c.began
-	return c.work, c.err
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	switch {
+	case c.err != nil:
+		return work, c.err
+	case c.work == nil:
+		return work, ErrElsewhere
+	}
+	return *c.work, nil
+}
+
+// keep keeps the work on a command, and drops the oldest one instead.
+func (cs *Commands[T]) keep(c *command[T], work T) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c.work = &work
+	if cs.kept = append(cs.kept, c); len(cs.kept) > maxKeptWork {
+		cs.kept[0].work = nil
+		cs.kept = cs.kept[1:]
+	}
 }

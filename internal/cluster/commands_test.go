@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/reconquest/sould/internal/protocol"
@@ -38,6 +39,34 @@ func TestCommands(t *testing.T) {
 		if err != nil || got != c.want {
 			t.Errorf("%s: %q, %v; want %q", what, got, err, c.want)
 		}
+	}
+}
+
+// TestWorkThatIsNotKept: of commands of clients, which nobody else can send in the same way, and of
+// those that came long ago. A copy is told that the work is done elsewhere.
+func TestWorkThatIsNotKept(t *testing.T) {
+	var cs Commands[string]
+	begin := func(trace protocol.Trace) error {
+		_, err := cs.Begin(trace, "m", func(bool) (string, error) { return "work", nil })
+		return err
+	}
+	if err := begin(protocol.Trace{ID: "of a client", Begins: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, via := range [][]string{nil, {"a"}} {
+		if err := begin(protocol.Trace{ID: "of a client", Via: via}); err != ErrElsewhere {
+			t.Errorf("a copy by way of %v: %v", via, err)
+		}
+	}
+	for i := range maxKeptWork + 1 {
+		for range 2 { // the second one finds the work
+			if err := begin(protocol.Trace{ID: fmt.Sprint(i), Via: []string{"a"}}); err != nil {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+	}
+	if err := begin(protocol.Trace{ID: "0", Via: []string{"a"}}); err != ErrElsewhere || len(cs.kept) != maxKeptWork {
+		t.Errorf("the oldest: %v, %d are kept", err, len(cs.kept))
 	}
 }
 
