@@ -21,11 +21,11 @@ import (
 // addDigest says what the digest of a finished archive is, unless the client has no use for it. Who
 // wants it waits for it; others as well, if it is there in a moment.
 func addDigest(header http.Header, r *http.Request, archived *archive.Reader) error {
-	wish := conditional.WantsDigest(r.Header)
-	if wish == conditional.Unwanted {
+	preference := conditional.WantsDigest(r.Header)
+	if preference == conditional.Unwanted {
 		return nil
 	}
-	digest, known, err := archived.Digest(r.Context(), wish == conditional.Wanted)
+	digest, known, err := archived.Digest(r.Context(), preference == conditional.Wanted)
 	if known {
 		header["Repr-Digest"] = []string{digest.Field()}
 	}

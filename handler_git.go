@@ -18,6 +18,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/pktline"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/smarthttp"
@@ -147,7 +148,7 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := git.CheckPackets(body.Reader()); err != nil {
+	if err := pktline.Check(body.Reader()); err != nil {
 		body.Close()
 		return fail(kindBadRequest, "the body: %w", err)
 	}

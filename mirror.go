@@ -44,7 +44,7 @@ func newMirrors(
 	if ms.cache, err = spool.Open(dir.Own("cache"), first.CacheSize); err != nil {
 		return nil, err
 	}
-	ms.archives = archive.NewCache(ms.cache, dir.Own("cache"), dir.Neutral, first.archiveOptions())
+	ms.archives = archive.NewCache(ms.cache, dir.Neutral, first.archiveOptions())
 	ms.packs = pack.NewMaker(ms.cache, log)
 	ms.packs.Resize(first.MaxClones)
 	ms.prefetch = archive.NewPrefetcher(ms.archives, log)

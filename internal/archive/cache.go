@@ -54,10 +54,10 @@ type failure struct {
 // maxFailed is how many failures are remembered.
 const maxFailed = 1024
 
-// NewCache returns a cache that keeps its archives in a spool, whose files are in dir, and makes them
-// through neutral repositories. The caller closes the spool, which ends the making of archives.
-func NewCache(cache *spool.Cache, dir string, neutral git.Neutral, options *Options) *Cache {
-	c := &Cache{neutral: neutral, cache: cache, failed: make(map[string]failure), sums: newSums(dir), rest: make(chan struct{}, 1)}
+// NewCache returns a cache that keeps its archives in a spool, and makes them through neutral
+// repositories. The caller closes the spool, which ends the making of archives.
+func NewCache(cache *spool.Cache, neutral git.Neutral, options *Options) *Cache {
+	c := &Cache{neutral: neutral, cache: cache, failed: make(map[string]failure), sums: newSums(), rest: make(chan struct{}, 1)}
 	c.direct = cache.NewLane(c.places.Waited)
 	c.Configure(options)
 	return c

@@ -52,7 +52,7 @@ func TestPrefetchGivesWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer files.Close()
-	cache := NewCache(files, dir.Own("cache"), dir.Neutral, &Options{MaxArchives: 1, Timeout: time.Minute, Limit: 1 << 20})
+	cache := NewCache(files, dir.Neutral, &Options{MaxArchives: 1, Timeout: time.Minute, Limit: 1 << 20})
 	for i := range 100 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		a := Archive{Commit: strconv.Itoa(i), Format: Tar} // there is no such commit: it fails soon

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/spool"
@@ -30,13 +29,6 @@ type changed struct{}
 
 func (changed) Error() string        { return "the file of an archive was changed by somebody else" }
 func (changed) Is(target error) bool { return target == fs.ErrNotExist }
-
-// path is where the spool has the file of a finished archive: it is called by digests of the key's owner
-// and of the key. If that is not so any more, digests are computed more often than they must be.
-func (r *Reader) path() string {
-	owner := sha256.Sum256([]byte(r.mirror.Name.String()))
-	return filepath.Join(r.cache.sums.dir, fmt.Sprintf("%x-%x", owner[:8], r.id))
-}
 
 // soon is the size in bytes of an archive whose digest is there in a moment.
 const soon = 256 << 20
@@ -138,7 +130,7 @@ func (r *Reader) compute(content io.ReaderAt, f *os.File, s *sum) (digest Digest
 // discard removes a file that is not what it was, and has the cache forget it: that learns it when it
 // wants to open the file.
 func (r *Reader) discard(f *os.File, inode uint64) {
-	for _, path := range []string{r.path(), f.Name()} { // it may be about to get its name
+	for _, path := range []string{r.cache.cache.Path(r.key), f.Name()} { // it may be about to get its name
 		if stampAt(path).inode == inode {
 			_ = os.Remove(path)
 		}

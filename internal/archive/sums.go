@@ -15,8 +15,6 @@ import (
 // read, and that must not hide that somebody else has changed it: so a file is looked at before and
 // after the cache may do that.
 type sums struct {
-	dir string // of the cache's files
-
 	mu    sync.Mutex // guards byID
 	byID  map[sumID]*sum
 	later chan *Reader // archives whose digest is not known yet
@@ -133,8 +131,8 @@ func (s *sum) end(digest Digest, after stamp) verdict {
 	return taken
 }
 
-func newSums(dir string) *sums {
-	return &sums{dir: dir, byID: make(map[sumID]*sum), later: make(chan *Reader, maxLater)}
+func newSums() *sums {
+	return &sums{byID: make(map[sumID]*sum), later: make(chan *Reader, maxLater)}
 }
 
 // of returns what is known of an archive's digest, or nil for nothing.
@@ -184,7 +182,7 @@ func (s *sums) watch(r *Reader, read func()) {
 		return
 	}
 	defer one.mu.Unlock()
-	path := r.path()
+	path := r.cache.cache.Path(r.key)
 	from, before := time.Now(), stampAt(path)
 	read()
 	if after := stampAt(path); one.fits(before) && (after == before || isTouch(before, after, from, time.Now())) {

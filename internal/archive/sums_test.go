@@ -145,7 +145,7 @@ func (k *kept) start() {
 	if k.files, err = spool.Open(k.dir.Own("cache"), 1<<30); err != nil {
 		k.t.Fatal(err)
 	}
-	k.cache = NewCache(k.files, k.dir.Own("cache"), k.dir.Neutral, &Options{MaxArchives: 1, Timeout: time.Minute, Limit: 1 << 30})
+	k.cache = NewCache(k.files, k.dir.Neutral, &Options{MaxArchives: 1, Timeout: time.Minute, Limit: 1 << 30})
 }
 
 func (k *kept) archive(path string) Archive {
@@ -177,7 +177,7 @@ func (k *kept) get(path string) (*Reader, []byte) {
 // file waits until an archive has its name, and returns that.
 func (k *kept) file(r *Reader) string {
 	k.t.Helper()
-	path := r.path()
+	path := r.cache.cache.Path(r.key)
 	for range 1000 {
 		if _, err := os.Stat(path); err == nil {
 			return path

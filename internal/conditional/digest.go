@@ -6,13 +6,13 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// DigestWish is what a client says of the digest of what it asks for.
-type DigestWish int
+// DigestPreference is what a client says of the digest of what it asks for.
+type DigestPreference int
 
 const (
-	NoWish   DigestWish = iota // nothing
-	Wanted                     // it wants to have one by SHA-256
-	Unwanted                   // it has no use for one by SHA-256
+	NoPreference DigestPreference = iota // nothing
+	Wanted                               // it wants to have one by SHA-256
+	Unwanted                             // it has no use for one by SHA-256
 )
 
 // highest is the highest preference.
@@ -21,24 +21,24 @@ const highest = 10
 // WantsDigest reads Want-Repr-Digest (RFC 9530, section 4): a dictionary of algorithms, each with
 // a preference, of which 0 means that it is not acceptable. What is malformed is ignored, as for
 // each structured field (RFC 9651, section 4.2).
-func WantsDigest(h http.Header) DigestWish {
+func WantsDigest(h http.Header) DigestPreference {
 	lines := h["Want-Repr-Digest"]
 	if len(lines) == 0 {
-		return NoWish
+		return NoPreference
 	}
-	wishes, err := httpsfv.UnmarshalDictionary(lines)
-	if err != nil || len(wishes.Names()) == 0 {
-		return NoWish
+	preferences, err := httpsfv.UnmarshalDictionary(lines)
+	if err != nil || len(preferences.Names()) == 0 {
+		return NoPreference
 	}
-	wish, named := wishes.Get("sha-256")
+	member, named := preferences.Get("sha-256")
 	if !named {
 		return Unwanted
 	}
-	item, _ := wish.(httpsfv.Item)
+	item, _ := member.(httpsfv.Item)
 	preference, ok := item.Value.(int64)
 	switch {
 	case !ok, preference < 0, preference > highest:
-		return NoWish
+		return NoPreference
 	case preference == 0:
 		return Unwanted
 	default:

@@ -1,6 +1,6 @@
 // Package conditional reads the headers of requests that limit what an answer contains, or that ask
 // for more to be said of it: conditions (RFC 9110, section 13), ranges (section 14), the directive
-// for a fresh answer (RFC 9111), and the wish for a digest (RFC 9530).
+// for a fresh answer (RFC 9111), and the preference for a digest (RFC 9530).
 package conditional
 
 import (

@@ -95,9 +95,6 @@ func (l Listing) IDLength() int {
 	return len(l.Head.ID)
 }
 
-// CheckPackets checks that a request consists of pkt-lines, the last of which is whole.
-func CheckPackets(r io.Reader) error { return pktline.Check(r) }
-
 // LsRefs is a client's request for a list of refs in version 2 (gitprotocol-v2(5), "ls-refs").
 type LsRefs struct {
 	peel, symrefs, unborn bool

@@ -274,6 +274,9 @@ func (c *Cache) start(e *entry, produce func(ctx context.Context, w io.Writer) e
 	return r
 }
 
+// Path is where the file of a key is when it is finished, whether there is one or not.
+func (c *Cache) Path(key string) string { return filepath.Join(c.dir, fileName(key)) }
+
 // fileName returns the name of a key's file. The names of an owner's files begin alike.
 func fileName(key string) string {
 	owner, _, _ := strings.Cut(key, "\x00")
