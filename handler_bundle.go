@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -89,14 +88,10 @@ func bundled(rev archive.Revision, ref string) (git.Listing, error) {
 // sendBundle sends a finished bundle, or a part of it.
 func sendBundle(w http.ResponseWriter, r *http.Request, bundle *spool.Reader, listing git.Listing) error {
 	f, err := bundle.Open()
-	var info os.FileInfo
-	if err == nil {
-		info, err = f.Stat()
-	}
 	if err != nil {
 		return fmt.Errorf("can't read the bundle: %w", err)
 	}
-	digest, err := git.BundleDigest(f, info.Size(), listing)
+	digest, err := git.BundleDigest(f, bundle.Size(), listing)
 	if err != nil {
 		return fmt.Errorf("can't read the end of the bundle: %w", err)
 	}

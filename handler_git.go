@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -237,17 +236,13 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 // sendPack sends an answer that is finished, which the kernel can do by itself.
 func sendPack(w *conn.DeadlineWriter, finished *spool.Reader) error {
 	f, err := finished.Open()
-	var info fs.FileInfo
-	if err == nil {
-		info, err = f.Stat()
-	}
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}
 	if err != nil {
 		return fmt.Errorf("can't read the pack: %w", err)
 	}
-	w.Header()["Content-Length"] = []string{strconv.FormatInt(info.Size(), 10)}
+	w.Header()["Content-Length"] = []string{strconv.FormatInt(finished.Size(), 10)}
 	_, err = io.Copy(w, f)
 	return hungUp(err)
 }

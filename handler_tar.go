@@ -99,7 +99,7 @@ func (s *Server) serveArchive(w http.ResponseWriter, r *http.Request, m *mirror.
 		defer found.Close()
 		err = s.serveFinished(w, r, found, a)
 	}
-	if errors.Is(err, archive.ErrChanged) {
+	if errors.Is(err, spool.ErrChanged) {
 		s.log.Warn("an archive is made again", "mirror", m.Name, "revision", a.Commit, "format", a.Format.Name, "err", err)
 	}
 	switch {
@@ -170,9 +170,7 @@ func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived 
 	if err != nil {
 		return fmt.Errorf("can't read the archive of %s: %w", a.Commit, err)
 	}
-	if info, err := f.Stat(); err != nil {
-		return fmt.Errorf("can't read the archive of %s: %w", a.Commit, err)
-	} else if info.Size() > conn.Quick && r.Method != http.MethodHead {
+	if archived.Size() > conn.Quick && r.Method != http.MethodHead {
 		if err := s.conns.AcquireSend(); err != nil {
 			return err
 		}

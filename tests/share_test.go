@@ -224,6 +224,25 @@ func TestKilledWhileAPackIsMade(t *testing.T) {
 	d.clone("2", "m")
 }
 
+// TestAPackThatSomebodyCuts in the cache is made again, and nobody gets the rest of it.
+func TestAPackThatSomebodyCuts(t *testing.T) {
+	t.Parallel()
+	d := start(t)
+	d.pulled("m", bigOrigin(t, 1).Dir)
+	for range 3 {
+		d.clone("2", "m")
+		d.clone("2", "m")
+		names := d.own("cache")
+		if len(names) != 1 {
+			t.Fatalf("the cache has %q", names)
+		}
+		if err := os.Truncate(filepath.Join(d.storage, ".sould", "cache", names[0]), 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.clone("2", "m")
+}
+
 // TestRequestsThatNobodyRepeats wash nothing out of the cache: depths, and what a client has.
 func TestRequestsThatNobodyRepeats(t *testing.T) {
 	t.Parallel()

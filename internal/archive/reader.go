@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
 	"github.com/reconquest/sould/internal/mirror"
@@ -21,21 +20,12 @@ type Reader struct {
 	id     sumID
 }
 
-// ErrChanged is returned for an archive whose file somebody else has changed. The file is gone then,
-// and the next one who asks for the archive has it made again. It is a fs.ErrNotExist.
-var ErrChanged error = changed{}
-
-type changed struct{}
-
-func (changed) Error() string        { return "the file of an archive was changed by somebody else" }
-func (changed) Is(target error) bool { return target == fs.ErrNotExist }
-
 // soon is the size in bytes of an archive whose digest is there in a moment.
 const soon = 256 << 20
 
 // Digest returns the digest of a finished archive, and whether it is known. If it is not, it is
 // computed; for a large archive only if the caller is patient, and else in the background, where Run
-// does it. The error is ErrChanged, limiter.ErrBusy, the cause of ctx's end, or that of reading.
+// does it. The error is spool.ErrChanged, limiter.ErrBusy, the cause of ctx's end, or that of reading.
 func (r *Reader) Digest(ctx context.Context, patient bool) (digest Digest, known bool, err error) {
 	f, err := r.Open()
 	if err != nil {
@@ -121,7 +111,7 @@ func (r *Reader) compute(content io.ReaderAt, f *os.File, s *sum) (digest Digest
 			return digest, true, nil
 		case refused:
 			r.discard(f, after.inode)
-			return Digest{}, false, ErrChanged
+			return Digest{}, false, spool.ErrChanged
 		}
 	}
 	return Digest{}, false, nil

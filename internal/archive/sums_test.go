@@ -296,11 +296,11 @@ func TestDigestOfAChangedFile(t *testing.T) {
 				if digest != sha256.Sum256(now) {
 					t.Errorf("%s (read before: %v): the digest %s (%v) is not that of the bytes", what, seen, digest, known)
 				}
-			} else if !errors.Is(err, ErrChanged) || !errors.Is(err, fs.ErrNotExist) {
+			} else if !errors.Is(err, spool.ErrChanged) || !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s (read before: %v): %v, %v", what, seen, err, openErr)
 			}
 			found.Close()
-			if errors.Is(err, ErrChanged) {
+			if errors.Is(err, spool.ErrChanged) {
 				again, bytesAgain := k.get("small")
 				if !bytes.Equal(bytesAgain, content) {
 					t.Errorf("%s (read before: %v): made again it is something else", what, seen)

@@ -9,6 +9,15 @@ import (
 	"sync"
 )
 
+// ErrChanged is returned for a file of another size than it was made with: somebody else has changed
+// it. The file is gone then, and the next Get makes it again. It is a fs.ErrNotExist.
+var ErrChanged error = changed{}
+
+type changed struct{}
+
+func (changed) Error() string        { return "a file of the cache was changed by somebody else" }
+func (changed) Is(target error) bool { return target == fs.ErrNotExist }
+
 // Reader reads one file of a cache from its beginning, while the file grows or after that.
 // It must be closed. Only one goroutine at a time may use it.
 type Reader struct {
@@ -153,9 +162,14 @@ func (r *Reader) Open() (*os.File, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n := len(e.open); n > 0 {
-		r.opened, e.open = e.open[n-1], e.open[:n-1]
+		f := e.open[n-1]
+		e.open = e.open[:n-1]
 		c.open--
-		return r.opened, nil
+		if err := c.checkSize(e, f); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		r.opened = f
+		return f, nil
 	}
 	f, err := os.Open(e.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -164,8 +178,29 @@ func (r *Reader) Open() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err = c.checkSize(e, f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	r.opened = f
 	return f, nil
+}
+
+// checkSize removes a file that somebody has made longer or shorter; c.mu is held.
+func (c *Cache) checkSize(e *entry, f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || info.Size() == e.size {
+		return err
+	}
+	c.forget(e)
+	_ = os.Remove(e.path)
+	return ErrChanged
+}
+
+// Size is the size of a complete file, in bytes.
+func (r *Reader) Size() int64 {
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	return r.entry.size
 }
 
 // Close ends the reading. If the file has no other reader and is not complete, Close stops

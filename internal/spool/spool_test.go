@@ -271,6 +271,35 @@ func TestAFileThatSomebodyRemoved(t *testing.T) {
 	fill(t, c, "key", 100)
 }
 
+// TestAFileThatSomebodyChanged in its size is removed, open or not, and made again.
+func TestAFileThatSomebodyChanged(t *testing.T) {
+	for what, size := range map[string]int64{"cut": 50, "emptied": 0, "longer": 200} {
+		for _, opened := range []bool{false, true} {
+			c := open(t, t.TempDir(), 1000)
+			fill(t, c, "key", 100)
+			if opened {
+				r := c.Find("key")
+				if _, err := r.Open(); err != nil {
+					t.Fatal(err)
+				}
+				r.Close() // which keeps it open
+			}
+			if err := os.Truncate(c.Path("key"), size); err != nil {
+				t.Fatal(err)
+			}
+			r := c.Find("key")
+			if _, err := r.Open(); !errors.Is(err, ErrChanged) || !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s, opened %v: %v", what, opened, err)
+			}
+			r.Close()
+			if c.Find("key") != nil || c.used != 0 || files(t, c.dir) != 0 {
+				t.Errorf("%s, opened %v: it is still there; %d bytes", what, opened, c.used)
+			}
+			fill(t, c, "key", 100)
+		}
+	}
+}
+
 // TestEverythingAtOnce has readers, failures, evictions and readers that leave early, and checks
 // that each reader gets the right bytes or the error.
 func TestEverythingAtOnce(t *testing.T) {
