@@ -343,7 +343,7 @@ func TestFieldSlowClonesOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	for what, room := range map[string]int{"no room": 0, "some room": 1 << 20} {
 		t.Run(what, func(t *testing.T) {
-			r := bigOrigin(t, 12) // a pack of 6 MB, which the kernel's buffers do not hold
+			r := bigOrigin(t, 20) // a pack of 10 MB: the kernel takes in 4, the disk 1
 			tip := r.Git("rev-parse", "main")
 			d := onAFullDisk(t, r, newOrigin(t), room, "max_clones = 2")
 			packIn(t, d.ask("m", tip), tip)
