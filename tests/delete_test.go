@@ -348,7 +348,7 @@ func TestWhatIsSouldsOwnIsMadeAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d.reload(tokenLine) // else it is noticed within half a minute
+	d.reload(tokenLine)        // else it is noticed within half a minute
 	d.get("/m").expect(t, 200) // from a file that is open
 	eventually(t, "another archive", func() bool { return d.get("/m?format=zip").StatusCode == 200 })
 	d.postWithToken("n", r.Dir).expect(t, 200)
