@@ -348,9 +348,10 @@ func TestWhatIsSouldsOwnIsMadeAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d.reload(tokenLine)        // else it is noticed within half a minute
-	d.get("/m").expect(t, 200) // from a file that is open
-	eventually(t, "another archive", func() bool { return d.get("/m?format=zip").StatusCode == 200 })
+	d.reload(tokenLine) // else it is noticed within half a minute
+	for _, path := range []string{"/m", "/m?format=zip"} {
+		eventually(t, path, func() bool { return d.get(path).StatusCode == 200 })
+	}
 	d.postWithToken("n", r.Dir).expect(t, 200)
 	d.remove("m").expect(t, 200)
 	if got := d.own("trash"); len(got) != 1 {
