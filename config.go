@@ -43,6 +43,7 @@ type Config struct {
 	ArchiveTimeout time.Duration
 	ExportSubst    bool
 	MaxClones      int
+	BundleFrom     int64         // bytes; 0 for never
 	Keep           time.Duration // 0 for no time
 	Maintenance    bool
 	Check          time.Duration // 0 for never
@@ -81,6 +82,7 @@ func defaultConfig() Config {
 		ArchiveLimit:   16 << 30,
 		ArchiveTimeout: 10 * time.Minute,
 		MaxClones:      4 * runtime.NumCPU(),
+		BundleFrom:     100 << 20,
 		SSHCommand:     git.DefaultSSHCommand,
 		Keep:           30 * 24 * time.Hour,
 		Maintenance:    true,

@@ -36,6 +36,7 @@ var configKeys = tomlkeys.Keys[Config]{
 	tomlkeys.Duration("archive_timeout", func(c *Config) *time.Duration { return &c.ArchiveTimeout }, time.Millisecond),
 	tomlkeys.Bool("export_subst", func(c *Config) *bool { return &c.ExportSubst }),
 	tomlkeys.Int("max_clones", func(c *Config) *int { return &c.MaxClones }, 1, 1000),
+	tomlkeys.Size("bundle_from", func(c *Config) *int64 { return &c.BundleFrom }),
 	tomlkeys.String("ssh_command", func(c *Config) *string { return &c.SSHCommand }, checkNotEmpty),
 	tomlkeys.String("ca_file", func(c *Config) *string { return &c.CAFile }, checkReadable),
 	secretKey("token", func(c *Config) *access.Secret { return &c.Token }, func(c *Config) *string { return &c.TokenFile }),

@@ -20,24 +20,38 @@ import (
 // (git-bundle(1)). It is sent when it is finished: its ETag is the digest at its end, so that who
 // resumes a download gets the rest of the same bytes, or all of other ones.
 func (s *Server) handleBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, req tarRequest, rev archive.Revision) error {
+	header := w.Header()
+	header["X-Content-Type-Options"] = nosniff
+	header["Content-Type"] = []string{"application/x-git-bundle"}
+	header["Content-Disposition"] = attachment(req.name.Base() + ".bundle")
+	if req.bundleID != "" { // of refs that may have been others
+		header["Cache-Control"] = cacheControl(true, s.settings().ReadToken == "")
+		found := s.mirrors.packs.FindBundle(m, req.bundleID)
+		if found == nil {
+			return fail(kindNotFound, "this bundle is not kept any more; without id= there is one of today's refs")
+		}
+		defer found.Close()
+		return sendBundle(w, r, found)
+	}
+	header["X-Revision"] = []string{rev.Commit}
+	header["Cache-Control"] = revalidated
 	listing, err := bundled(rev, req.want.Ref)
 	if err != nil {
 		return err
 	}
-	header := w.Header()
-	header["X-Revision"] = []string{rev.Commit}
-	header["Cache-Control"] = revalidated
-	header["X-Content-Type-Options"] = nosniff
-	header["Content-Type"] = []string{"application/x-git-bundle"}
-	header["Content-Disposition"] = attachment(req.name.Base() + ".bundle")
 	if r.Method == http.MethodHead { // for which it is not made
-		found := s.mirrors.packs.FindBundle(m, listing)
+		found := s.mirrors.packs.FindBundle(m, git.BundleID(listing))
 		if found == nil {
 			return nil
 		}
 		defer found.Close()
-		return sendBundle(w, r, found, listing)
+		return sendBundle(w, r, found)
 	}
+	return s.makeBundle(w, r, m, listing)
+}
+
+// makeBundle sends a bundle when it is finished, and has it made if it is not there.
+func (s *Server) makeBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, listing git.Listing) error {
 	if err := s.conns.AcquireSend(); err != nil { // who waits for it counts as well
 		return err
 	}
@@ -60,7 +74,7 @@ func (s *Server) handleBundle(w http.ResponseWriter, r *http.Request, m *mirror.
 		m.Suspect(err)
 		return fmt.Errorf("can't make the bundle: %w", err)
 	}
-	return sendBundle(w, r, bundle, listing)
+	return sendBundle(w, r, bundle)
 }
 
 // bundled are the refs of a bundle: all of the mirror's, or the one that a client names.
@@ -86,14 +100,14 @@ func bundled(rev archive.Revision, ref string) (git.Listing, error) {
 }
 
 // sendBundle sends a finished bundle, or a part of it.
-func sendBundle(w http.ResponseWriter, r *http.Request, bundle *spool.Reader, listing git.Listing) error {
+func sendBundle(w http.ResponseWriter, r *http.Request, bundle *spool.Reader) error {
 	f, err := bundle.Open()
 	if err != nil {
 		return fmt.Errorf("can't read the bundle: %w", err)
 	}
-	digest, err := git.BundleDigest(f, bundle.Size(), listing)
+	digest, err := git.BundleDigest(f, bundle.Size())
 	if err != nil {
-		return fmt.Errorf("can't read the end of the bundle: %w", err)
+		return fmt.Errorf("can't read the bundle: %w", err)
 	}
 	etag := `"` + digest + `.bundle"`
 	w.Header()["Etag"] = []string{etag}

@@ -121,9 +121,17 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("can't find out how git greets a client: %w", err)
 	}
 	if err = preface(); err == nil {
-		err = greeting.Write(steady, snap.Listing)
+		err = greeting.Write(steady, snap.Listing, s.offered(r, m)...)
 	}
 	return hungUp(err)
+}
+
+// offered is what this server can do for a client that git itself cannot.
+func (s *Server) offered(r *http.Request, m *mirror.Mirror) (capabilities []string) {
+	if !isPeer(r) && s.mirrors.packs.Offers.Ready(m) != "" {
+		capabilities = append(capabilities, smarthttp.BundleURI)
+	}
+	return capabilities
 }
 
 // insists reports whether a git client asks for a pull first. Every git says "Pragma:
@@ -160,7 +168,13 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	snap := setCloneHeaders(w.Header(), m, gitResult)
-	if version != 2 || !body.IsLsRefs() {
+	switch {
+	case version == 2 && body.Is("ls-refs"):
+	case version == 2 && body.Is(smarthttp.BundleURI):
+		body.Close()
+		_, err = steady.Write(smarthttp.BundleList(m.Name, s.mirrors.packs.Offers.Ready(m)))
+		return hungUp(err)
+	default:
 		return s.servePack(steady, r, m, version, body)
 	}
 	defer body.Close()

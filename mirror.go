@@ -47,6 +47,7 @@ func newMirrors(
 	ms.archives = archive.NewCache(ms.cache, dir.Neutral, first.archiveOptions())
 	ms.packs = pack.NewMaker(ms.cache, log)
 	ms.packs.Resize(first.MaxClones)
+	ms.packs.Offers.Configure(first.BundleFrom, first.CacheSize)
 	ms.prefetch = archive.NewPrefetcher(ms.archives, log)
 	ms.keeper = housekeeping.NewKeeper(dir, log, first.keeperOptions())
 	ms.client = cluster.NewClient(dir.ID, first.clusterOptions())
@@ -63,6 +64,7 @@ func (ms *mirrors) run() {
 	ms.work.Go(ms.store.Watch)
 	ms.work.Go(func() { ms.prefetch.Run(ms.life) })
 	ms.work.Go(func() { ms.packs.Prefetcher.Run(ms.life) })
+	ms.work.Go(func() { ms.packs.Offers.Run(ms.life, ms.store.Ready(), ms.store.All) })
 	ms.work.Go(func() { ms.archives.Run(ms.life) })
 	ms.work.Go(func() { ms.keeper.Run(ms.life, ms.store) })
 	ms.reconciler.Configure()
@@ -71,6 +73,7 @@ func (ms *mirrors) run() {
 // configure puts settings in force.
 func (ms *mirrors) configure(set *settings) {
 	ms.packs.Resize(set.MaxClones)
+	ms.packs.Offers.Configure(set.BundleFrom, set.CacheSize)
 	ms.client.Configure(set.clusterOptions())
 	ms.store.Configure(set.mirrorOptions())
 	ms.keeper.Configure(set.keeperOptions())
@@ -90,10 +93,13 @@ func (ms *mirrors) close() error {
 	return err
 }
 
-// changed is told of every pull that has changed a mirror.
+// changed is told of every pull that has changed a mirror or, without a before, has built it.
 func (ms *mirrors) changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
-	ms.prefetch.Changed(m, before, after, ms.set().ExportSubst)
+	if before != nil {
+		ms.prefetch.Changed(m, before, after, ms.set().ExportSubst)
+	}
 	ms.packs.Prefetcher.Changed(m, after)
+	ms.packs.Offers.Changed(m)
 	ms.keeper.Changed(m)
 }
 

@@ -20,6 +20,7 @@ type tarRequest struct {
 	name     storage.Name
 	want     archive.Spec
 	bundle   bool     // a bundle of refs is wanted, instead of an archive
+	bundleID string   // of one that was offered to a git client, or empty
 	sum      bool     // the digest of the archive is wanted, instead of the archive
 	paths    []string // that must be there, sorted; want has those of them that lie in no other one
 	contains string   // a full commit id, or empty
@@ -60,10 +61,20 @@ func parseTar(u *url.URL) (req tarRequest, err error) {
 			return req, err
 		}
 	}
-	if req.bundle && (len(req.paths) > 0 || req.want.Prefix != "") {
-		return req, errors.New("a bundle is of the whole history: it has neither path nor prefix")
+	return req, req.checkBundle()
+}
+
+// checkBundle refuses parameters that do not go together with a bundle, or with an archive.
+func (req *tarRequest) checkBundle() error {
+	switch {
+	case req.bundle && (len(req.paths) > 0 || req.want.Prefix != ""):
+		return errors.New("a bundle is of the whole history: it has neither path nor prefix")
+	case req.bundleID != "" && !req.bundle:
+		return errors.New("only a bundle has an id: format=bundle is missing")
+	case req.bundleID != "" && (req.want.Ref != "" || req.contains != ""):
+		return errors.New("the id says which bundle it is: ref and contains do not go with it")
 	}
-	return req, nil
+	return nil
 }
 
 // set takes in one parameter.
@@ -89,6 +100,10 @@ func (req *tarRequest) set(key, value string) (err error) {
 		if req.want.Format, req.sum = archive.FindFormat(name), sum; req.want.Format == nil {
 			return fmt.Errorf("format=%q is unknown; there are tar, tar.gz, tar.zst and zip, "+
 				"the digest of each, such as tar.sha256, and bundle", errtext.Word(value, 40))
+		}
+	case "id":
+		if req.bundleID = value; !git.IsID(value) || len(value) != 64 {
+			return fmt.Errorf("id=%q is no id of a bundle", errtext.Word(value, 100))
 		}
 	case "prefix":
 		if req.want.Prefix, err = cleanPrefix(value); err != nil {

@@ -52,7 +52,7 @@ func TestParseTar(t *testing.T) {
 		}
 	}
 	for _, query := range []string{
-		"fromat=tar", "format=rar", "format=", "format=.sha256", "format=sha256", "format=tar.sha256.sha256", "format=tar.SHA256", "format=tar.md5", "format=tar&format=zip", "ref=", "ref=-x", "ref=a..b", "path=", "path=/", "path=/etc",
+		"fromat=tar", "format=bundle&id=1", "format=bundle&id=" + gittest.ID("a"), "id=" + gittest.ID("a"), "format=bundle&ref=v1&id=" + strings.Repeat("a", 64), "id=" + strings.Repeat("a", 64), "format=rar", "format=", "format=.sha256", "format=sha256", "format=tar.sha256.sha256", "format=tar.SHA256", "format=tar.md5", "format=tar&format=zip", "ref=", "ref=-x", "ref=a..b", "path=", "path=/", "path=/etc",
 		"path=..", "path=a/../b", "path=a//b", "path=./a", "path=a%00b", "path=" + strings.Repeat("a/", 2049),
 		"path=a&path=", "path=a&path=../b", "path=a" + strings.Repeat("&path=a", mostPaths),
 		strings.Repeat("path="+strings.Repeat("a", 4000)+"&", 3) + "path=b",

@@ -91,7 +91,7 @@ var unique = func() func() string {
 // herd measures many equal clones at once.
 func herd(b *bench) []row {
 	dir, tip := b.herdOrigin()
-	d := b.start()
+	d := b.start(`bundle_from = "0"`) // it would be made meanwhile
 	defer d.stop()
 	d.post("m", dir)
 	cost := func(clients int, lines ...string) float64 {
@@ -173,7 +173,7 @@ func slowHerd(b *bench) []row {
 	tiny := origin.New(b, filepath.Join(b.TempDir(), "tiny.git"))
 	tiny.Commit("main", map[string]string{"f": "x"})
 	tinyTip := tiny.Git("rev-parse", "main")
-	d := b.start()
+	d := b.start(`bundle_from = "0"`) // it would be made meanwhile
 	defer d.stop()
 	d.post("m", dir)
 	d.post("tiny", tiny.Dir)

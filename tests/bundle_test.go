@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/reconquest/sould/internal/pktline"
 	"github.com/reconquest/sould/tests/origin"
 )
 
@@ -144,6 +146,135 @@ func TestBundlesThatThereAreNot(t *testing.T) {
 	} {
 		if got := d.get(path).expect(t, c.status); !strings.Contains(got.text(), c.words) {
 			t.Errorf("%s: %s", path, got.text())
+		}
+	}
+}
+
+// offered asks as git does with which bundle a clone of the mirror may begin, and returns its path on
+// the server; "" if there is none.
+func (d *daemon) offered(name string) (path string) {
+	d.t.Helper()
+	const capability = "000fbundle-uri\n"
+	list := d.do("POST", "/"+name+"/git-upload-pack", strings.NewReader(pkt("object-format=sha1\n")+pkt("command=bundle-uri\n")+"00010000"),
+		"Content-Type", cloneRequest, "Git-Protocol", "version=2").expect(d.t, 200)
+	lines := make(map[string]string)
+	for p := pktline.NewReader(strings.NewReader(list.text())); ; {
+		line, special, err := p.Next()
+		if special == pktline.Flush {
+			break
+		}
+		if err != nil {
+			d.t.Fatalf("%q: %v", list.text(), err)
+		}
+		key, value, _ := strings.Cut(pktline.Text(line), "=")
+		lines[key] = value
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	greeting := d.get("/"+name+"/info/refs?service=git-upload-pack", "Git-Protocol", "version=2").expect(d.t, 200)
+	relative, ok := strings.CutPrefix(lines["bundle.mirror.uri"], "../")
+	if !ok || lines["bundle.version"] != "1" || lines["bundle.mode"] != "all" || !strings.Contains(greeting.text(), capability) {
+		d.t.Errorf("the bundle is offered by %q, after %q", list.text(), greeting.text())
+	}
+	return strings.TrimSuffix("/"+name, filepath.Base(name)) + relative
+}
+
+// TestBundleIsOffered to those who clone a large mirror, and only while it is there.
+func TestBundleIsOffered(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := start(t, `bundle_from = 1`, tokenLine)
+	d.postWithToken("my/m+1", r.Dir).expect(t, 200)
+	var path string
+	eventually(t, "a bundle is offered", func() bool { path = d.offered("my/m+1"); return path != "" })
+	in(t, "", "bundle", "verify", "--quiet", d.bundle(path))
+	whole := d.get(path).expect(t, 200)
+	if cached := whole.Header.Get("Cache-Control"); !strings.Contains(cached, "immutable") {
+		t.Errorf("Cache-Control is %q", cached)
+	}
+	d.get(path, "Range", "bytes=10-", "If-Range", whole.Header.Get("Etag")).expect(t, 206)
+	d.get(path, "If-None-Match", whole.Header.Get("Etag")).expect(t, 304)
+	beginsWithBundle(t, d.url+"/my/m+1", r)
+	beginsWithBundle(t, d.url+"/my/m+1.git/", r)
+
+	r.Commit("main", map[string]string{"file": "new"})
+	d.postWithToken("my/m+1", r.Dir).expect(t, 200)
+	if got := d.offered("my/m+1"); got != path {
+		t.Errorf("after a push %q is offered, and not %q, which saves most of the work", got, path)
+	}
+	beginsWithBundle(t, d.url+"/my/m+1", r)
+	d.get(path[:len(path)-64]+strings.Repeat("0", 64)).expect(t, 404).contains(t, "not kept any more")
+
+	d.stop()
+	d.run() // the bundle is of refs that are not known any more
+	eventually(t, "a bundle of today's refs", func() bool { path = d.offered("my/m+1"); return path != "" })
+	d.stop()
+	d.run() // and here it is
+	eventually(t, "the same bundle", func() bool { return d.offered("my/m+1") == path })
+
+	d.reload(`bundle_from = "0"`, tokenLine)
+	if got := d.offered("my/m+1"); got != "" {
+		t.Errorf("it is turned off, and %q is offered", got)
+	}
+	greeting := d.get("/my/m+1/info/refs?service=git-upload-pack", "Git-Protocol", "version=2").expect(t, 200)
+	if strings.Contains(greeting.text(), "bundle-uri") {
+		t.Errorf("it is turned off, and a client is greeted with %q", greeting.text())
+	}
+	d.reload(`bundle_from = 1`, tokenLine)
+	d.remove("my/m+1").expect(t, 200)
+	d.get(path).expect(t, 404)
+}
+
+// beginsWithBundle clones with the bundle that the server offers, if git can do that.
+func beginsWithBundle(t *testing.T, url string, r *origin.Repo) {
+	t.Helper()
+	var major, minor int
+	if _, err := fmt.Sscanf(in(t, "", "version"), "git version %d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	if major == 2 && minor < 40 {
+		t.Log("this git does not ask for bundles")
+		return
+	}
+	clone := filepath.Join(t.TempDir(), "clone")
+	if out, err := gitClient("2", "-c", "transfer.bundleURI=true", "clone", "--quiet", url, clone); err != nil || out != "" {
+		t.Errorf("clone: %v\n%s", err, out)
+	}
+	if got := in(t, clone, "for-each-ref", "refs/bundles"); !strings.Contains(got, "refs/bundles/main") {
+		t.Errorf("the clone of %s has taken %q from the bundle", url, got)
+	}
+	if got, want := in(t, clone, "rev-parse", "HEAD"), r.Git("rev-parse", "main"); got != want {
+		t.Errorf("the clone of %s is at %s, want %s", url, got, want)
+	}
+}
+
+// TestWhichBundlesAreNotOffered: of a small mirror, a shallow and an empty one, and one that is too large
+// for the cache. The mirrors are looked at in the order of their pulls.
+func TestWhichBundlesAreNotOffered(t *testing.T) {
+	t.Parallel()
+	small, large := newOrigin(t), bigOrigin(t, 1) // 500 kB
+	shallow := filepath.Join(t.TempDir(), "shallow")
+	in(t, "", "clone", "--quiet", "--bare", "--depth=1", "file://"+large.Dir, shallow)
+	empty := origin.New(t, filepath.Join(t.TempDir(), "empty.git"))
+	for name, c := range map[string]struct {
+		lines    []string
+		not      map[string]string
+		is, last string
+	}{
+		"from 300 kB on":     {[]string{`bundle_from = "300kB"`}, map[string]string{"small": small.Dir, "shallow": shallow, "empty": empty.Dir}, "large", large.Dir},
+		"in a cache of half": {[]string{`bundle_from = 1`, `cache_size = "600kB"`}, map[string]string{"large": large.Dir}, "small", small.Dir},
+	} {
+		d := start(t, c.lines...)
+		for mirror, dir := range c.not {
+			d.pulled(mirror, dir)
+		}
+		d.pulled(c.is, c.last)
+		eventually(t, name+": a bundle is offered", func() bool { return d.offered(c.is) != "" })
+		for mirror := range c.not {
+			if got := d.offered(mirror); got != "" {
+				t.Errorf("%s: of %s there is %q", name, mirror, got)
+			}
 		}
 	}
 }

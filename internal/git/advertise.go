@@ -43,10 +43,15 @@ func NewGreeting(advertised []byte, version, idLength int) (Greeting, error) {
 	}
 }
 
-// Write greets a client of a repository with these refs. There must be at least one.
-func (g Greeting) Write(w io.Writer, l Listing) error {
+// Write greets a client of a repository with these refs. There must be at least one. In version 2
+// the server can do more than git can; the others have no words for that.
+func (g Greeting) Write(w io.Writer, l Listing, more ...string) error {
 	if g.version == 2 {
-		_, err := w.Write(g.whole)
+		greeting := slices.Clone(bytes.TrimSuffix(g.whole, []byte(pktline.Flush)))
+		for _, capability := range more {
+			greeting = pktline.Append(greeting, capability, "\n")
+		}
+		_, err := w.Write(append(greeting, pktline.Flush...))
 		return err
 	}
 	b := bufio.NewWriterSize(w, 64<<10)

@@ -3,6 +3,7 @@ package git
 import (
 	"bufio"
 	"context"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -51,18 +52,30 @@ func BundleHeader(w io.Writer, l Listing) error {
 	return b.Flush()
 }
 
+// BundleID tells the bundles of different refs apart. It is in hex.
+func BundleID(l Listing) string {
+	h := sha256.New()
+	_ = BundleHeader(h, l) // a hash takes in everything
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 // BundleDigest is a digest, in hex, that two bundles have in common only if all their bytes are the
 // same: of the refs, and of the digest of the pack, which is at the end of a bundle of size bytes.
-func BundleDigest(bundle io.ReaderAt, size int64, l Listing) (string, error) {
-	end := make([]byte, l.IDLength()/2)
-	if size < int64(len(end)) {
-		return "", io.ErrUnexpectedEOF
-	}
-	if _, err := bundle.ReadAt(end, size-int64(len(end))); err != nil {
-		return "", err
-	}
+func BundleDigest(bundle io.ReaderAt, size int64) (string, error) {
 	h := sha256.New()
-	if err := BundleHeader(h, l); err != nil {
+	header := bufio.NewReaderSize(io.NewSectionReader(bundle, 0, size), 64<<10)
+	end := make([]byte, sha1.Size)
+	for line := ""; line != "\n"; {
+		var err error
+		if line, err = header.ReadString('\n'); err != nil {
+			return "", fmt.Errorf("the bundle has no header: %w", err)
+		}
+		if line == "@object-format=sha256\n" {
+			end = make([]byte, sha256.Size)
+		}
+		io.WriteString(h, line)
+	}
+	if _, err := bundle.ReadAt(end, max(size-int64(len(end)), 0)); err != nil {
 		return "", err
 	}
 	h.Write(end)

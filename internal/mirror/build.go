@@ -95,6 +95,7 @@ func (j *pullJob) build(
 	if err != nil {
 		return Result{}, err
 	}
+	j.changed(m, nil, m.Snapshot())
 	return Result{m.Snapshot(), change.Changed()}, b.refusal()
 }
 

@@ -41,7 +41,8 @@ type Parts struct {
 	Fallback Fallback // finds replicas when an origin cannot be reached
 	MaxLists int      // requests for a source's refs at the same time
 
-	// Changed is called after a pull that has changed a mirror, while its lock is still held.
+	// Changed is called after a pull that has changed a mirror, while its lock is still held. Of
+	// a mirror that the pull has built, new or in place of another one, before is nil.
 	Changed func(m *Mirror, before, after *Snapshot)
 }
 

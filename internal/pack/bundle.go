@@ -2,8 +2,6 @@ package pack
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"io"
 
 	"github.com/reconquest/sould/internal/git"
@@ -15,7 +13,8 @@ import (
 // for as long as there is room. The caller must close the reader. The reader's error is
 // limiter.ErrBusy if there was no place, spool.ErrNoSpace if there is no room for it, or that of git.
 func (k *Maker) Bundle(m *mirror.Mirror, l git.Listing) (*spool.Reader, error) {
-	return k.cache.Get(bundleKey(m, l), func(ctx context.Context, w io.Writer) error {
+	k.Offers.wanted(m)
+	return k.cache.Get(bundleKey(m, git.BundleID(l)), func(ctx context.Context, w io.Writer) error {
 		if err := k.clients.places.Acquire(ctx, m.Name.String()); err != nil {
 			return err
 		}
@@ -24,14 +23,28 @@ func (k *Maker) Bundle(m *mirror.Mirror, l git.Listing) (*spool.Reader, error) {
 	})
 }
 
-// FindBundle returns a bundle that is finished, or nil. The caller must close it.
-func (k *Maker) FindBundle(m *mirror.Mirror, l git.Listing) *spool.Reader {
-	return k.cache.Find(bundleKey(m, l))
+// FindBundle returns the bundle of an id (git.BundleID) if it is finished, or nil. The caller must
+// close it.
+func (k *Maker) FindBundle(m *mirror.Mirror, id string) *spool.Reader {
+	k.Offers.wanted(m)
+	return k.cache.Find(bundleKey(m, id))
 }
 
-// bundleKey is the key of the bundle of these refs.
-func bundleKey(m *mirror.Mirror, l git.Listing) string {
-	h := sha256.New()
-	_ = git.BundleHeader(h, l) // a hash takes in everything
-	return join(m, "bundle", hex.EncodeToString(h.Sum(nil)))
+// bundleAhead makes a bundle that no client waits for, if it is not there yet.
+func (k *Maker) bundleAhead(ctx context.Context, m *mirror.Mirror, l git.Listing) error {
+	if err := k.clients.places.AcquireIdle(ctx); err != nil {
+		return err
+	}
+	defer k.clients.places.Release()
+	r, err := k.cache.GetNew(bundleKey(m, git.BundleID(l)), func(ctx context.Context, w io.Writer) error {
+		return m.Bundle(ctx, l, w)
+	})
+	if r == nil || err != nil {
+		return err
+	}
+	defer r.Close()
+	return r.Wait(ctx)
 }
+
+// bundleKey is the key of the bundle of an id.
+func bundleKey(m *mirror.Mirror, id string) string { return join(m, "bundle", id) }

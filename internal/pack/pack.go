@@ -6,6 +6,9 @@
 // their answer is made once: those who ask while it is made follow it, and if there was more than
 // one, it stays in the cache for those who come later. Most answers to a fetch are asked for once
 // and not kept. Clones that clients ask for are made ahead when a pull has moved their branches.
+//
+// A bundle is a file of refs and their history, with which a clone can begin. One of each large
+// mirror is made ahead, and offered to clients ([Offers]).
 package pack
 
 import (
@@ -28,6 +31,7 @@ import (
 // Maker makes packs. Its methods are safe for concurrent use.
 type Maker struct {
 	Prefetcher *Prefetcher
+	Offers     *Offers
 
 	cache          *spool.Cache
 	clients, peers queue
@@ -45,6 +49,7 @@ type queue struct {
 func NewMaker(cache *spool.Cache, log *slog.Logger) *Maker {
 	k := &Maker{cache: cache}
 	k.Prefetcher = newPrefetcher(k, log)
+	k.Offers = newOffers(k, log)
 	k.clients.lane = cache.NewLane(k.clients.places.Waited)
 	k.peers.lane = cache.NewLane(k.peers.places.Waited)
 	return k
@@ -90,6 +95,9 @@ func (k *Maker) Get(m *mirror.Mirror, version int, request *smarthttp.Request, p
 		key = sharedKey(m, snap, fetch)
 		if !peer {
 			k.Prefetcher.asked(m.Name, snap, fetch)
+			if fetch.IsWhole() {
+				k.Offers.wanted(m)
+			}
 		}
 	}
 	r, err := getReadable(q.lane, key, func(ctx context.Context, w io.Writer) error {

@@ -180,6 +180,14 @@ func (f Fetch) IsClone() bool {
 	return len(f.rest) == 1 && slices.Equal(f.rest[0], []string{"done"})
 }
 
+// IsWhole reports whether the client wants the whole history: it makes a clone that has neither a
+// depth nor a filter.
+func (f Fetch) IsWhole() bool {
+	return f.IsClone() && !slices.ContainsFunc(f.arguments, func(line string) bool {
+		return strings.HasPrefix(line, "deepen") || strings.HasPrefix(line, "filter ")
+	})
+}
+
 // Version is that of the protocol: 0, 1 or 2.
 func (f Fetch) Version() int { return f.version }
 

@@ -40,7 +40,7 @@ func FuzzCloneRequest(f *testing.F) {
 		}
 		body := &Request{small: []byte(raw), size: int64(len(raw))}
 		_, ok := git.ParseLsRefs(body.Reader(), 40)
-		if ok && !body.IsLsRefs() {
+		if ok && !body.Is("ls-refs") {
 			t.Errorf("%q asks for refs, and is not taken for it", raw)
 		}
 	})

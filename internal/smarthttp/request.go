@@ -162,13 +162,24 @@ func (b *Request) Close() {
 	}
 }
 
-// IsLsRefs reports whether the request is the command ls-refs of version 2.
-func (b *Request) IsLsRefs() bool {
-	const command = "command=ls-refs"
-	start := make([]byte, 4+len(command))
-	_, err := io.ReadFull(b.Reader(), start)
-	return err == nil && string(start[4:]) == command
+// Is reports whether the request is this command of version 2. git says most commands first, and
+// some behind its capabilities.
+func (b *Request) Is(command string) bool {
+	p := pktline.NewReader(b.Reader())
+	for range maxCapabilities {
+		line, special, err := p.Next()
+		if err != nil || special != "" {
+			return false
+		}
+		if said, ok := strings.CutPrefix(pktline.Text(line), "command="); ok {
+			return said == command
+		}
+	}
+	return false
 }
+
+// maxCapabilities is how many lines of a request are read to find its command. git sends five.
+const maxCapabilities = 100
 
 // Contains returns the commit that the answer must contain, which a client names in version 2 of
 // the protocol by git's --server-option=contains=<commit>; empty for none.

@@ -221,6 +221,14 @@ func (c *Cache) Find(key string) *Reader {
 	return c.read(e)
 }
 
+// Has reports whether the key's file is finished. To ask is no use of it.
+func (c *Cache) Has(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[fileName(key)]
+	return e != nil && e.done && e.err == nil
+}
+
 // Get returns a reader of the key's file. If there is no such file, neither finished
 // nor growing, Get starts produce, which writes to w until it has finished or its context
 // ends. The caller must close the reader.
