@@ -38,7 +38,7 @@ var arrows = map[string]string{
 	"smarthttp":    "conn limiter storage errtext git pktline",
 	"protocol":     "git refs origin storage errtext units",
 	"mirror":       "git refs origin storage coalesce limiter keylock backoff durable errtext units",
-	"archive":      "mirror storage spool limiter git units prefetch",
+	"archive":      "mirror storage spool limiter git units prefetch errtext",
 	"pack":         "mirror smarthttp spool limiter git storage prefetch",
 	"housekeeping": "mirror storage backoff git units",
 	"cluster":      "mirror protocol access refs origin storage backoff errtext git units",

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/errtext"
@@ -27,13 +25,6 @@ type tarRequest struct {
 	came     time.Time
 }
 
-// Bounds of the parameters path and prefix.
-const (
-	maxPath     = 4096    // bytes of each
-	maxAllPaths = 8 << 10 // bytes of all paths together
-	mostPaths   = 64
-)
-
 // parseTar reads the path and the query of a GET.
 func parseTar(u *url.URL) (req tarRequest, err error) {
 	if req.name, err = storage.ParseName(u.Path); err != nil {
@@ -49,9 +40,10 @@ func parseTar(u *url.URL) (req tarRequest, err error) {
 	}
 	for key, values := range query {
 		if key == "path" {
-			if err := req.setPaths(values); err != nil {
+			if req.paths, err = archive.ParsePaths(values); err != nil {
 				return req, err
 			}
+			req.want.Paths = archive.NewPaths(req.paths)
 			continue
 		}
 		if len(values) > 1 {
@@ -106,70 +98,12 @@ func (req *tarRequest) set(key, value string) (err error) {
 			return fmt.Errorf("id=%q is no id of a bundle", errtext.Word(value, 100))
 		}
 	case "prefix":
-		if req.want.Prefix, err = cleanPrefix(value); err != nil {
-			return fmt.Errorf("prefix=%q: %w", errtext.Word(value, 100), err)
-		}
-		req.want.Prefix += "/"
+		req.want.Prefix, err = archive.ParsePrefix(value)
+		return err
 	default:
 		return fmt.Errorf("the parameter %q is unknown; there are ref, format, path, prefix and contains", errtext.Word(key, 40))
 	}
 	return nil
-}
-
-// setPaths takes in the parameter path, which may be given several times.
-func (req *tarRequest) setPaths(values []string) error {
-	if len(values) > mostPaths {
-		return fmt.Errorf("the parameter path is given %d times; %d at most", len(values), mostPaths)
-	}
-	total := 0
-	for _, value := range values {
-		path, err := cleanPath(value)
-		if err != nil {
-			return fmt.Errorf("path=%q: %w", errtext.Word(value, 100), err)
-		}
-		if total += len(path); total > maxAllPaths {
-			return fmt.Errorf("all paths together have more than %d bytes", maxAllPaths)
-		}
-		req.paths = append(req.paths, path)
-	}
-	slices.Sort(req.paths)
-	req.paths = slices.Compact(req.paths)
-	req.want.Paths = archive.NewPaths(req.paths)
-	return nil
-}
-
-// cleanPath checks a path inside a commit: relative, without steps that lead elsewhere. A
-// name in a tree can have every other byte but NUL. A slash at the end is dropped.
-func cleanPath(path string) (string, error) {
-	path = strings.TrimSuffix(path, "/")
-	switch {
-	case path == "":
-		return "", errors.New("it is empty")
-	case len(path) > maxPath:
-		return "", fmt.Errorf("it has more than %d bytes", maxPath)
-	case path[0] == '/':
-		return "", errors.New("it is absolute")
-	case strings.Contains(path, "\x00"):
-		return "", errors.New("it contains a NUL")
-	}
-	for c := range strings.SplitSeq(path, "/") {
-		if c == "" || c == "." || c == ".." {
-			return "", fmt.Errorf("it has a component %q", c)
-		}
-	}
-	return path, nil
-}
-
-// cleanPrefix checks what is put before every path: what a client makes up appears in the
-// archive, and on the disk of whoever unpacks it, so it must be harmless as well.
-func cleanPrefix(prefix string) (string, error) {
-	switch {
-	case strings.HasPrefix(prefix, "-"):
-		return "", errors.New("it begins with a dash")
-	case strings.ContainsFunc(prefix, unicode.IsControl):
-		return "", errors.New("it contains a control character")
-	}
-	return cleanPath(prefix)
 }
 
 // legalRef reports whether a client's word may name a branch, a tag or a ref.

@@ -54,7 +54,7 @@ func TestParseTar(t *testing.T) {
 	for _, query := range []string{
 		"fromat=tar", "format=bundle&id=1", "format=bundle&id=" + gittest.ID("a"), "id=" + gittest.ID("a"), "format=bundle&ref=v1&id=" + strings.Repeat("a", 64), "id=" + strings.Repeat("a", 64), "format=rar", "format=", "format=.sha256", "format=sha256", "format=tar.sha256.sha256", "format=tar.SHA256", "format=tar.md5", "format=tar&format=zip", "ref=", "ref=-x", "ref=a..b", "path=", "path=/", "path=/etc",
 		"path=..", "path=a/../b", "path=a//b", "path=./a", "path=a%00b", "path=" + strings.Repeat("a/", 2049),
-		"path=a&path=", "path=a&path=../b", "path=a" + strings.Repeat("&path=a", mostPaths),
+		"path=a&path=", "path=a&path=../b", "path=a" + strings.Repeat("&path=a", 64),
 		strings.Repeat("path="+strings.Repeat("a", 4000)+"&", 3) + "path=b",
 		"prefix=../x", "prefix=/x", "prefix=-x", "prefix=", "prefix=" + strings.Repeat("a", 4097), "prefix=a%0a", "contains=abc",
 		"a;b", "%zz",
