@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/reconquest/sould/tests/origin"
@@ -224,4 +225,62 @@ func (b *bench) askSlowly(d *daemon, body string, stop <-chan struct{}) {
 			b.check(err)
 		}
 	}
+}
+
+// crowdedCache measures how much disk the cache takes while many different clones are made at once.
+func crowdedCache(b *bench) []row {
+	const clones, limit = 50, 200 << 20
+	dir, tip := b.herdOrigin()
+	d := b.start(`bundle_from = "0"`, fmt.Sprintf("cache_size = %d", limit))
+	defer d.stop()
+	d.post("m", dir)
+	done := make(chan struct{})
+	var peak int64
+	var watch, all sync.WaitGroup
+	watch.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				peak = max(peak, d.cacheDisk())
+			}
+		}
+	})
+	for range clones {
+		line := unique()
+		all.Go(func() { b.ask(d.url+"/m", tip, line) })
+	}
+	all.Wait()
+	close(done)
+	watch.Wait()
+	note := fmt.Sprintf("%d MB at the peak, %d MB when they have ended", peak>>20, d.cacheDisk()>>20)
+	return []row{{"disk of the cache under 50 different clones at once, over cache_size (200 MB) and 256 MiB", float64(peak) / (limit + 256<<20), "≤ 1", note}}
+}
+
+// cacheDisk is how many bytes of disk the cache takes, with the files that have lost their names and
+// are still open.
+func (d *daemon) cacheDisk() (bytes int64) {
+	dir := filepath.Join(d.storage, ".sould", "cache")
+	seen := make(map[uint64]bool)
+	add := func(path string) {
+		var info syscall.Stat_t
+		if syscall.Stat(path, &info) == nil && info.Mode&syscall.S_IFMT == syscall.S_IFREG && !seen[info.Ino] {
+			seen[info.Ino] = true
+			bytes += info.Blocks * 512
+		}
+	}
+	named, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, path := range named {
+		add(path)
+	}
+	open, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", d.pid))
+	for _, fd := range open {
+		if target, err := os.Readlink(fd); err == nil && strings.HasPrefix(target, dir) {
+			add(fd)
+		}
+	}
+	return bytes
 }

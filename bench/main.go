@@ -66,6 +66,7 @@ var measurements = []measurement{
 	{"clone", clones},
 	{"herd", herd},
 	{"slow herd", slowHerd},
+	{"crowded cache", crowdedCache},
 	{"readers", readers},
 	{"memory", memory},
 	{"status", statusOfMany},
