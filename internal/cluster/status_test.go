@@ -41,7 +41,7 @@ func TestStatusOf(t *testing.T) {
 		}},
 		{&mirror.Snapshot{Outcome: mirror.Unknown}, false, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "unknown"} }},
 		{nil, false, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "unknown"} }},
-		{nil, false, "no\nHEAD", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "failed", Error: "no HEAD"} }},
+		{nil, false, "no\nHEAD", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "failed", Error: "no; HEAD"} }},
 		{nil, true, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "processing"} }},
 	} {
 		want := known

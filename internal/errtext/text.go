@@ -4,6 +4,7 @@ package errtext
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -40,7 +41,30 @@ func Line(text string) string {
 	return Clip(Clean(oneLine(text)), MaxWords-len("…"))
 }
 
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// oneLine joins the lines of a text. A semicolon stands between two lines, unless the second one
+// goes on with the sentence of the first one, or the first one ends its sentence.
+func oneLine(text string) string {
+	var b strings.Builder
+	for line := range strings.SplitSeq(text, "\n") {
+		line = strings.Join(strings.Fields(line), " ")
+		if line == "" {
+			continue
+		}
+		if before := b.String(); before != "" {
+			if !strings.HasSuffix(before, "…") && !strings.ContainsAny(before[len(before)-1:], ".,:;!?") && !goesOn(line) {
+				b.WriteByte(';')
+			}
+			b.WriteByte(' ')
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// goesOn reports whether a line begins in the middle of a sentence.
+func goesOn(line string) bool {
+	return strings.HasPrefix(line, "and ") || strings.HasPrefix(line, "or ")
+}
 
 // Sanitize makes another server's text fit to be shown: clean, MaxWords bytes long at most, and
 // without the secrets, which were sent to that server and which it may repeat.
@@ -59,8 +83,18 @@ func SanitizeLine(text string, secrets []string) string {
 	if isPlain(text) && !slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(text, s) }) {
 		return text // the usual case, which is worth a check where a status has ten thousand mirrors
 	}
-	return oneLine(Sanitize(text, secrets))
+	return Clip(oneLine(Sanitize(text, secrets)), MaxWords-len("…"))
 }
+
+// SameReason reports whether two texts, each in one line or several, give the same reason: they may
+// differ in how long something took.
+func SameReason(a, b string) bool { return a == b || Reason(a) == Reason(b) }
+
+// Reason is equal for texts that give the same reason.
+func Reason(text string) string { return spans.ReplaceAllString(oneLine(text), "some time") }
+
+// spans are how long something took, as curl and others say it.
+var spans = regexp.MustCompile(`\b[0-9]+(\.[0-9]+)? ?(ms|s|milliseconds|seconds)\b`)
 
 // isPlain reports whether Sanitize would leave a text without secrets as it is.
 func isPlain(text string) bool {

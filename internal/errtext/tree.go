@@ -5,8 +5,8 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/reconquest/hierr-go"
 
@@ -19,22 +19,40 @@ import (
 //	└─ fatal: unable to access 'https://git.in.local/x.git/': …
 //
 // For a wrapping error, the tree has its text up to that of the wrapped error, which stands below.
-// Joined errors stand side by side.
-func Tree(err error) string {
-	all := branchesOf(err)
-	return all[0].with(all[1:]).String()
+// Joined errors stand side by side, also where nothing stands above them:
+//
+//	├─ can't fetch
+//	│  └─ no space left on device
+//	└─ can't write the state
+//	   └─ no space left on device
+func Tree(err error) string { return forest(branchesOf(err)) }
+
+// Branches takes the text of a tree apart, so that what stands side by side at its top can stand
+// side by side in another tree.
+func Branches(text string) (all []Branch) {
+	if !strings.HasPrefix(text, hierr.BranchSplitter) {
+		return []Branch{{Text: text}}
+	}
+	const indent = 3 // characters before a line of a branch at the top
+	for line := range strings.SplitSeq(text, "\n") {
+		rest, begins := strings.CutPrefix(line, hierr.BranchSplitter)
+		if !begins {
+			rest, begins = strings.CutPrefix(line, hierr.BranchDelimiter)
+		}
+		if begins {
+			all = append(all, Branch{Text: rest})
+			continue
+		}
+		last := &all[len(all)-1]
+		last.Text += "\n" + string([]rune(line)[min(indent, utf8.RuneCountInString(line)):])
+	}
+	return all
 }
 
 // Branch is a node of a tree: its text, in one or several lines, and the nodes below it.
 type Branch struct {
 	Text  string
 	Below []Branch
-}
-
-// with returns the branch with more branches below it: a tree has one root, so the reasons beside the
-// first one stand below it.
-func (b Branch) with(more []Branch) Branch {
-	return Branch{b.Text, append(slices.Clip(b.Below), more...)}
 }
 
 // String renders the tree in the style of hierr, without control characters, and without a line end
@@ -45,6 +63,16 @@ func (b Branch) String() string {
 	text.WriteString(git.Printable(b.Text))
 	writeBranches(&text, "\n", b.Below)
 	return text.String()
+}
+
+// forest renders branches that have nothing above them.
+func forest(all []Branch) string {
+	if len(all) == 1 {
+		return all[0].String()
+	}
+	var text strings.Builder
+	writeBranches(&text, "\n", all)
+	return strings.TrimPrefix(text.String(), "\n")
 }
 
 // writeBranches writes branches side by side. indent is a line end and what stands before each line.
