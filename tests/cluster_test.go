@@ -157,7 +157,7 @@ func TestAnswersOfAMaster(t *testing.T) {
 		{"only the master fails", []string{oldFine.URL}, broken, 500, []string{"master", "does not appear to be a git repository", "pulled: "}},
 		{"the master and one slave fail", []string{oldFine.URL, mute.Addr}, broken, 502, []string{"master", "no answer within"}},
 		{"all fail", []string{fine.url, mute.Addr}, broken, 503,
-			[]string{"├─ master\n│  └─ can't list refs", "├─ slave 127", "│  └─ can't list refs", "does not appear", "no answer within"}},
+			[]string{"├─ master, slave 127", "\n│  └─ can't list refs", "does not appear", "└─ slave " + mute.Addr + "\n   └─ no answer within"}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()

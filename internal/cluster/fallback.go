@@ -41,7 +41,13 @@ type search struct {
 	set      *settings
 	query    mirror.Query
 	replicas []replica // usable ones, the one that was pulled last first
-	failed   []error   // why other servers have none
+	failed   []failure // why other servers have none
+}
+
+// failure is why a server has no usable replica.
+type failure struct {
+	server protocol.Address
+	err    error
 }
 
 // Sources returns replicas: see mirror.Fallback.
@@ -58,8 +64,8 @@ func (f *Fallback) Sources(ctx context.Context, q mirror.Query) iter.Seq2[mirror
 		if !q.OriginDown {
 			reached = s.firstToReach(ctx)
 		}
-		for _, err := range s.failed {
-			if !yield(mirror.Source{}, err) {
+		for _, f := range s.failed {
+			if !yield(mirror.Source{Peer: f.server.String()}, f.err) {
 				return
 			}
 		}
@@ -109,10 +115,11 @@ func (s *search) source(r replica) mirror.Source {
 }
 
 // blame records why a server has no usable replica. A slave is left out: the master has sent it
-// the same request, and it reports its own reasons.
+// the same request, and it reports its own reasons. So is this very server, which may be among its
+// own peers.
 func (s *search) blame(server protocol.Address, err error) {
-	if !slices.ContainsFunc(s.set.Slaves, server.Same) {
-		s.failed = append(s.failed, fmt.Errorf("peer %s: %w", server, err))
+	if !slices.ContainsFunc(s.set.Slaves, server.Same) && !errors.Is(err, errItself) {
+		s.failed = append(s.failed, failure{server, err})
 	}
 }
 
@@ -251,7 +258,7 @@ func (s *search) askReplicaToPull(ctx context.Context, r *replica) error {
 			return err
 		}
 		if answer.State != protocol.Success {
-			return errors.New(strings.Join(strings.Fields(answer.Error), " "))
+			return errors.New(answer.Error)
 		}
 		if !r.has { // the refs that its mirrors contain were not checked yet
 			if _, err := s.replica(ctx, r.address); err != nil {

@@ -117,6 +117,8 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 	switch {
 	case errors.Is(err, ErrClosing):
 		log.Info("pull ended by the shutdown")
+	case err != nil && req.OriginOnly: // the server that asks logs it as its own failure
+		log.Warn("can't pull for another server", "reason", errtext.Line(err.Error()))
 	case err != nil:
 		log.Error("can't pull", "err", err)
 	default:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/errtext"
@@ -34,10 +36,10 @@ func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error
 		return Result{}, reason
 	}
 	j.progress.say("asking peers, since the origin cannot be reached")
-	failed := []error{reason}
+	var failed []peerFailure
 	for src, err := range sources {
 		if err != nil {
-			failed = append(failed, err)
+			failed = append(failed, peerFailure{src.Peer, err})
 			continue
 		}
 		result, err := j.fromReplica(ctx, src)
@@ -45,22 +47,60 @@ func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error
 		case errors.Is(err, errOvertaken):
 			return result, nil
 		case err != nil && git.IsLocalFault(err) && !errors.As(err, new(*unreachable)):
-			return Result{}, errtext.Several("the origin cannot be reached, and what a peer has cannot be stored", append(failed, err)...)
+			return Result{}, explain(reason, failed, fmt.Errorf("what peer %s has cannot be stored: %w", src.Peer, err))
 		case err != nil && !isNoHelp(src, err):
 			return result, err
 		case err != nil:
-			failed = append(failed, fmt.Errorf("peer %s: %w", src.Peer, err))
+			failed = append(failed, peerFailure{src.Peer, err})
 			continue
 		case src.ReachedOrigin, j.req.OriginDown:
 			return result, nil
 		}
-		failed = append(failed, fmt.Errorf("what the peer %s had of %s is here now", src.Peer, date(src.Pulled)))
-		break
+		return Result{}, explain(reason, failed, fmt.Errorf("what peer %s had pulled on %s is here now", src.Peer, date(src.Pulled)))
 	}
-	if len(failed) == 1 {
-		return Result{}, reason
+	return Result{}, explain(reason, failed, nil)
+}
+
+// peerFailure is why a peer was of no help.
+type peerFailure struct {
+	peer string
+	err  error
+}
+
+// explain joins the reason why the origin could not be reached, why the peers were of no help, and
+// what became of it in the end, if there is anything to say of that. A reason is given once, however
+// many peers have it.
+func explain(reason error, failed []peerFailure, outcome error) error {
+	var either []string // peers that say of the origin what this server says
+	var peers [][]string
+	all := []error{reason}
+	for _, f := range failed {
+		if errtext.SameReason(f.err.Error(), reason.Error()) {
+			either = append(either, f.peer)
+			continue
+		}
+		i := slices.IndexFunc(all[1:], func(known error) bool { return errtext.SameReason(known.Error(), f.err.Error()) })
+		if i < 0 {
+			i = len(peers)
+			all, peers = append(all, f.err), append(peers, nil)
+		}
+		peers[i] = append(peers[i], f.peer)
 	}
-	return Result{}, errtext.Several("neither the origin nor a peer could help", failed...)
+	for i, names := range peers {
+		what := "peer "
+		if len(names) > 1 {
+			what = "peers "
+		}
+		all[i+1] = fmt.Errorf("%s: %w", what+strings.Join(names, ", "), all[i+1])
+	}
+	switch {
+	case len(either) == 0:
+	case len(either) == len(failed):
+		all = append(all, errors.New("no peer can reach the origin either"))
+	default:
+		all = append(all, fmt.Errorf("%s can't reach the origin either", strings.Join(either, ", ")))
+	}
+	return errors.Join(append(all, outcome)...)
 }
 
 // fromReplica pulls from one replica. If the replica's origin was pushed to in between, the

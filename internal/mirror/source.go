@@ -53,8 +53,8 @@ type Have struct {
 // Fallback finds replicas for a mirror whose origin cannot be reached.
 type Fallback interface {
 	// Sources returns replicas, the best first: one that has reached the origin, if there is
-	// one, and then those with something newer than q.Have. Its errors say which replicas do
-	// not help, and why. It returns nil if there is no server to ask.
+	// one, and then those with something newer than q.Have. An error says why the source's peer
+	// has no replica that helps. It returns nil if there is no server to ask.
 	Sources(ctx context.Context, q Query) iter.Seq2[Source, error]
 }
 

@@ -127,7 +127,7 @@ func (o *Outcome) findLost(known map[string]*Outcome) *Outcome {
 func Failure(err error) Outcome {
 	return Outcome{
 		State: Failed,
-		Error: errtext.Clean(strings.Join(strings.Fields(err.Error()), " ")), HierarchicalError: errtext.Tree(err),
+		Error: errtext.Line(err.Error()), HierarchicalError: errtext.Tree(err),
 	}
 }
 
@@ -149,7 +149,7 @@ func (r *Report) String() string {
 	}
 	var below []errtext.Branch
 	if len(r.Slaves) == 0 {
-		below = append(below, errtext.Branch{Text: r.Outcome.reasons()})
+		below = errtext.Branches(r.Outcome.reasons())
 	} else {
 		below = r.servers()
 	}
@@ -160,43 +160,92 @@ func (r *Report) String() string {
 	return errtext.Branch{Text: top, Below: below}.String() + "\n"
 }
 
-// servers has a branch with the reasons of each server that has failed, and a last one with the
-// names of those that have succeeded.
+// servers has a branch for each reason why servers have not succeeded, below the names of those that
+// give it, and a last one with the names of those that have succeeded.
 func (r *Report) servers() (below []errtext.Branch) {
 	var succeeded []string
+	var failed causes
 	done := "pulled"
-	add := func(name string, one errtext.Branch, o *Outcome) {
-		if o.State == Success {
-			if o.Removed {
-				done = "removed"
-			}
-			succeeded = append(succeeded, name)
+	add := func(name string, o *Outcome) {
+		if o.State != Success {
+			failed.add(name, o)
 			return
 		}
-		below = append(below, one)
+		if o.Removed {
+			done = "removed"
+		}
+		succeeded = append(succeeded, strings.TrimPrefix(name, "slave "))
 	}
-	add("master", errtext.Branch{Text: "master", Below: []errtext.Branch{{Text: r.Outcome.reasons()}}}, &r.Outcome)
+	add("master", &r.Outcome)
 	shown := r.direct()
 	for i := range r.Slaves {
 		slave := &r.Slaves[i]
-		add(slave.Address, slave.branch(shown), slave)
+		add("slave "+errtext.Clip(slave.Address, maxLabel), slave)
+		failed.addBelow(slave, shown)
 	}
+	below = failed.branches()
 	if len(succeeded) > 0 {
 		below = append(below, errtext.Branch{Text: done + ": " + strings.Join(succeeded, ", ")})
 	}
 	return below
 }
 
-// branch has the reasons of a slave that has failed, and of the failed servers below it.
-func (o *Outcome) branch(shown serverIDs) errtext.Branch {
-	all := errtext.Branch{Text: "slave " + o.Address, Below: []errtext.Branch{{Text: o.reasons()}}}
+// causes are the reasons why servers have not succeeded, each once, in the order in which they were
+// added.
+type causes []*cause
+
+// cause is a reason, and the servers that give it.
+type cause struct {
+	reason  errtext.Branch
+	key     string // equal for equal reasons
+	servers []string
+}
+
+// add adds the reasons of a server.
+func (cs *causes) add(server string, o *Outcome) {
+	reasons := errtext.Branches(o.reasons())
 	if o.Cut != "" {
-		all.Below = append(all.Below, errtext.Branch{Text: o.Cut})
+		reasons = append(reasons, errtext.Branch{Text: o.Cut})
 	}
+	for _, reason := range reasons {
+		key := errtext.Reason(reason.Text)
+		i := slices.IndexFunc(*cs, func(c *cause) bool { return c.key == key })
+		if i < 0 {
+			i = len(*cs)
+			*cs = append(*cs, &cause{reason: reason, key: key})
+		}
+		one := (*cs)[i]
+		one.servers = append(one.servers, server)
+	}
+}
+
+// addBelow adds the reasons of the servers below a slave.
+func (cs *causes) addBelow(o *Outcome, shown serverIDs) {
 	for _, slave := range shown.below(o, 1) {
 		if slave.State != Success {
-			all.Below = append(all.Below, slave.branch(shown))
+			cs.add("slave "+errtext.Clip(slave.Address, maxLabel)+" of "+errtext.Clip(o.Address, maxLabel), slave)
 		}
+		cs.addBelow(slave, shown)
+	}
+}
+
+// maxServersNamed is how many servers are named that give the same reason.
+const maxServersNamed = 20
+
+// branches puts the reasons below the servers that give them. Reasons of the same servers stand side
+// by side.
+func (cs causes) branches() (all []errtext.Branch) {
+	for _, c := range cs {
+		names := c.servers
+		if n := len(names) - maxServersNamed; n > 0 {
+			names = append(names[:maxServersNamed:maxServersNamed], fmt.Sprintf("and %d more", n))
+		}
+		who := strings.Join(names, ", ")
+		if i := slices.IndexFunc(all, func(b errtext.Branch) bool { return b.Text == who }); i >= 0 {
+			all[i].Below = append(all[i].Below, c.reason)
+			continue
+		}
+		all = append(all, errtext.Branch{Text: who, Below: []errtext.Branch{c.reason}})
 	}
 	return all
 }

@@ -59,6 +59,49 @@ func TestReportForPeople(t *testing.T) {
 	}
 }
 
+// TestReportGivesEachReasonOnce: with the names of those that give it, however deep below.
+func TestReportGivesEachReasonOnce(t *testing.T) {
+	list := func(after int) error {
+		return fmt.Errorf("can't list refs: %w", &git.Error{Stderr: fmt.Sprintf("fatal: unable to access 'https://git/x.git/': Failed to connect after %d ms", after)})
+	}
+	failed := func(address string, err error, slaves ...Outcome) Outcome {
+		o := Failure(err)
+		o.Address, o.ID, o.Slaves = address, address, slaves
+		return o
+	}
+	none, taken := errors.New("no peer can reach the origin either"), errors.New("what peer c had pulled is here now")
+	r := &Report{Name: "m", Status: 503, Outcome: failed("", errors.Join(list(0), taken),
+		failed("a", errors.Join(list(1), none, taken), failed("d", list(3)), failed("e", errors.New("no answer within 20s"))),
+		failed("b", errors.Join(list(2), none)), Outcome{Address: "c", ID: "c", State: Success})}
+	want := `m
+├─ master, slave a, slave d of a, slave b
+│  └─ can't list refs
+│     └─ fatal: unable to access 'https://git/x.git/': Failed to connect after 0 ms
+├─ master, slave a
+│  └─ what peer c had pulled is here now
+├─ slave a, slave b
+│  └─ no peer can reach the origin either
+├─ slave e of a
+│  └─ no answer within 20s
+└─ pulled: c
+`
+	if got := r.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	r = &Report{Name: "m", Status: 500, Outcome: failed("", errors.Join(list(0), none))}
+	want = "m\n├─ can't list refs\n│  └─ fatal: unable to access 'https://git/x.git/': Failed to connect after 0 ms\n└─ no peer can reach the origin either\n"
+	if got := r.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	r = &Report{Name: "m", Status: 502, Outcome: Outcome{State: Success}}
+	for i := range maxServersNamed + 2 {
+		r.Slaves = append(r.Slaves, failed(fmt.Sprint("s", i), list(i)))
+	}
+	if got := r.String(); strings.Count(got, "\n") != 5 || !strings.Contains(got, "slave s19, and 2 more\n") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 // TestResolve: the outcomes of servers that had received a request before.
 func TestResolve(t *testing.T) {
 	one := func(id string, state State, slaves ...Outcome) Outcome {
@@ -102,7 +145,7 @@ func TestReportShowsEachServerOnce(t *testing.T) {
 	}
 	r.Status, r.Slaves[0].State, r.Slaves[0].HierarchicalError = 502, Failed, "why\n└─ for this"
 	r.Slaves[0].Slaves[1].State, r.Slaves[0].Slaves[1].Error, r.Slaves[0].Cut = Failed, "d is down", "more is left out"
-	want = "m\n├─ slave b\n│  ├─ why\n│  │  └─ for this\n│  ├─ more is left out\n│  └─ slave d\n│     └─ d is down\n└─ pulled: master, c\n"
+	want = "m\n├─ slave b\n│  ├─ why\n│  │  └─ for this\n│  └─ more is left out\n├─ slave d of b\n│  └─ d is down\n└─ pulled: master, c\n"
 	if got := r.String(); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
