@@ -44,7 +44,7 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 		return &fault{kindBadRequest, err}
 	}
 	p, err := s.commands.Begin(trace, name, func(first bool) (*propagation, error) {
-		slaves := slavesFor(set, s.id, trace, first)
+		slaves := s.slavesFor(set, trace, first)
 		if err := s.places.take(len(slaves)); err != nil {
 			return nil, err
 		}

@@ -50,14 +50,14 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 			return &fault{kindBadRequest, err}
 		}
 	case s.id:
-		return fail(kindLoop, "it is this very server")
+		return fail(kindLoop, "the server that asks has the same id as this one: it is this one, or one of the two storages is a copy of the other")
 	default:
 		req.OriginOnly = true
 	}
 	words := req
 	words.Wanted = time.Time{} // the same in all copies, but for those of a client's request
 	p, err := s.commands.Begin(trace, words, func(first bool) (*propagation, error) {
-		return s.startPull(req, trace, slavesFor(set, s.id, trace, first && !req.OriginOnly))
+		return s.startPull(req, trace, s.slavesFor(set, trace, first && !req.OriginOnly))
 	})
 	if errors.Is(err, cluster.ErrElsewhere) {
 		return writeReport(w, r, protocol.Repeated(s.id))

@@ -35,9 +35,10 @@ type mirrors struct {
 	work sync.WaitGroup // what goes on without a request
 }
 
-// newMirrors makes the mirrors of a directory. Work on them ends with life.
+// newMirrors makes the mirrors of a directory. Work on them ends with life. instance tells this
+// process from all others.
 func newMirrors(
-	life context.Context, dir *storage.Dir, log *slog.Logger, first *settings, current func() *settings,
+	life context.Context, dir *storage.Dir, instance string, log *slog.Logger, first *settings, current func() *settings,
 ) (*mirrors, error) {
 	ms := &mirrors{dir: dir, set: current, life: life}
 	var err error
@@ -50,7 +51,7 @@ func newMirrors(
 	ms.packs.Offers.Configure(first.BundleFrom, first.CacheSize)
 	ms.prefetch = archive.NewPrefetcher(ms.archives, log)
 	ms.keeper = housekeeping.NewKeeper(dir, log, first.keeperOptions())
-	ms.client = cluster.NewClient(dir.ID, first.clusterOptions())
+	ms.client = cluster.NewClient(dir.ID, instance, log, first.clusterOptions())
 	ms.store = mirror.NewStore(life, mirror.Parts{
 		Dir: dir, Log: log, Fallback: cluster.NewFallback(ms.client), Changed: ms.changed,
 		MaxLists: conn.ListBound(conn.DescriptorLimit()),
@@ -67,6 +68,7 @@ func (ms *mirrors) run() {
 	ms.work.Go(func() { ms.packs.Offers.Run(ms.life, ms.store.Ready(), ms.store.All) })
 	ms.work.Go(func() { ms.archives.Run(ms.life) })
 	ms.work.Go(func() { ms.keeper.Run(ms.life, ms.store) })
+	ms.work.Go(func() { ms.client.FindItself(ms.life) })
 	ms.reconciler.Configure()
 }
 
@@ -75,6 +77,7 @@ func (ms *mirrors) configure(set *settings) {
 	ms.packs.Resize(set.MaxClones)
 	ms.packs.Offers.Configure(set.BundleFrom, set.CacheSize)
 	ms.client.Configure(set.clusterOptions())
+	ms.work.Go(func() { ms.client.FindItself(ms.life) })
 	ms.store.Configure(set.mirrorOptions())
 	ms.keeper.Configure(set.keeperOptions())
 	ms.reconciler.Configure()

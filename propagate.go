@@ -67,11 +67,11 @@ func (p *places) leave() { p.taken.Add(-1) }
 
 // slavesFor are the slaves that a request is passed on to, if it may be passed on. One that has
 // been here before, by way of a slave, goes no further.
-func slavesFor(set *settings, self string, trace protocol.Trace, passOn bool) []protocol.Address {
-	if !set.Master || !passOn || trace.Passed(self) {
+func (s *Server) slavesFor(set *settings, trace protocol.Trace, passOn bool) []protocol.Address {
+	if !set.Master || !passOn || trace.Passed(s.id) {
 		return nil
 	}
-	return set.Slaves
+	return s.mirrors.client.Others(set.Slaves)
 }
 
 // fanOut has the work done here and on all slaves at once. A place was taken for it.
@@ -128,7 +128,7 @@ func (p *propagation) recordSlave(i int, o protocol.Outcome) {
 func (p *propagation) report() *protocol.Report {
 	p.mu.Lock()
 	o := p.outcome
-	o.Slaves = slices.Clone(o.Slaves)
+	o.Slaves = slices.DeleteFunc(slices.Clone(o.Slaves), func(slave protocol.Outcome) bool { return slave.State == protocol.Itself })
 	p.mu.Unlock()
 	if o.State == protocol.Processing {
 		o.Progress = "waiting to begin"

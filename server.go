@@ -19,6 +19,7 @@ import (
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -93,7 +94,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	set := newSettings(config, source, unsecure, dir)
 	s.current.Store(set)
 	s.clones.configure()
-	if s.mirrors, err = newMirrors(s.life, dir, log, set, s.settings); err != nil {
+	if s.mirrors, err = newMirrors(s.life, dir, s.epoch, log, set, s.settings); err != nil {
 		return nil, errors.Join(err, listeners.Close(), dir.Close())
 	}
 	s.mirrors.run()
@@ -223,6 +224,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.handling.RUnlock()
 	if s.closed {
 		panic(http.ErrAbortHandler)
+	}
+	if r.Header.Get(protocol.InstanceHeader) != "" {
+		w.Header().Set(protocol.InstanceHeader, s.epoch)
 	}
 	var body *conn.Body // nil for none
 	if r.ContentLength != 0 {

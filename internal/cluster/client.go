@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -51,8 +52,10 @@ func (o *Options) servers() []protocol.Address {
 
 // Client sends requests to other servers. Its methods are safe for concurrent use.
 type Client struct {
-	self    string // this server's id
-	current atomic.Pointer[settings]
+	self     string // this server's id
+	instance string // tells this process from all others
+	log      *slog.Logger
+	current  atomic.Pointer[settings]
 
 	versions atomic.Uint64 // the last version given to a peer's status
 	mu       sync.Mutex    // guards peers
@@ -62,21 +65,30 @@ type Client struct {
 // settings are options and what is made of them.
 type settings struct {
 	*Options
+	client *Client
 	http   *http.Client
 	silent *silent
+	itself *itself
 	kept   *atomic.Int64 // the size of all peers' statuses that are kept
 }
 
-// do sends a request, and records whether the server answered.
+// do sends a request, and records whether the server answered. The error may be errItself.
 func (s *settings) do(r *http.Request) (*http.Response, error) {
+	r.Header.Set(protocol.InstanceHeader, protocol.AskInstance)
 	answer, err := s.http.Do(r)
 	s.silent.record(r, err)
+	if err == nil && answer.Header.Get(protocol.InstanceHeader) == s.client.instance {
+		answer.Body.Close()
+		s.noteItself(r)
+		return nil, errItself
+	}
 	return answer, err
 }
 
-// NewClient returns a client for the server whose id is self.
-func NewClient(self string, options *Options) *Client {
-	c := &Client{self: self}
+// NewClient returns a client for the server whose id is self. Its requests are answered with
+// instance by this process, and by no other one.
+func NewClient(self, instance string, log *slog.Logger, options *Options) *Client {
+	c := &Client{self: self, instance: instance, log: log}
 	c.Configure(options)
 	return c
 }
@@ -87,7 +99,10 @@ func (c *Client) Configure(options *Options) {
 	c.mu.Lock()
 	c.peers = make(map[peerKey]*peer)
 	quiet := newSilent()
-	old := c.current.Swap(&settings{options, newHTTPClient(options.TLS, options.MaxConns, quiet.dial), quiet, new(atomic.Int64)})
+	old := c.current.Swap(&settings{
+		Options: options, client: c, http: newHTTPClient(options.TLS, options.MaxConns, quiet.dial), silent: quiet,
+		itself: &itself{seen: make(map[string]time.Time)}, kept: new(atomic.Int64),
+	})
 	c.mu.Unlock()
 	if old != nil {
 		old.http.CloseIdleConnections()
@@ -153,6 +168,9 @@ func propagate(slave protocol.Address, ask func() (protocol.Outcome, error)) pro
 	if err != nil {
 		o = protocol.Failure(err)
 	}
+	if errors.Is(err, errItself) {
+		o.State = protocol.Itself
+	}
 	o.Address, o.Seconds = slave.String(), time.Since(began).Seconds()
 	return o
 }
@@ -209,6 +227,3 @@ func transportError(ctx context.Context, err error, secrets []string) error {
 	}
 	return errtext.RedactError(err, secrets)
 }
-
-// errItself is the error for a server of the configuration that turns out to be this one.
-var errItself = errors.New("it is this very server")

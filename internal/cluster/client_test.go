@@ -3,6 +3,7 @@ package cluster
 import (
 	"bufio"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -39,7 +40,7 @@ func TestErrorsShowNoSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := NewClient("self", &Options{
+	client := NewClient("self", "instance", slog.New(slog.DiscardHandler), &Options{
 		Slaves: []protocol.Address{address}, Access: access.Policy{Token: token}, Timeout: 10 * time.Second, MaxConns: 4,
 	})
 	defer client.Close()

@@ -2,6 +2,7 @@
 // whose origin cannot be reached, and keeps the mirrors of all servers equal.
 //
 //	client.go       requests to other servers
+//	itself.go       servers that turn out to be this very one
 //	silent.go       servers that did not answer, and get less time to connect
 //	peer.go         the status of one other server
 //	slaves.go       the status of all slaves, for a master's status

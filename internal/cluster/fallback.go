@@ -176,7 +176,7 @@ func (s *search) replica(ctx context.Context, server protocol.Address) (replica,
 		return r, err
 	}
 	if doc.ID == s.self {
-		return r, errItself
+		return r, errSameID
 	}
 	if !refs.CoverAll(doc.Patterns, s.query.Refs) {
 		return r, fmt.Errorf("its mirrors contain other refs (%s) than those of this server", strings.Join(doc.Patterns, ", "))

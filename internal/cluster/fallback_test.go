@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -49,7 +50,7 @@ func TestReplicasContainAllRefsOfAPull(t *testing.T) {
 		{"refs/heads/*", "refs/heads/*", true},
 		{"refs/heads/*", "refs/*", true},
 	} {
-		client := NewClient("self", &Options{
+		client := NewClient("self", "instance", slog.New(slog.DiscardHandler), &Options{
 			Peers: []protocol.Address{address}, Refs: pattern(c.reloaded), Timeout: 10 * time.Second, MaxConns: 4,
 		})
 		query := mirror.Query{

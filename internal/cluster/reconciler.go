@@ -185,16 +185,21 @@ var errLoading = errors.New("it does not know yet what it has")
 // round compares once, and removes the differences. If the last round has left nothing to do, and
 // nothing has changed on either side since, it costs only a conditional request.
 func (c *comparer) round(ctx context.Context, set *settings) error {
+	if set.itself.has(c.address.URL()) && set.isItself(ctx, c.address) {
+		return nil
+	}
 	generation := c.store.Generation()
 	asking, cancel := context.WithTimeoutCause(ctx, set.Timeout, fmt.Errorf("no answer within %s", set.Timeout))
 	defer cancel()
 	doc, _, changed, err := c.client.peer(c.address, false).status(asking, protocol.NewTrace(c.client.self))
 	switch {
+	case errors.Is(err, errItself):
+		return nil
 	case err != nil:
 		c.settled = false
 		return err
 	case doc.ID == c.client.self:
-		return errItself
+		return errSameID
 	case doc.Loading:
 		c.settled = false
 		return errLoading

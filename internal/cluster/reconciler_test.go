@@ -22,7 +22,7 @@ func TestReconcilerLeavesRequestedMirrorsAlone(t *testing.T) {
 	}
 	defer dir.Close()
 	log := slog.New(slog.DiscardHandler)
-	client := NewClient("self", &Options{MaxConns: 1})
+	client := NewClient("self", "instance", slog.New(slog.DiscardHandler), &Options{MaxConns: 1})
 	opts := &mirror.Options{
 		Git: git.New(git.Options{AllowLocal: true}), Origins: origin.Policy{Local: true},
 		FetchTimeout: time.Minute, ListTimeout: time.Minute, MaxFetches: 1,

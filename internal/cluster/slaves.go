@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 type SlaveStatus struct {
 	doc     protocol.Status
 	version string // equal for equal documents
+	itself  bool   // it has turned out to be this very server
 }
 
 // AskSlaves asks all slaves at once for their status: that of one mirror, or of all mirrors if the
@@ -21,7 +24,7 @@ type SlaveStatus struct {
 func (c *Client) AskSlaves(ctx context.Context, name storage.Name, wait time.Duration, trace protocol.Trace) []SlaveStatus {
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("no answer within %s", wait))
 	defer cancel()
-	slaves := c.current.Load().Slaves
+	slaves := c.Others(c.current.Load().Slaves)
 	all := make([]SlaveStatus, len(slaves))
 	var asked sync.WaitGroup
 	for i, address := range slaves {
@@ -29,7 +32,7 @@ func (c *Client) AskSlaves(ctx context.Context, name storage.Name, wait time.Dur
 	}
 	asked.Wait()
 	boundTogether(slaves, all)
-	return all
+	return slices.DeleteFunc(all, func(one SlaveStatus) bool { return one.itself })
 }
 
 // boundTogether leaves out the statuses that exceed the bound for all of them together.
@@ -46,7 +49,7 @@ func boundTogether(slaves []protocol.Address, all []SlaveStatus) {
 }
 
 func failedStatus(address protocol.Address, err error) SlaveStatus {
-	return SlaveStatus{protocol.FailedStatus(address, err), address.URL() + " " + err.Error()}
+	return SlaveStatus{protocol.FailedStatus(address, err), address.URL() + " " + err.Error(), errors.Is(err, errItself)}
 }
 
 func (c *Client) askSlave(ctx context.Context, address protocol.Address, name storage.Name, trace protocol.Trace) SlaveStatus {
@@ -59,14 +62,14 @@ func (c *Client) askSlave(ctx context.Context, address protocol.Address, name st
 		doc, version, _, err = slave.status(ctx, trace)
 	}
 	if err == nil && doc.ID == c.self {
-		err = errItself
+		err = errSameID
 	}
 	if err != nil {
 		return failedStatus(address, err)
 	}
 	named := *doc
 	named.Address = address.String()
-	return SlaveStatus{named, fmt.Sprint(address.URL(), " ", version)}
+	return SlaveStatus{doc: named, version: fmt.Sprint(address.URL(), " ", version)}
 }
 
 // Documents are the statuses of slaves as parts of a master's status.

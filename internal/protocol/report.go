@@ -57,6 +57,10 @@ const (
 	Elsewhere State = "elsewhere"
 )
 
+// Itself is the state of a slave that has turned out to be the very server which has passed the
+// request on. It counts for nothing, and is not shown.
+const Itself State = "itself"
+
 const elsewhereWords = "it is at work on this request, which has come to it through another server"
 
 // Repeated is the report of a server that has received the request before (208).

@@ -21,10 +21,17 @@ const (
 	// Before a clone, it does not even pull.
 	PeerHeader = "Sould-Peer"
 
+	// InstanceHeader, with the value AskInstance, marks a request of a server that may have reached
+	// itself: every answer to it has the same header, with a value that only this process knows.
+	InstanceHeader = "Sould-Instance"
+
 	// askedHeader says when somebody asked for a request that a server passes on, as RFC 3339 with
 	// nanoseconds.
 	askedHeader = "Sould-Asked"
 )
+
+// AskInstance is the value of InstanceHeader in a request.
+const AskInstance = "?"
 
 // FormType is the content type of a POST's body.
 const FormType = "application/x-www-form-urlencoded"
