@@ -45,6 +45,11 @@ func TestOneCauseIsToldOnce(t *testing.T) {
 			t.Errorf("%s tells of itself, or speaks against itself:\n%s", d.url, text)
 		}
 	}
+	for _, query := range []string{"", "&name=m"} {
+		if u := master.status(query).Upstream; u.Total != 2 || u.Success != 0 || u.Failed != 2 || u.FailedPercent != 100 || u.Error != 0 {
+			t.Errorf("the status counts %+v", u)
+		}
+	}
 	if m := one.status("&name=m").Mirrors[0]; !strings.Contains(m.Error, "; no peer can reach the origin either") {
 		t.Errorf("one line, in which nothing parts two reasons: %q", m.Error)
 	}

@@ -50,10 +50,11 @@ type kept struct {
 }
 
 type upstream struct {
-	Total, Error, Success int
-	ErrorPercent          float64 `json:"error_percent"`
-	SuccessPercent        float64 `json:"success_percent"`
-	Slaves                []status
+	Total, Error, Failed, Success int
+	ErrorPercent                  float64 `json:"error_percent"`
+	FailedPercent                 float64 `json:"failed_percent"`
+	SuccessPercent                float64 `json:"success_percent"`
+	Slaves                        []status
 }
 
 // status asks for the status as JSON. The query begins with an ampersand.

@@ -3,6 +3,7 @@ package protocol
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -76,7 +77,9 @@ type Upstream struct {
 	Total          int      `json:"total" toml:"total"`
 	Error          int      `json:"error" toml:"error"` // how many could not be asked, or sent no valid status
 	ErrorPercent   float64  `json:"error_percent" toml:"error_percent"`
-	Success        int      `json:"success" toml:"success"`
+	Failed         int      `json:"failed" toml:"failed"` // how many could be asked, and have a mirror that failed
+	FailedPercent  float64  `json:"failed_percent" toml:"failed_percent"`
+	Success        int      `json:"success" toml:"success"` // how many have none
 	SuccessPercent float64  `json:"success_percent" toml:"success_percent"`
 	Slaves         []Status `json:"slaves" toml:"slaves"`
 }
@@ -108,17 +111,21 @@ func FailedStatus(address Address, err error) Status {
 	return Status{Address: address.String(), Error: errtext.Line(err.Error()), HierarchicalError: errtext.Tree(err)}
 }
 
-// NewUpstream counts the slaves that could be asked, and those that could not.
+// NewUpstream counts the slaves that could not be asked, those with a mirror that failed, and the
+// others.
 func NewUpstream(slaves []Status) *Upstream {
 	u := &Upstream{Total: len(slaves), Slaves: slaves}
-	for _, slave := range slaves {
-		if slave.Error != "" {
+	for i := range slaves {
+		switch {
+		case slaves[i].Error != "":
 			u.Error++
-		} else {
+		case slices.ContainsFunc(slaves[i].Mirrors, func(m Mirror) bool { return m.State == Failed }):
+			u.Failed++
+		default:
 			u.Success++
 		}
 	}
-	u.ErrorPercent, u.SuccessPercent = percent(u.Error, u.Total), percent(u.Success, u.Total)
+	u.ErrorPercent, u.FailedPercent, u.SuccessPercent = percent(u.Error, u.Total), percent(u.Failed, u.Total), percent(u.Success, u.Total)
 	return u
 }
 
@@ -169,6 +176,7 @@ func (d *Status) branches() []errtext.Branch {
 		upstream := errtext.Branch{Text: "upstream", Below: []errtext.Branch{
 			leaf("total", strconv.Itoa(u.Total)),
 			{Text: fmt.Sprintf("success: %d (%.2f%%)", u.Success, u.SuccessPercent)},
+			{Text: fmt.Sprintf("failed: %d (%.2f%%)", u.Failed, u.FailedPercent)},
 			{Text: fmt.Sprintf("error: %d (%.2f%%)", u.Error, u.ErrorPercent)},
 		}}
 		if len(u.Slaves) > 0 {

@@ -40,10 +40,10 @@ func TestStatusForms(t *testing.T) {
 		want   string
 	}{
 		{exampleSlave(), "json", `{"role":"slave","total":1,"mirrors":[{"name":"pool/x","state":"success","modify_date":1447000000,"refs":0}]}` + "\n"},
-		{exampleMaster(), "json", `{"role":"master","total":0,"upstream":{"total":2,"error":1,"error_percent":50,"success":1,"success_percent":50,` +
+		{exampleMaster(), "json", `{"role":"master","total":0,"upstream":{"total":2,"error":1,"error_percent":50,"failed":0,"failed_percent":0,"success":1,"success_percent":50,` +
 			`"slaves":[{"address":"127.0.0.1:8081","role":"slave","total":0},{"address":"127.0.0.1:8082","total":0,"error":"…","hierarchical_error":"…"}]}}` + "\n"},
 		{&Status{Role: "master", Upstream: NewUpstream([]Status{})}, "json",
-			`{"role":"master","total":0,"upstream":{"total":0,"error":0,"error_percent":0,"success":0,"success_percent":0,"slaves":[]}}` + "\n"},
+			`{"role":"master","total":0,"upstream":{"total":0,"error":0,"error_percent":0,"failed":0,"failed_percent":0,"success":0,"success_percent":0,"slaves":[]}}` + "\n"},
 		{exampleSlave(), "toml", `role = "slave"
 total = 1
 
@@ -60,6 +60,8 @@ total = 0
 total = 2
 error = 1
 error_percent = 50.0
+failed = 0
+failed_percent = 0.0
 success = 1
 success_percent = 50.0
 
@@ -80,6 +82,7 @@ hierarchical_error = "…"
 └─ upstream
    ├─ total: 1
    ├─ success: 1 (100.00%)
+   ├─ failed: 0 (0.00%)
    ├─ error: 0 (0.00%)
    └─ slaves
       └─ 127.0.0.1:8081
@@ -101,6 +104,7 @@ hierarchical_error = "…"
 └─ upstream
    ├─ total: 2
    ├─ success: 1 (50.00%)
+   ├─ failed: 0 (0.00%)
    ├─ error: 1 (50.00%)
    └─ slaves
       ├─ 10.0.0.1
@@ -110,6 +114,7 @@ hierarchical_error = "…"
       │  └─ upstream
       │     ├─ total: 2
       │     ├─ success: 1 (50.00%)
+      │     ├─ failed: 0 (0.00%)
       │     ├─ error: 1 (50.00%)
       │     └─ slaves
       │        ├─ 127.0.0.1:8081
@@ -174,7 +179,7 @@ func TestReadForeignStatus(t *testing.T) {
 			`{"role":"slave","total":1,"error":"2 of its mirrors have invalid names: name \"../a\": the component \"..\" begins with \".\"",` +
 				`"hierarchical_error":"2 of its mirrors have invalid names\n└─ name \"../a\"\n   └─ the component \"..\" begins with \".\"","mirrors":[{"name":"b","state":"unknown","refs":0}]}`},
 		{`{"role":"master","total":0,"upstream":{"total":-7,"success":99,"slaves":[{"address":"a\nb","error":"c\u0007"}]}}`,
-			`{"role":"master","total":0,"upstream":{"total":1,"error":1,"error_percent":100,"success":0,"success_percent":0,"slaves":[{"address":"a; b","total":0,"error":"c"}]}}`},
+			`{"role":"master","total":0,"upstream":{"total":1,"error":1,"error_percent":100,"failed":0,"failed_percent":0,"success":0,"success_percent":0,"slaves":[{"address":"a; b","total":0,"error":"c"}]}}`},
 		{`{"role":"slave","total":2,"mirrors":[{"name":"a"}]}`, ""},
 		{`{"role":"slave","total":-1}`, ""}, {`{"role":"slave","total":"1"}`, ""}, {`{"role":"king","total":1}`, ""},
 		{`{"role":"slave","total":0}{}`, ""}, {`{}`, ""}, {`[]`, ""}, {`"slave"`, ""}, {`null`, ""}, {``, ""}, {"<html>", ""}, {`{"role":"slave","mirrors":{}}`, ""},
@@ -302,5 +307,19 @@ func render(d *Status, format string) ([]byte, error) {
 		return b.Bytes(), err
 	default:
 		return []byte(d.String()), nil
+	}
+}
+
+// TestUpstreamCountsWhatItShows: a slave that can be asked is no success if its mirrors failed.
+func TestUpstreamCountsWhatItShows(t *testing.T) {
+	slave := func(states ...State) (s Status) {
+		for _, state := range states {
+			s.Mirrors = append(s.Mirrors, Mirror{State: state})
+		}
+		return s
+	}
+	u := NewUpstream([]Status{slave(), slave(Success, Processing, Unknown), slave(Success, Failed), slave(Failed), {Error: "down"}})
+	if u.Total != 5 || u.Success != 2 || u.Failed != 2 || u.Error != 1 || u.FailedPercent != 40 || u.SuccessPercent != 40 || u.ErrorPercent != 20 {
+		t.Errorf("%+v", u)
 	}
 }
