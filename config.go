@@ -19,6 +19,7 @@ import (
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/tomlkeys"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // Config is what the configuration file says, with defaults for what it does not say. It
@@ -109,32 +110,28 @@ func defaultStorage() string {
 
 // LoadConfig reads the configuration from the file at path. If path is empty, it reads
 // DefaultConfigFile or, if that does not exist, takes the defaults. source says which of these
-// it was. The error joins all mistakes.
-func LoadConfig(path string) (c Config, source string, err error) {
+// it was. The error joins all mistakes, and those that the checks report.
+func LoadConfig(path string, checks ...startCheck) (c Config, source string, err error) {
 	c = defaultConfig()
 	required := path != ""
 	path = cmp.Or(path, DefaultConfigFile)
 	text, err := access.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !required:
-		source = "built-in defaults"
+		source, text = "built-in defaults", nil
+	case errors.Is(err, fs.ErrNotExist):
+		return c, path, fmt.Errorf("there is no configuration file %s, which -c names", path)
 	case err != nil:
-		return c, path, err
+		return c, path, fmt.Errorf("can't read the configuration file: %w", err)
 	default:
 		source = path
-		if err := c.parse(path, string(text)); err != nil {
-			return c, source, err
-		}
 	}
-	if c.Storage == "" {
-		return c, source, errors.New(source + ": storage: there is no default without HOME; set it")
-	}
-	c.Storage, err = filepath.Abs(c.Storage)
+	err = c.parse(source, string(text), checks...)
 	return c, source, err
 }
 
 // parse sets what the text says. The error joins all mistakes in it.
-func (c *Config) parse(file, text string) error {
+func (c *Config) parse(file, text string, checks ...startCheck) error {
 	t, err := tomlkeys.Read(file, text, "token", namesToken)
 	if err != nil {
 		return err
@@ -142,11 +139,23 @@ func (c *Config) parse(file, text string) error {
 	configKeys.Set(c, t)
 	if c.ListTimeout > c.FetchTimeout {
 		if t.Has("list_timeout") {
-			t.Report("list_timeout", fmt.Errorf("%s is longer than fetch_timeout (%s)", c.ListTimeout, c.FetchTimeout))
+			t.Report("list_timeout", fmt.Errorf("%s is longer than fetch_timeout (%s)",
+				units.FormatDuration(c.ListTimeout), units.FormatDuration(c.FetchTimeout)))
 		}
 		c.ListTimeout = c.FetchTimeout
 	}
 	c.loadAccess(t.Report)
+	if c.Storage == "" && !t.Has("storage") {
+		t.Report("storage", errors.New("HOME is not set, so that there is no default: write the directory of the mirrors"))
+	}
+	if c.Storage != "" {
+		if c.Storage, err = filepath.Abs(c.Storage); err != nil {
+			t.Report("storage", err)
+		}
+	}
+	for _, check := range checks {
+		check(c, t.Report)
+	}
 	return t.Err()
 }
 

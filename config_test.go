@@ -72,6 +72,7 @@ cache_size = "-1"
 list_timeout = "2h"
 [server]
 x = 1
+lisen = ":80"
 `)
 	_, _, err := LoadConfig(path)
 	if err == nil {
@@ -82,10 +83,10 @@ x = 1
 	}
 	lines := strings.Split(err.Error(), "\n")
 	want := []string{
-		":2: listen: ", ":3: text: unknown key", ":7: timeout: ", ":8: max_fetches: ", ":9: slaves: \"OK:80\" stands there twice", ":9: slaves: a server's address takes no user",
-		":13: fetch-timeout: unknown key; did you mean fetch_timeout?", ":14: master: must be true or false, not a string",
+		":2: listen: ", ":3: text: unknown key", ":7: timeout: ", ":8: max_fetches: ", ":9: slaves: \"OK:80\" is listed twice", ":9: slaves: a server's address takes no user",
+		":13: fetch-timeout: unknown key; did you mean fetch_timeout?", ":14: master: must be true or false, without quotes, not a string",
 		":15: refs: ", ":16: storage: must be a string, not a whole number", ":17: cache_size: ",
-		":18: list_timeout: 2h0m0s is longer", ":19: server: unknown key",
+		":18: list_timeout: 2h is longer than fetch_timeout (10m)", ":19: server: this file has no tables: remove [server], and write its keys by themselves at the top: lisen (did you mean listen?), x",
 	}
 	if len(lines) != len(want) {
 		t.Errorf("%d errors, want %d:\n%s", len(lines), len(want), err)
@@ -134,7 +135,7 @@ func TestConfigFileThatIsNone(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := LoadConfig(pipe); err == nil || !strings.Contains(err.Error(), "no regular file") {
+	if _, _, err := LoadConfig(pipe); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a pipe into which nobody writes: %v", err)
 	}
 }
@@ -238,4 +239,75 @@ func FuzzConfig(f *testing.F) {
 			t.Errorf("%q is shown as\n%s\nwhich reads as\n%s%v", text, c.Show(), again.Show(), err)
 		}
 	})
+}
+
+func TestAddressesToListenOn(t *testing.T) {
+	for address, want := range map[string]string{
+		":80": "", "127.0.0.1:0": "", "localhost:8080": "", "[::1]:80": "", "[fe80::1%eth0]:http": "", "0.0.0.0:65535": "", "Git-1.in.local:80": "",
+		"8080": "is not an address: write host:port", "a:b:1": "is not an address", "": "is not an address",
+		"127.0.0.1:": "no valid port", ":65536": "no valid port: write a number from 0 to 65535", ":nonsense": "no valid port",
+		"999.1.1.1:80": `"999.1.1.1" is neither a host name nor an IP address`, "1.2.3:80": "neither", "[::x]:80": "neither",
+		"my server:80": "neither", "http://h:80": "is not an address",
+	} {
+		_, _, err := LoadConfig(writeConfig(t, "storage = '/x'\nlisten = '"+address+"'"))
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", address, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), ":2: listen: ") || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v, want …%s", address, err, want)
+		}
+	}
+	for address, want := range map[string]bool{"127.0.0.1:1": false, ":1": false, "[::]:1": false, "localhost:1": false, "192.0.2.1:1": true, "[2001:db8::1]:1": true} {
+		if got := isForeignAddress(address); got != want {
+			t.Errorf("%s: foreign: %v", address, got)
+		}
+	}
+}
+
+// TestCheckOfAStart: what a start would stumble over is found, and nothing is made.
+func TestCheckOfAStart(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	closed := filepath.Join(dir, "closed")
+	if err := os.Mkdir(closed, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct{ text, want string }{
+		"none yet":          {`storage = "` + dir + `/a/b"`, ""},
+		"a directory":       {`storage = "` + dir + `"`, ""},
+		"a file":            {"#\nstorage = \"" + file + `"`, ":2: storage: " + file + " is a file: write the name of a directory"},
+		"in a file":         {`storage = "` + file + `/a/b"`, ":1: storage: something above " + file + "/a/b is a file"},
+		"not to be written": {`storage = "` + closed + `/a"`, ":1: storage: " + closed + " cannot be written by this user (permission denied)"},
+		"no such name":      {"storage = \"" + dir + "\"\nlisten = \"no-such-name.invalid:80\"", `:2: listen: the name "no-such-name.invalid" has no address`},
+	} {
+		_, _, err := LoadConfig(writeConfig(t, c.text), checkStart)
+		if what == "not to be written" && os.Getuid() == 0 {
+			continue // root may
+		}
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want …%s", what, err, c.want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "a")); err == nil {
+		t.Error("a check has made a directory")
+	}
+	missing := filepath.Join(dir, "missing.conf")
+	if _, _, err := LoadConfig(missing); err == nil || !strings.HasPrefix(err.Error(), "there is no configuration file "+missing) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDurationsAreShownAsPeopleWriteThem(t *testing.T) {
+	c, _, err := LoadConfig(writeConfig(t, "storage = '/x'\nkeep = '2w'\ncheck = '30d'\nfetch_timeout = '1h'"))
+	if err != nil || c.Keep != 14*24*time.Hour {
+		t.Fatal(c.Keep, err)
+	}
+	for _, line := range []string{`keep = "14d"`, `check = "30d"`, `fetch_timeout = "1h"`, `timeout = "20s"`} {
+		if !strings.Contains(c.Show(), "\n"+line+"\n") {
+			t.Errorf("no %s in\n%s", line, c.Show())
+		}
+	}
 }

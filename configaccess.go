@@ -48,7 +48,7 @@ func (c *Config) loadAccess(report func(key string, err error)) {
 			continue
 		}
 		if *t.token != "" {
-			report(t.key+"_file", fmt.Errorf("%s is there as well; one of the two", t.key))
+			report(t.key+"_file", fmt.Errorf("%s is set as well: keep one of the two", t.key))
 			continue
 		}
 		token, err := access.ReadToken(t.file)
@@ -61,13 +61,13 @@ func (c *Config) loadAccess(report func(key string, err error)) {
 		if c.ReadTokenFile != "" {
 			key = "read_token_file"
 		}
-		report(key, errors.New("it is the same as token: whoever may read could command"))
+		report(key, errors.New("it is the same as token, so that whoever may read could also command: make another one"))
 	}
 	switch {
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		for key, value := range map[string]string{"tls_cert": c.TLSCert, "tls_key": c.TLSKey} {
 			if value != "" {
-				report(key, errors.New("tls_cert and tls_key need each other"))
+				report(key, errors.New("tls_cert and tls_key need each other: set both, or none"))
 			}
 		}
 	case c.TLSCert != "":
@@ -96,8 +96,14 @@ func (c *Config) Warnings(source string) (warnings []string) {
 		}
 	}
 	if c.certificate != nil && time.Now().After(c.certificate.Leaf.NotAfter) {
-		warnings = append(warnings, fmt.Sprintf("the certificate in %s is out of date since %s",
+		warnings = append(warnings, fmt.Sprintf("the certificate in %s has expired on %s: renew it, and reload",
 			c.TLSCert, c.certificate.Leaf.NotAfter.UTC().Format(time.RFC3339)))
+	}
+	if len(c.Slaves) > 0 && !c.Master {
+		warnings = append(warnings, "slaves are named, but this server is not their master, and passes nothing on to them: set master = true, or remove slaves")
+	}
+	if isForeignAddress(c.Listen) {
+		warnings = append(warnings, fmt.Sprintf("no interface of this machine has the address of listen = %q now", c.Listen))
 	}
 	if c.Token == "" {
 		warnings = append(warnings, "no token is set: everybody who can reach the address of this server may command it")

@@ -58,20 +58,20 @@ func TestConfigOfTokens(t *testing.T) {
 		{`token_file = "` + file(testToken+"\r\n") + `"`, testToken, ""},
 		{`token_file = "` + file("") + `"`, "", ":1: token_file: "}, {`token_file = "` + file("\n") + `"`, "", "is empty"},
 		{`token_file = "` + file(testToken+"\nmore\n") + `"`, "", "and nothing else"}, {`token_file = "` + file("too-short\n") + `"`, "", "too weak"},
-		{`token_file = "/nonexistent"`, "", ":1: token_file: "}, {`token_file = "/dev/zero"`, "", "no regular file"},
+		{`token_file = "/nonexistent"`, "", ":1: token_file: "}, {`token_file = "/dev/zero"`, "", "not a regular file"},
 		{`token_file = "` + file(strings.Repeat("x", 2000)) + `"`, "", "1024 at most"},
 		{`token = "15-characters.."`, "", ":1: token: too weak: it has 15"}, {`token = "with a space in it"`, "", "and nothing else"},
 		{`token = "with-ümlaut-in-it-"`, "", "and nothing else"}, {`token = 'with-"quotes"-in-it'`, "", "and nothing else"}, {`token = 12345678901234567`, "", "must be a string"},
-		{"token = \"" + testToken + "\"\ntoken_file = \"" + good + "\"", "", ":2: token_file: token is there as well"},
+		{"token = \"" + testToken + "\"\ntoken_file = \"" + good + "\"", "", ":2: token_file: token is set as well"},
 		{"token = \"" + testToken + "\"\nread_token = \"" + testToken + "\"", "", ":2: read_token: it is the same as token"},
 		{"token_file = \"" + good + "\"\nread_token_file = \"" + good + "\"", "", ":2: read_token_file: it is the same as token"},
 
 		// What stands in a line about a token is not repeated.
-		{`token = true` + testToken, "", ":1: token: is no string"}, {`read_token = 99999999999999999999`, "", ":1: token: is no string"},
-		{` token."` + testToken + `" = `, "", "is no string"},
-		{"token = [\n " + testToken + "\n]", "", ":2: token: is no string"}, {"token = [\n \"a\",\n {x = " + testToken + "}]", "", ":3: token: is no string"},
-		{"\ufefftoken = " + testToken, "", ":1: token: is no string"}, {"Read_Token = " + testToken, "", ":1: token: is no string"},
-		{"x = {token = " + testToken + "}", "", ":1: token: is no string"}, {"access.token = " + testToken, "", ":1: token: is no string"},
+		{`token = true` + testToken, "", ":1: token: must be a string in quotes"}, {`read_token = 99999999999999999999`, "", ":1: token: must be a string in quotes"},
+		{` token."` + testToken + `" = `, "", "must be a string in quotes"},
+		{"token = [\n " + testToken + "\n]", "", ":2: token: must be a string in quotes"}, {"token = [\n \"a\",\n {x = " + testToken + "}]", "", ":3: token: must be a string in quotes"},
+		{"\ufefftoken = " + testToken, "", ":1: token: must be a string in quotes"}, {"Read_Token = " + testToken, "", ":1: token: must be a string in quotes"},
+		{"x = {token = " + testToken + "}", "", ":1: token: must be a string in quotes"}, {"access.token = " + testToken, "", ":1: token: must be a string in quotes"},
 	} {
 		config, _, err := LoadConfig(writeConfig(t, c.text))
 		switch {
@@ -106,6 +106,20 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("mode %o and a file: %q", mode, warnings)
 		}
 	}
+	for text, want := range map[string]string{
+		"slaves = ['a']":                 "slaves are named, but this server is not their master",
+		"slaves = ['a']\nmaster = true":  "",
+		"listen = '192.0.2.1:80'":        "no interface of this machine has the address",
+		"slaves = ['a']\nmaster = false": "set master = true, or remove slaves",
+	} {
+		c, source, err := LoadConfig(writeConfig(t, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Join(c.Warnings(source), "\n"); want != "" && !strings.Contains(said, want) || want == "" && strings.Contains(said, "slaves") {
+			t.Errorf("%s: %q", text, said)
+		}
+	}
 	c := defaultConfig()
 	if warnings := c.Warnings("built-in defaults"); len(warnings) != 1 || !strings.Contains(warnings[0], "everybody") {
 		t.Errorf("without anything: %q", warnings)
@@ -120,7 +134,7 @@ func TestConfigOfCertificates(t *testing.T) {
 		"tls_cert = \"/none\"\ntls_key = \"" + junk + `"`:        ":1: tls_cert: open /none",
 		"tls_cert = \"" + junk + "\"\ntls_key = \"" + junk + `"`: "failed to find any PEM data",
 		"tls_ca = \"" + junk + `"`:                               ":1: tls_ca: " + junk + " holds no certificate",
-		"tls_ca = \"/dev/zero\"":                                 "no regular file",
+		"tls_ca = \"/dev/zero\"":                                 "not a regular file",
 	} {
 		if _, _, err := LoadConfig(writeConfig(t, text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want …%s", text, err, want)

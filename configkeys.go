@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
@@ -70,7 +72,7 @@ func anyList[T any]([]T) error { return nil }
 
 func checkRefs(patterns []refs.Pattern) error {
 	if len(patterns) == 0 {
-		return errors.New("must not be empty: mirrors would be")
+		return errors.New("must not be empty, or mirrors would be: leave the key out for branches and tags")
 	}
 	return nil
 }
@@ -83,16 +85,24 @@ func checkReadable(path string) error {
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory: write the name of a file with certificates (PEM)", path)
+	}
+	return nil
 }
 
 func checkListen(s string) error {
-	_, port, err := net.SplitHostPort(s)
+	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		return fmt.Errorf("%q is no address; write host:port or :port", s)
+		return fmt.Errorf("%q is not an address: write host:port, or :port for all addresses of this machine", s)
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
-		return fmt.Errorf("%q is no port", port)
+	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
+		return fmt.Errorf("%q has no valid port: write a number from 0 to 65535 after the last colon", s)
+	}
+	isNumeric := strings.ContainsRune(host, ':') || strings.Trim(host, "0123456789.") == ""
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && (isNumeric || !origin.IsHost(strings.ToLower(host))) {
+		return fmt.Errorf("%q is neither a host name nor an IP address: write host:port, or :port for all addresses of this machine", host)
 	}
 	return nil
 }

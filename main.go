@@ -55,6 +55,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var shown, misused bool
 	parser := docopt.Parser{HelpHandler: func(err error, text string) {
 		if shown, misused = true, err != nil; misused {
+			if what := misuse(args); what != "" {
+				fmt.Fprintf(stderr, "sould: %s\n\n", what)
+			}
 			fmt.Fprintln(stderr, text)
 		} else {
 			fmt.Fprintln(stdout, strings.TrimRight(text, "\n"))
@@ -89,8 +92,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // check prints the settings in force.
 func check(configFile string, stdout io.Writer) error {
-	config, source, err := LoadConfig(configFile)
+	config, source, err := LoadConfig(configFile, checkStart)
 	if err != nil {
+		return err
+	}
+	if _, err := checkGit(context.Background()); err != nil {
 		return err
 	}
 	text := fmt.Sprintf("# settings in force, from %s\n", source)
@@ -112,6 +118,9 @@ func serve(configFile string, unsecure bool, stderr io.Writer) error {
 	server, err := Start(starting, configFile, unsecure, logging.New(stderr))
 	if errors.Is(err, context.Canceled) && starting.Err() != nil {
 		return nil
+	}
+	if err != nil && strings.Contains(err.Error(), "\n") { // each mistake has a line of its own
+		return fmt.Errorf("can't start:\n%w", err)
 	}
 	if err != nil {
 		return fmt.Errorf("can't start: %w", err)

@@ -17,7 +17,6 @@ import (
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
-	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
@@ -68,21 +67,21 @@ const (
 
 // Start reads the configuration, takes possession of the storage, and serves.
 func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logger) (*Server, error) {
-	config, source, err := LoadConfig(configFile)
+	config, source, err := LoadConfig(configFile, checkStart)
 	if err != nil {
 		return nil, err
 	}
-	gitVersion, err := git.New(git.Options{}).Version(ctx)
+	gitVersion, err := checkGit(ctx)
 	if err != nil {
 		return nil, err
 	}
 	dir, err := storage.Open(ctx, config.Storage)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: storage: %w", source, err)
 	}
 	listeners, err := conn.NewListeners(config.Listen)
 	if err != nil {
-		return nil, errors.Join(err, dir.Close())
+		return nil, errors.Join(fmt.Errorf("%s: listen: %w", source, err), dir.Close())
 	}
 	if err := dir.RemoveLeftovers(); err != nil {
 		log.Error("can't remove what an interrupted daemon has left", "err", err)
@@ -149,7 +148,7 @@ func (s *Server) Reload() error {
 	}
 	if config.Listen != old.Listen {
 		if err := s.listeners.Move(config.Listen); err != nil {
-			return err
+			return fmt.Errorf("%s: listen: %w", source, err)
 		}
 	}
 	set := newSettings(config, source, s.unsecure, s.dir)

@@ -45,7 +45,7 @@ func TestReadFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{fifo, dir, "/dev/zero"} {
-		if text, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		if text, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 			t.Errorf("%s: %d bytes, %v", path, len(text), err)
 		}
 	}

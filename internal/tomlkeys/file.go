@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -69,7 +70,10 @@ func Read(file, text, secret string, isSecret func(words string) bool) (*Text, e
 	}
 	lines, line := strings.Split(text, "\n"), syntax.Position.Line
 	if 1 <= line && line <= len(lines) && isSecret(lines[line-1]) || slices.ContainsFunc(strings.Split(syntax.LastKey, "."), isSecret) {
-		syntax.LastKey, syntax.Message = secret, "is no string in quotes"
+		syntax.LastKey, syntax.Message = secret, "must be a string in quotes"
+	}
+	if strings.HasPrefix(syntax.Message, "expected value but found") {
+		syntax.Message += `; a string needs quotes, as in "text"`
 	}
 	return nil, &Error{file, line, syntax.LastKey, errors.New(syntax.Message)}
 }
@@ -78,8 +82,14 @@ func Read(file, text, secret string, isSecret func(words string) bool) (*Text, e
 func (keys Keys[C]) Set(c *C, t *Text) {
 	for name, value := range t.values {
 		i := slices.IndexFunc(keys, func(k Key[C]) bool { return k.Name == name })
-		if i < 0 {
-			t.Report(name, errors.New("unknown key"+keys.didYouMean(name)))
+		table, ok := value.(map[string]any)
+		if list, isList := value.([]map[string]any); isList { // [[name]]
+			table, ok = list[0], true
+		}
+		if i < 0 && ok {
+			t.Report(name, keys.noTables(name, table))
+		} else if i < 0 {
+			t.Report(name, errors.New("unknown key"+keys.didYouMean("; ", name, "")))
 		} else if err := keys[i].set(c, value); err != nil {
 			t.Report(name, err)
 		}
@@ -140,18 +150,75 @@ func isBlank(line string) bool {
 	return line == "" || line[0] == '#'
 }
 
-// didYouMean suggests the known key that differs from name only by common mistakes: case,
-// dashes, a missing or additional "s" at the end.
-func (keys Keys[C]) didYouMean(name string) string {
-	fold := func(s string) string {
-		return strings.TrimRight(strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s)), "s")
-	}
-	for _, k := range keys {
-		if fold(k.Name) == fold(name) {
-			return "; did you mean " + k.Name + "?"
+// maxListed is how many keys of a table an error lists.
+const maxListed = 10
+
+// noTables is the error of a table, whose keys may be those of the file.
+func (keys Keys[C]) noTables(name string, table map[string]any) error {
+	inside := slices.Sorted(maps.Keys(table))
+	var listed []string
+	for _, key := range inside[:min(len(inside), maxListed)] {
+		if slices.ContainsFunc(keys, func(k Key[C]) bool { return k.Name == key }) {
+			listed = append(listed, key)
+		} else {
+			listed = append(listed, key+keys.didYouMean(" (", key, ")"))
 		}
 	}
-	return ""
+	if n := len(inside) - len(listed); n > 0 {
+		listed = append(listed, fmt.Sprintf("and %d more", n))
+	}
+	if len(listed) == 0 {
+		return errors.New("this file has no tables: remove it")
+	}
+	return fmt.Errorf("this file has no tables: remove [%s], and write its keys by themselves at the top: %s", name, strings.Join(listed, ", "))
+}
+
+// didYouMean suggests, between two texts, the known key that a misspelt name is most like. Without
+// such a key it returns "".
+func (keys Keys[C]) didYouMean(before, name, after string) string {
+	fold := func(s string) string { return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s)) }
+	short := fold(name)
+	most := max(1, len(short)/4) // mistakes
+	best := ""
+	for _, k := range keys {
+		if n := mistakes(short, fold(k.Name)); n <= most {
+			best, most = k.Name, n-1
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return before + "did you mean " + best + "?" + after
+}
+
+// mistakes returns how many letters must be added, left out, changed or swapped with the next one to
+// make b of a (the restricted distance of Damerau and Levenshtein). Of long texts it looks at the
+// beginning.
+func mistakes(a, b string) int {
+	const longest = 64
+	a, b = a[:min(len(a), longest)], b[:min(len(b), longest)]
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			changed := 1
+			if a[i-1] == b[j-1] {
+				changed = 0
+			}
+			n := min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+changed)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				n = min(n, rows[i-2][j-2]+1)
+			}
+			rows[i][j] = n
+		}
+	}
+	return rows[len(a)][len(b)]
 }
 
 // Show returns the text of a file that says what a struct holds.

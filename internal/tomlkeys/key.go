@@ -42,7 +42,7 @@ func Bool[C any](name string, field func(*C) *bool) Key[C] {
 		set: func(c *C, value any) error {
 			b, ok := value.(bool)
 			if !ok {
-				return wrongType("true or false", value)
+				return wrongType("true or false, without quotes", value)
 			}
 			*field(c) = b
 			return nil
@@ -61,7 +61,7 @@ func Int[C any](name string, field func(*C) *int, least, most int64) Key[C] {
 				return wrongType("a whole number", value)
 			}
 			if n < least || n > most {
-				return fmt.Errorf("%d is not between %d and %d", n, least, most)
+				return fmt.Errorf("must be between %d and %d, not %d", least, most, n)
 			}
 			*field(c) = int(n)
 			return nil
@@ -87,18 +87,23 @@ func Duration[C any](name string, field func(*C) *time.Duration, least time.Dura
 			case string:
 				d, err = units.ParseDuration(v)
 			default:
-				return wrongType(`a number of milliseconds or a string such as "90s"`, value)
+				return wrongType(`a number of milliseconds or a string such as "90s" or "30d"`, value)
 			}
 			if err != nil {
 				return err
 			}
-			if d < least || d > longest {
-				return fmt.Errorf("%s is not between %s and %s", d, least, longest)
+			switch {
+			case d < 0:
+				return errors.New("a duration cannot be negative")
+			case d < least:
+				return fmt.Errorf("%s is too short: write %s or longer", units.FormatDuration(d), units.FormatDuration(least))
+			case d > longest:
+				return fmt.Errorf("%s is too long: write %s or shorter", units.FormatDuration(d), units.FormatDuration(longest))
 			}
 			*field(c) = d
 			return nil
 		},
-		show: func(c *C) string { return quote(field(c).String()) },
+		show: func(c *C) string { return quote(units.FormatDuration(*field(c))) },
 	}
 }
 
@@ -131,7 +136,7 @@ type Item[T any] interface {
 	Same(T) bool
 }
 
-// List is a key whose value is a list of strings. Each is parsed, none may stand there twice, and
+// List is a key whose value is a list of strings. Each is parsed, none may be listed twice, and
 // the whole is checked.
 func List[C any, T Item[T]](name string, field func(*C) *[]T, parse func(string) (T, error), check func([]T) error) Key[C] {
 	return Key[C]{
@@ -153,7 +158,7 @@ func List[C any, T Item[T]](name string, field func(*C) *[]T, parse func(string)
 				case err != nil:
 					wrong = append(wrong, err)
 				case slices.ContainsFunc(list, v.Same):
-					wrong = append(wrong, fmt.Errorf("%q stands there twice", s))
+					wrong = append(wrong, fmt.Errorf("%q is listed twice", s))
 				default:
 					list = append(list, v)
 				}
@@ -179,11 +184,11 @@ func wrongType(want string, got any) error {
 }
 
 func typeOf(v any) string {
-	switch v.(type) {
+	switch v := v.(type) {
 	case string:
 		return "a string"
 	case bool:
-		return "a truth value"
+		return strconv.FormatBool(v)
 	case int64:
 		return "a whole number"
 	case float64:

@@ -11,23 +11,86 @@ import (
 	"time"
 )
 
+// day is 24 hours, also where the clocks change.
+const day = 24 * time.Hour
+
 // ParseDuration parses a number of milliseconds ("1500") or a number with a unit ("90s",
-// "1h30m").
+// "1h30m", "30d", "2w"). A day has 24 hours.
 func ParseDuration(s string) (time.Duration, error) {
 	if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return Milliseconds(ms)
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		return 0, fmt.Errorf("%q is no duration; write milliseconds (1500) or a unit (\"90s\", \"10m\", \"1h30m\")", s)
+	if d, ok := parseLong(s); ok {
+		return d, nil
 	}
-	return d, nil
+	return 0, fmt.Errorf("%q is not a duration; write a number of milliseconds (1500), or one with a unit (\"90s\", \"10m\", \"1h30m\", \"30d\", \"2w\")", s)
+}
+
+// parseLong is time.ParseDuration with weeks and days before what that reads.
+func parseLong(s string) (time.Duration, bool) {
+	rest, negative := strings.CutPrefix(s, "-")
+	var long float64
+	for _, unit := range []struct {
+		suffix string
+		length time.Duration
+	}{{"w", 7 * day}, {"d", day}} {
+		number, after, found := strings.Cut(rest, unit.suffix)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseFloat(number, 64)
+		if err != nil || strings.Trim(number, "0123456789.") != "" {
+			return 0, false
+		}
+		long, rest = long+n*float64(unit.length), after
+	}
+	if rest == s || negative && long == 0 {
+		d, err := time.ParseDuration(s)
+		return d, err == nil
+	}
+	var d time.Duration
+	if rest != "" {
+		var err error
+		if d, err = time.ParseDuration(rest); err != nil || d < 0 || rest[0] == '+' {
+			return 0, false
+		}
+	}
+	if long+float64(d) >= math.MaxInt64 {
+		return 0, false
+	}
+	if d += time.Duration(long); negative {
+		d = -d
+	}
+	return d, true
+}
+
+// FormatDuration formats a duration for people, without parts that are zero, such as "10m" or "30d",
+// so that ParseDuration returns the same.
+func FormatDuration(d time.Duration) string {
+	if d < day {
+		return shorten(d.String())
+	}
+	text := strconv.FormatInt(int64(d/day), 10) + "d"
+	if d%day != 0 {
+		text += shorten((d % day).String())
+	}
+	return text
+}
+
+func shorten(s string) string {
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // Milliseconds returns n milliseconds. The error says that no duration is that long.
 func Milliseconds(n int64) (time.Duration, error) {
 	if n > math.MaxInt64/int64(time.Millisecond) || n < math.MinInt64/int64(time.Millisecond) {
-		return 0, errors.New("that is more than 292 years")
+		return 0, errors.New("it is longer than 292 years")
 	}
 	return time.Duration(n) * time.Millisecond, nil
 }
@@ -57,7 +120,7 @@ func ParseSize(s string) (int64, error) {
 		}
 		return int64(n * float64(unit.bytes)), nil
 	}
-	return 0, fmt.Errorf("%q is no size; write bytes (4096) or a unit (\"500MB\", \"4GiB\")", s)
+	return 0, fmt.Errorf("%q is not a size; write a number of bytes (4096), or one with a unit (\"500MB\", \"4GiB\")", s)
 }
 
 // FormatSize formats a size in bytes, so that ParseSize returns the same.
