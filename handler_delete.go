@@ -70,11 +70,12 @@ type deletion struct {
 }
 
 func (d *deletion) here(ctx context.Context) protocol.Outcome {
-	if err := d.mirrors.store.Delete(ctx, d.name, d.at); err != nil {
+	existed, err := d.mirrors.store.Delete(ctx, d.name, d.at)
+	if err != nil {
 		return protocol.Failure(err)
 	}
 	d.mirrors.cache.Purge(d.name.String())
-	return protocol.Outcome{State: protocol.Success, Removed: true}
+	return protocol.Outcome{State: protocol.Success, Removed: existed, Absent: !existed}
 }
 
 func (d *deletion) onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace) protocol.Outcome {

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/cluster"
@@ -29,6 +30,9 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	}
 	form, err := readForm(w, r, &s.conns.Bodies)
 	if err != nil {
+		return err
+	}
+	if err := checkFields(form, r.URL.Query()); err != nil {
 		return err
 	}
 	asked, err := protocol.ParsePull(form, set.unsecure)
@@ -95,11 +99,36 @@ func (s *Server) startPull(req mirror.Request, trace protocol.Trace, slaves []pr
 	return s.fanOut(work, p, slaves, trace), nil
 }
 
+// checkFields checks that a form has what every POST needs. query is that of the request, which is
+// not read for anything else: what stands there shows what the client has misunderstood.
+func checkFields(form, query url.Values) error {
+	var missing []string
+	inQuery := false
+	for _, field := range []string{"name", "origin"} {
+		if form.Get(field) == "" {
+			missing = append(missing, field)
+			inQuery = inQuery || query.Has(field)
+		}
+	}
+	what := strings.Join(missing, " and ")
+	switch {
+	case len(missing) == 0:
+		return nil
+	case inQuery:
+		return fail(kindBadRequest, "%s must be in the body of the POST, and not in its URL: %s", what, postExample)
+	default:
+		return fail(kindBadRequest, "the body of the POST lacks %s: %s", what, postExample)
+	}
+}
+
+// postExample shows who has sent a wrong POST a right one.
+const postExample = `curl --data "name=my/mirror&origin=https://git.example/my.git" and the URL of this server, without a path`
+
 // readForm reads the fields of a request's body, and of nothing else.
 func readForm(w http.ResponseWriter, r *http.Request, bodies *conn.Budget) (url.Values, error) {
 	if kind := r.Header.Get("Content-Type"); kind != "" {
 		if media, _, err := mime.ParseMediaType(kind); err != nil || media != protocol.FormType {
-			return nil, fail(kindMediaType, "the body must be %s, not %q", protocol.FormType, errtext.Word(kind, 100))
+			return nil, fail(kindMediaType, "the body must be %s, not %q: %s", protocol.FormType, errtext.Word(kind, 100), postExample)
 		}
 	}
 	control := http.NewResponseController(w)
@@ -117,7 +146,7 @@ func readForm(w http.ResponseWriter, r *http.Request, bodies *conn.Budget) (url.
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
-		return nil, fail(kindBadRequest, "the body is no form: %w", err)
+		return nil, fail(kindBadRequest, "the body is not a form (%s): %w", protocol.FormType, err)
 	}
 	return form, nil
 }

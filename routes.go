@@ -52,6 +52,15 @@ func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) 
 	return answer, ""
 }
 
+// refuseMethod says which methods are allowed for a path.
+func refuseMethod(r *http.Request, allow string) error {
+	path := errtext.Word(r.URL.Path, 200)
+	if r.Method == http.MethodPost && strings.Contains(allow, http.MethodDelete) { // the path of a mirror
+		return fail(kindMethod, "POST is for /, and not for %s: the name of the mirror goes into the body: %s", path, postExample)
+	}
+	return fail(kindMethod, "%s is not for %s; allowed: %s", errtext.Word(r.Method, 40), path, allow)
+}
+
 // handleUnknown answers 404 for a path below /x that does not exist.
 func (s *Server) handleUnknown(_ http.ResponseWriter, r *http.Request) error {
 	return fail(kindNotFound, "there is nothing at %s", errtext.Word(r.URL.Path, 200))

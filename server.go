@@ -16,7 +16,6 @@ import (
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
-	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
@@ -245,7 +244,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		what = access.Nothing
 		w.Header().Set("Allow", allow)
 		answer = func(http.ResponseWriter, *http.Request) error {
-			return fail(kindMethod, "%s is not for %s; allowed: %s", errtext.Word(r.Method, 40), errtext.Word(r.URL.Path, 200), allow)
+			return refuseMethod(r, allow)
 		}
 	}
 	if body != nil && r.Method != http.MethodPost {

@@ -62,7 +62,7 @@ func TestDelete(t *testing.T) {
 	if _, err := os.Stat(d.mirror("dir/sub")); !os.IsNotExist(err) {
 		t.Errorf("the empty directory is still there: %v", err)
 	}
-	d.remove("dir/sub/m").expect(t, 200)
+	d.remove("dir/sub/m").expect(t, 200).contains(t, "dir/sub/m  was not here")
 
 	d.stop()
 	d.run()
@@ -119,7 +119,7 @@ func TestDeleteOnTheWholeCluster(t *testing.T) {
 	two.configure(tokenLine, address)
 	two.run()
 	two.get("/m").expect(t, 200)
-	d.remove("m").expect(t, 200)
+	d.remove("m").expect(t, 200).contains(t, "master "+strings.Repeat(" ", len(two.url)-len("http://master"))+" was not here", strings.TrimPrefix(two.url, "http://")+"  removed")
 	two.get("/m").expect(t, 404)
 	for _, server := range []*daemon{d, one, two} {
 		if got := server.own("tombstones"); len(got) != 1 {

@@ -50,7 +50,37 @@ func TestOneCauseIsToldOnce(t *testing.T) {
 			t.Errorf("the status counts %+v", u)
 		}
 	}
-	if m := one.status("&name=m").Mirrors[0]; !strings.Contains(m.Error, "; no peer can reach the origin either") {
-		t.Errorf("one line, in which nothing parts two reasons: %q", m.Error)
+	again := master.do("POST", "/", form("m", url), "Content-Type", formType, "Accept", "application/json").expect(t, 503).report(t)
+	for _, slave := range again.Slaves {
+		if !strings.Contains(slave.Error, "; no peer can reach the origin either") {
+			t.Errorf("one line, in which nothing parts two reasons: %q", slave.Error)
+		}
+	}
+}
+
+// TestPostsThatAreWrong say what is missing, and where it belongs.
+func TestPostsThatAreWrong(t *testing.T) {
+	t.Parallel()
+	d := start(t)
+	fields := "name=m&origin=https://jack:secret@git.in.local/x.git"
+	for _, c := range []struct {
+		method, path, body, kind string
+		status                   int
+		want                     string
+	}{
+		{"POST", "/?" + fields, "", "", 400, "name and origin must be in the body of the POST, and not in its URL: curl --data "},
+		{"POST", "/?name=m", "origin=https://git.in.local/x.git", formType, 400, "name must be in the body of the POST"},
+		{"POST", "/?x=y", "", formType, 400, "the body of the POST lacks name and origin: curl --data "},
+		{"POST", "/", "name=m", formType, 400, "the body of the POST lacks origin: "},
+		{"POST", "/", "name=&origin=https://git.in.local/x.git", formType, 400, "the body of the POST lacks name: "},
+		{"POST", "/m", fields, formType, 405, "POST is for /, and not for /m: the name of the mirror goes into the body: curl --data "},
+		{"POST", "/x/status", fields, formType, 405, "POST is not for /x/status; allowed: GET, HEAD"},
+		{"PUT", "/m", fields, formType, 405, "PUT is not for /m; allowed: GET, HEAD, DELETE"},
+		{"POST", "/", `{"name":"m"}`, "application/json", 415, `the body must be application/x-www-form-urlencoded, not "application/json": curl --data `},
+	} {
+		a := d.do(c.method, c.path, strings.NewReader(c.body), "Content-Type", c.kind).expect(t, c.status).contains(t, c.want)
+		if strings.Contains(a.text(), "secret") {
+			t.Errorf("%s %s: a password in %s", c.method, c.path, a.text())
+		}
 	}
 }

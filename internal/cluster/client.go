@@ -156,7 +156,7 @@ func (c *Client) PropagateDelete(
 		trace.Set(r.Header)
 		protocol.SetAsked(r.Header, at)
 		o, err := set.exchange(ctx, r)
-		o.Removed = o.State == protocol.Success
+		o.Removed = o.State == protocol.Success && !o.Absent
 		return o, err
 	})
 }

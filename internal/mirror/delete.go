@@ -18,31 +18,31 @@ func (s *Store) Deletable(name storage.Name) bool {
 }
 
 // Delete removes a mirror and writes its tombstone, once the mirror has no other writer. asked
-// is when somebody asked for that. Without a mirror, only the tombstone is written. Readers that
-// have begun may finish. The error is a *storage.Conflict if somebody has asked for the mirror
-// after asked.
-func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) error {
+// is when somebody asked for that. Without a mirror, which existed says, only the tombstone is
+// written. Readers that have begun may finish. The error is a *storage.Conflict if somebody has
+// asked for the mirror after asked.
+func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) (existed bool, err error) {
 	lock, err := s.locks.Lock(ctx, name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer lock.Unlock()
 	lock.Preempt()
 	m, err := s.find(name)
 	known := !errors.Is(err, ErrUnknown)
 	if err != nil && known {
-		return err
+		return known, err
 	}
 	if intent := s.intent(name); !intent.Delete && intent.At.After(asked) {
-		return storage.Conflictf("somebody has asked for the mirror again on %s", date(intent.At))
+		return known, storage.Conflictf("somebody has asked for the mirror again on %s", date(intent.At))
 	}
 	// The tombstone comes first. A crash after it leaves a mirror whose deletion nobody has
 	// confirmed; the other way round, a deleted mirror could come back.
 	if err := s.dir.WriteTombstone(name, s.tombstone(name, known, asked)); err != nil {
-		return fmt.Errorf("can't write the tombstone: %w", err)
+		return known, fmt.Errorf("can't write the tombstone: %w", err)
 	}
 	if !known {
-		return nil
+		return false, nil
 	}
 	s.mu.Lock()
 	delete(s.byName, name)
@@ -53,10 +53,10 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 		err = s.dir.SyncTrash(name, to)
 	}
 	if err != nil {
-		return fmt.Errorf("can't remove the mirror: %w", err)
+		return known, fmt.Errorf("can't remove the mirror: %w", err)
 	}
 	s.log.Info("removed", "mirror", name, "to", to)
-	return nil
+	return true, nil
 }
 
 // tombstone returns the tombstone for a mirror that is about to be removed or, if it is not

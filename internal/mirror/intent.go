@@ -68,10 +68,13 @@ func (s *Store) NextIntent(name storage.Name, now time.Time) time.Time {
 // error is a *storage.Conflict.
 func (s *Store) checkWanted(name storage.Name, wanted time.Time) error {
 	if at, deleted := s.DeletedAt(name); deleted && !wanted.After(at) {
-		return storage.Conflictf("the mirror was removed here on %s; a POST creates it anew", date(at))
+		return storage.Conflictf("%w here on %s; a POST creates it anew", errRemoved, date(at))
 	}
 	return nil
 }
+
+// errRemoved is why nothing is pulled for whom has asked before a DELETE.
+var errRemoved = errors.New("the mirror was removed")
 
 // DeletedAt returns when the mirror of that name was removed by a DELETE. It returns false if it
 // was not, or if there is a mirror again.

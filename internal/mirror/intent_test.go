@@ -53,7 +53,7 @@ func TestLastWriterWins(t *testing.T) {
 	if got := s.intent(name); got.Delete || !got.At.Equal(wanted) {
 		t.Errorf("the intent after a later POST: %+v", got)
 	}
-	if err := s.Delete(t.Context(), name, deleted); err == nil {
+	if _, err := s.Delete(t.Context(), name, deleted); err == nil {
 		t.Error("an old DELETE removes a mirror that somebody has asked for since")
 	}
 }

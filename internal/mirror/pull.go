@@ -117,6 +117,8 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 	switch {
 	case errors.Is(err, ErrClosing):
 		log.Info("pull ended by the shutdown")
+	case errors.Is(err, errRemoved), errors.Is(err, ErrUnknown):
+		log.Info("not pulled: a DELETE has removed the mirror, or somebody has by hand")
 	case err != nil && req.OriginOnly: // the server that asks logs it as its own failure
 		log.Warn("can't pull for another server", "reason", errtext.Line(err.Error()))
 	case err != nil:

@@ -85,7 +85,7 @@ func (r *foreignReader) outcome(depth int) (o Outcome, err error) {
 	}
 	fields := map[string]any{
 		"address": &o.Address, "id": &o.ID, "state": &o.State, "branch": &o.Branch, "revision": &o.Revision,
-		"refs_changed": &o.Changed, "removed": &o.Removed, "seconds": &o.Seconds, "from": &o.From,
+		"refs_changed": &o.Changed, "removed": &o.Removed, "absent": &o.Absent, "seconds": &o.Seconds, "from": &o.From,
 		"progress": &o.Progress, "error": &o.Error, "hierarchical_error": &o.HierarchicalError, "cut": &o.Cut,
 		"some_pulled": &o.SomePulled,
 	}

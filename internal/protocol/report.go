@@ -32,6 +32,7 @@ type Outcome struct {
 	Revision          string    `json:"revision,omitempty"` // its commit
 	Changed           int       `json:"refs_changed"`       // created, moved or deleted
 	Removed           bool      `json:"removed,omitempty"`  // the mirror, by DELETE
+	Absent            bool      `json:"absent,omitempty"`   // there was no mirror that DELETE could remove
 	Seconds           float64   `json:"seconds"`
 	From              string    `json:"from,omitempty"`     // the peer that it was pulled from; empty for the origin
 	Progress          string    `json:"progress,omitempty"` // while State is processing
@@ -167,18 +168,22 @@ func (r *Report) String() string {
 // servers has a branch for each reason why servers have not succeeded, below the names of those that
 // give it, and a last one with the names of those that have succeeded.
 func (r *Report) servers() (below []errtext.Branch) {
-	var succeeded []string
+	var succeeded, absent []string
 	var failed causes
 	done := "pulled"
 	add := func(name string, o *Outcome) {
-		if o.State != Success {
+		bare := strings.TrimPrefix(name, "slave ")
+		switch {
+		case o.State != Success:
 			failed.add(name, o)
 			return
-		}
-		if o.Removed {
+		case o.Absent:
+			absent = append(absent, bare)
+			return
+		case o.Removed:
 			done = "removed"
 		}
-		succeeded = append(succeeded, strings.TrimPrefix(name, "slave "))
+		succeeded = append(succeeded, bare)
 	}
 	add("master", &r.Outcome)
 	shown := r.direct()
@@ -190,6 +195,9 @@ func (r *Report) servers() (below []errtext.Branch) {
 	below = failed.branches()
 	if len(succeeded) > 0 {
 		below = append(below, errtext.Branch{Text: done + ": " + strings.Join(succeeded, ", ")})
+	}
+	if len(absent) > 0 {
+		below = append(below, errtext.Branch{Text: "was not there: " + strings.Join(absent, ", ")})
 	}
 	return below
 }
@@ -338,6 +346,8 @@ func (o Outcome) shortRevision() string {
 	switch {
 	case o.Removed:
 		return "removed"
+	case o.Absent:
+		return "was not here"
 	case len(o.Revision) >= 12:
 		return o.Revision[:12]
 	case o.Branch != "" || o.Address == "":
@@ -349,7 +359,7 @@ func (o Outcome) shortRevision() string {
 
 func (o Outcome) changes() string {
 	switch {
-	case o.Removed:
+	case o.Removed, o.Absent:
 		return ""
 	case o.Changed == 0:
 		return "unchanged"

@@ -28,6 +28,9 @@ func TestReportForPeople(t *testing.T) {
 			"slave2:8080  pulled        unchanged       0.20s\n": make(200, ok,
 			slave("slave1", Outcome{State: Success, Branch: "b", Revision: gittest.ID("8"), Changed: 1, Seconds: 0.123}),
 			slave("slave2:8080", Outcome{State: Success, Seconds: 0.2})),
+		"master  was not here    0.00s\na       removed         0.00s\n": make(200, Outcome{State: Success, Absent: true}, slave("a", Outcome{State: Success, Removed: true})),
+		"dev/x (https://git/x.git)\n├─ slave c\n│  └─ no answer within 20s\n├─ removed: b\n└─ was not there: master, a\n": make(502, Outcome{State: Success, Absent: true},
+			slave("a", Outcome{State: Success, Absent: true}), slave("b", Outcome{State: Success, Removed: true}), slave("c", late)),
 		"dev/x  empty  unchanged  0.00s\n": make(200, Outcome{State: Success}),
 		`dev/x (https://git/x.git)
 └─ can't fetch
