@@ -100,7 +100,7 @@ lisen = ":80"
 
 func TestAListWithABadItemIsNotCalledEmpty(t *testing.T) {
 	_, _, err := LoadConfig(writeConfig(t, `refs = ["*"]`))
-	if err == nil || strings.Contains(err.Error(), "empty") || !strings.Contains(err.Error(), "no pattern") {
+	if err == nil || strings.Contains(err.Error(), "empty") || !strings.Contains(err.Error(), "not a pattern") {
 		t.Error(err)
 	}
 }

@@ -92,7 +92,7 @@ func (c *Config) Warnings(source string) (warnings []string) {
 	}
 	for _, file := range files {
 		if info, err := os.Stat(file); file != "" && err == nil && info.Mode()&0o004 != 0 {
-			warnings = append(warnings, fmt.Sprintf("%s holds a secret, and every user of this machine can read it", file))
+			warnings = append(warnings, fmt.Sprintf("%s holds a secret, and every user of this machine can read it: make it readable for sould alone (chmod 600)", file))
 		}
 	}
 	if c.certificate != nil && time.Now().After(c.certificate.Leaf.NotAfter) {

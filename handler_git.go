@@ -288,7 +288,7 @@ func packFailed(w *packWriter, log *slog.Logger, m *mirror.Mirror, ended bool, e
 	}
 	switch {
 	case errors.Is(w.Err, os.ErrDeadlineExceeded):
-		log.Info("the client took in nothing for too long")
+		log.Info("the client has read nothing for too long")
 	case errors.Is(err, spool.ErrTooSlow):
 		log.Warn("gave up a clone", "err", err)
 	case w.Err == nil && !ended:

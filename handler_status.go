@@ -74,7 +74,7 @@ func parseStatus(raw string, wantsJSON bool, timeout time.Duration) (statusQuery
 		case "wait":
 			wait, err := units.ParseDuration(value)
 			if err != nil || wait < 0 {
-				return q, fmt.Errorf("wait=%q is no duration; write milliseconds (1500) or a unit (90s)", errtext.Word(value, 40))
+				return q, fmt.Errorf("wait=%q is not a duration; write a number of milliseconds (1500), or one with a unit (90s)", errtext.Word(value, 40))
 			}
 			q.wait = min(wait, timeout)
 		default:

@@ -287,7 +287,7 @@ func acceptRanges(a archive.Archive) string {
 // serveDirectly sends an archive that there is no room to keep.
 func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive) error {
 	if !r.ProtoAtLeast(1, 1) {
-		return fail(kindUnavailable, "there is no room to keep the archive, and without it only HTTP/1.1 can tell a part from the whole")
+		return fail(kindUnavailable, "there is no room to keep the archive, and only over HTTP/1.1 can it be sent without being kept")
 	}
 	w.Header().Set("Accept-Ranges", "none")
 	ctx, end := s.whileAlive(r.Context())
@@ -313,7 +313,7 @@ func (s *Server) breakOff(r *http.Request, m *mirror.Mirror, a archive.Archive, 
 	log := s.log.With("mirror", m.Name, "revision", a.Commit, "format", a.Format.Name, "client", r.RemoteAddr)
 	switch {
 	case errors.Is(w.Err, os.ErrDeadlineExceeded):
-		log.Info("the client took in nothing for too long")
+		log.Info("the client has read nothing for too long")
 	case errors.Is(err, spool.ErrTooSlow):
 		log.Warn("gave up an archive", "err", err)
 	case w.Err == nil && r.Context().Err() == nil:

@@ -86,7 +86,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 		log.Error("can't remove what an interrupted daemon has left", "err", err)
 	}
 	for _, kept := range dir.Survivors {
-		log.Warn("an interrupted daemon was about to replace this, and its place was taken: it is kept", "to", kept)
+		log.Warn("what an interrupted daemon was replacing is kept, because something else has its place now", "to", kept)
 	}
 	s := newServer(configFile, unsecure, log, dir, listeners)
 	set := newSettings(config, source, unsecure, dir)

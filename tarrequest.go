@@ -82,7 +82,7 @@ func (req *tarRequest) set(key, value string) (err error) {
 		}
 	case "contains":
 		if req.contains = strings.ToLower(value); !git.IsID(req.contains) {
-			return fmt.Errorf("contains=%q is no full commit id", errtext.Word(value, 100))
+			return fmt.Errorf("contains=%q is not a full commit id", errtext.Word(value, 100))
 		}
 	case "format":
 		if req.bundle = value == "bundle"; req.bundle {

@@ -188,7 +188,7 @@ func TestFieldFsckKey(t *testing.T) {
 
 	d.configure(`fsck = "yes"`)
 	d.signal(syscall.SIGHUP)
-	d.wait(`fsck\n.*"yes" is none of "default", "strict" and "off"`)
+	d.wait(`fsck\n.*must be "default", "strict" or "off", not "yes"`)
 }
 
 // TestFieldOddObjectsAreNoDamage: not in a check, not when a mirror is copied in or built

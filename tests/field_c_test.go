@@ -237,7 +237,7 @@ func TestFieldC(t *testing.T) {
 			f := newField(t)
 			f.Be(origin.Redirecting(func(r *http.Request) string { return "/login?token=" + fieldPassword }))
 			d := startField(t, f, "")
-			d.asked(f.as("jack:secretsecret", "/r.git"), 500, "redirects to "+f.URL+"/login, which is no repository")
+			d.asked(f.as("jack:secretsecret", "/r.git"), 500, "redirects to "+f.URL+"/login, which is not a repository")
 		},
 		"where only certain origins may be read": func(t *testing.T) {
 			f, o := newField(t), other(t)

@@ -159,7 +159,7 @@ func TestFieldSlowClones(t *testing.T) {
 		}
 	}
 	if soak() { // who takes in nothing is given up in the end
-		if !within(2*time.Minute, func() bool { return strings.Contains(d.log.String(), "the client took in nothing for too long") }) {
+		if !within(2*time.Minute, func() bool { return strings.Contains(d.log.String(), "the client has read nothing for too long") }) {
 			t.Errorf("nobody was given up:\n%s", d.log)
 		}
 	}
@@ -329,7 +329,7 @@ func TestFieldSlowArchivesOnAFullDisk(t *testing.T) {
 	_, ended := slowReaders(t, 2, func(i int) net.Conn { return d.getSlowly(fmt.Sprintf("/m?prefix=%d", i)) })
 	none(t, ended)
 	d.get("/tiny?prefix=x").expect(t, 200)
-	d.wait(`(?s)WARN gave up an archive mirror=m .*reader takes it in too slowly`)
+	d.wait(`(?s)WARN gave up an archive mirror=m .*client reads it too slowly`)
 	d.get("/tiny?prefix=y").expect(t, 200)
 	d.gaveUpOne("an archive")
 	if a := d.get("/m?prefix=z").expect(t, 200); a.err != nil || len(a.body) < 8<<20 {
@@ -353,7 +353,7 @@ func TestFieldSlowClonesOnAFullDisk(t *testing.T) {
 			_, ended := slowReaders(t, 2, func(int) net.Conn { return d.ask("m", tip) })
 			none(t, ended)
 			d.clone("2", "tiny")
-			d.wait(`(?s)WARN gave up a clone mirror=m .*reader takes it in too slowly`)
+			d.wait(`(?s)WARN gave up a clone mirror=m .*client reads it too slowly`)
 			d.clone("2", "m")
 			d.gaveUpOne("a clone")
 			d.signal(syscall.SIGTERM) // with one that is being made

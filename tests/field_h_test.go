@@ -113,7 +113,7 @@ func TestFieldH(t *testing.T) {
 			}
 			r := newOrigin(t)
 			for name, words := range map[string]string{
-				"file": "something else in its place: file", "file/m": "file is no directory",
+				"file": "something else in its place: file", "file/m": "file is not a directory",
 				"notes": "something else in its place: notes/todo", "link/m": "link is a symbolic link",
 			} {
 				a := master.post(name, r.Dir).expect(t, 500).contains(t, words)

@@ -75,7 +75,7 @@ func TestWhatNobodyHas(t *testing.T) {
 		t.Errorf("it was pulled for %d times", n)
 	}
 	out, err := gitClient("2", "clone", "--server-option=contains=main", d.url+"/m", filepath.Join(t.TempDir(), "clone"))
-	if err == nil || !strings.Contains(out, `contains="main" is no full commit id`) {
+	if err == nil || !strings.Contains(out, `contains="main" is not a full commit id`) {
 		t.Errorf("a clone that must contain no id: %v\n%s", err, out)
 	}
 	d.clone("2", "m", "--server-option=other=thing")

@@ -17,7 +17,7 @@ func ParseHost(raw string) (Host, error) {
 	h := Host{hostOf(raw)}
 	bare := strings.TrimSuffix(strings.TrimPrefix(raw, "["), "]")
 	if _, err := netip.ParseAddr(bare); err != nil && (strings.Contains(raw, ":") || !origin.IsHost(h.name)) {
-		return Host{}, fmt.Errorf("%q is no host; write a name or an address, without a port", raw)
+		return Host{}, fmt.Errorf("%q is not a host; write a name or an address, without a port", raw)
 	}
 	return h, nil
 }

@@ -192,7 +192,7 @@ func (c *Cache) Direct(m *mirror.Mirror, a Archive) (*spool.Reader, error) {
 // produce makes an archive, within the limits of bytes and time.
 func (c *Cache) produce(ctx context.Context, m *mirror.Mirror, a Archive, patient bool, w io.Writer) error {
 	opts := c.options.Load()
-	reason := fmt.Errorf("it was not finished within %s", opts.Timeout)
+	reason := fmt.Errorf("it was not finished within %s", units.FormatDuration(opts.Timeout))
 	ctx, cancel := context.WithTimeoutCause(ctx, opts.Timeout, reason)
 	defer cancel()
 	err := a.Format.encode(w, func(w io.Writer) error {

@@ -134,7 +134,7 @@ func tarText(field []byte) string {
 func tarNumber(field []byte) (int64, error) {
 	n, err := strconv.ParseUint(strings.Trim(tarText(field), " "), 8, 63)
 	if err != nil {
-		return 0, fmt.Errorf("the tar has a field that is no number: %w", err)
+		return 0, fmt.Errorf("the tar has a field that is not a number: %w", err)
 	}
 	return int64(n), nil
 }

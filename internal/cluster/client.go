@@ -21,6 +21,7 @@ import (
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // Options are the part of the configuration that this package reads. They are never changed once
@@ -199,7 +200,7 @@ func (c *Client) askToPull(
 // outcome nor the error shows the tokens, or the secrets that the request contains.
 func (s *settings) exchange(ctx context.Context, r *http.Request, secrets ...string) (protocol.Outcome, error) {
 	secrets = append(s.Access.Secrets(), secrets...)
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("no answer within %s", s.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("no answer within %s", units.FormatDuration(s.Timeout)))
 	defer cancel()
 	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
 	s.Access.Authorize(r)

@@ -17,6 +17,7 @@ import (
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // Fallback finds replicas of mirrors whose origins cannot be reached: on the peers and, on a
@@ -134,7 +135,7 @@ var errLate = errors.New("no answer yet, when another peer had answered")
 // says why. Once a server has answered, the others have headStart left. A late server comes last,
 // since it may still be able to pull.
 func (s *search) ask(ctx context.Context, servers []protocol.Address) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.set.Timeout, fmt.Errorf("no answer within %s", s.set.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.set.Timeout, fmt.Errorf("no answer within %s", units.FormatDuration(s.set.Timeout)))
 	defer cancel()
 	ctx, hurry := context.WithCancelCause(ctx)
 	defer hurry(nil)

@@ -18,6 +18,7 @@ import (
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // Reconciler keeps the servers of a cluster equal: it compares this server with each other one
@@ -189,7 +190,7 @@ func (c *comparer) round(ctx context.Context, set *settings) error {
 		return nil
 	}
 	generation := c.store.Generation()
-	asking, cancel := context.WithTimeoutCause(ctx, set.Timeout, fmt.Errorf("no answer within %s", set.Timeout))
+	asking, cancel := context.WithTimeoutCause(ctx, set.Timeout, fmt.Errorf("no answer within %s", units.FormatDuration(set.Timeout)))
 	defer cancel()
 	doc, _, changed, err := c.client.peer(c.address, false).status(asking, protocol.NewTrace(c.client.self))
 	switch {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // SlaveStatus is a slave's status, or the reason why there is none.
@@ -22,7 +23,7 @@ type SlaveStatus struct {
 // AskSlaves asks all slaves at once for their status: that of one mirror, or of all mirrors if the
 // name is zero. It waits no longer than wait.
 func (c *Client) AskSlaves(ctx context.Context, name storage.Name, wait time.Duration, trace protocol.Trace) []SlaveStatus {
-	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("no answer within %s", wait))
+	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("no answer within %s", units.FormatDuration(wait)))
 	defer cancel()
 	slaves := c.Others(c.current.Load().Slaves)
 	all := make([]SlaveStatus, len(slaves))

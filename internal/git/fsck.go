@@ -31,7 +31,7 @@ func ParseFsck(text string) (Fsck, error) {
 	case FsckDefault, FsckStrict, FsckOff:
 		return f, nil
 	}
-	return "", fmt.Errorf("%q is none of %q, %q and %q", text, FsckDefault, FsckStrict, FsckOff)
+	return "", fmt.Errorf("must be %q, %q or %q, not %q", FsckDefault, FsckStrict, FsckOff, text)
 }
 
 // dangerous are the ids of what endangers those who check out a revision or unpack an archive

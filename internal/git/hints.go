@@ -62,6 +62,8 @@ var hints = []hint{
 		"the ssh server of the origin %s has another host key than known_hosts says: if that is meant, remove the old key (ssh-keygen -R) and add the new one, as the user that sould runs as"},
 	{overSSH, regexp.MustCompile(`(?i)host key verification failed|no .* host key is known for`),
 		"the ssh server of the origin %s has a host key that is not known here: check it, and add it to known_hosts of the user that sould runs as"},
+	{overSSH, regexp.MustCompile(`(?i)connect to host .* port .*: |could not resolve hostname`),
+		"there is no connection to the ssh server of the origin %s: check the host and the port in the URL, and whether this machine can reach them"},
 	{overSSH, regexp.MustCompile(`(?i)permission denied \(|permission denied, please try again|too many authentication failures|` +
 		`no more authentication methods`),
 		"the ssh server of the origin %s takes none of the keys of the user that sould runs as: give that user's public key read access there, or name a key with ssh_command"},

@@ -38,6 +38,8 @@ func TestHints(t *testing.T) {
 		{Remote{URL: ssh}, "git@git.in.local: Permission denied (publickey).\r\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.", "public key read access"},
 		{Remote{URL: scp}, "git@git.in.local: Permission denied (publickey,password).\nfatal: Could not read from remote repository.", "ssh_command"},
 		{Remote{URL: scp}, "Received disconnect from 192.0.2.1 port 22:2: Too many authentication failures\nfatal: Could not read from remote repository.", "ssh_command"},
+		{Remote{URL: ssh}, "ssh: connect to host git.in.local port 22: Connection refused\r\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.", "check the host and the port"},
+		{Remote{URL: scp}, "ssh: Could not resolve hostname git.in.local: Name or service not known\r\nfatal: Could not read from remote repository.", "check the host and the port"},
 		{Remote{URL: ssh}, "Host key verification failed.\nfatal: Could not read from remote repository.", "add it to known_hosts"},
 		{Remote{URL: ssh}, "No ED25519 host key is known for git.in.local and you have requested strict checking.\nHost key verification failed.\nfatal: Could not read from remote repository.", "add it to known_hosts"},
 		{Remote{URL: scp}, "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.\nfatal: Could not read from remote repository.", "ssh-keygen -R"},

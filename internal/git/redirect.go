@@ -92,7 +92,7 @@ func (g *Git) checkRedirect(r Remote, target *url.URL, reason error) (string, er
 	from, err := url.Parse(r.URL)
 	switch {
 	case !whole:
-		return "", fmt.Errorf("the origin redirects to %s, which is no repository: %w", shown, reason)
+		return "", fmt.Errorf("the origin redirects to %s, which is not a repository: %w", shown, reason)
 	case err != nil || target.User != nil || !sameServer(from, target):
 		why := "what it was sent, such as credentials, is not for another server"
 		if g.restrictRedirects {

@@ -42,7 +42,7 @@ const (
 )
 
 // ErrBusy is returned if the queue is full, or after too long a wait.
-var ErrBusy = errors.New("too many are waiting already")
+var ErrBusy = errors.New("too many others are waiting already")
 
 // Resize sets the number of places. Nobody loses a place.
 func (l *Limiter) Resize(limit int) {

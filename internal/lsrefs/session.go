@@ -249,7 +249,7 @@ func (s *session) follow(from *url.URL, location []string) error {
 	}
 	target, err := from.Parse(location[0])
 	if err != nil {
-		return unusualf("it redirects to what is no URL")
+		return unusualf("it redirects to something that is not a URL")
 	}
 	base, ok := s.Follow(target)
 	if !ok {

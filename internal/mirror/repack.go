@@ -10,6 +10,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/keylock"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // Limits for work on packs and objects.
@@ -42,7 +43,7 @@ var errTookTooLong = errors.New("it took longer than its limit")
 
 // within returns a context that ends after a limit because of errTookTooLong.
 func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w of %s", errTookTooLong, limit))
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w of %s", errTookTooLong, units.FormatDuration(limit)))
 }
 
 // Repack packs a mirror's refs and does what the policy decides about its packs. Pulls that have

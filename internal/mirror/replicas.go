@@ -12,13 +12,14 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // fromReplicas pulls from a replica because the origin could not be reached. The best replica is
 // one that has reached the origin. Else it is the one with the latest pull, if that is later than
 // the mirror's; then the pull has failed all the same. reason is the origin's error.
 func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, j.opts.FetchTimeout, fmt.Errorf("no peer could help within %s", j.opts.FetchTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, j.opts.FetchTimeout, fmt.Errorf("no peer could help within %s", units.FormatDuration(j.opts.FetchTimeout)))
 	defer cancel()
 	j.remaining, j.fallbackBegan = j.opts.FetchTimeout, time.Now()
 	have, stored := j.have(j.req.Name)

@@ -11,6 +11,7 @@ import (
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // maxAttempts is how often a pull lists the refs of a source that is pushed to meanwhile.
@@ -78,7 +79,7 @@ func (j *pullJob) list(ctx context.Context, src Source, from origin.URL) (git.Li
 	defer j.lists.Release()
 	j.progress.say("asking " + src.String() + " for its refs")
 	j.listedAt = time.Now()
-	reason := fmt.Errorf("%s did not answer within %s", src, min(j.opts.ListTimeout, j.remaining))
+	reason := fmt.Errorf("%s did not answer within %s", src, units.FormatDuration(min(j.opts.ListTimeout, j.remaining)))
 	var listing git.Listing
 	err := j.spend(ctx, j.opts.ListTimeout, reason, func(ctx context.Context) (err error) {
 		listing, err = j.opts.Git.List(ctx, src.remote(from), refs.Prefixes(j.opts.Refs)...)
@@ -107,7 +108,7 @@ func (j *pullJob) fetch(
 	defer j.fetches.Release()
 	lock.Preempt()
 	j.progress.say("fetching" + src.fromText())
-	reason := fmt.Errorf("the transfer took longer than %s", j.opts.FetchTimeout)
+	reason := fmt.Errorf("the transfer took longer than %s", units.FormatDuration(j.opts.FetchTimeout))
 	err := j.spend(ctx, j.remaining, reason, func(ctx context.Context) error {
 		j.transferred = true
 		fetched, err := repo.Fetch(ctx, src.remote(from), ids, mode, j.progress.say)

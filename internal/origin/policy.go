@@ -27,7 +27,7 @@ type place struct {
 }
 
 var (
-	errNoPlace = errors.New("is none of host, host:port, the beginning of a URL (https://host/team/), user@host:path, /path")
+	errNoPlace = errors.New("must be host, host:port, the beginning of a URL (https://host/team/), user@host:path or /path")
 	// errAmbiguousPath is returned for a path that the origin's server may read as another one.
 	errAmbiguousPath = errors.New("its path has a step up or an encoded slash in it, and may lead anywhere")
 )

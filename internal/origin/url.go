@@ -60,23 +60,23 @@ func Parse(raw string, allowLocal bool) (URL, error) {
 	case isURL && schemes[strings.ToLower(scheme)] != "":
 		return parseURL(raw)
 	case isURL && strings.ContainsFunc(scheme, func(r rune) bool { return !schemeRune(r) }): // perhaps a password
-		return URL{}, errors.New("the origin is no well-formed URL")
+		return URL{}, errors.New("the origin is not a well-formed URL")
 	case isURL:
-		return URL{}, fmt.Errorf("the origin's scheme %.20q is none of https, http, ssh, git+ssh, ssh+git, git", scheme)
+		return URL{}, fmt.Errorf("the origin's scheme %.20q is unknown; use https, http, ssh, git+ssh, ssh+git or git", scheme)
 	default:
 		return parseSCP(raw)
 	}
 }
 
 // errBadHost does not repeat the host, which may contain a password.
-var errBadHost = errors.New("the origin's host is not a legal one")
+var errBadHost = errors.New("the origin's host name is not valid")
 
 func parseLocal(raw string) (URL, error) {
 	path := raw
 	if !filepath.IsAbs(raw) {
 		var err error
 		if path, err = url.PathUnescape(raw[len("file://"):]); err != nil || strings.ContainsFunc(path, git.Unprintable) {
-			return URL{}, errors.New("the origin is no well-formed URL")
+			return URL{}, errors.New("the origin is not a well-formed URL")
 		}
 		if !filepath.IsAbs(path) {
 			return URL{}, errors.New("the origin is a file URL of another host; file:///path is allowed")
@@ -89,7 +89,7 @@ func parseLocal(raw string) (URL, error) {
 func parseURL(raw string) (URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return URL{}, errors.New("the origin is no well-formed URL")
+		return URL{}, errors.New("the origin is not a well-formed URL")
 	}
 	scheme := schemes[strings.ToLower(u.Scheme)]
 	host, port, path := strings.ToLower(u.Hostname()), u.Port(), u.EscapedPath()
@@ -135,7 +135,7 @@ func parseURL(raw string) (URL, error) {
 		o.user, o.password = user, password
 	case "ssh": // ssh takes no password from a URL
 		if !legalUser(user) {
-			return URL{}, errors.New("the origin's user name is not a legal one")
+			return URL{}, errors.New("the origin's user name is not valid")
 		}
 		o.url = scheme + "://" + user + "@" + place + path
 	}
@@ -149,16 +149,16 @@ func parseSCP(raw string) (URL, error) {
 	if strings.HasPrefix(rest, "[") { // an IPv6 address
 		end := strings.Index(rest, "]:")
 		if end < 0 {
-			return URL{}, errors.New("the origin is none of https://, http://, ssh://, git:// and user@host:path")
+			return URL{}, errors.New("the origin must begin with https://, http://, ssh:// or git://, or be user@host:path")
 		}
 		host, path = rest[1:end], rest[end+2:]
 	}
 	host = strings.ToLower(host)
 	switch {
 	case !ok || !ok2 || strings.HasPrefix(path, ":"): // such as "ext::…" and "--upload-pack=…"
-		return URL{}, errors.New("the origin is none of https://, http://, ssh://, git:// and user@host:path")
+		return URL{}, errors.New("the origin must begin with https://, http://, ssh:// or git://, or be user@host:path")
 	case !legalUser(user):
-		return URL{}, errors.New("the origin's user name is not a legal one")
+		return URL{}, errors.New("the origin's user name is not valid")
 	case !IsHost(host):
 		return URL{}, errBadHost
 	case strings.Trim(path, "/") == "":

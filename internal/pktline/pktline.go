@@ -52,7 +52,7 @@ func (p *Reader) Next() (line []byte, special string, err error) {
 	size, err := strconv.ParseUint(string(head), 16, 16)
 	switch {
 	case err != nil, head[0] == '+':
-		return nil, "", fmt.Errorf("%w: %q is no length", ErrFormat, head)
+		return nil, "", fmt.Errorf("%w: %q is not a length", ErrFormat, head)
 	case size < 2:
 		p.last = 4
 		return nil, string(head), nil

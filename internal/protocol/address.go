@@ -26,7 +26,7 @@ func ParseAddress(raw string) (Address, error) {
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", !origin.IsHost(strings.ToLower(u.Hostname())),
 		!origin.IsPort(u.Port()), strings.HasSuffix(u.Host, ":"):
-		return Address{}, fmt.Errorf("%q is no server; write host, host:port or http(s)://host[:port]", git.Redact(raw))
+		return Address{}, fmt.Errorf("%q is not the address of a server; write host, host:port or http(s)://host[:port]", git.Redact(raw))
 	case u.User != nil:
 		return Address{}, errors.New("a server's address takes no user and password")
 	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":

@@ -52,7 +52,7 @@ func AskedAt(h http.Header, trace Trace, now time.Time) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || !isPlausible(at) {
-		return at, fmt.Errorf("%s is no time", askedHeader)
+		return at, fmt.Errorf("the header %s is not a time", askedHeader)
 	}
 	return at, nil
 }
@@ -105,7 +105,7 @@ func ParsePull(form url.Values, allowLocal bool) (p Pull, err error) {
 	p.Wait = NoWait
 	if wait := fields["wait"]; wait != "" {
 		if p.Wait, err = units.ParseDuration(wait); err != nil || p.Wait < 0 {
-			return p, fmt.Errorf("wait=%q is no duration; write milliseconds (1500) or a unit (90s)", errtext.Word(wait, 40))
+			return p, fmt.Errorf("wait=%q is not a duration; write a number of milliseconds (1500), or one with a unit (90s)", errtext.Word(wait, 40))
 		}
 	}
 	return p, nil

@@ -176,8 +176,8 @@ func TestReadForeignStatus(t *testing.T) {
 		{`{"role":"slave","total":1,"mirrors":[{"name":"/a/","new":1,"state":"great","modify_date":-1,"origin":"https://u:p@h/x","revision":"--x","fingerprint":"f","refs":-3,"error":"a\u001b[1m\nb"}]}`,
 			`{"role":"slave","total":1,"mirrors":[{"name":"a","state":"unknown","origin":"https://***@h/x","refs":0,"error":"a[1m; b"}]}`},
 		{`{"role":"slave","total":3,"mirrors":[{"name":"../a"},{"name":"b"},{"name":"x/c"}]}`,
-			`{"role":"slave","total":1,"error":"2 of its mirrors have invalid names: name \"../a\": the component \"..\" begins with \".\"",` +
-				`"hierarchical_error":"2 of its mirrors have invalid names\n└─ name \"../a\"\n   └─ the component \"..\" begins with \".\"","mirrors":[{"name":"b","state":"unknown","refs":0}]}`},
+			`{"role":"slave","total":1,"error":"2 of its mirrors have invalid names: name \"../a\": the component \"..\" must not begin with \".\"",` +
+				`"hierarchical_error":"2 of its mirrors have invalid names\n└─ name \"../a\"\n   └─ the component \"..\" must not begin with \".\"","mirrors":[{"name":"b","state":"unknown","refs":0}]}`},
 		{`{"role":"master","total":0,"upstream":{"total":-7,"success":99,"slaves":[{"address":"a\nb","error":"c\u0007"}]}}`,
 			`{"role":"master","total":0,"upstream":{"total":1,"error":1,"error_percent":100,"failed":0,"failed_percent":0,"success":0,"success_percent":0,"slaves":[{"address":"a; b","total":0,"error":"c"}]}}`},
 		{`{"role":"slave","total":2,"mirrors":[{"name":"a"}]}`, ""},

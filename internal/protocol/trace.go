@@ -44,7 +44,7 @@ func ReadTrace(h http.Header) (Trace, error) {
 	case len(via) == 0, id == "":
 		return Trace{ID: rand.Text(), Via: via, Begins: true}, nil
 	case len(id) > maxID || strings.ContainsFunc(id, notInID):
-		return Trace{}, fmt.Errorf("%s is no id", requestHeader)
+		return Trace{}, fmt.Errorf("the header %s is not an id", requestHeader)
 	}
 	return Trace{ID: id, Via: via}, nil
 }

@@ -19,10 +19,10 @@ type Pattern struct{ s string }
 func ParsePattern(s string) (Pattern, error) {
 	if strings.Count(s, "*") > 1 || !strings.HasPrefix(s, "refs/") ||
 		!git.IsRefName(strings.Replace(s, "*", "x", 1)) {
-		return Pattern{}, fmt.Errorf("%q is no pattern of refs; write a full name with at most one *, such as \"refs/heads/*\"", s)
+		return Pattern{}, fmt.Errorf("%q is not a pattern of refs; write a full name with at most one *, such as \"refs/heads/*\"", s)
 	}
 	if strings.HasPrefix(s, Own) {
-		return Pattern{}, fmt.Errorf("%q: refs/sould/ is the server's own", s)
+		return Pattern{}, fmt.Errorf("%q: refs/sould/ is reserved for the server itself", s)
 	}
 	return Pattern{s}, nil
 }

@@ -194,7 +194,7 @@ func (b *Request) Contains() (commit string, err error) {
 		switch {
 		case !found:
 		case !git.IsID(strings.ToLower(word)):
-			return "", refuse(Malformed, "contains=%q is no full commit id", errtext.Word(word, 100))
+			return "", refuse(Malformed, "contains=%q is not a full commit id", errtext.Word(word, 100))
 		default:
 			commit = strings.ToLower(word)
 		}

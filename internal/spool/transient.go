@@ -28,7 +28,7 @@ type Lane struct {
 }
 
 // ErrTooSlow is the error of a producer that was given up because of its reader.
-var ErrTooSlow = errors.New("its reader takes it in too slowly: others wait, and there is no room to make it ahead of the reader")
+var ErrTooSlow = errors.New("its client reads it too slowly: others wait, and there is no room to make it ahead of that client")
 
 const (
 	// window is how many bytes of a file that is not kept may be in memory.

@@ -123,7 +123,7 @@ func (s *Dir) prepare(ctx context.Context) error {
 
 // ErrLost is returned when the directory at the storage's path is not the one that this server
 // owns. Then nothing is known about mirrors, and nothing may be written.
-var ErrLost = errors.New("the storage is not there any more, or another one is in its place: it was unmounted, moved or removed while the server ran")
+var ErrLost = errors.New("the storage is not there any more, or another one is in its place: it was unmounted, moved or removed while the server ran: put it back, or restart sould if the new one is meant")
 
 // CheckOwned checks that the storage is the one that was opened. The error is ErrLost, or says
 // why that is unknown.
@@ -260,7 +260,7 @@ func (s *Dir) CheckPlace(name Name) error {
 func (s *Dir) emptyDirs(name Name) (dirs []string, err error) {
 	for _, above := range name.Above() {
 		if info, err := os.Stat(s.MirrorDir(above)); err == nil && !info.IsDir() {
-			return nil, fmt.Errorf("%s is no directory", above)
+			return nil, fmt.Errorf("%s is not a directory", above)
 		}
 	}
 	err = filepath.WalkDir(s.MirrorDir(name), func(path string, entry fs.DirEntry, err error) error {

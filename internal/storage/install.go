@@ -20,10 +20,10 @@ import (
 // there compared with the expected one. If it is another one, it goes back.
 
 // ErrReplaced is returned if a mirror's directory was removed or replaced meanwhile.
-var ErrReplaced = errors.New("the mirror's directory was removed or replaced by hand meanwhile; what is there now is left as it is")
+var ErrReplaced = errors.New("the mirror's directory was removed or replaced by hand meanwhile; what is there now is left as it is: POST again if it is to follow the origin")
 
 // ErrTaken is returned if the place of a new mirror was taken meanwhile.
-var ErrTaken = errors.New("something was put in the mirror's place by hand meanwhile; it is left as it is, and what was fetched is dropped")
+var ErrTaken = errors.New("something was put in the mirror's place by hand meanwhile; it is left as it is, and what was fetched is dropped: POST again if it is to follow the origin")
 
 // Install moves a complete mirror from its staging directory to its place. With a zero meant,
 // nothing may be there; otherwise the mirror with this identity, which is replaced. Else the

@@ -36,7 +36,7 @@ func ParseName(raw string) (Name, error) {
 		}
 	}
 	if components[0] == "x" {
-		return Name{}, fmt.Errorf("name %q: what begins with x/ is the server's own", s)
+		return Name{}, fmt.Errorf("name %q: names that begin with x/ are reserved for the server itself", s)
 	}
 	for _, reserved := range []string{"info/refs", "git-upload-pack", "git-receive-pack"} {
 		if s == reserved || strings.HasSuffix(s, "/"+reserved) {
@@ -53,9 +53,9 @@ func checkComponent(c string) error {
 	case len(c) > maxComponent:
 		return fmt.Errorf("the component %.20q… has %d bytes; %d at most", c, len(c), maxComponent)
 	case c[0] == '.' || c[0] == '-':
-		return fmt.Errorf("the component %q begins with %q", c, c[:1])
+		return fmt.Errorf("the component %q must not begin with %q", c, c[:1])
 	case strings.HasSuffix(c, ".lock"):
-		return fmt.Errorf("the component %q ends with .lock", c)
+		return fmt.Errorf("the component %q must not end with .lock", c)
 	}
 	for _, r := range c {
 		if !nameRune(r) {
