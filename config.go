@@ -22,8 +22,8 @@ import (
 	"github.com/reconquest/sould/internal/units"
 )
 
-// Config is what the configuration file says, with defaults for what it does not say. It
-// never changes after it was loaded. The manual of the keys is sould.conf.example.
+// Config is what the configuration file and the environment say, with defaults for what they do not
+// say. It never changes after it was loaded. The manual of the keys is sould.conf.example.
 type Config struct {
 	Listen         string
 	Storage        string // absolute
@@ -60,6 +60,8 @@ type Config struct {
 	TLSCert, TLSKey, TLSCA   string
 	certificate              *tls.Certificate // of TLSCert and TLSKey; nil for plain HTTP
 	authorities              *x509.CertPool   // of TLSCA; nil for the system's
+
+	text *tomlkeys.Text // which says what has set a key; nil for the defaults
 }
 
 // DefaultConfigFile is read if the command line names no file and this one exists.
@@ -108,9 +110,14 @@ func defaultStorage() string {
 	return ""
 }
 
+// VariablePrefix begins the names of variables of the environment that set keys: SOULD_LISTEN sets
+// listen.
+const VariablePrefix = "SOULD_"
+
 // LoadConfig reads the configuration from the file at path. If path is empty, it reads
 // DefaultConfigFile or, if that does not exist, takes the defaults. source says which of these
-// it was. The error joins all mistakes, and those that the checks report.
+// it was. Variables of the environment override the file. The error joins all mistakes, and those
+// that the checks report.
 func LoadConfig(path string, checks ...startCheck) (c Config, source string, err error) {
 	c = defaultConfig()
 	required := path != ""
@@ -126,16 +133,19 @@ func LoadConfig(path string, checks ...startCheck) (c Config, source string, err
 	default:
 		source = path
 	}
-	err = c.parse(source, string(text), checks...)
+	err = c.parse(source, string(text), os.Environ(), checks...)
 	return c, source, err
 }
 
-// parse sets what the text says. The error joins all mistakes in it.
-func (c *Config) parse(file, text string, checks ...startCheck) error {
+// parse sets what the text says, and what variables of an environment say instead. The error joins
+// all mistakes in them, and those that the checks report.
+func (c *Config) parse(file, text string, environ []string, checks ...startCheck) error {
 	t, err := tomlkeys.Read(file, text, "token", namesToken)
 	if err != nil {
 		return err
 	}
+	t.Override(VariablePrefix, environ)
+	c.text = t
 	configKeys.Set(c, t)
 	if c.ListTimeout > c.FetchTimeout {
 		if t.Has("list_timeout") {
@@ -161,3 +171,11 @@ func (c *Config) parse(file, text string, checks ...startCheck) error {
 
 // Show returns the settings in force as the text of a configuration file, without secrets.
 func (c *Config) Show() string { return configKeys.Show(c) }
+
+// Sources are the file and the variables that were read, as people are told.
+func (c *Config) Sources(file string) string {
+	return strings.Join(append([]string{file}, c.text.Variables()...), ", ")
+}
+
+// ShowWithSources is Show with what has set each key behind it.
+func (c *Config) ShowWithSources() string { return configKeys.ShowWith(c, c.text.From) }

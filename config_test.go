@@ -12,6 +12,17 @@ import (
 	"github.com/reconquest/sould/internal/protocol"
 )
 
+// TestMain takes away what is said to the tests of package tests (SOULD_ROOT): here it would be a key
+// of the configuration.
+func TestMain(m *testing.M) {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, VariablePrefix) {
+			os.Unsetenv(name)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 func writeConfig(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sould.conf")
@@ -190,6 +201,27 @@ func TestShownSettingsCanBeReadBack(t *testing.T) {
 	}
 }
 
+// TestVariablesAreCheckedLikeTheFile also where one key depends on another, and a file of a secret is
+// read that a variable names.
+func TestVariablesAreCheckedLikeTheFile(t *testing.T) {
+	file := writeConfig(t, "storage = \"/x\"\nlist_timeout = \"5s\"\n")
+	t.Setenv("SOULD_FETCH_TIMEOUT", "20s")
+	t.Setenv("SOULD_TOKEN_FILE", writeConfig(t, testToken+"\n"))
+	c, _, err := LoadConfig(file)
+	if err != nil || c.FetchTimeout != 20*time.Second || string(c.Token) != testToken {
+		t.Errorf("%v\n%s", err, c.ShowWithSources())
+	}
+	t.Setenv("SOULD_LIST_TIMEOUT", "21000")
+	if _, _, err := LoadConfig(file); err == nil || err.Error() != "SOULD_LIST_TIMEOUT: 21s is longer than fetch_timeout (20s)" {
+		t.Error(err)
+	}
+	t.Setenv("SOULD_LIST_TIMEOUT", "")
+	t.Setenv("SOULD_FETCH_TIMEOUT", "4s")
+	if _, _, err := LoadConfig(file); err == nil || err.Error() != file+":2: list_timeout: 5s is longer than fetch_timeout (4s)" {
+		t.Error(err)
+	}
+}
+
 func TestListTimeoutIsWithinFetchTimeout(t *testing.T) {
 	c, _, err := LoadConfig(writeConfig(t, "storage = \"/x\"\nfetch_timeout = \"5s\""))
 	if err != nil || c.ListTimeout != 5*time.Second {
@@ -227,7 +259,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c := defaultConfig()
-		if err := c.parse("f", text); err != nil {
+		if err := c.parse("f", text, nil); err != nil {
 			if !strings.HasPrefix(err.Error(), "f") {
 				t.Errorf("%q: the error names no file: %v", text, err)
 			}
@@ -235,7 +267,7 @@ func FuzzConfig(f *testing.F) {
 		}
 		c.Token, c.ReadToken = "", "" // they are shown as what they are not
 		again := defaultConfig()
-		if err := again.parse("f", c.Show()); err != nil || again.Show() != c.Show() {
+		if err := again.parse("f", c.Show(), nil); err != nil || again.Show() != c.Show() {
 			t.Errorf("%q is shown as\n%s\nwhich reads as\n%s%v", text, c.Show(), again.Show(), err)
 		}
 	})

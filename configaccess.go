@@ -26,7 +26,8 @@ func secretKey(name string, field func(*Config) *access.Secret, file func(*Confi
 			return ""
 		}
 		return field(c).String()
-	})
+	}).WithoutVariable("every program that sould starts would have it, and so would who reads the unit or the container; " +
+		"write it into a file, and set " + VariablePrefix + strings.ToUpper(name) + "_FILE")
 }
 
 // namesToken reports whether a text begins with a key that holds a token, or with a misspelt

@@ -99,11 +99,11 @@ func check(configFile string, stdout io.Writer) error {
 	if _, err := checkGit(context.Background()); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("# settings in force, from %s\n", source)
+	text := fmt.Sprintf("# settings in force, from %s\n", config.Sources(source))
 	for _, warning := range config.Warnings(source) {
 		text += "# warning: " + warning + "\n"
 	}
-	_, err = io.WriteString(stdout, text+config.Show())
+	_, err = io.WriteString(stdout, text+config.ShowWithSources())
 	return err
 }
 

@@ -98,7 +98,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	s.mirrors.run()
 	s.listeners.Serve(func() *tls.Config { return s.settings().tls }, s.http.Serve)
 	log.Info("started", "listen", s.Addr(), "role", set.role(), "storage", dir.Path,
-		"config", source, "git", gitVersion)
+		"config", set.Sources(source), "git", gitVersion)
 	s.warn(nil)
 	return s, nil
 }
@@ -155,7 +155,7 @@ func (s *Server) Reload() error {
 	s.mirrors.configure(set)
 	old.git.CloseIdle()
 	s.clones.configure() // after the store, whose git it asks
-	s.log.Info("reloaded", "listen", s.Addr(), "role", set.role(), "config", source)
+	s.log.Info("reloaded", "listen", s.Addr(), "role", set.role(), "config", set.Sources(source))
 	s.warn(old)
 	return nil
 }

@@ -352,8 +352,10 @@ func TestHookBringsTheToken(t *testing.T) {
 func TestCheckMasksTokens(t *testing.T) {
 	t.Parallel()
 	d := prepare(t, fmt.Sprintf("token = %q", token), fmt.Sprintf("read_token = %q", readToken))
-	out, err := exec.Command(binary, "--check", "-c", d.conf).CombinedOutput()
-	if err != nil || strings.Count(string(out), "token = \"***\"\n") != 2 || !strings.Contains(string(out), "# warning: "+d.conf+" holds a secret") {
+	cmd := exec.Command(binary, "--check", "-c", d.conf)
+	cmd.Env = environ()
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Count(string(out), "token = \"***\"  # "+d.conf+":") != 2 || !strings.Contains(string(out), "# warning: "+d.conf+" holds a secret") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	tellsNothing(t, []string{token, readToken}, string(out))

@@ -164,7 +164,7 @@ func (d *daemon) launch() {
 		d.cmd = exec.Command(d.before[0], append(d.before[1:], d.cmd.Args...)...)
 	}
 	d.cmd.Stderr = d.log
-	d.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66")
+	d.cmd.Env = append(environ(), "GORACE=halt_on_error=1 exitcode=66")
 	d.cmd.Env = append(d.cmd.Env, d.env...)
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
@@ -174,6 +174,12 @@ func (d *daemon) launch() {
 		_ = cmd.Wait()
 		close(exited)
 	}(d.cmd, d.exited)
+}
+
+// environ is the environment of programs under test: that of the tests, without what is said to the
+// tests themselves (SOULD_SOAK). To sould, such a variable would be a key of its configuration.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SOULD_") })
 }
 
 // wait waits for a line of the log and returns what its groups match.

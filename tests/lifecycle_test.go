@@ -73,6 +73,7 @@ func TestNobodyReadsTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(binary, "-c", d.conf, "--unsecure")
+	cmd.Env = environ()
 	cmd.Stderr = end
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,8 @@
 //
 // All mistakes of a file are reported at once, each with the file, the line and the key: unknown
 // keys, wrong types, values that a key does not take. A key is made of a name, the field that it
-// sets, and a check: see [String], [List] and the others.
+// sets, and a check: see [String], [List] and the others. Variables of the environment can override
+// a file: see [Text.Override].
 package tomlkeys
 
 import (
@@ -20,15 +21,22 @@ import (
 type Key[C any] struct {
 	Name string
 	set  func(c *C, value any) error
-	show func(c *C) string // as TOML
+	show func(c *C) string              // as TOML
+	read func(word string) (any, error) // the value of a variable, as set takes it; nil if only a file can say it
+}
+
+// WithoutVariable is the key without a variable of the environment: only the file can set it.
+func (k Key[C]) WithoutVariable(why string) Key[C] {
+	k.read = func(string) (any, error) { return nil, errors.New(why) }
+	return k
 }
 
 // Keys are all keys of a file.
 type Keys[C any] []Key[C]
 
-// Error is one mistake in a file.
+// Error is one mistake in a file or a variable.
 type Error struct {
-	File string
+	File string // or the name of the variable
 	Line int    // 0 if unknown
 	Key  string // empty if it is about none
 	Err  error
@@ -48,10 +56,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Text is the content of a file, and what is wrong with it.
+// Text is the content of a file, with the variables that override it, and what is wrong with them.
 type Text struct {
 	file, text string
 	values     map[string]any
+	variables  map[string]variable // by key
 	wrong      []*Error
 }
 
@@ -78,41 +87,81 @@ func Read(file, text, secret string, isSecret func(words string) bool) (*Text, e
 	return nil, &Error{file, line, syntax.LastKey, errors.New(syntax.Message)}
 }
 
-// Set sets what a text says. What is wrong is reported to it.
+// Set sets what a text says, and its variables. What is wrong is reported to it.
 func (keys Keys[C]) Set(c *C, t *Text) {
 	for name, value := range t.values {
-		i := slices.IndexFunc(keys, func(k Key[C]) bool { return k.Name == name })
 		table, ok := value.(map[string]any)
 		if list, isList := value.([]map[string]any); isList { // [[name]]
 			table, ok = list[0], true
 		}
-		if i < 0 && ok {
-			t.Report(name, keys.noTables(name, table))
-		} else if i < 0 {
-			t.Report(name, errors.New("unknown key"+keys.didYouMean("; ", name, "")))
-		} else if err := keys[i].set(c, value); err != nil {
-			t.Report(name, err)
+		switch key := keys.find(name); {
+		case key == nil && ok:
+			t.reportLine(name, keys.noTables(name, table))
+		case key == nil:
+			t.reportLine(name, errors.New("unknown key"+keys.didYouMean("; ", name, "")))
+		default:
+			if err := key.set(c, value); err != nil {
+				t.reportLine(name, err)
+			}
 		}
+	}
+	keys.setVariables(c, t)
+}
+
+// find returns the key of a name, or nil.
+func (keys Keys[C]) find(name string) *Key[C] {
+	i := slices.IndexFunc(keys, func(k Key[C]) bool { return k.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &keys[i]
+}
+
+// Has reports whether the text or a variable has a key.
+func (t *Text) Has(key string) bool {
+	_, isVariable := t.variables[key]
+	return isVariable || t.values[key] != nil
+}
+
+// Report adds a mistake of a key, or all of several that are joined, to the variable or the line that
+// has set it.
+func (t *Text) Report(key string, err error) {
+	v, isVariable := t.variables[key]
+	if !isVariable {
+		t.reportLine(key, err)
+		return
+	}
+	for _, err := range parts(err) {
+		t.wrong = append(t.wrong, &Error{File: v.name, Err: err})
 	}
 }
 
-// Has reports whether the text has a key.
-func (t *Text) Has(key string) bool { return t.values[key] != nil }
-
-// Report adds a mistake of a key, or all of several that are joined.
-func (t *Text) Report(key string, err error) {
-	all := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		all = joined.Unwrap()
-	}
-	for _, err := range all {
+// reportLine is Report for what the file says, also if a variable overrides it.
+func (t *Text) reportLine(key string, err error) {
+	for _, err := range parts(err) {
 		t.wrong = append(t.wrong, &Error{t.file, keyLine(t.text, key), key, err})
 	}
 }
 
-// Err joins all mistakes, in the order of their lines; nil if there is none.
+// parts are the errors of which an error is joined.
+func parts(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// Err joins all mistakes, in the order of their lines, and then those of variables; nil if there is none.
 func (t *Text) Err() error {
-	slices.SortStableFunc(t.wrong, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
+	slices.SortStableFunc(t.wrong, func(a, b *Error) int {
+		if inFile := a.File == t.file; inFile != (b.File == t.file) {
+			if inFile {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.File, b.File))
+	})
 	var all []error
 	for _, e := range t.wrong {
 		all = append(all, e)
@@ -223,9 +272,18 @@ func mistakes(a, b string) int {
 
 // Show returns the text of a file that says what a struct holds.
 func (keys Keys[C]) Show(c *C) string {
+	return keys.ShowWith(c, func(string) string { return "" })
+}
+
+// ShowWith is Show with a comment behind each key; an empty one is left out.
+func (keys Keys[C]) ShowWith(c *C, comment func(key string) string) string {
 	var b strings.Builder
 	for _, k := range keys {
-		fmt.Fprintf(&b, "%s = %s\n", k.Name, k.show(c))
+		fmt.Fprintf(&b, "%s = %s", k.Name, k.show(c))
+		if words := comment(k.Name); words != "" {
+			b.WriteString("  # " + strings.Join(strings.Fields(words), " "))
+		}
+		b.WriteByte('\n')
 	}
 	return b.String()
 }

@@ -24,6 +24,7 @@ func Words[C any](name string, set func(c *C, s string) error, get func(c *C) st
 			return set(c, s)
 		},
 		show: func(c *C) string { return quote(get(c)) },
+		read: asString,
 	}
 }
 
@@ -48,6 +49,7 @@ func Bool[C any](name string, field func(*C) *bool) Key[C] {
 			return nil
 		},
 		show: func(c *C) string { return strconv.FormatBool(*field(c)) },
+		read: asValue,
 	}
 }
 
@@ -67,6 +69,7 @@ func Int[C any](name string, field func(*C) *int, least, most int64) Key[C] {
 			return nil
 		},
 		show: func(c *C) string { return strconv.Itoa(*field(c)) },
+		read: asValue,
 	}
 }
 
@@ -104,6 +107,7 @@ func Duration[C any](name string, field func(*C) *time.Duration, least time.Dura
 			return nil
 		},
 		show: func(c *C) string { return quote(units.FormatDuration(*field(c))) },
+		read: asValue,
 	}
 }
 
@@ -126,6 +130,7 @@ func Size[C any](name string, field func(*C) *int64) Key[C] {
 			return err
 		},
 		show: func(c *C) string { return quote(units.FormatSize(*field(c))) },
+		read: asValue,
 	}
 }
 
@@ -176,6 +181,7 @@ func List[C any, T Item[T]](name string, field func(*C) *[]T, parse func(string)
 			}
 			return "[" + strings.Join(quoted, ", ") + "]"
 		},
+		read: asList,
 	}
 }
 

@@ -73,6 +73,49 @@ func TestSetAndShow(t *testing.T) {
 	}
 }
 
+// override is read with variables of an environment.
+func override(text string, environ ...string) (p pet, from string, err error) {
+	t, err := Read("pets", text, "secret", isSecret)
+	if err == nil {
+		t.Override("PET_", environ)
+		keys.Set(&p, t)
+		from, err = t.From("tricks"), t.Err()
+	}
+	return p, from, err
+}
+
+func TestVariables(t *testing.T) {
+	got, from, err := override("name = 'Rex'\n\ntricks = ['sit']\nlegs = 4", "PET_NAME= a # \"b\" ", "PET_ALIVE=true", "PET_LEGS=3",
+		"PET_AGE=90s", "PET_WEIGHT=1KiB", "PET_TRICKS= roll,over\nplay  dead,", "OTHER_NAME=x", "PET_SECRET=s",
+		"PET_SERVICE_HOST=10.0.0.1", "PET_SERVICE_PORT_HTTP=80", "PET_PORT=tcp://10.0.0.1:80", "PET_PORT_80_TCP_ADDR=10.0.0.1", "PET_B_SERVICE_PORT=80")
+	want := pet{" a # \"b\" ", "s", true, 3, 90 * time.Second, 1 << 10, []word{"roll", "over", "play", "dead"}}
+	if err != nil || !reflect.DeepEqual(got, want) || from != "PET_TRICKS, which overrides pets:3" {
+		t.Errorf("got %+v from %s, %v", got, from, err)
+	}
+	got, from, err = override("name = 'Rex'\nlegs = 4", "PET_NAME=", "PET_LEGS=", "PET_AGE=1500", "PET_TRICKS=[]")
+	want = pet{name: "Rex", legs: 4, age: 1500 * time.Millisecond, tricks: []word{}}
+	if err != nil || !reflect.DeepEqual(got, want) || from != "PET_TRICKS" {
+		t.Errorf("got %+v from %s, %v", got, from, err)
+	}
+	for variable, want := range map[string]string{
+		"PET_ALIVE=yes":          "PET_ALIVE: must be true or false, not a string",
+		"PET_LEGS=1\nname = 'x'": "PET_LEGS: must be a whole number, not a string",
+		"PET_TRICKS=a,B,a":       "PET_TRICKS: \"B\" is no word\nPET_TRICKS: \"a\" stands there twice",
+		"PET_TRICKS=['a'":        "PET_TRICKS: must be a list of strings, not a string",
+		"PET_LEG=1":              "PET_LEG: unknown key; did you mean legs?",
+		"PET_Legs=1":             "PET_Legs: unknown key; did you mean legs?",
+		"PET_PORT=80":            "PET_PORT: unknown key",
+	} {
+		if _, _, err := override("name = 'Rex'", variable); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", variable, err, want)
+		}
+	}
+	if _, _, err := override("\nlegs = 9", "PET_LEGS=10", "PET_LEG=1"); err == nil || // what is overridden is wrong nevertheless
+		err.Error() != "pets:2: legs: 9 is not between 0 and 8\nPET_LEG: unknown key; did you mean legs?\nPET_LEGS: 10 is not between 0 and 8" {
+		t.Error(err)
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		"name = ''":                     "pets:1: name: must not be empty",
