@@ -49,7 +49,7 @@ var outside = map[string]string{
 	"github.com/BurntSushi/toml":          "internal/tomlkeys/ statustoml.go",
 	"github.com/docopt/docopt-go":         "main.go",
 	"github.com/reconquest/hierr-go":      "internal/errtext/",
-	"github.com/coreos/go-systemd/v22":    "signals.go",
+	"github.com/coreos/go-systemd/v22":    "signals.go systemd.go",
 	"github.com/dunglas/httpsfv":          "internal/conditional/",
 	"os/exec":                             "internal/git/",
 	"github.com/prometheus/client_golang": "metrics.go",

@@ -172,6 +172,15 @@ func (c *Config) parse(file, text string, environ []string, checks ...startCheck
 // Show returns the settings in force as the text of a configuration file, without secrets.
 func (c *Config) Show() string { return configKeys.Show(c) }
 
+// address is where to listen. If the service manager has opened sockets and the key is not set, that
+// is there alone, and the address is empty.
+func (c *Config) address(activated bool) string {
+	if activated && !c.text.Has("listen") {
+		return ""
+	}
+	return c.Listen
+}
+
 // Sources are the file and the variables that were read, as people are told.
 func (c *Config) Sources(file string) string {
 	return strings.Join(append([]string{file}, c.text.Variables()...), ", ")

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,6 +61,7 @@ const (
 	idleTimeout   = 2 * time.Minute  // between requests
 	leftoverTime  = time.Second      // to send the rest of a body that nobody reads
 	maxHeader     = 16 << 10         // bytes
+	newcomerTime  = time.Second      // for the requests of connections that have just come, at shutdown
 	drainTime     = 30 * time.Second // for answers in flight at shutdown
 	hangupTime    = 5 * time.Second  // for those answers to be written that shutdown cut short
 )
@@ -78,7 +80,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	if err != nil {
 		return nil, fmt.Errorf("%s: storage: %w", source, err)
 	}
-	listeners, err := conn.NewListeners(config.Listen)
+	listeners, err := openListeners(&config)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: listen: %w", source, err), dir.Close())
 	}
@@ -97,10 +99,20 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	}
 	s.mirrors.run()
 	s.listeners.Serve(func() *tls.Config { return s.settings().tls }, s.http.Serve)
-	log.Info("started", "listen", s.Addr(), "role", set.role(), "storage", dir.Path,
+	s.logListening("started", "role", set.role(), "storage", dir.Path,
 		"config", set.Sources(source), "git", gitVersion)
 	s.warn(nil)
 	return s, nil
+}
+
+// openListeners listens where the configuration says, and on the sockets that the service manager has
+// opened.
+func openListeners(config *Config) (*conn.Listeners, error) {
+	sockets, err := passedSockets()
+	if err != nil {
+		return nil, err
+	}
+	return conn.NewListeners(config.address(len(sockets) > 0), sockets...)
 }
 
 // newServer makes a server of a storage that is ours and of an address that is bound.
@@ -129,8 +141,14 @@ func newServer(configFile string, unsecure bool, log *slog.Logger, dir *storage.
 // settings are those in force now. A request loads them once.
 func (s *Server) settings() *settings { return s.current.Load() }
 
-// Addr is the address that is listened on.
-func (s *Server) Addr() string { return s.listeners.Addr().String() }
+// logListening tells the log where the server listens, and more.
+func (s *Server) logListening(message string, more ...any) {
+	at := []any{"listen", s.listeners.Addr().String()}
+	if others := s.listeners.Others(); len(others) > 0 {
+		at = append(at, "sockets", strings.Join(others, " "))
+	}
+	s.log.Info(message, append(at, more...)...)
+}
 
 // Reload puts the configuration in force that the file holds now, or, if
 // anything is wrong with it, none of it.
@@ -145,8 +163,9 @@ func (s *Server) Reload() error {
 	if config.Storage != old.Storage {
 		return fmt.Errorf("%s: storage: can't change from %q to %q without a restart", source, old.Storage, config.Storage)
 	}
-	if config.Listen != old.Listen {
-		if err := s.listeners.Move(config.Listen); err != nil {
+	activated := s.listeners.HavePassed()
+	if address := config.address(activated); address != old.address(activated) {
+		if err := s.listeners.Move(address); err != nil {
 			return fmt.Errorf("%s: listen: %w", source, err)
 		}
 	}
@@ -155,7 +174,7 @@ func (s *Server) Reload() error {
 	s.mirrors.configure(set)
 	old.git.CloseIdle()
 	s.clones.configure() // after the store, whose git it asks
-	s.log.Info("reloaded", "listen", s.Addr(), "role", set.role(), "config", set.Sources(source))
+	s.logListening("reloaded", "role", set.role(), "config", set.Sources(source))
 	s.warn(old)
 	return nil
 }
@@ -197,13 +216,17 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 		case <-over:
 		}
 	}()
+	s.http.SetKeepAlivesEnabled(false) // so that those that are kept close
+	latest, cancel := context.WithTimeout(drain, newcomerTime)
+	defer cancel()
+	s.conns.AwaitRequests(latest)
 	if err := s.http.Shutdown(drain); err != nil {
 		s.log.Warn("answers in flight are cut short")
 	}
 	s.end(mirror.ErrClosing)
 
-	hangup, cancel := context.WithTimeout(context.Background(), hangupTime)
-	defer cancel()
+	hangup, cancelHangup := context.WithTimeout(context.Background(), hangupTime)
+	defer cancelHangup()
 	_ = s.http.Shutdown(hangup) // what was cut short says so
 	err := s.http.Close()
 	s.handling.Lock() // until every handler has returned; new ones find it closed

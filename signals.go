@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/signal"
@@ -43,6 +44,11 @@ func outliveLogs() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 // Run answers signals until one of them, or a broken listener, ends the server.
 func (s *Server) Run(signals signals) error {
 	s.notify(daemon.SdNotifyReady)
+	life, end := context.WithCancel(context.Background())
+	var watchdog sync.WaitGroup
+	watchdog.Go(func() { s.feedWatchdog(life) })
+	defer watchdog.Wait()
+	defer end()
 	for {
 		select {
 		case err := <-s.listeners.Broken():
@@ -76,19 +82,6 @@ func second(end <-chan os.Signal) <-chan struct{} {
 		close(hurry)
 	}()
 	return hurry
-}
-
-// notify tells the service manager the server's state, if there is one that listens
-// (sd_notify(3)).
-func (s *Server) notify(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		s.log.Warn("can't notify the service manager", "err", err)
-	}
-}
-
-// reloadingState says that a reload begins, and when, as Type=notify-reload needs it.
-func reloadingState() string {
-	return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()
 }
 
 // spareThreads is how many threads the process has from the start. The Go runtime ends the

@@ -90,6 +90,7 @@ type daemon struct {
 	env     []string
 	user    string       // the number of the user that it runs as; empty for that of the test
 	ulimit  string       // options of the shell's ulimit for it; may be empty
+	files   []*os.File   // that it is passed, from descriptor 3 on
 	before  []string     // a command that it is started by, in a place of its own; may be empty
 	client  *http.Client // that reaches it there; may be nil
 	url     string
@@ -164,6 +165,7 @@ func (d *daemon) launch() {
 		d.cmd = exec.Command(d.before[0], append(d.before[1:], d.cmd.Args...)...)
 	}
 	d.cmd.Stderr = d.log
+	d.cmd.ExtraFiles = d.files
 	d.cmd.Env = append(environ(), "GORACE=halt_on_error=1 exitcode=66")
 	d.cmd.Env = append(d.cmd.Env, d.env...)
 	if err := d.cmd.Start(); err != nil {

@@ -166,6 +166,35 @@ func (l *Limiter) Answer(ctx context.Context, health bool) error {
 	return nil
 }
 
+// AwaitRequests returns when each open connection has sent a request, or when ctx is done. net/http
+// drops a request that it reads when it is shutting down, also if its connection was accepted before.
+func (l *Limiter) AwaitRequests(ctx context.Context) {
+	tick := time.NewTicker(requestPause)
+	defer tick.Stop()
+	for l.isAwaitingRequest() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// requestPause is how often AwaitRequests looks; no state of net/http tells that a request is in the
+// hands of its handler.
+const requestPause = 2 * time.Millisecond
+
+func (l *Limiter) isAwaitingRequest() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, one := range l.open {
+		if one.state.Load() == connWaiting {
+			return true
+		}
+	}
+	return false
+}
+
 // GiveUp records that the request of ctx is not being answered any more.
 func (l *Limiter) GiveUp(ctx context.Context) {
 	if one, ok := ctx.Value(connKey{}).(*state); ok {

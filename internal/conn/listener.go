@@ -11,13 +11,18 @@ import (
 )
 
 // listener is a TCP listener that can be retired without losing connections: it accepts those in
-// the kernel's queue before it closes.
+// the kernel's queue before it closes. One that was passed leaves them to the next process.
 type listener struct {
 	*net.TCPListener
 	address string // as it was passed to listen
+	passed  bool   // somebody else has opened the socket, and keeps it
 	retired atomic.Bool
 	closed  chan struct{} // closed when serve returns
 }
+
+// backlog is how many connections the kernel queues until they are accepted, as far as
+// net.core.somaxconn allows. Go reads that from /proc/sys, and takes 128 where the unit hides it.
+const backlog = 4096
 
 // listen listens on a TCP address.
 func listen(address string) (*listener, error) {
@@ -25,7 +30,21 @@ func listen(address string) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &listener{TCPListener: l.(*net.TCPListener), address: address, closed: make(chan struct{})}, nil
+	if raw, err := l.(*net.TCPListener).SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = syscall.Listen(int(fd), backlog) }) // it listens in any case
+	}
+	return newListener(l.(*net.TCPListener), address), nil
+}
+
+func newListener(l *net.TCPListener, address string) *listener {
+	return &listener{TCPListener: l, address: address, closed: make(chan struct{})}
+}
+
+// covers reports whether a passed listener accepts what is sent to an address.
+func (l *listener) covers(address string) bool {
+	want, err := net.ResolveTCPAddr("tcp", address)
+	got := l.Addr().(*net.TCPAddr)
+	return err == nil && got.Port == want.Port && (got.IP.IsUnspecified() || got.IP.Equal(want.IP))
 }
 
 // serve passes the listener to run, which must return when the listener has closed. It must be
@@ -40,7 +59,10 @@ func (l *listener) serve(config func() *tls.Config, run func(net.Listener) error
 func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.TCPListener.Accept()
 	if errors.Is(err, os.ErrDeadlineExceeded) && l.isRetired() {
-		if c, err = l.acceptNow(); err != nil {
+		if !l.passed {
+			c, err = l.acceptNow()
+		}
+		if err != nil {
 			l.TCPListener.Close()
 			return nil, net.ErrClosed
 		}

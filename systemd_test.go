@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/reconquest/sould/internal/logging"
+)
+
+// TestTheWatchdogIsFedByAServerThatWorks, and by none whose handlers hang.
+func TestTheWatchdogIsFedByAServerThatWorks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	// fed reports whether the watchdog is fed within a time.
+	fed := func(limit time.Duration) bool {
+		if err := manager.SetReadDeadline(time.Now().Add(limit)); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 100)
+		for {
+			n, err := manager.Read(buf)
+			if err != nil || string(buf[:n]) == "WATCHDOG=1" {
+				return err == nil
+			}
+		}
+	}
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_USEC", "20000")
+	s, err := Start(context.Background(), writeConfig(t, "listen = \"127.0.0.1:0\"\nstorage = \""+t.TempDir()+"\"\n"), true, logging.New(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signals := notifySignals()
+	defer signals.stop()
+	ended := make(chan error)
+	go func() { ended <- s.Run(signals) }()
+	const patient = 30 * time.Second
+	if !fed(patient) || !fed(patient) {
+		t.Fatal("it is not fed")
+	}
+	s.handling.Lock()
+	n := 0
+	for fed(500 * time.Millisecond) { // what was sent before; a slow machine sends even less
+		if n++; n > 100 {
+			t.Fatal("it is fed by a server that answers nobody")
+		}
+	}
+	s.handling.Unlock()
+	if !fed(patient) {
+		t.Error("it is not fed when the server works again")
+	}
+	signals.end <- nil
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	t.Setenv("WATCHDOG_USEC", "often")
+	var log strings.Builder
+	(&Server{log: logging.New(&log)}).feedWatchdog(t.Context())
+	if !strings.Contains(log.String(), "can't feed the service manager's watchdog") {
+		t.Errorf("the log says %q", log.String())
+	}
+}
