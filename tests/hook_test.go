@@ -3,11 +3,13 @@ package tests
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/reconquest/sould/tests/origin"
@@ -95,14 +97,14 @@ $`)
 	seen = p.push()
 	address := strings.TrimPrefix(slave.url, "http://")
 	wanted := "my/a+b (" + originURL + ")\n├─ slave " + address + "\n│  └─ dial tcp " + address +
-		": connect: connection refused\n└─ pulled: master\n"
+		": connect: connection refused\n└─ pulled: master\nsould: the push itself is fine, and sould is told later\n"
 	if seen != wanted {
 		t.Errorf("the pusher sees\n%s\nwant\n%s", seen, wanted)
 	}
 
 	// The server is down: the push is fine.
 	d.stop()
-	if seen = p.push(); !strings.Contains(seen, "sould: not told: "+d.url+" did not answer; the push itself is fine") {
+	if seen = p.push(); !strings.Contains(seen, "sould: not told: "+d.url+" did not answer; the push itself is fine, and sould is told later") {
 		t.Errorf("the pusher sees\n%s", seen)
 	}
 
@@ -125,8 +127,204 @@ $`)
 		}
 	}
 	repo.Git("config", "--unset", "sould.url")
-	if seen = p.push(); !strings.Contains(seen, "not configured") {
+	repo.Git("config", "--unset", "sould.origin")
+	if seen = p.push(); !strings.Contains(seen, "sould: not told: sould.url, sould.origin not configured in this repository\n") {
 		t.Errorf("the pusher sees\n%s", seen)
+	}
+	if n := len(p.pending()); n != 1 {
+		t.Errorf("%d notes are left of what sould was not told, not one", n)
+	}
+}
+
+// pending are the notes in the repository of what sould must still be told.
+func (p *pusher) pending() []string {
+	p.t.Helper()
+	files, err := filepath.Glob(filepath.Join(p.repo.Dir, "sould-pending.*"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return files
+}
+
+// hook runs the hook in a shell as git does, without a push, and returns what it says.
+func (p *pusher) hook(shell string, args ...string) (out string, err error) {
+	cmd := exec.Command(shell, append([]string{filepath.Join(p.repo.Dir, "hooks", "post-receive")}, args...)...)
+	cmd.Dir = p.repo.Dir
+	cmd.Env = append(environ(), "GIT_DIR=.")
+	text, err := cmd.CombinedOutput()
+	return string(text), err
+}
+
+// shells are those that the hook must work in.
+func shells() (found []string) {
+	for _, shell := range []string{"dash", "bash"} {
+		if _, err := exec.LookPath(shell); err == nil {
+			found = append(found, shell)
+		}
+	}
+	return found
+}
+
+// TestHookLosesNothing: what sould was not told is told by the next push, or by --flush.
+func TestHookLosesNothing(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl on this machine")
+	}
+	repo := newOrigin(t)
+	d := start(t)
+	p := newPusher(t, repo, repo.Dir, "sould.url", d.url, "sould.name", "m", "sould.origin", repo.Dir)
+	address := strings.TrimPrefix(d.url, "http://")
+	again := func() { d.configure(`listen = "` + address + `"`); d.run() }
+	want := func(what string, pending int) {
+		t.Helper()
+		if n := len(p.pending()); n != pending {
+			t.Errorf("%s: %d notes are left, want %d", what, n, pending)
+		}
+	}
+	p.push()
+	want("told", 0)
+
+	d.stop()
+	for range 3 {
+		p.push()
+	}
+	want("nobody is there", 1)
+	again()
+	p.push()
+	want("the next push", 0)
+
+	for _, shell := range shells() {
+		d.stop()
+		p.push()
+		if out, err := p.hook(shell, "--flush", repo.Dir); err == nil || !strings.Contains(out, d.url+" did not answer; asked again the next time") {
+			t.Errorf("%s: nobody is there: %v, %s", shell, err, out)
+		}
+		want("a flush without a server", 1)
+		again()
+		if out, err := p.hook(shell, "--flush", filepath.Dir(repo.Dir)); err != nil || !strings.Contains(out, "sould: told that "+repo.Dir+" has changed") {
+			t.Errorf("%s: %v, %s", shell, err, out)
+		}
+		want("a flush", 0)
+		d.get("/m").expect(t, http.StatusOK, "X-Revision", repo.Git("rev-parse", "main"))
+		if out, err := p.hook(shell, "--flush"); err != nil || out != "" {
+			t.Errorf("%s: with nothing to tell: %v, %q", shell, err, out)
+		}
+	}
+
+	// sould answers that it cannot.
+	repo.Git("config", "sould.origin", repo.Dir+"2")
+	if seen := p.push(); !strings.Contains(seen, "move=") || !strings.HasSuffix(seen, "sould: the push itself is fine, and sould is told later\n") {
+		t.Errorf("the pusher sees\n%s", seen)
+	}
+	if out, err := p.hook("sh", "--flush"); err == nil || !strings.Contains(out, "asked again the next time") {
+		t.Errorf("%v, %s", err, out)
+	}
+	want("refused", 1)
+	for _, args := range [][]string{{"--flush", "/none"}, {"--nonsense"}} {
+		if out, err := p.hook("sh", args...); err == nil || !strings.HasPrefix(out, "usage: ") {
+			t.Errorf("%v: %v, %s", args, err, out)
+		}
+	}
+}
+
+// TestHooksAtOnce: of pushes at the same time none is forgotten, whoever of them has success when.
+func TestHooksAtOnce(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl on this machine")
+	}
+	for _, shell := range shells() {
+		asked := make(chan chan int) // of each request; it is answered with what is sent
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			answer := make(chan int)
+			asked <- answer
+			w.WriteHeader(<-answer)
+		}))
+		defer server.Close()
+		repo := newOrigin(t)
+		p := newPusher(t, repo, repo.Dir, "sould.url", server.URL, "sould.name", "m", "sould.origin", repo.Dir)
+		// begin runs the hook, and returns how to answer it, which waits until it has ended.
+		begin := func() (answer func(status int)) {
+			ended := make(chan bool)
+			go func() {
+				if out, err := p.hook(shell); err != nil {
+					t.Errorf("%s: %v, %s", shell, err, out)
+				}
+				close(ended)
+			}()
+			c := <-asked
+			return func(status int) { c <- status; <-ended }
+		}
+		left := func(what string, want bool) {
+			t.Helper()
+			if n := len(p.pending()); (n > 0) != want || n > 2 {
+				t.Errorf("%s: %s: %d notes are left", shell, what, n)
+			}
+		}
+		a := begin()
+		b := begin()
+		b(500)
+		a(200)
+		left("the first one was asked before the second push", true)
+		begin()(200)
+		left("all is told", false)
+
+		a, b = begin(), begin()
+		a(500)
+		b(200)
+		left("the second one was asked after the first push", false)
+		a, b = begin(), begin()
+		a(500)
+		b(500)
+		left("both have failed", true)
+		for range 5 {
+			begin()(503)
+		}
+		begin()(202)
+		left("all is told", false)
+	}
+}
+
+// TestHookIsKilled: what a hook was about to tell is told by the next one.
+func TestHookIsKilled(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl on this machine")
+	}
+	repo := newOrigin(t)
+	asked := make(chan bool, 1)
+	held := newHold(t)
+	mute := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- true; held.wait() }))
+	defer mute.Close()
+	defer held.release()
+	p := newPusher(t, repo, repo.Dir, "sould.url", mute.URL, "sould.name", "m", "sould.origin", repo.Dir)
+	cmd := exec.Command(filepath.Join(repo.Dir, "hooks", "post-receive"))
+	cmd.Dir = repo.Dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	d := start(t)
+	repo.Git("config", "sould.url", d.url)
+	if out, err := p.hook("sh", "--flush"); err != nil || len(p.pending()) != 0 {
+		t.Errorf("%v, %s, %q", err, out, p.pending())
+	}
+	d.get("/m").expect(t, http.StatusOK)
+}
+
+// TestHookIsClean: shellcheck finds nothing in the scripts.
+func TestHookIsClean(t *testing.T) {
+	if _, err := exec.LookPath("shellcheck"); err != nil {
+		t.Skip("no shellcheck on this machine")
+	}
+	if out, err := exec.Command("shellcheck", "../contrib/post-receive").CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
@@ -150,7 +348,7 @@ func TestHookOverSSH(t *testing.T) {
 func TestHookKeepsSecrets(t *testing.T) {
 	repo := newOrigin(t)
 	bin := t.TempDir()
-	script := "#!/bin/sh\n{ echo \"$*\"; cat; } >" + bin + "/seen\n"
+	script := "#!/bin/sh\n{ printf '%s\\n' \"$*\"; cat; } >" + bin + "/seen\n"
 	if err := os.WriteFile(filepath.Join(bin, "curl"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
