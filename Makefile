@@ -1,7 +1,8 @@
 # test: what every change must pass, the suites in their short form.
 # soak: the suites in their long form, three quarters of an hour, and then the fuzz targets,
 # 22 minutes more.
-.PHONY: test soak suites race fuzz
+# packages: .deb and .rpm in dist/, of the latest tag v… or of this commit. packages-test: tests of them.
+.PHONY: test soak suites race fuzz packages packages-test
 
 SUITES = ^Test(Field.*|Crashes|Cut|Disk|DiskIsFullDuringRepack|RaceMix|Load|Hostile.*|Bounds|WaitingPosts|NoMoreProcesses|Partitions|ManyPushes)$$
 FUZZTIME = 60s
@@ -24,3 +25,9 @@ fuzz:
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package || exit 1; \
 		done; \
 	done
+
+packages:
+	packaging/build dist
+
+packages-test:
+	cd packaging && go vet ./... && go test -timeout 20m ./...

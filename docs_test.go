@@ -64,7 +64,7 @@ func packageNames(t *testing.T) map[string]declaration {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && (path == "tests" || path == "bench" || len(path) > 1 && path[0] == '.') {
+		if entry.IsDir() && (path == "tests" || path == "bench" || path == "packaging" || len(path) > 1 && path[0] == '.') {
 			return fs.SkipDir
 		}
 		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

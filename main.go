@@ -10,18 +10,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/docopt/docopt-go"
 
+	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
 )
 
@@ -63,7 +66,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stdout, strings.TrimRight(text, "\n"))
 		}
 	}}
-	options, err := parser.ParseArgs(usage, args, "sould "+version())
+	options, err := parser.ParseArgs(usage, args, "")
 	switch {
 	case misused || err != nil && !shown:
 		return exitUsage
@@ -71,16 +74,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitFine
 	}
 	var o struct {
-		Config                    string `docopt:"-c"`
-		Unsecure, Insecure, Check bool
+		Config                             string `docopt:"-c"`
+		Unsecure, Insecure, Check, Version bool
 	}
 	if err := options.Bind(&o); err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
-	if o.Check {
+	switch {
+	case o.Version:
+		_, err = io.WriteString(stdout, versions())
+	case o.Check:
 		err = check(o.Config, stdout)
-	} else {
+	default:
 		err = serve(o.Config, o.Unsecure || o.Insecure, stderr)
 	}
 	if err != nil {
@@ -137,10 +143,34 @@ func version() string {
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		return v
 	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value
+	return cmp.Or(buildSetting("vcs.revision"), "devel")
+}
+
+// buildSetting is what the build knows of a setting (runtime/debug), or empty.
+func buildSetting(key string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == key {
+				return s.Value
+			}
 		}
 	}
-	return "devel"
+	return ""
+}
+
+// versions are those of sould and of what it is made of and works with, a line each.
+func versions() string {
+	commit := cmp.Or(buildSetting("vcs.revision"), "unknown")
+	if at := buildSetting("vcs.time"); at != "" {
+		commit += " of " + at
+	}
+	if buildSetting("vcs.modified") == "true" {
+		commit += ", and changes"
+	}
+	gitVersion, err := git.New(git.Options{}).Version(context.Background())
+	if err != nil {
+		gitVersion = "cannot be used: " + err.Error()
+	}
+	return fmt.Sprintf("sould %s\ncommit %s\ngo %s %s/%s\ngit %s\n",
+		version(), commit, strings.TrimPrefix(runtime.Version(), "go"), runtime.GOOS, runtime.GOARCH, gitVersion)
 }
