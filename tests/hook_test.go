@@ -282,6 +282,8 @@ func TestHooksAtOnce(t *testing.T) {
 			begin()(503)
 		}
 		begin()(202)
+		left("the work goes on", true)
+		begin()(200)
 		left("all is told", false)
 	}
 }
