@@ -140,7 +140,7 @@ func (j *pullJob) finish(repo git.Repo, b fetchedPlan, all []git.Ref, old *survi
 		return nil, err
 	}
 	state.Whole = j.wholenessOf(packs)
-	if err := state.write(repo.Dir); err != nil {
+	if err := m.disk.file.write(repo.Dir, state); err != nil {
 		return nil, err
 	}
 	m.disk.state = state

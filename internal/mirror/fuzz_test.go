@@ -1,11 +1,13 @@
 package mirror
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/reconquest/sould/internal/storage"
 )
@@ -20,6 +22,14 @@ func FuzzStateFile(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
+	dated := stateFile{Origin: "https://h/x", Outcome: Success, Pulled: time.Unix(1_800_000_000, 1)}
+	rest, latest, err := dated.encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	dated.Wanted = dated.Pulled
+	f.Add(append(bytes.Clone(rest), latest...))
+	f.Add(append(bytes.Clone(rest), dated.latest(rest)...))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
 		dir, err := os.MkdirTemp(dir, "")

@@ -15,6 +15,7 @@ import (
 // disk is what a mirror's writer knows about its files.
 type disk struct {
 	state     stateFile
+	file      stateOnDisk
 	stamp     string         // of the refs that the snapshot shows (git.Repo.Stamp)
 	own       []git.Ref      // refs that are not for clients, such as retained ones
 	held      bool           // packed-refs has temporary refs, which somebody else has put there (git.IsHold)
@@ -72,7 +73,7 @@ func (h *held) apply(ctx context.Context, p refs.Plan, own []git.Ref, next state
 			return errors.Join(err, h.reread(ctx))
 		}
 	}
-	if err := next.write(h.dir); err != nil {
+	if err := h.disk.file.write(h.dir, next); err != nil {
 		return errors.Join(err, h.reread(ctx))
 	}
 	h.disk.state = next
@@ -91,7 +92,7 @@ func (h *held) change(p refs.Plan, own []git.Ref) error {
 	if p.Head != nil {
 		state := h.disk.state
 		state.Pending = &pendingHead{*p.Head, refsDigest(all)}
-		if err := state.write(h.dir); err != nil {
+		if err := h.disk.file.write(h.dir, state); err != nil {
 			return err
 		}
 	}
@@ -184,7 +185,7 @@ func (h *held) setRefused(ids refusedIDs) { h.disk.refused = ids }
 func (h *held) update(change func(*stateFile)) error {
 	next := h.disk.state
 	change(&next)
-	if err := next.write(h.dir); err != nil {
+	if err := h.disk.file.write(h.dir, next); err != nil {
 		return err
 	}
 	h.disk.state = next
@@ -201,7 +202,7 @@ func (h *held) recordFailure(reason error) error {
 		return nil
 	}
 	h.disk.state = next
-	return next.write(h.dir)
+	return h.disk.file.write(h.dir, next)
 }
 
 // recordCheck records what a check of all objects has found; damage is nil for none.

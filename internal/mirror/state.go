@@ -3,18 +3,13 @@ package mirror
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/reconquest/sould/internal/durable"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
@@ -70,39 +65,6 @@ func refsDigest(all []git.Ref) string {
 		io.WriteString(h, ref.ID+" "+ref.Name+"\n")
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// readState reads a mirror's state file. Without one it returns the zero value.
-func readState(dir string) (stateFile, error) {
-	var s stateFile
-	path := filepath.Join(dir, storage.StateFile)
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
-	}
-	if err != nil {
-		return s, err
-	}
-	if err := json.Unmarshal(text, &s); err != nil {
-		return s, fmt.Errorf("%w: %s: %w", git.ErrDamaged, path, err)
-	}
-	return s, nil
-}
-
-// write replaces a mirror's state file. When it returns without an error, the new file is on
-// disk; a crash before leaves the old file.
-func (s *stateFile) write(dir string) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(dir, storage.StateFile)
-	if info, err := os.Lstat(path); err == nil && info.IsDir() { // it is nobody's, and in the way
-		if err := os.RemoveAll(path); err != nil {
-			return err
-		}
-	}
-	return durable.WriteFile(path, path+".new", append(text, '\n'), 0o600)
 }
 
 // origin returns the stored origin. It is not Known if git must not be given what is stored.
