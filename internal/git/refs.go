@@ -57,26 +57,21 @@ func withBroken(l, packed Listing, dir string, loose []string) Listing {
 }
 
 // Stamp is equal at two moments if nobody has written the repository's refs in between, as far
-// as the times and sizes of files tell.
+// as the times and sizes of files tell. HasStamp compares it with the present.
 func (r Repo) Stamp() string {
-	var b strings.Builder
-	add := func(name, path string) {
-		if info, err := os.Stat(path); err == nil {
-			fmt.Fprintf(&b, "%s %d %d;", name, info.ModTime().UnixNano(), info.Size())
-		}
-	}
-	for _, name := range []string{"HEAD", "packed-refs"} {
-		add(name, filepath.Join(r.Dir, name))
+	s := stamper{repo: r}
+	for _, name := range []string{"HEAD", "packed-refs", "refs"} {
+		s.add(name)
 	}
 	// Git replaces the file of a ref by a rename, which changes the time of its directory.
 	refs := filepath.Join(r.Dir, "refs")
 	_ = filepath.WalkDir(refs, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			add(strings.TrimPrefix(path, r.Dir), path)
+		if err == nil && entry.IsDir() && path != refs {
+			s.add(strings.TrimPrefix(path, r.Dir+"/"))
 		}
 		return nil // an unreadable directory stays the same until it can be read
 	})
-	return b.String()
+	return s.text.String()
 }
 
 // PackRefs moves all refs into packed-refs, without changing one, and returns them. It must be

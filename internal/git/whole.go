@@ -21,45 +21,58 @@ type Inventory map[string]int64
 // Inventory reads the sizes. Packs that are borrowed from other repositories
 // (objects/info/alternates) are part of it.
 func (r Repo) Inventory() (Inventory, error) {
-	all := make(Inventory)
+	all, _, err := r.StampedInventory()
+	return all, err
+}
+
+// StampedInventory is Inventory with a stamp: as long as the repository has it (HasStamp), the
+// inventory is the same.
+func (r Repo) StampedInventory() (all Inventory, stamp string, err error) {
+	all = make(Inventory)
+	s := stamper{repo: r}
 	for _, name := range []string{"shallow", "info/grafts"} {
-		if info, err := os.Stat(filepath.Join(r.Dir, name)); err == nil {
-			all[name] = info.Size()
+		if size, ok := s.add(name); ok {
+			all[name] = size
 		}
 	}
+	s.add(alternates)
 	for prefix, dir := range r.objectDirs() {
-		entries, err := os.ReadDir(filepath.Join(dir, "pack"))
+		s.add(dir + "/pack") // before it is read
+		entries, err := os.ReadDir(r.path(dir + "/pack"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			return nil, "", err
 		}
 		for _, entry := range entries {
 			name := entry.Name()
 			if !strings.HasPrefix(name, "pack-") || !strings.HasSuffix(name, ".pack") && !strings.HasSuffix(name, ".idx") {
 				continue // such as a repack's temporary file
 			}
-			if info, err := os.Stat(filepath.Join(dir, "pack", name)); err == nil {
-				all[prefix+name] = info.Size()
+			if size, ok := s.add(dir + "/pack/" + name); ok {
+				all[prefix+name] = size
 			}
 		}
 	}
-	return all, nil
+	return all, s.text.String(), nil
 }
 
 // Shallow is the size of the file that lists where the history is cut off, in bytes, or 0.
 func (i Inventory) Shallow() int64 { return i["shallow"] }
 
-// objectDirs are the directories with the repository's objects; its own has the key "".
+// alternates lists directories with objects of other repositories (gitrepository-layout(5)).
+const alternates = "objects/info/alternates"
+
+// objectDirs are the directories with the repository's objects, absolute or in the repository; its
+// own has the key "".
 func (r Repo) objectDirs() map[string]string {
-	own := filepath.Join(r.Dir, "objects")
-	dirs := map[string]string{"": own}
-	text, _ := os.ReadFile(filepath.Join(own, "info", "alternates")) // most have none
+	dirs := map[string]string{"": "objects"}
+	text, _ := os.ReadFile(r.path(alternates)) // most have none
 	for line := range strings.Lines(string(text)) {
 		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
 		dir := line
 		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(own, dir)
+			dir = filepath.Join("objects", dir)
 		}
 		dirs[line+"/"] = dir
 	}

@@ -286,3 +286,91 @@ func BenchmarkInventory(b *testing.B) {
 		_ = all.Digest()
 	}
 }
+
+// TestHasStamp: a stamp holds until somebody changes what it stands for.
+func TestHasStamp(t *testing.T) {
+	write := func(name, text string) func(dir string) error {
+		return func(dir string) error {
+			path := filepath.Join(dir, name)
+			return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path+".lock", []byte(text), 0o644), os.Rename(path+".lock", path))
+		}
+	}
+	pack := func(dir string) string {
+		packs, err := filepath.Glob(filepath.Join(dir, "objects", "pack", "*.pack"))
+		if err != nil || len(packs) != 1 {
+			t.Fatal(packs, err)
+		}
+		return packs[0]
+	}
+	_, model, _ := mirrored(t)
+	if _, err := model.PackRefs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what           string
+		change         func(dir string) error
+		refs, contents bool // whether their stamp changes
+	}{
+		{"nothing", func(string) error { return nil }, false, false},
+		{"HEAD", write("HEAD", "ref: refs/heads/other\n"), true, false},
+		{"packed-refs", write("packed-refs", "# pack-refs with: peeled fully-peeled sorted\n"), true, false},
+		{"no packed-refs", func(dir string) error { return os.Remove(filepath.Join(dir, "packed-refs")) }, true, false},
+		{"a branch", write("refs/heads/by-hand", "x"), true, false},
+		{"a nested branch", write("refs/heads/by/hand", "x"), true, false},
+		{"another kind of ref", write("refs/notes/x", "x"), true, false},
+		{"no refs", func(dir string) error { return os.Rename(filepath.Join(dir, "refs"), filepath.Join(dir, "away")) }, true, false},
+		{"a pack", write("objects/pack/pack-1.pack", "x"), false, true},
+		{"a cut pack", func(dir string) error { return os.Truncate(pack(dir), 20) }, false, true},
+		{"no pack", func(dir string) error { return os.Remove(pack(dir)) }, false, true},
+		{"a borrowed pack", write("objects/info/alternates", "../../elsewhere\n"), false, true},
+		{"a cut history", write("shallow", "x"), false, true},
+		{"grafts", write("info/grafts", "x"), false, true},
+		{"the config", write("config", "[core]\nbare = true\n"), false, false},
+	} {
+		repo := model.git.Repo(t.TempDir())
+		if err := os.CopyFS(repo.Dir, os.DirFS(model.Dir)); err != nil {
+			t.Fatal(err)
+		}
+		refs := repo.Stamp()
+		inventory, contents, err := repo.StampedInventory()
+		if err != nil || !repo.HasStamp(refs) || !repo.HasStamp(contents) {
+			t.Fatalf("the stamps %q and %q do not hold, %v", refs, contents, err)
+		}
+		time.Sleep(10 * time.Millisecond) // the clock for the times of files is coarse
+		if err := c.change(repo.Dir); err != nil {
+			t.Fatal(err)
+		}
+		if repo.HasStamp(refs) == c.refs || (repo.Stamp() == refs) == c.refs {
+			t.Errorf("%s: the stamp of the refs holds: %v", c.what, repo.HasStamp(refs))
+		}
+		if repo.HasStamp(contents) == c.contents {
+			t.Errorf("%s: the stamp of the inventory holds: %v", c.what, repo.HasStamp(contents))
+		}
+		if now, _ := repo.Inventory(); now.Digest() != inventory.Digest() && repo.HasStamp(contents) {
+			t.Errorf("%s: the inventory has changed, and its stamp holds", c.what)
+		}
+	}
+	if model.HasStamp("") {
+		t.Error("no stamp holds")
+	}
+}
+
+// TestStampOfBorrowedPacks: packs of other repositories are looked at too.
+func TestStampOfBorrowedPacks(t *testing.T) {
+	_, lender, _ := mirrored(t)
+	_, repo, _ := mirrored(t)
+	if err := os.WriteFile(filepath.Join(repo.Dir, "objects", "info", "alternates"), []byte(lender.Dir+"/objects\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	inventory, stamp, err := repo.StampedInventory()
+	if err != nil || len(inventory) != 4 || !repo.HasStamp(stamp) {
+		t.Fatalf("%v, %v", inventory, err)
+	}
+	packs, err := filepath.Glob(filepath.Join(lender.Dir, "objects", "pack", "*.pack"))
+	if err == nil {
+		err = os.Truncate(packs[0], 20)
+	}
+	if err != nil || repo.HasStamp(stamp) {
+		t.Errorf("a borrowed pack was cut, and the stamp holds: %v", err)
+	}
+}

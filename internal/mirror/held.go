@@ -22,6 +22,7 @@ type disk struct {
 	packed    bool           // all refs are in packed-refs
 	selection []refs.Pattern // of the refs in the snapshot's fingerprint
 	refused   refusedIDs     // by the latest pull
+	packs     packsOnDisk
 }
 
 // held is a mirror whose lock the caller holds. Everything that writes to a mirror is a method
@@ -41,7 +42,7 @@ func (m *Mirror) hold(opts *Options, lock *keylock.Lock[storage.Name]) *held {
 // packRefs puts all refs into packed-refs, where they can be changed in one step. It also makes
 // known to readers what an operator has changed by hand.
 func (h *held) packRefs(ctx context.Context) error {
-	if h.disk.packed && h.repo.Stamp() == h.disk.stamp {
+	if h.disk.packed && h.repo.HasStamp(h.disk.stamp) {
 		return nil
 	}
 	h.lock.Preempt()
@@ -178,6 +179,7 @@ func (d *disk) publish(opts *Options, dir string, old *Snapshot, l git.Listing, 
 
 func (h *held) state() stateFile          { return h.disk.state }
 func (h *held) own() []git.Ref            { return h.disk.own }
+func (h *held) packs() *packsOnDisk       { return &h.disk.packs }
 func (h *held) refused() refusedIDs       { return h.disk.refused }
 func (h *held) setRefused(ids refusedIDs) { h.disk.refused = ids }
 

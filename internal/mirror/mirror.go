@@ -80,7 +80,7 @@ func (m *Mirror) checkIdentity() error {
 // have been loaded while an operator was still copying it in.
 func (m *Mirror) stale() bool {
 	snap := m.Snapshot()
-	return !m.refresh.wasPulled() && snap != nil && snap.stamp != m.repo().Stamp()
+	return !m.refresh.wasPulled() && snap != nil && !m.repo().HasStamp(snap.stamp)
 }
 
 // load reads the mirror from disk, once for all callers. It does not end when one of them goes

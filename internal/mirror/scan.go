@@ -131,7 +131,7 @@ func (s *Store) read(name storage.Name) {
 // a mirror that is being pulled.
 func (m *Mirror) rereadIfChanged() error {
 	s := m.store
-	if m.Snapshot().stamp == m.repo().Stamp() || s.Progress(m.Name) != nil {
+	if m.repo().HasStamp(m.Snapshot().stamp) || s.Progress(m.Name) != nil {
 		return nil
 	}
 	lock, err := s.locks.Lock(s.life, m.Name)

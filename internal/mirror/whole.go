@@ -21,13 +21,28 @@ type wholeness struct {
 	Packs  string `json:"packs"`  // the digest of the git.Inventory
 }
 
-// knownWhole returns the inventory of a mirror that is known to be whole, else nil.
+// packsOnDisk is a mirror's inventory as it was last read.
+type packsOnDisk struct {
+	git.Inventory
+	stamp string    // as long as the repository has it, the inventory is the same
+	whole wholeness // of this inventory
+}
+
+// knownWhole returns the inventory of a mirror that is known to be whole, else nil. Nobody may
+// change it.
 func (h *held) knownWhole() git.Inventory {
-	now, err := h.repo.Inventory()
-	if err != nil || h.state().Whole != h.store.wholenessOf(now) {
+	packs := h.packs()
+	if !h.repo.HasStamp(packs.stamp) {
+		now, stamp, err := h.repo.StampedInventory()
+		if err != nil {
+			return nil
+		}
+		*packs = packsOnDisk{now, stamp, h.store.wholenessOf(now)}
+	}
+	if h.state().Whole != packs.whole {
 		return nil
 	}
-	return now
+	return packs.Inventory
 }
 
 func (s *Store) wholenessOf(packs git.Inventory) wholeness {
