@@ -60,6 +60,9 @@ func (l *Limiter) Acquire(ctx context.Context, key string) error {
 
 // AcquireWithin is Acquire with another limit for the wait.
 func (l *Limiter) AcquireWithin(ctx context.Context, key string, limit time.Duration) error {
+	if ctx.Err() == nil && l.tryAcquire() {
+		return nil
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: no place has become free within %s", ErrBusy, limit))
 	defer cancel()
 	l.mu.Lock()
@@ -85,6 +88,17 @@ func (l *Limiter) AcquireWithin(ctx context.Context, key string, limit time.Dura
 			l.order = remove(l.order, key)
 		}
 	})
+}
+
+// tryAcquire takes a place if one is free: nobody waits for one then.
+func (l *Limiter) tryAcquire() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held >= l.limit {
+		return false
+	}
+	l.held++
+	return true
 }
 
 // Waited returns how long the longest waiter in a queue has waited, or 0. Idle work does not
