@@ -91,12 +91,10 @@ func (s *Server) fanOut(w work, p *propagation, slaves []protocol.Address, trace
 			}
 		})
 	}
-	parts.Go(func() {
+	s.work.Go(func() {
 		o := w.here(s.life)
 		o.Seconds = time.Since(p.began).Seconds()
 		p.record(func(all *protocol.Outcome) { o.Slaves = all.Slaves; *all = o })
-	})
-	s.work.Go(func() {
 		parts.Wait()
 		s.places.leave()
 		p.log(s.log) // before the answer: who has that finds it in the log
