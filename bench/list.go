@@ -45,6 +45,31 @@ func postNothingNewOverHTTP(b *bench) []row {
 	}
 }
 
+// postOneCommitOverHTTP compares the same for a push of one commit.
+func postOneCommitOverHTTP(b *bench) []row {
+	root := b.TempDir()
+	r := generate(b, filepath.Join(root, "r.git"))
+	url := origin.ServeHTTP(b, root).URL + "/r.git"
+	d := b.start()
+	defer d.finish()
+	d.post("m", url)
+	fetch := b.byHand(url)
+	var ours, theirs time.Duration
+	n := 0
+	wall, post, fetched := b.pairs(
+		func() { n++; r.Commit("main", map[string]string{"new": fmt.Sprint(n)}) },
+		func() {
+			before := b.cpuOfAll(d.pid)
+			d.post("m", url)
+			ours += b.cpuOfAll(d.pid) - before
+		},
+		func() { theirs += b.spent(origin.Command(fetch...)) },
+	)
+	times := time.Duration(n)
+	note := fmt.Sprintf("CPU %s / %s; time with the origin's %s / %s, %.2f", ms(ours/times), ms(theirs/times), ms(post), ms(fetched), wall)
+	return []row{{"POST, one new commit, over http, over the same", float64(ours) / float64(theirs), "≤ 1", note}}
+}
+
 // looks is how many mirrors are looked at.
 const looks = 1000
 

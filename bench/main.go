@@ -51,6 +51,7 @@ type measurement struct {
 var measurements = []measurement{
 	{"POST nothing new", postNothingNew},
 	{"POST nothing new over http", postNothingNewOverHTTP},
+	{"POST one commit over http", postOneCommitOverHTTP},
 	{"looks over http", looksOverHTTP},
 	{"POST one commit", postOneCommit},
 	{"POST at once", postAtOnce},
