@@ -1,6 +1,6 @@
 // Package durable writes files so that after a loss of power they have the old or the new
 // content, and nothing in between: it writes a temporary file, syncs it, renames it, and syncs
-// the directory.
+// the directory. [Overwrite] is for a few bytes in a file whose reader can tell a mixture.
 package durable
 
 import (

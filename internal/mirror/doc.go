@@ -10,7 +10,7 @@
 //	mirror.go, snapshot.go                   one mirror, as its readers see it
 //	query.go, holds.go                       what readers ask about its commits
 //	refresh.go                               whether a read pulls first
-//	held.go, state.go                        one mirror, as its writer sees it; its state file
+//	held.go, state.go, statefile.go          one mirror, as its writer sees it; its state file
 //	pull.go, transfer.go                     the pull
 //	source.go, replicas.go                   the origin, and the replicas that stand in for it
 //	build.go, recover.go                     new mirrors, and new ones in place of damaged ones
@@ -39,6 +39,10 @@
 //     replace the ref a by a/b in one transaction, and costs a process. The price is that this
 //     package reads and writes packed-refs (git-pack-refs(1)), and refuses a reftable.
 //  5. Publish a new snapshot.
+//
+// A pull that finds nothing new reads no directory and writes no file anew: that refs and packs are
+// as they were, stats of the files tell (git.Repo.HasStamp), and the dates in the state file are
+// overwritten (statefile.go). They are on disk all the same when it succeeds.
 //
 // A success means that the mirror has everything that the origin had when the request came. So
 // a request cannot join a pull that has already begun; all requests that wait share the next
