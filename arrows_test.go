@@ -26,7 +26,7 @@ var arrows = map[string]string{
 	"units":        "",
 	"tomlkeys":     "units",
 	"lsrefs":       "pktline",
-	"git":          "durable pktline lsrefs",
+	"git":          "durable pktline lsrefs units",
 	"gittest":      "git",
 	"errtext":      "git",
 	"conn":         "limiter",

@@ -78,6 +78,6 @@ func (d *deletion) here(ctx context.Context) protocol.Outcome {
 	return protocol.Outcome{State: protocol.Success, Removed: existed, Absent: !existed}
 }
 
-func (d *deletion) onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace) protocol.Outcome {
+func (d *deletion) onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace, _ func(protocol.Line)) protocol.Outcome {
 	return d.mirrors.client.PropagateDelete(ctx, slave, d.name, trace, d.at)
 }

@@ -46,7 +46,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	req := mirror.Request{Name: asked.Name, Origin: asked.Origin, Move: asked.Move, Accept: asked.Accept}
+	req := mirror.Request{ID: trace.ID, Name: asked.Name, Origin: asked.Origin, Move: asked.Move, Accept: asked.Accept}
 	switch asking := r.Header.Get(protocol.PeerHeader); asking {
 	case "":
 		req.Wanted, err = protocol.AskedAt(r.Header, trace, s.mirrors.store.NextIntent(req.Name, time.Now()))
@@ -61,7 +61,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	words := req
 	words.Wanted = time.Time{} // the same in all copies, but for those of a client's request
 	p, err := s.commands.Begin(trace, words, func(first bool) (*propagation, error) {
-		return s.startPull(req, trace, s.slavesFor(set, trace, first && !req.OriginOnly))
+		return s.startPull(req, trace, s.slavesFor(set, trace, first && !req.OriginOnly), asked.Progress)
 	})
 	if errors.Is(err, cluster.ErrElsewhere) {
 		return writeReport(w, r, protocol.Repeated(s.id))
@@ -69,11 +69,21 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return answerPull(w, r, p, asked)
+}
+
+// answerPull answers a POST when its work is done or its wait is over, and says how far the work is
+// until then if the client wants to know.
+func answerPull(w http.ResponseWriter, r *http.Request, p *propagation, asked protocol.Pull) error {
 	var over <-chan time.Time
 	if asked.Wait != protocol.NoWait {
 		timer := time.NewTimer(asked.Wait)
 		defer timer.Stop()
 		over = timer.C
+	}
+	if asked.Progress && (accepts(r, protocol.StreamType) || !wantsJSON(r)) { // one JSON document has no lines
+		streamReport(w, r, p, over)
+		return nil
 	}
 	select { // whether the client is still there or not
 	case <-p.done:
@@ -82,8 +92,9 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	return writeReport(w, r, p.report())
 }
 
-// startPull has this server and its slaves pull.
-func (s *Server) startPull(req mirror.Request, trace protocol.Trace, slaves []protocol.Address) (*propagation, error) {
+// startPull has this server and its slaves pull. tells is whether the client wants to be told how
+// far they are.
+func (s *Server) startPull(req mirror.Request, trace protocol.Trace, slaves []protocol.Address, tells bool) (*propagation, error) {
 	if err := s.places.take(len(slaves)); err != nil {
 		return nil, err
 	}
@@ -93,7 +104,7 @@ func (s *Server) startPull(req mirror.Request, trace protocol.Trace, slaves []pr
 		return nil, err
 	}
 	p := &propagation{
-		name: req.Name.String(), origin: req.Origin.String(),
+		name: req.Name.String(), origin: req.Origin.String(), tells: tells,
 		progress: func() *mirror.Progress { return s.mirrors.store.Progress(req.Name) },
 	}
 	return s.fanOut(work, p, slaves, trace), nil

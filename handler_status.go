@@ -31,6 +31,7 @@ type statusQuery struct {
 	name     storage.Name  // of the only mirror that it is about; empty for all
 	kept     bool          // refs that are kept of it too
 	upstream bool          // of slaves too
+	pulls    bool          // how far pulls are that are running
 	wait     time.Duration // the longest to wait for them
 }
 
@@ -105,9 +106,13 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	if !peer { // to which it would be one more change
 		packs = s.packCounts()
 	}
-	q.kept = !peer && trace.FromClient() // to a server it is nothing, and could be more than it reads
+	q.kept = !peer && trace.FromClient()                  // to a server it is nothing, and could be more than it reads
+	q.pulls = !peer && (trace.FromClient() || q.upstream) // who only compares mirrors would read all of them anew
 	fault := s.mirrors.store.CheckStorage()
-	generation := s.mirrors.store.Generation() // before anything is read
+	generation, moves := s.mirrors.store.Generation(), uint64(0) // before anything is read
+	if q.pulls {
+		moves = s.mirrors.store.Moves()
+	}
 	var own *protocol.Status
 	if q.name != (storage.Name{}) { // an unknown one needs no slaves
 		if own, err = s.ownStatus(set, q, fault); err != nil {
@@ -120,7 +125,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	}
 	render := func() ([]byte, error) {
 		if own == nil {
-			own = s.allStatus(set, fault)
+			own = s.allStatus(set, q, fault)
 		}
 		own.Packs = packs
 		if asked {
@@ -135,9 +140,9 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 			etag = strongTag(string(body))
 		}
 	} else {
-		etag = strongTag(append([]string{s.id, s.epoch, fmt.Sprint(generation, asked, packs), q.format}, cluster.Versions(slaves)...)...)
+		etag = strongTag(append([]string{s.id, s.epoch, fmt.Sprint(generation, moves, asked, q.pulls, packs), q.format}, cluster.Versions(slaves)...)...)
 		if conditional.Precondition(r.Header, etag) == 0 {
-			body, err = s.pages.get(pageKey{q.format, asked, peer}, etag, render)
+			body, err = s.pages.get(pageKey{q.format, asked, peer, q.pulls}, etag, render)
 		}
 	}
 	if err != nil {
@@ -206,7 +211,7 @@ func (s *Server) selfStatus(set *settings, fault error) *protocol.Status {
 }
 
 // allStatus is what this server tells of itself.
-func (s *Server) allStatus(set *settings, fault error) *protocol.Status {
+func (s *Server) allStatus(set *settings, q statusQuery, fault error) *protocol.Status {
 	d := s.selfStatus(set, fault)
 	d.Loading = !s.mirrors.store.IsReady()
 	running := s.mirrors.store.Running()
@@ -221,8 +226,13 @@ func (s *Server) allStatus(set *settings, fault error) *protocol.Status {
 		d.Loading = d.Loading || m.Snapshot() == nil && m.Unreadable() == ""
 		d.Mirrors = append(d.Mirrors, one)
 	}
-	for name := range running { // that are being built
-		d.Mirrors = append(d.Mirrors, cluster.StatusOf(name, nil, true, ""))
+	for name, pull := range running { // that are being built
+		d.Mirrors = append(d.Mirrors, cluster.StatusOf(name, nil, pull, ""))
+	}
+	if !q.pulls {
+		for i := range d.Mirrors {
+			d.Mirrors[i].Pull = nil
+		}
 	}
 	if len(running) > 0 {
 		slices.SortFunc(d.Mirrors, func(a, b protocol.Mirror) int { return strings.Compare(a.Name, b.Name) })
@@ -237,17 +247,17 @@ func (s *Server) ownStatus(set *settings, q statusQuery, fault error) (*protocol
 	name := q.name
 	d := s.selfStatus(set, fault)
 	d.Total = 1
-	processing := s.mirrors.store.Progress(name) != nil
+	running := s.mirrors.store.Progress(name)
 	m, err := s.mirrors.store.Get(name)
 	switch {
-	case errors.Is(err, mirror.ErrUnknown) && processing: // it is being built
-		d.Mirrors = []protocol.Mirror{cluster.StatusOf(name, nil, true, "")}
+	case errors.Is(err, mirror.ErrUnknown) && running != nil: // it is being built
+		d.Mirrors = []protocol.Mirror{cluster.StatusOf(name, nil, running, "")}
 	case errors.Is(err, mirror.ErrUnknown):
 		return nil, err
 	case err != nil:
-		d.Mirrors = []protocol.Mirror{cluster.StatusOf(name, nil, processing, err.Error())}
+		d.Mirrors = []protocol.Mirror{cluster.StatusOf(name, nil, running, err.Error())}
 	default:
-		one := cluster.MirrorStatus(m, processing)
+		one := cluster.MirrorStatus(m, running)
 		if q.kept {
 			one.Kept = cluster.RetainedStatus(m.Snapshot())
 		}
@@ -267,6 +277,7 @@ type pageKey struct {
 	format   string
 	upstream bool
 	peer     bool // for another server
+	pulls    bool
 }
 
 type page struct {

@@ -173,6 +173,6 @@ func (p *pull) here(ctx context.Context) protocol.Outcome {
 	return outcome
 }
 
-func (p *pull) onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace) protocol.Outcome {
-	return p.client.PropagatePull(ctx, slave, p.onward, trace)
+func (p *pull) onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace, tell func(protocol.Line)) protocol.Outcome {
+	return p.client.PropagatePull(ctx, slave, p.onward, trace, tell)
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/mirror"
@@ -20,15 +21,19 @@ import (
 // work is what a POST or a DELETE has this server and its slaves do.
 type work interface {
 	here(ctx context.Context) protocol.Outcome
-	onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace) protocol.Outcome
+	// tell gets what the slave says of its progress; nil if nobody wants to know.
+	onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace, tell func(protocol.Line)) protocol.Outcome
 }
 
 // propagation is work that has begun, on this server and on its slaves. It goes on when the
 // client goes away.
 type propagation struct {
 	id           string // of this server
+	request      string // its id
 	first        bool   // the request began here
+	tells        bool   // the client wants to be told of the progress
 	name, origin string // for the report
+	label        string // of this server in a line of progress
 	began        time.Time
 	progress     func() *mirror.Progress
 	done         chan struct{} // closed when all is over
@@ -36,6 +41,7 @@ type propagation struct {
 	mu      sync.Mutex // guards all below
 	outcome protocol.Outcome
 	size    int // of what the slaves told
+	below   protocol.Lines
 }
 
 // Bounds of what goes on without a client that waits for it.
@@ -76,7 +82,10 @@ func (s *Server) slavesFor(set *settings, trace protocol.Trace, passOn bool) []p
 
 // fanOut has the work done here and on all slaves at once. A place was taken for it.
 func (s *Server) fanOut(w work, p *propagation, slaves []protocol.Address, trace protocol.Trace) *propagation {
-	p.id, p.first = s.id, trace.Begins
+	p.id, p.first, p.request, p.label = s.id, trace.Begins, trace.ID, p.name
+	if len(slaves) > 0 {
+		p.label = "master"
+	}
 	p.began, p.done = time.Now(), make(chan struct{})
 	p.outcome = protocol.Outcome{State: protocol.Processing, Slaves: make([]protocol.Outcome, len(slaves))}
 	trace = trace.Through(s.id)
@@ -84,7 +93,7 @@ func (s *Server) fanOut(w work, p *propagation, slaves []protocol.Address, trace
 	for i, slave := range slaves {
 		p.outcome.Slaves[i] = protocol.Outcome{Address: slave.String(), State: protocol.Processing}
 		parts.Go(func() {
-			o := w.onSlave(s.life, slave, trace)
+			o := w.onSlave(s.life, slave, trace, p.tellOf(slave))
 			p.recordSlave(i, o)
 			if o.State == protocol.Failed {
 				s.mirrors.reconciler.Missed(slave)
@@ -122,6 +131,35 @@ func (p *propagation) recordSlave(i int, o protocol.Outcome) {
 	})
 }
 
+// tellOf returns what keeps the latest lines of a slave and of those below it, or nil if nobody
+// wants to know them.
+func (p *propagation) tellOf(slave protocol.Address) func(protocol.Line) {
+	if !p.tells {
+		return nil
+	}
+	return func(line protocol.Line) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.below.Set(slave, line)
+	}
+}
+
+// lines tell how far this server is, and each one below it.
+func (p *propagation) lines() []protocol.Line {
+	own := p.ownProgress()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.below.Of(p.outcome, own)
+}
+
+// ownProgress is how far this server is with its own part, if it is still at work.
+func (p *propagation) ownProgress() protocol.Progress {
+	if now := p.progress(); now != nil {
+		return *cluster.ProgressOf(now.Now())
+	}
+	return protocol.Progress{Words: "waiting to begin"}
+}
+
 // report is what is known now.
 func (p *propagation) report() *protocol.Report {
 	p.mu.Lock()
@@ -129,10 +167,7 @@ func (p *propagation) report() *protocol.Report {
 	o.Slaves = slices.DeleteFunc(slices.Clone(o.Slaves), func(slave protocol.Outcome) bool { return slave.State == protocol.Itself })
 	p.mu.Unlock()
 	if o.State == protocol.Processing {
-		o.Progress = "waiting to begin"
-		if now := p.progress(); now != nil {
-			o.Progress = now.String()
-		}
+		o.Progress = p.ownProgress().Words
 	}
 	o.ID = p.id
 	status := verdict(o)
@@ -149,7 +184,7 @@ func (p *propagation) log(log *slog.Logger) {
 	if len(r.Slaves) == 0 {
 		return
 	}
-	log = log.With("mirror", r.Name, "slaves", len(r.Slaves), "status", r.Status, "seconds", units.FormatSeconds(r.Waited))
+	log = log.With("mirror", r.Name, "request", p.request, "slaves", len(r.Slaves), "status", r.Status, "took", units.FormatSeconds(r.Waited))
 	if r.Status == http.StatusOK {
 		log.Info("propagated")
 		return

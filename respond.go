@@ -16,9 +16,14 @@ import (
 
 // wantsJSON reports whether the client asks for JSON.
 func wantsJSON(r *http.Request) bool {
+	return accepts(r, "application/json") || accepts(r, protocol.StreamType)
+}
+
+// accepts reports whether the client names a content type among those that it accepts.
+func accepts(r *http.Request, wanted string) bool {
 	for accept := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
 		kind, _, _ := strings.Cut(accept, ";")
-		if strings.EqualFold(strings.TrimSpace(kind), "application/json") {
+		if strings.EqualFold(strings.TrimSpace(kind), wanted) {
 			return true
 		}
 	}

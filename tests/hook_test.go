@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/reconquest/sould/tests/origin"
 )
@@ -327,6 +328,45 @@ func TestHookIsClean(t *testing.T) {
 	}
 	if out, err := exec.Command("shellcheck", "../contrib/post-receive").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestHookShowsProgress: a pusher sees how far the work is, from which servers, and not the line
+// with the status, which is for the hook.
+func TestHookShowsProgress(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl on this machine")
+	}
+	repo, url, flow := slowOrigin(t)
+	slave := start(t)
+	d := start(t, "master = true", slaves(slave.url))
+	p := newPusher(t, repo, repo.Dir, "sould.url", d.url, "sould.name", "m", "sould.origin", url)
+	go func() { // while it is pushed
+		within(patient, func() bool { return strings.Contains(d.get("/x/status?name=m&upstream=0").text(), "receiving objects") })
+		within(patient, func() bool { return strings.Contains(slave.get("/x/status?name=m").text(), "receiving objects") })
+		time.AfterFunc(3*time.Second, flow) // lines come once a second
+	}()
+	seen := p.push()
+	want := regexp.MustCompile(`(?m)^master: receiving objects \d+ % .*$(?s:.*)^master +[0-9a-f]{12}  1 ref changed  \d+\.\d\ds
+127\.0\.0\.1:\d+ +[0-9a-f]{12}  1 ref changed  \d+\.\d\ds
+$`)
+	if !want.MatchString(seen) || !regexp.MustCompile(`(?m)^127.*: receiving objects`).MatchString(seen) || strings.Contains(seen, "status:") || strings.Contains(seen, "exit:") {
+		t.Errorf("the pusher sees\n%s", seen)
+	}
+
+	// An older sould, and one that dies in the middle.
+	repo.Git("config", "sould.url", newOldSould(t, text(502, "m\n└─ no\n")).URL)
+	if seen := p.push(); seen != "m\n└─ no\n" {
+		t.Errorf("the pusher sees\n%s", seen)
+	}
+	repo.Git("config", "sould.url", newOldSould(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "m: at work")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}).URL)
+	if seen := p.push(); !strings.HasPrefix(seen, "m: at work\n") || !strings.Contains(seen, "the push itself is fine") {
+		t.Errorf("the pusher sees\n%s", seen)
 	}
 }
 

@@ -131,14 +131,20 @@ func newHTTPClient(security *tls.Config, perServer int, dial dialer) *http.Clien
 	}
 }
 
-// PropagatePull passes a request to pull on to a slave, and returns the slave's outcome.
-func (c *Client) PropagatePull(ctx context.Context, slave protocol.Address, req mirror.Request, trace protocol.Trace) protocol.Outcome {
+// PropagatePull passes a request to pull on to a slave, and returns the slave's outcome. If tell is
+// not nil, the slave is asked to say how far it is, and tell gets its lines, and those of the servers
+// below it. An older slave says nothing of that.
+func (c *Client) PropagatePull(
+	ctx context.Context, slave protocol.Address, req mirror.Request, trace protocol.Trace, tell func(protocol.Line),
+) protocol.Outcome {
 	set := c.current.Load()
+	form := pullForm(set, req)
+	form.Progress = tell != nil
 	return propagate(slave, func() (protocol.Outcome, error) {
-		return c.askToPull(ctx, set, slave, req, func(h http.Header) {
+		return set.askToPull(ctx, slave, form, func(h http.Header) {
 			trace.Set(h)
 			protocol.SetAsked(h, req.Wanted)
-		})
+		}, tell)
 	})
 }
 
@@ -156,7 +162,7 @@ func (c *Client) PropagateDelete(
 		}
 		trace.Set(r.Header)
 		protocol.SetAsked(r.Header, at)
-		o, err := set.exchange(ctx, r)
+		o, err := set.exchange(ctx, r, nil)
 		o.Removed = o.State == protocol.Success && !o.Absent
 		return o, err
 	})
@@ -182,33 +188,44 @@ func pullForm(set *settings, req mirror.Request) protocol.Pull {
 	return protocol.Pull{Name: req.Name, Origin: req.Origin, Move: req.Move, Accept: req.Accept, Wait: set.Timeout * 9 / 10}
 }
 
-// askToPull asks another server to pull, and returns its outcome.
-func (c *Client) askToPull(
-	ctx context.Context, set *settings, server protocol.Address, req mirror.Request, setHeaders func(http.Header),
+// askToPull asks another server to pull, and returns its outcome. tell gets lines of its progress if
+// the form asks for them.
+func (s *settings) askToPull(
+	ctx context.Context, server protocol.Address, form protocol.Pull, setHeaders func(http.Header), tell func(protocol.Line),
 ) (protocol.Outcome, error) {
-	form := pullForm(set, req)
 	r, err := http.NewRequest(http.MethodPost, server.URL()+"/", strings.NewReader(form.Form().Encode()))
 	if err != nil {
 		return protocol.Outcome{}, err
 	}
 	r.Header.Set("Content-Type", protocol.FormType)
 	setHeaders(r.Header)
-	return set.exchange(ctx, r, form.Secrets()...)
+	return s.exchange(ctx, r, tell, form.Secrets()...)
 }
 
-// exchange sends a request to another server and reads the outcome from its answer. Neither the
-// outcome nor the error shows the tokens, or the secrets that the request contains.
-func (s *settings) exchange(ctx context.Context, r *http.Request, secrets ...string) (protocol.Outcome, error) {
+// exchange sends a request to another server and reads the outcome from its answer. tell gets the
+// lines of progress before that, if the answer has any; it may be nil. Neither the outcome, the
+// lines nor the error show the tokens, or the secrets that the request contains.
+func (s *settings) exchange(ctx context.Context, r *http.Request, tell func(protocol.Line), secrets ...string) (protocol.Outcome, error) {
 	secrets = append(s.Access.Secrets(), secrets...)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("no answer within %s", units.FormatDuration(s.Timeout)))
 	defer cancel()
 	r.Header.Set("Accept", "application/json, text/plain;q=0.5")
+	if tell != nil {
+		r.Header.Set("Accept", protocol.StreamType+", application/json, text/plain;q=0.5")
+	}
 	s.Access.Authorize(r)
 	answer, err := s.do(r.WithContext(ctx))
 	if err != nil {
 		return protocol.Outcome{}, transportError(ctx, err, secrets)
 	}
 	defer answer.Body.Close()
+	if tell != nil && protocol.IsStream(answer) {
+		o, err := protocol.ReadStream(answer, secrets, tell)
+		if err != nil && !errors.Is(err, protocol.ErrAtWork) {
+			err = transportError(ctx, err, secrets)
+		}
+		return o, err
+	}
 	text, err := io.ReadAll(io.LimitReader(answer.Body, protocol.MaxAnswer+1))
 	if err != nil {
 		return protocol.Outcome{}, transportError(ctx, err, secrets)

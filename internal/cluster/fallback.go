@@ -250,7 +250,7 @@ func (s *search) askReplicaToPull(ctx context.Context, r *replica) error {
 	r.Asked = time.Now()
 	for {
 		began := time.Now()
-		answer, err := s.askToPull(ctx, s.set, r.address, req, func(h http.Header) { h.Set(protocol.PeerHeader, s.self) })
+		answer, err := s.set.askToPull(ctx, r.address, pullForm(s.set, req), func(h http.Header) { h.Set(protocol.PeerHeader, s.self) }, nil)
 		waited := time.Since(began) >= s.set.Timeout/2 // as it was asked to: a server that answers at once is not asked in a loop
 		if errors.Is(err, protocol.ErrAtWork) && waited && ctx.Err() == nil {
 			continue

@@ -326,7 +326,7 @@ func (c *comparer) push(ctx context.Context, set *settings, stale []difference) 
 			}
 			req.Wanted = pulled.Snapshot.Wanted
 		}
-		o := c.client.PropagatePull(ctx, c.address, req, protocol.NewTrace(c.client.self))
+		o := c.client.PropagatePull(ctx, c.address, req, protocol.NewTrace(c.client.self), nil)
 		if o.State != protocol.Success {
 			return errors.New(o.Error)
 		}

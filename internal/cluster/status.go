@@ -9,15 +9,15 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// MirrorStatus is what the status of this server tells of a mirror. running is whether a pull
-// of it is running.
-func MirrorStatus(m *mirror.Mirror, running bool) protocol.Mirror {
+// MirrorStatus is what the status of this server tells of a mirror. running is the pull of it that
+// is running, or nil.
+func MirrorStatus(m *mirror.Mirror, running *mirror.Progress) protocol.Mirror {
 	return StatusOf(m.Name, m.Snapshot(), running, m.Unreadable())
 }
 
 // StatusOf is MirrorStatus of a mirror that may not be there yet, or not be read: then s is nil.
 // unreadable is why it cannot be read; empty if it can.
-func StatusOf(name storage.Name, s *mirror.Snapshot, running bool, unreadable string) protocol.Mirror {
+func StatusOf(name storage.Name, s *mirror.Snapshot, running *mirror.Progress, unreadable string) protocol.Mirror {
 	m := protocol.Mirror{Name: name.String(), State: protocol.Unknown}
 	switch {
 	case s != nil:
@@ -44,10 +44,18 @@ func StatusOf(name storage.Name, s *mirror.Snapshot, running bool, unreadable st
 	case unreadable != "":
 		m.State, m.Error = protocol.Failed, errtext.Line(unreadable)
 	}
-	if running {
-		m.State = protocol.Processing
+	if running != nil {
+		m.State, m.Pull = protocol.Processing, ProgressOf(running.Now())
 	}
 	return m
+}
+
+// ProgressOf is what a server tells of a pull that is running.
+func ProgressOf(now mirror.Step) *protocol.Progress {
+	return &protocol.Progress{
+		Words: now.String(), From: now.From, Since: now.Since.Unix(),
+		Percent: now.Percent, Done: now.Done, Total: now.Total, Bytes: now.Bytes, Rate: now.Rate,
+	}
 }
 
 // RetainedStatus lists the lost refs that are retained of a mirror.

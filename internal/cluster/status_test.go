@@ -27,26 +27,27 @@ func TestStatusOf(t *testing.T) {
 		Name: "pool/x", State: "success", ModifyDate: 1447000000, Origin: "https://git.in.local/x.git",
 		Branch: "refs/heads/main", Revision: gittest.ID("8"), Fingerprint: "f", Refs: 3, From: "origin",
 	}
+	began := &protocol.Progress{Since: time.Time{}.Unix()}
 	for _, c := range []struct {
 		s          *mirror.Snapshot
-		processing bool
+		running    *mirror.Progress
 		unreadable string
 		want       func(m *protocol.Mirror)
 	}{
-		{fine, false, "", func(*protocol.Mirror) {}},
-		{fine, true, "", func(m *protocol.Mirror) { m.State = "processing" }},
-		{broken, false, "", func(m *protocol.Mirror) {
+		{fine, nil, "", func(*protocol.Mirror) {}},
+		{fine, &mirror.Progress{}, "", func(m *protocol.Mirror) { m.State, m.Pull = "processing", began }},
+		{broken, nil, "", func(m *protocol.Mirror) {
 			m.State, m.From = "failed", "slave1:80"
 			m.Error = "can't fetch: fatal: unable to access 'https://***@git.in.local/x.git/'"
 		}},
-		{&mirror.Snapshot{Outcome: mirror.Unknown}, false, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "unknown"} }},
-		{nil, false, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "unknown"} }},
-		{nil, false, "no\nHEAD", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "failed", Error: "no; HEAD"} }},
-		{nil, true, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "processing"} }},
+		{&mirror.Snapshot{Outcome: mirror.Unknown}, nil, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "unknown"} }},
+		{nil, nil, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "unknown"} }},
+		{nil, nil, "no\nHEAD", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "failed", Error: "no; HEAD"} }},
+		{nil, &mirror.Progress{}, "", func(m *protocol.Mirror) { *m = protocol.Mirror{Name: "pool/x", State: "processing", Pull: began} }},
 	} {
 		want := known
 		c.want(&want)
-		if got := StatusOf(name, c.s, c.processing, c.unreadable); !reflect.DeepEqual(got, want) {
+		if got := StatusOf(name, c.s, c.running, c.unreadable); !reflect.DeepEqual(got, want) {
 			t.Errorf("got\n%+v\nwant\n%+v", got, want)
 		}
 	}

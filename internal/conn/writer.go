@@ -41,6 +41,18 @@ func (w *DeadlineWriter) Write(p []byte) (n int, err error) {
 	return n, w.Err
 }
 
+// FlushError sends what was written, or at least the header. It is for http.ResponseController.
+func (w *DeadlineWriter) FlushError() error {
+	w.Begun = true
+	if w.Err == nil {
+		w.Err = w.Control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	}
+	if w.Err == nil {
+		w.Err = w.Control.Flush()
+	}
+	return w.Err
+}
+
 // ReadFrom lets the kernel send a file by itself, piece by piece.
 func (w *DeadlineWriter) ReadFrom(src io.Reader) (total int64, err error) {
 	w.Begun = true

@@ -34,11 +34,11 @@ type command struct {
 	secrets     []string // words to keep out of errors
 	stdin       io.Reader
 	stdout      io.Writer
-	progress    func(string)  // gets each line of progress; may be nil
-	trace       func(string)  // gets each header that GIT_TRACE_CURL shows as received; nil if there is no trace
-	found       func(finding) // gets each message about an object; may be nil
-	memory      uint64        // the most that each process may allocate, in bytes, if less than the common limit
-	helpers     bool          // it starts other processes at once: see limitFromStart
+	progress    func(Progress) // gets each line of progress; may be nil
+	trace       func(string)   // gets each header that GIT_TRACE_CURL shows as received; nil if there is no trace
+	found       func(finding)  // gets each message about an object; may be nil
+	memory      uint64         // the most that each process may allocate, in bytes, if less than the common limit
+	helpers     bool           // it starts other processes at once: see limitFromStart
 	lowPriority bool
 }
 
@@ -157,7 +157,7 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 	args = append(args, c.name)
 	args = append(args, c.args...)
 
-	stderr := &stderrText{progress: c.progress, trace: c.trace, found: c.found, secrets: c.secrets}
+	stderr := &stderrText{progress: c.progress, isFetch: c.name == "fetch", trace: c.trace, found: c.found, secrets: c.secrets}
 	cmd := exec.CommandContext(ctx, "git", args...)
 	if c.helpers && cmd.Err == nil {
 		limitFromStart(cmd, g.memoryLimit(c))

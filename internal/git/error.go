@@ -83,25 +83,20 @@ func Printable(text string) string {
 	}, strings.ToValidUTF8(text, "\ufffd"))
 }
 
-// maxProgress bounds a line of progress, in bytes.
-const maxProgress = 200
-
 // maxStderr bounds the end of a command's standard error that is kept, in bytes.
 const maxStderr = 8 << 10
 
 // stderrText takes a command's standard error apart: lines of progress, which overwrite each
 // other by carriage returns; messages about objects; and text, whose last lines are kept.
 type stderrText struct {
-	progress func(string)
+	progress func(Progress)
+	isFetch  bool         // lines about refs are left out
 	trace    func(string) // nil if the command makes no trace
 	found    func(finding)
 	secrets  []string // words to hide
 	lines    bytes.Buffer
 	line     []byte // one that is not complete
 }
-
-// progressLine is a line of progress, also the last one, with "done".
-var progressLine = regexp.MustCompile(`^(remote: )?([A-Z][a-z]+ing [a-z ]+: +[0-9]|Total [0-9]+ )`)
 
 func (s *stderrText) Write(p []byte) (int, error) {
 	n := len(p)
@@ -140,11 +135,12 @@ func (s *stderrText) endLine() {
 		s.found(f) // not kept: there can be a million of them
 		return
 	}
+	progress, isProgress := parseProgress(line)
 	switch {
-	case line == "":
-	case progressLine.MatchString(line):
+	case line == "", totalLine.MatchString(line), s.isFetch && refLine.MatchString(line):
+	case isProgress:
 		if s.progress != nil {
-			s.progress(strings.ToValidUTF8(line[:min(len(line), maxProgress)], ""))
+			s.progress(progress)
 		}
 	default:
 		s.lines.WriteString(line + "\n")

@@ -19,13 +19,13 @@ import (
 // costs nothing more.
 
 // fetchQuarantined is Fetch through a quarantine.
-func (r Repo) fetchQuarantined(ctx context.Context, remote Remote, ids []string, progress func(string)) (f Fetched, err error) {
+func (r Repo) fetchQuarantined(ctx context.Context, remote Remote, ids []string, progress func(Progress)) (f Fetched, err error) {
 	err = r.inQuarantine(len(ids[0]), func(q quarantine) error {
 		if err := q.transfer(ctx, remote, fetchRequest{ids: ids}, uncheckedSettings, progress, nil); err != nil {
 			return err
 		}
 		if progress != nil {
-			progress("looking for objects that are refused")
+			progress(Progress{Step: "looking for objects that are refused"})
 		}
 		var err error
 		if f, err = q.assess(ctx, ids); err != nil {

@@ -135,7 +135,7 @@ type Fetched struct {
 // in Fetched without an error. The error is [ErrMoved] if the remote no longer has one of the
 // ids. When Fetch returns without an error, the objects are on disk. No other command may write
 // to the repository meanwhile.
-func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode FetchMode, progress func(string)) (Fetched, error) {
+func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode FetchMode, progress func(Progress)) (Fetched, error) {
 	if len(ids) == 0 {
 		return Fetched{}, nil
 	}
@@ -241,13 +241,14 @@ func (f fetchRequest) refspecs() string {
 // transfer is the step of Fetch that talks to the remote. It calls found for each message about
 // an object.
 func (r Repo) transfer(
-	ctx context.Context, remote Remote, request fetchRequest, settings []string, progress func(string), found func(finding),
+	ctx context.Context, remote Remote, request fetchRequest, settings []string, progress func(Progress), found func(finding),
 ) error {
 	c := command{
 		name: "fetch",
 		dir:  r.Dir,
 		args: []string{
-			"--quiet", "--progress", "--refmap=", "--no-tags", "--no-write-fetch-head",
+			"--progress", // and not --quiet, with which index-pack says nothing
+			"--refmap=", "--no-tags", "--no-write-fetch-head",
 			"--no-auto-maintenance", "--no-recurse-submodules", "--stdin",
 			"--update-shallow", // a shallow remote is mirrored as such
 		},

@@ -129,7 +129,7 @@ func (f *fscker) checkDue(ctx context.Context, store *mirror.Store) {
 	due := &f.all[index]
 	damage, err := store.Check(ctx, due.name)
 	due.at = time.Now()
-	log := f.log.With("mirror", due.name, "seconds", units.FormatSeconds(time.Since(began)))
+	log := f.log.With("mirror", due.name, "took", units.FormatSeconds(time.Since(began)))
 	switch {
 	case ctx.Err() != nil, errors.Is(err, mirror.ErrUnknown), errors.Is(err, mirror.ErrReplaced):
 	case err != nil:

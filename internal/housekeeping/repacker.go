@@ -143,7 +143,7 @@ func (r *repacker) ended(
 	ctx context.Context, q *queue, name storage.Name, repacked mirror.Repacked, began time.Time, err error,
 ) (again bool) {
 	now := time.Now()
-	log := r.log.With("mirror", name, "repack", repacked.Kind, "seconds", units.FormatSeconds(now.Sub(began)))
+	log := r.log.With("mirror", name, "repack", repacked.Kind, "took", units.FormatSeconds(now.Sub(began)))
 	switch {
 	case ctx.Err() != nil, errors.Is(err, mirror.ErrUnknown), errors.Is(err, mirror.ErrReplaced):
 		return false

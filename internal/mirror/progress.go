@@ -1,31 +1,112 @@
 package mirror
 
 import (
+	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/units"
 )
 
-// Progress is how far a pull is.
+// Progress is how far a pull is. It is safe for concurrent use.
 type Progress struct {
 	began time.Time
-	mu    sync.Mutex // guards text
-	text  string
+	moved *atomic.Uint64 // Store.moves
+
+	mu    sync.Mutex // guards all below
+	now   Step
+	shown time.Time // when moved was last increased
 }
 
-func (p *Progress) say(text string) {
+// Step is what a pull does at one moment.
+type Step struct {
+	git.Progress
+	From    string    // where it reads: "the origin" or "the peer x"; empty if it reads at no other place
+	Since   time.Time // when the step began; the phases of a transfer are one step
+	Waiting bool      // for its turn
+}
+
+// statusPace is how often a transfer that goes on counts as a change of the status, so that who
+// watches the status is not woken up by each percent.
+const statusPace = 2 * time.Second
+
+// say records that a step begins.
+func (p *Progress) say(words string) { p.begin(Step{Progress: git.Progress{Step: words}}) }
+
+// wait records that the pull waits for its turn.
+func (p *Progress) wait(words string) {
+	p.begin(Step{Progress: git.Progress{Step: words}, Waiting: true})
+}
+
+// read records that a step begins that reads from a source.
+func (p *Progress) read(words string, src Source) {
+	p.begin(Step{Progress: git.Progress{Step: words}, From: src.String()})
+}
+
+func (p *Progress) begin(step Step) {
+	step.Since = time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.text = text
+	p.now, p.shown = step, step.Since
+	p.moved.Add(1)
+}
+
+// transferring records how far the current step is.
+func (p *Progress) transferring(far git.Progress) {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now.Progress = far
+	if now.Sub(p.shown) >= statusPace {
+		p.shown = now
+		p.moved.Add(1)
+	}
+}
+
+// Now returns what the pull does now.
+func (p *Progress) Now() Step {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
 }
 
 // String returns what the pull does, in words.
-func (p *Progress) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text
+func (p *Progress) String() string { return p.Now().String() }
+
+// logPace is how often the log tells of a pull that takes long.
+const logPace = 30 * time.Second
+
+// logUntil tells the log what the pull does every logPace, unless it waits for its turn, until
+// stop is called, which may be more than once.
+func (p *Progress) logUntil(log *slog.Logger) (stop func()) {
+	over := make(chan struct{})
+	var logging sync.WaitGroup
+	logging.Go(func() {
+		tick := time.NewTicker(logPace)
+		defer tick.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case <-tick.C:
+			}
+			if now := p.Now(); !now.Waiting {
+				log := log.With("since", now.Since.UTC().Format(time.RFC3339), "took", units.FormatSeconds(time.Since(p.began)))
+				if now.From != "" {
+					log = log.With("from", now.From)
+				}
+				log.Info("a pull takes long", "step", now.String())
+			}
+		}
+	})
+	return sync.OnceFunc(func() {
+		close(over)
+		logging.Wait()
+	})
 }
 
 // Progress returns how far the pull of that name is that began last, or nil if none is running.
@@ -38,20 +119,25 @@ func (s *Store) Progress(name storage.Name) *Progress {
 	return nil
 }
 
-// Running returns the names whose mirrors are being pulled.
-func (s *Store) Running() map[storage.Name]bool {
+// Running returns the pulls that are running, the last one of each name.
+func (s *Store) Running() map[storage.Name]*Progress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	names := make(map[storage.Name]bool, len(s.running))
-	for name := range s.running {
-		names[name] = true
+	all := make(map[storage.Name]*Progress, len(s.running))
+	for name, running := range s.running {
+		all[name] = running[len(running)-1]
 	}
-	return names
+	return all
 }
+
+// Moves returns a number that changes with the steps of running pulls, and every statusPace of a
+// long one.
+func (s *Store) Moves() uint64 { return s.moves.Load() }
 
 // startProgress records that a pull is running, until end is called.
 func (s *Store) startProgress(name storage.Name) (p *Progress, end func()) {
-	p = &Progress{began: time.Now(), text: "waiting to begin"}
+	p = &Progress{began: time.Now(), moved: &s.moves}
+	p.wait("waiting to begin")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running[name] = append(s.running[name], p)

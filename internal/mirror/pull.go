@@ -19,6 +19,7 @@ import (
 
 // Request asks for a pull.
 type Request struct {
+	ID         string // for the log; empty if no request of a client has led to it
 	Name       storage.Name
 	Origin     origin.URL      // if not Known, the mirror's own, and no mirror is created
 	Move       origin.URL      // the former origin that Origin may replace; not Known for none
@@ -111,9 +112,16 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 	progress, end := s.startProgress(req.Name)
 	defer end()
 	job := &pullJob{Store: s, opts: opts, req: req, remaining: opts.FetchTimeout, progress: progress}
+	log := s.log.With("mirror", req.Name)
+	if req.ID != "" {
+		log = log.With("request", req.ID)
+	}
 
+	stop := progress.logUntil(log)
+	defer stop() // if the job panics
 	result, err := job.run(s.life)
-	log := s.log.With("mirror", req.Name, "seconds", units.FormatSeconds(time.Since(progress.began)))
+	stop()
+	log = log.With("took", units.FormatSeconds(time.Since(progress.began)))
 	switch {
 	case errors.Is(err, ErrClosing):
 		log.Info("pull ended by the shutdown")

@@ -66,6 +66,7 @@ type Store struct {
 	checkingSuspect sync.Mutex // held while a mirror is checked because something has failed
 
 	generation atomic.Uint64
+	moves      atomic.Uint64
 	ready      chan struct{} // closed when the first scan has ended
 	wake       chan struct{} // has an element when Watch shall scan at once
 	scanning   sync.Mutex    // held while the storage is scanned

@@ -77,7 +77,7 @@ func (j *pullJob) list(ctx context.Context, src Source, from origin.URL) (git.Li
 		return git.Listing{}, err
 	}
 	defer j.lists.Release()
-	j.progress.say("asking " + src.String() + " for its refs")
+	j.progress.read("asking "+src.String()+" for its refs", src)
 	j.listedAt = time.Now()
 	reason := fmt.Errorf("%s did not answer within %s", src, units.FormatDuration(min(j.opts.ListTimeout, j.remaining)))
 	var listing git.Listing
@@ -101,17 +101,17 @@ func (j *pullJob) fetch(
 	ctx context.Context, lock *keylock.Lock[storage.Name], repo git.Repo, src Source, from origin.URL, ids []string,
 	mode git.FetchMode,
 ) error {
-	j.progress.say("waiting for other transfers")
+	j.progress.wait("waiting for other transfers")
 	if err := j.fetches.AcquireWithin(ctx, j.req.Name.String(), maxTransferWait); err != nil {
 		return err
 	}
 	defer j.fetches.Release()
 	lock.Preempt()
-	j.progress.say("fetching" + src.fromText())
+	j.progress.read("fetching"+src.fromText(), src)
 	reason := fmt.Errorf("the transfer took longer than %s", units.FormatDuration(j.opts.FetchTimeout))
 	err := j.spend(ctx, j.remaining, reason, func(ctx context.Context) error {
 		j.transferred = true
-		fetched, err := repo.Fetch(ctx, src.remote(from), ids, mode, j.progress.say)
+		fetched, err := repo.Fetch(ctx, src.remote(from), ids, mode, j.progress.transferring)
 		j.recordFetched(fetched)
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/units"
 )
 
 // A mirror is whole if it has all objects that its refs lead to. Refs do not show that: a
@@ -79,7 +80,7 @@ func (j *pullJob) verifyDeepened(ctx context.Context, h *held, known git.Invento
 // verifyConnected checks whether the mirror is whole, and records the result. Damage is an
 // error.
 func (j *pullJob) verifyConnected(ctx context.Context, h *held) (git.Inventory, error) {
-	j.progress.say("waiting for other transfers")
+	j.progress.wait("waiting for other transfers")
 	if err := j.fetches.Acquire(ctx, j.req.Name.String()); err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func (j *pullJob) verifyConnected(ctx context.Context, h *held) (git.Inventory, 
 		j.log.Error("a mirror is damaged", "mirror", h.Name, "err", damage)
 		return nil, errors.Join(damage, h.recordCheck(damage, h.state().Warnings, time.Now()))
 	}
-	j.log.Info("a mirror has all its objects", "mirror", h.Name, "seconds", time.Since(began).Round(time.Millisecond).Seconds())
+	j.log.Info("a mirror has all its objects", "mirror", h.Name, "took", units.FormatSeconds(time.Since(began)))
 	return seen, h.update(func(s *stateFile) { s.Whole = j.wholenessOf(seen) })
 }
 

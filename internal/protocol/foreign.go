@@ -35,8 +35,12 @@ const (
 	serverSize  = int(unsafe.Sizeof(Status{}))
 	mirrorSize  = int(unsafe.Sizeof(Mirror{}))
 
+	progressSize = int(unsafe.Sizeof(Progress{}))
+
 	serverIndent = 15 // bytes before a line, for each server above it
 	mirrorLines  = 9  // of a rendered mirror
+
+	progressLines = 9 // of a rendered pull, in TOML
 )
 
 // size is the size of a text whose lines are indented by so many bytes. Encoders write up to six

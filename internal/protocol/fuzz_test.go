@@ -26,7 +26,7 @@ func FuzzParsePull(f *testing.F) {
 	for _, s := range []string{
 		"name=a/b&origin=https://u:p%40@h:1/x", "name=m&origin=git@h:x&wait=90s&accept=deletions&move=/old",
 		"name=m&origin=file:///x%20y&wait=1500", "name=m&name=n&origin=x", "name=m&origin=ext::sh+-c+id", "name=..%2fm&origin=ssh://h/x", "%zz", "",
-		"name=m&origin=http://[::1]:80/x&move=http://h/%2e%2e", "name=m&origin=git@[::1]:/x&wait=-1", "name=m&origin=https://u@h/x&wait=9e99h",
+		"name=m&origin=https://h/x&progress=1", "name=m&origin=https://h/x&progress=yes", "name=m&origin=http://[::1]:80/x&move=http://h/%2e%2e", "name=m&origin=git@[::1]:/x&wait=-1", "name=m&origin=https://u@h/x&wait=9e99h",
 	} {
 		f.Add(s, true)
 	}
@@ -44,7 +44,7 @@ func FuzzParsePull(f *testing.F) {
 		}
 		req.Wait = time.Minute
 		again, err := ParsePull(req.Form(), allowLocal)
-		if err != nil || again.Wait != time.Minute || again.Name != req.Name || again.Accept != req.Accept ||
+		if err != nil || again.Wait != time.Minute || again.Name != req.Name || again.Accept != req.Accept || again.Progress != req.Progress ||
 			again.Origin != req.Origin || !again.Move.Same(req.Move) {
 			t.Errorf("%q passed on: %+v became %+v, %v", body, req, again, err)
 		}
@@ -59,6 +59,7 @@ func FuzzReadStatus(f *testing.F) {
 		`{"role":"slave","total":1,"id":"x","mirrors":[{"name":"a/b","state":"success","origin":"https://u:p@h/x","modify_date":1,"revision":"` + id + `","fingerprint":"` + digest + `","refs":2}]}`,
 		`{"role":"master","total":0,"mirrors":[],"upstream":{"total":9,"slaves":[{"role":"slave","address":"h:1","total":0,"error":"\u001b[2Jx\ny"}]}}`,
 		`{"role":"slave","total":2,"mirrors":[{"name":"../x"},{"name":"m","state":"evil","error":"` + secret + `"}]}`,
+		`{"role":"slave","total":1,"mirrors":[{"name":"m","state":"processing","pull":{"progress":"receiving\u001b objects ` + secret + `","from":"the origin","since":-1,"percent":999,"done":-1}}]}`,
 		`{"role":"slave","total":-1}`, `{"role":"slave","total":1e99}`, `{"role":"slave"}{}`, `{"role":"slave","role":"master"}`, `[]`, `null`, ``, `{"mirrors":null,"role":"slave"}`,
 		`{"role":"slave","hierarchical_error":"a\n├─ b\n` + secret + `"}`, strings.Repeat(`{"role":"master","upstream":{"slaves":[`, 40), `{"role":"sl\ud800ave"}`,
 		`{"role":"slave","total":2,"mirrors":[{"name":"../the-token-of-the-cluster"},{"name":"the-token-of-the-cluster/x"}]}`,
@@ -108,7 +109,10 @@ func checkDocument(t *testing.T, doc *Status) {
 		if m.Revision != "" && !git.IsID(m.Revision) || m.Fingerprint != "" && !refs.IsFingerprint(string(m.Fingerprint)) || m.Refs < 0 || m.ModifyDate < 0 {
 			t.Errorf("there is a mirror %+v", m)
 		}
-		for _, line := range []string{m.Origin, m.Branch, m.From, m.Error, string(m.State)} {
+		if m.Pull == nil {
+			m.Pull = &Progress{}
+		}
+		for _, line := range []string{m.Pull.Words, m.Pull.From, m.Origin, m.Branch, m.From, m.Error, string(m.State)} {
 			if strings.ContainsFunc(line, unicode.IsControl) {
 				t.Errorf("there is a mirror %+v", m)
 			}

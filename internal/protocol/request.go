@@ -71,6 +71,8 @@ type Pull struct {
 	Move   origin.URL // another origin that the mirror may have until now; not Known for none
 	Accept refs.Acceptance
 	Wait   time.Duration // how long the client waits for an answer; NoWait for no limit
+
+	Progress bool // the client wants to be told how far the work is, line by line
 }
 
 // NoWait is the Wait of a request without a limit.
@@ -79,7 +81,7 @@ const NoWait = time.Duration(-1)
 // ParsePull reads a form. The error says what is wrong with a field.
 func ParsePull(form url.Values, allowLocal bool) (p Pull, err error) {
 	fields := make(map[string]string)
-	for _, name := range []string{"name", "origin", "move", "accept", "wait"} {
+	for _, name := range []string{"name", "origin", "move", "accept", "wait", "progress"} {
 		values := form[name]
 		if len(values) > 1 {
 			return p, fmt.Errorf("the field %s is given %d times", name, len(values))
@@ -102,6 +104,12 @@ func ParsePull(form url.Values, allowLocal bool) (p Pull, err error) {
 	if p.Accept != "" && p.Accept != refs.AcceptAll && !refs.IsFingerprint(fields["accept"]) {
 		return p, fmt.Errorf("accept=%q is unknown; accept=%s is known", errtext.Word(fields["accept"], 40), refs.AcceptAll)
 	}
+	switch progress := fields["progress"]; progress {
+	case "", "0", "1":
+		p.Progress = progress == "1"
+	default:
+		return p, fmt.Errorf("progress=%q is neither 0 nor 1", errtext.Word(progress, 40))
+	}
 	p.Wait = NoWait
 	if wait := fields["wait"]; wait != "" {
 		if p.Wait, err = units.ParseDuration(wait); err != nil || p.Wait < 0 {
@@ -119,6 +127,9 @@ func (p Pull) Form() url.Values {
 	}
 	if p.Wait != NoWait {
 		form.Set("wait", strconv.FormatInt(p.Wait.Milliseconds(), 10))
+	}
+	if p.Progress {
+		form.Set("progress", "1")
 	}
 	if p.Accept != "" {
 		form.Set("accept", string(p.Accept))

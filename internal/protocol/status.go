@@ -62,6 +62,7 @@ type Mirror struct {
 	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last rebuilt because it was damaged, in Unix seconds
 	Shallow    bool         `json:"shallow,omitempty" toml:"shallow,omitempty"`         // a part of the history is missing; the origin may lack it too
 	Warnings   git.Warnings `json:"warnings,omitempty" toml:"warnings,omitempty"`       // about odd objects that are mirrored all the same
+	Pull       *Progress    `json:"pull,omitempty" toml:"pull,omitempty"`               // the one that is running; not for servers that only compare mirrors
 	Kept       []Retained   `json:"kept,omitempty" toml:"kept,omitempty"`               // only if a client asked for this mirror alone
 }
 
@@ -204,6 +205,9 @@ func (m *Mirror) branches() []errtext.Branch {
 			add(key, statusDate(seconds))
 		}
 	}
+	if m.Pull != nil {
+		all = append(all, errtext.Branch{Text: "pull", Below: m.Pull.branches()})
+	}
 	addDate("modify_date", m.ModifyDate)
 	add("origin", m.Origin)
 	add("branch", m.Branch)
@@ -233,6 +237,14 @@ func (m *Mirror) branches() []errtext.Branch {
 		all = append(all, kept)
 	}
 	return all
+}
+
+func (p *Progress) branches() []errtext.Branch {
+	all := []errtext.Branch{leaf("progress", p.Words)}
+	if p.From != "" {
+		all = append(all, leaf("from", p.From))
+	}
+	return append(all, leaf("since", statusDate(p.Since)))
 }
 
 // statusDate formats a time in Unix seconds for people.

@@ -156,6 +156,10 @@ func (m Mirror) sanitize(name storage.Name, secrets []string) Mirror {
 	if !isPlausible(m.WantedAt()) {
 		m.Wanted = 0
 	}
+	if m.Pull != nil {
+		pull := m.Pull.sanitize(secrets)
+		m.Pull = &pull
+	}
 	m.Checked, m.Mended = max(m.Checked, 0), max(m.Mended, 0)
 	m.Warnings = m.Warnings.Sanitize()
 	m.Nanoseconds = min(max(m.Nanoseconds, 0), 1e9-1)
@@ -195,6 +199,9 @@ func (m *Mirror) size(depth int) int {
 	all := mirrorSize + mirrorLines*serverIndent*(depth+1)
 	for _, text := range []string{m.Name, m.Origin, m.Branch, m.Revision, m.Fingerprint, m.From, m.Error, m.CheckError} {
 		all += size(text, 0)
+	}
+	if m.Pull != nil {
+		all += progressSize + size(m.Pull.Words, 0) + size(m.Pull.From, 0) + progressLines*serverIndent*(depth+1)
 	}
 	for _, one := range m.Warnings {
 		all += size(one.ID, 0) + size(one.Object, 0)

@@ -137,3 +137,21 @@ func FormatSize(n int64) string {
 func FormatSeconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', 2, 64) + "s"
 }
+
+// ShortSize formats a size in bytes for people, in about three digits: "812 B", "5.1 MiB".
+func ShortSize(n int64) string {
+	const units = "KMGTPE"
+	value, unit := float64(n), -1
+	for value >= 1000 && unit < len(units)-1 {
+		value /= 1024
+		unit++
+	}
+	switch {
+	case unit < 0:
+		return strconv.FormatInt(n, 10) + " B"
+	case value < 9.95:
+		return fmt.Sprintf("%.1f %ciB", value, units[unit])
+	default:
+		return fmt.Sprintf("%.0f %ciB", value, units[unit])
+	}
+}

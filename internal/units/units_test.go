@@ -1,6 +1,7 @@
 package units
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -48,6 +49,17 @@ func TestParseSize(t *testing.T) {
 	for _, s := range []string{"", "x", "-1", "4gib", "GiB", "1e30", "NaN", "9999999TiB", "4 GiB 2"} {
 		if got, err := ParseSize(s); err == nil {
 			t.Errorf("ParseSize(%q) = %d", s, got)
+		}
+	}
+}
+
+func TestShortSize(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0 B", 999: "999 B", 1000: "1.0 KiB", 1024: "1.0 KiB", 5295308: "5.0 MiB", 1 << 30: "1.0 GiB", 99 << 20: "99 MiB", 1023 << 20: "1.0 GiB",
+		10 << 10: "10 KiB", math.MaxInt64: "8.0 EiB",
+	} {
+		if got := ShortSize(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
 		}
 	}
 }

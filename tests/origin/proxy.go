@@ -13,7 +13,8 @@ import (
 // them on as they are.
 type Fault struct {
 	Mute   bool          // take connections and say nothing
-	Drip   time.Duration // pass one byte from the server in this time
+	Drip   time.Duration // pass Drop bytes from the server in this time
+	Drop   int           // 0 means 1
 	At     int64         // how many bytes from the server, over all connections, pass before Then
 	Then   Act           // what happens at At
 	Refuse bool          // close connections at once
@@ -175,14 +176,16 @@ func (p *Proxy) pass(client net.Conn, b []byte) bool {
 	p.passed += int64(len(b))
 	p.mu.Unlock()
 
-	if f.Drip > 0 {
-		for i := range b {
-			if _, err := client.Write(b[i : i+1]); err != nil {
-				return false
-			}
-			time.Sleep(f.Drip)
+	for len(b) > 0 && f.Drip > 0 {
+		n := min(max(f.Drop, 1), len(b))
+		if _, err := client.Write(b[:n]); err != nil {
+			return false
 		}
-		return true
+		time.Sleep(f.Drip)
+		b = b[n:]
+		p.mu.Lock()
+		f = p.fault // it may drip no longer
+		p.mu.Unlock()
 	}
 	if at := f.At - before; f.Then != Pass && at < int64(len(b)) {
 		switch {

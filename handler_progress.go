@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/protocol"
+)
+
+// streamForm is the form of an answer that comes line by line.
+type streamForm struct {
+	kind   string // its content type
+	line   func(label string, line protocol.Line) string
+	report func(*protocol.Report) string // whose last line has the status
+}
+
+// Forms of a stream.
+var (
+	textStream = streamForm{
+		kind:   "text/plain; charset=utf-8",
+		line:   func(label string, line protocol.Line) string { return line.Text(label) + "\n" },
+		report: func(rep *protocol.Report) string { return fmt.Sprintf("%sstatus: %d\n", rep, rep.Status) },
+	}
+	jsonStream = streamForm{
+		kind:   protocol.StreamType,
+		line:   func(_ string, line protocol.Line) string { return jsonLine(line) },
+		report: func(rep *protocol.Report) string { return jsonLine(rep) },
+	}
+)
+
+func jsonLine(v any) string {
+	line, _ := json.Marshal(v) // it has nothing that JSON cannot say
+	return string(line) + "\n"
+}
+
+// stream writes the lines of an answer, each at once.
+type stream struct {
+	streamForm
+	out *conn.DeadlineWriter
+}
+
+// beginStream begins an answer in the form that the client asks for. The HTTP status is 200 then,
+// whatever comes of the work.
+func beginStream(w http.ResponseWriter, r *http.Request) (*stream, error) {
+	form := textStream
+	if accepts(r, protocol.StreamType) {
+		form = jsonStream
+	}
+	header := w.Header()
+	header.Set("Content-Type", form.kind)
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Accel-Buffering", "no") // nginx would keep the lines until its buffer is full
+	s := &stream{form, conn.NewDeadlineWriter(w)}
+	return s, s.out.FlushError()
+}
+
+func (s *stream) send(text string) error {
+	if _, err := s.out.Write([]byte(text)); err != nil {
+		return err
+	}
+	return s.out.FlushError()
+}
+
+// streamReport answers a request line by line: how far the work is, and at last the report. When
+// the client goes away, or takes in nothing for a minute, the work goes on.
+func streamReport(w http.ResponseWriter, r *http.Request, p *propagation, over <-chan time.Time) {
+	s, err := beginStream(w, r)
+	var feed protocol.Feed
+	pause := time.NewTimer(protocol.Pause(0))
+	defer pause.Stop()
+	for err == nil {
+		select {
+		case <-p.done:
+			_ = s.send(s.report(p.report())) // the client may be gone; that is no failure of ours
+			return
+		case <-over:
+			_ = s.send(s.report(p.report()))
+			return
+		case <-r.Context().Done():
+			return
+		case <-pause.C:
+		}
+		worked := time.Since(p.began)
+		var text strings.Builder
+		for _, line := range feed.Next(worked, p.lines()) {
+			text.WriteString(s.line(p.label, line))
+		}
+		if text.Len() > 0 {
+			err = s.send(text.String())
+		}
+		pause.Reset(protocol.Pause(worked))
+	}
+}
