@@ -46,13 +46,15 @@ var arrows = map[string]string{
 
 // outside are packages of others that one place alone may import.
 var outside = map[string]string{
-	"github.com/BurntSushi/toml":          "internal/tomlkeys/ statustoml.go",
-	"github.com/docopt/docopt-go":         "main.go",
-	"github.com/reconquest/hierr-go":      "internal/errtext/",
-	"github.com/coreos/go-systemd/v22":    "signals.go systemd.go",
-	"github.com/dunglas/httpsfv":          "internal/conditional/",
-	"os/exec":                             "internal/git/",
-	"github.com/prometheus/client_golang": "metrics.go",
+	"github.com/BurntSushi/toml":                  "internal/tomlkeys/ statustoml.go",
+	"github.com/docopt/docopt-go":                 "main.go",
+	"github.com/reconquest/hierr-go":              "internal/errtext/",
+	"github.com/coreos/go-systemd/v22/daemon":     "signals.go systemd.go",
+	"github.com/coreos/go-systemd/v22/activation": "systemd.go",
+	"github.com/coreos/go-systemd/v22/journal":    "internal/logging/",
+	"github.com/dunglas/httpsfv":                  "internal/conditional/",
+	"os/exec":                                     "internal/git/",
+	"github.com/prometheus/client_golang":         "metrics.go",
 }
 
 // TestArrows keeps the rooms of the house apart: who may import what.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
@@ -49,6 +51,8 @@ type Config struct {
 	Maintenance    bool
 	Check          time.Duration // 0 for never
 	Fsck           git.Fsck
+	LogFormat      logging.Format
+	LogLevel       slog.Level
 	SSHCommand     string
 	CAFile         string
 
@@ -91,6 +95,8 @@ func defaultConfig() Config {
 		Maintenance:    true,
 		Check:          7 * 24 * time.Hour,
 		Fsck:           git.FsckDefault,
+		LogFormat:      logging.Text,
+		LogLevel:       slog.LevelInfo,
 	}
 }
 
@@ -135,6 +141,10 @@ func LoadConfig(path string, checks ...startCheck) (c Config, source string, err
 	}
 	err = c.parse(source, string(text), os.Environ(), checks...)
 	return c, source, err
+}
+
+func (c *Config) logOptions() logging.Options {
+	return logging.Options{Format: c.LogFormat, Level: c.LogLevel}
 }
 
 // parse sets what the text says, and what variables of an environment say instead. The error joins

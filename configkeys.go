@@ -11,6 +11,7 @@ import (
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
@@ -57,6 +58,14 @@ var configKeys = tomlkeys.Keys[Config]{
 		c.Fsck, err = git.ParseFsck(s)
 		return err
 	}, func(c *Config) string { return string(c.Fsck) }),
+	tomlkeys.Words("log_format", func(c *Config, s string) (err error) {
+		c.LogFormat, err = logging.ParseFormat(s)
+		return err
+	}, func(c *Config) string { return string(c.LogFormat) }),
+	tomlkeys.Words("log_level", func(c *Config, s string) (err error) {
+		c.LogLevel, err = logging.ParseLevel(s)
+		return err
+	}, func(c *Config) string { return logging.LevelName(c.LogLevel) }),
 }
 
 func checkNotEmpty(s string) error {

@@ -25,7 +25,7 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	trace, err := protocol.ReadTrace(r.Header)
+	trace, err := traceOf(r)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}

@@ -42,7 +42,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err := set.originPolicy().Check(asked.Origin); err != nil {
 		return &fault{kindForbidden, err}
 	}
-	trace, err := protocol.ReadTrace(r.Header)
+	trace, err := traceOf(r)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}

@@ -90,7 +90,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = serve(o.Config, o.Unsecure || o.Insecure, stderr)
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, err)
+		logging.Fatal(stderr, err)
 		return exitFailed
 	}
 	return exitFine

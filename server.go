@@ -17,6 +17,7 @@ import (
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
@@ -27,7 +28,7 @@ import (
 type Server struct {
 	configFile string // as named on the command line; empty for the default
 	unsecure   bool
-	log        *slog.Logger
+	log        *logging.Log
 
 	current  atomic.Pointer[settings]
 	id       string // tells this server from others
@@ -67,11 +68,12 @@ const (
 )
 
 // Start reads the configuration, takes possession of the storage, and serves.
-func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logger) (*Server, error) {
+func Start(ctx context.Context, configFile string, unsecure bool, log *logging.Log) (*Server, error) {
 	config, source, err := LoadConfig(configFile, checkStart)
 	if err != nil {
 		return nil, err
 	}
+	log.Configure(config.logOptions())
 	gitVersion, err := checkGit(ctx)
 	if err != nil {
 		return nil, err
@@ -94,7 +96,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *slog.Logg
 	set := newSettings(config, source, unsecure, dir)
 	s.current.Store(set)
 	s.clones.configure()
-	if s.mirrors, err = newMirrors(s.life, dir, s.epoch, log, set, s.settings); err != nil {
+	if s.mirrors, err = newMirrors(s.life, dir, s.epoch, log.Logger, set, s.settings); err != nil {
 		return nil, errors.Join(err, listeners.Close(), dir.Close())
 	}
 	s.mirrors.run()
@@ -116,7 +118,7 @@ func openListeners(config *Config) (*conn.Listeners, error) {
 }
 
 // newServer makes a server of a storage that is ours and of an address that is bound.
-func newServer(configFile string, unsecure bool, log *slog.Logger, dir *storage.Dir, listeners *conn.Listeners) *Server {
+func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.Dir, listeners *conn.Listeners) *Server {
 	s := &Server{
 		configFile: configFile, unsecure: unsecure, log: log, id: dir.ID, dir: dir, listeners: listeners,
 		version: version(), epoch: rand.Text(),
@@ -170,6 +172,7 @@ func (s *Server) Reload() error {
 		}
 	}
 	set := newSettings(config, source, s.unsecure, s.dir)
+	s.log.Configure(set.logOptions())
 	s.current.Store(set)
 	s.mirrors.configure(set)
 	old.git.CloseIdle()
@@ -249,6 +252,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get(protocol.InstanceHeader) != "" {
 		w.Header().Set(protocol.InstanceHeader, s.epoch)
 	}
+	if s.logsRequests() {
+		s.serveLogged(w, r, s.serve)
+	} else {
+		s.serve(w, r)
+	}
+}
+
+// serve answers a request.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	var body *conn.Body // nil for none
 	if r.ContentLength != 0 {
 		r, body = s.conns.Arriving(r)

@@ -1,17 +1,16 @@
-// Package logging writes a log for people and journals: one line for each record, and the tree of
-// reasons below it. A caller never waits long for a stuck log, and no record shows a password.
+// Package logging writes a log for people, journals and programs: one record for each event, with the
+// tree of reasons that belongs to it. A caller never waits long for a stuck log, and no record shows
+// a password.
 package logging
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
@@ -21,29 +20,84 @@ import (
 // record. Errors are written there as well, each as a tree of reasons.
 const TreeKey = "tree"
 
-// New returns a log that writes to w.
-//
-//	2026-01-02T15:04:05Z ERROR can't pull mirror=dev/configs
-//	    can't fetch
-//	    └─ fatal: unable to access 'https://git.in.local/x.git/': …
-//
-// The time is left out if the log goes to the journal, which records it itself.
-func New(w io.Writer) *slog.Logger {
-	_, journal := os.LookupEnv("JOURNAL_STREAM")
-	return slog.New(&handler{out: newWriter(w), withTime: !journal})
+// Format is the form of a record.
+type Format string
+
+// Formats.
+const (
+	// Text has one line for a record, and the tree below it:
+	//
+	//	2026-01-02T15:04:05Z ERROR can't pull mirror=dev/configs
+	//	    can't fetch
+	//	    └─ fatal: unable to access 'https://git.in.local/x.git/': …
+	Text Format = "text"
+
+	// JSON has one line for a record, an object with time, level, msg, the attributes and, if there
+	// is one, the tree.
+	JSON Format = "json"
+)
+
+// ParseFormat parses the name of a format.
+func ParseFormat(text string) (Format, error) {
+	switch f := Format(text); f {
+	case Text, JSON:
+		return f, nil
+	}
+	return "", fmt.Errorf("%q is neither %q nor %q", text, Text, JSON)
 }
+
+// levels are the names of levels.
+var levels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
+
+// ParseLevel parses the name of a level: debug, info, warn or error.
+func ParseLevel(text string) (slog.Level, error) {
+	if level, ok := levels[text]; ok {
+		return level, nil
+	}
+	return 0, fmt.Errorf(`%q is none of "debug", "info", "warn" and "error"`, text)
+}
+
+// LevelName is what ParseLevel parses.
+func LevelName(level slog.Level) string { return strings.ToLower(level.String()) }
+
+// Options say what is logged, and how.
+type Options struct {
+	Format Format
+	Level  slog.Level // the lowest that is logged
+}
+
+// Log is a log whose options can be changed while it is used.
+type Log struct {
+	*slog.Logger
+	options *atomic.Pointer[Options]
+}
+
+// New returns a log that writes to w, as Text from the level info on. If w is standard error, and
+// that is connected to systemd's journal, records go there by the journal's own protocol: each is
+// one entry with a priority, also one with a tree. Otherwise each line of it would be an entry of
+// its own, and all of them of the same priority.
+func New(w io.Writer) *Log {
+	h := &handler{out: newWriter(target(w)), options: new(atomic.Pointer[Options])}
+	h.options.Store(&Options{Text, slog.LevelInfo})
+	return &Log{slog.New(h), h.options}
+}
+
+// Configure puts options in force.
+func (l *Log) Configure(o Options) { l.options.Store(&o) }
 
 // writer writes one record at a time. It drops records that nobody reads in time: a stopped
 // terminal or a full pipe must not stop the server.
 type writer struct {
-	w       io.Writer
+	to      func(record)
 	writing chan struct{} // has an element while a record is being written
 	stuck   atomic.Bool   // the record that is being written takes too long
 	lost    atomic.Int64  // dropped records that no later record has reported yet
 }
 
-func newWriter(w io.Writer) *writer {
-	return &writer{w: w, writing: make(chan struct{}, 1)}
+func newWriter(to func(record)) *writer {
+	return &writer{to: to, writing: make(chan struct{}, 1)}
 }
 
 // writeTime is how long a caller waits until its record is written. While one record takes longer,
@@ -51,7 +105,7 @@ func newWriter(w io.Writer) *writer {
 const writeTime = 5 * time.Second
 
 // write reports whether a record was written, or may still be.
-func (l *writer) write(record string) bool {
+func (l *writer) write(r record) bool {
 	if l.stuck.Load() {
 		return false
 	}
@@ -64,7 +118,7 @@ func (l *writer) write(record string) bool {
 	}
 	written := make(chan struct{})
 	go func() { // ends when somebody reads the record, or with the process
-		_, _ = io.WriteString(l.w, record) // there is nowhere to report an error of the log
+		l.to(r)
 		close(written)
 		l.stuck.Store(false) // after the close: a caller that has just given up checks it again
 		<-l.writing
@@ -84,13 +138,13 @@ func (l *writer) write(record string) bool {
 
 // handler is a slog.Handler. It does not support groups, which this program does not use.
 type handler struct {
-	out      *writer
-	withTime bool
-	attrs    []slog.Attr
+	out     *writer
+	options *atomic.Pointer[Options]
+	attrs   []slog.Attr
 }
 
 func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= slog.LevelInfo
+	return level >= h.options.Load().Level
 }
 
 func (h *handler) WithGroup(string) slog.Handler { return h }
@@ -101,19 +155,25 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &c
 }
 
-// maxRecord bounds one record and all lines below it, in bytes.
-const maxRecord = 64 << 10
-
-// Handle writes a record in one piece, so that records do not mix. If its message has several
-// lines, as that of a panic has, all but the first are written below the record.
+// Handle writes a record in one piece, so that records do not mix.
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
-	var b strings.Builder
-	if h.withTime {
-		b.WriteString(r.Time.UTC().Format(time.RFC3339) + " ")
+	lost := h.out.lost.Swap(0)
+	one := h.record(r)
+	if lost > 0 {
+		one.attrs = append(one.attrs, attr{"records_lost_before", fmt.Sprint(lost)})
 	}
+	if !h.out.write(one) {
+		h.out.lost.Add(lost + 1)
+	}
+	return nil
+}
+
+// record makes a record fit to be shown. If its message has several lines, as that of a panic has,
+// all but the first are a part of the tree.
+func (h *handler) record(r slog.Record) record {
 	message, below, _ := strings.Cut(errtext.Clean(r.Message), "\n")
-	b.WriteString(r.Level.String() + " " + message)
-	write := func(a slog.Attr) bool {
+	one := record{format: h.options.Load().Format, time: r.Time, level: r.Level, message: message}
+	add := func(a slog.Attr) bool {
 		value := a.Value.Resolve().String()
 		err, isError := a.Value.Any().(error)
 		if isError {
@@ -124,30 +184,13 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 			return true
 		}
 		// Whatever its key, the value may hold a URL with a password that a client has sent.
-		b.WriteString(" " + a.Key + "=" + quote(errtext.Word(value, maxRecord)))
+		one.attrs = append(one.attrs, attr{a.Key, errtext.Word(value, maxRecord)})
 		return true
 	}
 	for _, a := range h.attrs {
-		write(a)
+		add(a)
 	}
-	r.Attrs(write)
-	lost := h.out.lost.Swap(0)
-	if lost > 0 {
-		write(slog.Int64("records_lost_before", lost))
-	}
-	for line := range strings.Lines(errtext.Clip(git.Redact(below), maxRecord)) {
-		b.WriteString("\n    " + strings.TrimSuffix(line, "\n"))
-	}
-	if !h.out.write(errtext.Clip(b.String(), maxRecord-len("…\n")) + "\n") {
-		h.out.lost.Add(lost + 1)
-	}
-	return nil
-}
-
-// quote quotes a value unless it is one printable word.
-func quote(s string) string {
-	if s == "" || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !strconv.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
+	r.Attrs(add)
+	one.tree = errtext.Clip(git.Redact(below), maxRecord)
+	return one
 }

@@ -2,10 +2,13 @@ package logging
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,9 +18,16 @@ import (
 // logged returns the text of a record.
 func logged(message string, attrs ...any) string {
 	var b bytes.Buffer
-	log := slog.New(&handler{out: newWriter(&b)})
-	log.Error(message, attrs...)
+	newLog(&b, Options{Format: Text}).Error(message, attrs...)
 	return b.String()
+}
+
+// newLog returns a log whose records have no times.
+func newLog(w io.Writer, o Options) *Log {
+	h := &handler{out: newWriter(func(r record) { _, _ = io.WriteString(w, r.text(false)+"\n") }), options: new(atomic.Pointer[Options])}
+	log := &Log{slog.New(h), h.options}
+	log.Configure(o)
+	return log
 }
 
 func TestLogRecord(t *testing.T) {
@@ -55,7 +65,7 @@ func (t *terminal) Write(p []byte) (int, error) {
 func TestStuckLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &terminal{goes: make(chan struct{}, 1)}
-		log := slog.New(&handler{out: newWriter(out)})
+		log := newLog(out, Options{Format: Text})
 		log.Info("a")
 		out.goes <- struct{}{}
 		began := time.Now()
@@ -104,6 +114,49 @@ func TestLogShowsNoCredentials(t *testing.T) {
 	} {
 		if !strings.HasSuffix(c.got, c.want) || strings.Contains(c.got, "p w") {
 			t.Errorf("%q, want %q", c.got, c.want)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	var b bytes.Buffer
+	log := newLog(&b, Options{Format: JSON})
+	log.With("mirror", "a/b").Error("can't pull\nnow", "took", "0.10s", "n", 1, "n", "2 <", "url", "https://u:p@h/", "err", fmt.Errorf("a: %w", errors.New("b\x1b")))
+	want := `"level":"ERROR","msg":"can't pull","mirror":"a/b","took":"0.10s","n":"2 <","url":"https://***@h/","tree":"now\na\n└─ b"}` + "\n"
+	if _, got, _ := strings.Cut(b.String(), `Z",`); got != want || !strings.HasPrefix(b.String(), `{"time":"2`) {
+		t.Errorf("%s, want %s", b.String(), want)
+	}
+	b.Reset()
+	much := strings.Repeat("\x00", maxRecord)
+	log.Error("x", "a", much, "b", much, "err", errors.New(strings.Repeat("ü\n", maxRecord)))
+	var fields map[string]string
+	if err := json.Unmarshal(b.Bytes(), &fields); err != nil || b.Len() > maxRecord || b.Len() < maxRecord/8 || !strings.HasSuffix(fields["a"], "…") {
+		t.Errorf("%d bytes: %.100q, %v", b.Len(), b.String(), err)
+	}
+}
+
+func TestConfigure(t *testing.T) {
+	var b bytes.Buffer
+	log := newLog(&b, Options{Text, slog.LevelWarn})
+	with := log.With("a", 1)
+	with.Info("a")
+	with.Warn("b")
+	log.Configure(Options{JSON, slog.LevelDebug})
+	with.Debug("c")
+	if got := b.String(); !strings.HasPrefix(got, "WARN b a=1\n{") || !strings.HasSuffix(got, `"level":"DEBUG","msg":"c","a":"1"}`+"\n") {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestParseLevel(t *testing.T) {
+	for name, level := range levels {
+		if got, err := ParseLevel(name); err != nil || got != level || LevelName(level) != name {
+			t.Errorf("%s is %v (%s), %v", name, got, LevelName(got), err)
+		}
+	}
+	for _, name := range []string{"", "INFO", "trace", "0"} {
+		if got, err := ParseLevel(name); err == nil {
+			t.Errorf("%q is %v", name, got)
 		}
 	}
 }

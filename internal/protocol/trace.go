@@ -43,10 +43,15 @@ func ReadTrace(h http.Header) (Trace, error) {
 	switch {
 	case len(via) == 0, id == "":
 		return Trace{ID: rand.Text(), Via: via, Begins: true}, nil
-	case len(id) > maxID || strings.ContainsFunc(id, notInID):
+	case !IsID(id):
 		return Trace{}, fmt.Errorf("the header %s is not an id", requestHeader)
 	}
 	return Trace{ID: id, Via: via}, nil
+}
+
+// IsID reports whether a text can be the id of a request.
+func IsID(text string) bool {
+	return text != "" && len(text) <= maxID && !strings.ContainsFunc(text, notInID)
 }
 
 func notInID(c rune) bool {
