@@ -4,7 +4,7 @@
 # packages: .deb and .rpm in dist/, of the latest tag v… or of this commit. packages-test: tests of them.
 .PHONY: test soak suites race fuzz packages packages-test
 
-SUITES = ^Test(Field.*|Crashes|Cut|Disk|DiskIsFullDuringRepack|RaceMix|Load|Hostile.*|Bounds|WaitingPosts|NoMoreProcesses|Partitions|ManyPushes)$$
+SUITES = ^Test(Field.*|Crashes|Cut|Disk|DiskIsFullDuringRepack|RaceMix|Load|Hostile.*|Bounds|WaitingPosts|NoMoreProcesses|Partitions|ManyPushes|LongProgress)$$
 FUZZTIME = 60s
 
 test:

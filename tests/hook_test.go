@@ -338,7 +338,7 @@ func TestHookShowsProgress(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("no curl on this machine")
 	}
-	repo, url, flow := slowOrigin(t)
+	repo, url, flow := slowOrigin(t, 128)
 	slave := start(t)
 	d := start(t, "master = true", slaves(slave.url))
 	p := newPusher(t, repo, repo.Dir, "sould.url", d.url, "sould.name", "m", "sould.origin", url)

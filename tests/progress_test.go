@@ -2,24 +2,29 @@ package tests
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/reconquest/sould/tests/origin"
 )
 
-// slowOrigin is an origin whose objects come slowly, until flow is called.
-func slowOrigin(t *testing.T) (r *origin.Repo, url string, flow func()) {
+// slowOrigin is an origin whose objects come slowly, so many bytes in a millisecond, until flow is
+// called. There are about 700 kB of them.
+func slowOrigin(t *testing.T, bytes int) (r *origin.Repo, url string, flow func()) {
 	t.Helper()
 	r, _, url = served(t)
 	files := make(map[string]string)
@@ -33,7 +38,7 @@ func slowOrigin(t *testing.T) (r *origin.Repo, url string, flow func()) {
 	}
 	r.Commit("main", files)
 	proxy := origin.NewProxy(t, url)
-	proxy.Set(origin.Fault{Drip: time.Millisecond, Drop: 128})
+	proxy.Set(origin.Fault{Drip: time.Millisecond, Drop: bytes})
 	_, path, _ := strings.Cut(strings.TrimPrefix(url, "http://"), "/")
 	return r, "http://" + proxy.Addr + "/" + path, func() { proxy.Set(origin.Fault{}) }
 }
@@ -100,7 +105,7 @@ const far = `receiving objects \d+ % \(\d+ of \d+\), [0-9.]+ [KM]iB at [0-9.]+ (
 
 func TestProgressOfAllServers(t *testing.T) {
 	t.Parallel()
-	r, url, flow := slowOrigin(t)
+	r, url, flow := slowOrigin(t, 128)
 	below := start(t)
 	slave := start(t, "master = true", slaves(below.url))
 	d := start(t, "master = true", slaves(slave.url))
@@ -137,7 +142,7 @@ $`)
 
 func TestProgressInJSON(t *testing.T) {
 	t.Parallel()
-	_, url, flow := slowOrigin(t)
+	_, url, flow := slowOrigin(t, 128)
 	slave := start(t)
 	d := start(t, "master = true", slaves(slave.url))
 	l := d.follow("m", url, "application/x-ndjson")
@@ -302,5 +307,66 @@ func TestProgressThroughCurl(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestProgressThroughNginx: nginx passes each line on at once.
+func TestProgressThroughNginx(t *testing.T) {
+	t.Parallel()
+	nginx, err := exec.LookPath("nginx")
+	if err != nil {
+		t.Skip("no nginx on this machine")
+	}
+	url, _, held := heldOrigin(t)
+	d := start(t)
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "nginx.sock")
+	conf := fmt.Sprintf(`daemon off; pid %[1]s/pid; error_log %[1]s/error; worker_processes 1; events {}
+http { access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+server { listen unix:%[2]s; location / { proxy_pass %[3]s; proxy_http_version 1.1; } } }`, dir, socket, d.url)
+	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // its worker is another user
+		t.Fatal(err)
+	}
+	cmd := exec.Command(nginx, "-c", filepath.Join(dir, "conf"), "-e", filepath.Join(dir, "error"))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() }()
+	eventually(t, "nginx listens", func() bool { return exists(socket) })
+	through := &http.Client{Timeout: patient, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	answer, err := through.Post("http://sould/", formType, form("m", url, "progress", "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	l := &lines{t: t, in: bufio.NewReader(answer.Body)}
+	l.until("^m: asking the origin")
+	held.release()
+	if text := l.end(); !strings.HasSuffix(text, "\nstatus: 200\n") {
+		t.Errorf("nginx passes on\n%s", text)
+	}
+}
+
+// TestLongProgress: the log tells every half a minute how far a transfer is, which takes the long
+// form as long.
+func TestLongProgress(t *testing.T) {
+	if !soak() {
+		t.Skip("it takes more than half a minute: make soak")
+	}
+	_, url, flow := slowOrigin(t, 12)
+	d := start(t)
+	l := d.follow("m", url, "")
+	re := regexp.MustCompile(`INFO a pull takes long mirror=m request=[A-Z0-9]+ since=20\S+Z took=3\d\.\d\ds from="the origin" step="` + far)
+	if !within(patient+10*time.Second, func() bool { return re.MatchString(d.log.String()) }) {
+		t.Errorf("the log is\n%s", d.log)
+	}
+	flow()
+	if text := l.end(); strings.Count(text, "receiving objects") < 10 || !strings.HasSuffix(text, "status: 200\n") {
+		t.Errorf("the answer is\n%s", text)
 	}
 }

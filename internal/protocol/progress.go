@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/reconquest/sould/internal/errtext"
@@ -160,8 +161,8 @@ func Pause(worked time.Duration) time.Duration {
 }
 
 // Next returns those of the lines that have changed since they were told. If none has for
-// mostPause, it returns the first line, so that neither people nor proxies take the server for
-// dead. There must be at least one line.
+// mostPause, it returns that of the first server that is at work, so that neither people nor proxies
+// take it for dead.
 func (f *Feed) Next(worked time.Duration, lines []Line) (news []Line) {
 	if f.told == nil {
 		f.told = make(map[string]string)
@@ -174,7 +175,9 @@ func (f *Feed) Next(worked time.Duration, lines []Line) (news []Line) {
 		}
 	}
 	if len(news) == 0 && worked-f.last >= mostPause {
-		news = lines[:1]
+		if i := slices.IndexFunc(lines, func(line Line) bool { return line.State == Processing }); i >= 0 {
+			news = lines[i : i+1]
+		}
 	}
 	if len(news) > 0 {
 		f.last = worked

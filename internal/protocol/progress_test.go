@@ -41,6 +41,8 @@ func TestFeed(t *testing.T) {
 		{13, []Line{line("", "a"), line("s", "c"), line("s/t", "d")}, "m: a"},
 		{14, []Line{line("", "a")}, ""},
 		{23, []Line{line("", "a")}, "m: a"},
+		{24, []Line{{State: Success, Progress: Progress{Words: "done"}}, line("s", "c")}, "m: done"},
+		{34, []Line{{State: Success, Progress: Progress{Words: "done"}}, line("s", "c")}, "s: c"},
 	} {
 		var got []string
 		for _, line := range feed.Next(time.Duration(step.second)*time.Second, step.now) {
@@ -51,7 +53,7 @@ func TestFeed(t *testing.T) {
 		}
 	}
 	told := 0
-	for second := 30; second < 30+2*mostLines; second++ {
+	for second := 40; second < 40+2*mostLines; second++ {
 		told += len(feed.Next(time.Duration(second)*time.Second, []Line{line("", fmt.Sprint(second))}))
 	}
 	if told < mostLines || told > mostLines+mostLines/10+10 {
