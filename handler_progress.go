@@ -54,7 +54,7 @@ func beginStream(w http.ResponseWriter, r *http.Request) (*stream, error) {
 	header.Set("Content-Type", form.kind)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("X-Accel-Buffering", "no") // nginx would keep the lines until its buffer is full
+	header.Set("X-Accel-Buffering", "no") // nginx must not collect lines (proxy_buffering)
 	s := &stream{form, conn.NewDeadlineWriter(w)}
 	return s, s.out.FlushError()
 }

@@ -335,7 +335,13 @@ server { listen unix:%[2]s; location / { proxy_pass %[3]s; proxy_http_version 1.
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() }()
-	eventually(t, "nginx listens", func() bool { return exists(socket) })
+	eventually(t, "nginx listens", func() bool {
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
 	through := &http.Client{Timeout: patient, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
