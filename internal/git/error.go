@@ -121,6 +121,10 @@ var traceLine = regexp.MustCompile(`^[0-9:.]+ http\.c:[0-9]+ +(?:<= Recv header:
 
 // endLine sorts the line that is complete.
 func (s *stderrText) endLine() {
+	if s.isFetch && refLine.Match(s.line) {
+		s.line = s.line[:0]
+		return
+	}
 	if s.trace != nil {
 		if m := traceLine.FindSubmatch(s.line); m != nil {
 			s.line = s.line[:0]
@@ -137,7 +141,7 @@ func (s *stderrText) endLine() {
 	}
 	progress, isProgress := parseProgress(line)
 	switch {
-	case line == "", totalLine.MatchString(line), s.isFetch && refLine.MatchString(line):
+	case line == "", totalLine.MatchString(line):
 	case isProgress:
 		if s.progress != nil {
 			s.progress(progress)
