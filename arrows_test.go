@@ -22,6 +22,7 @@ var arrows = map[string]string{
 	"pktline":      "",
 	"limiter":      "",
 	"spool":        "",
+	"tally":        "",
 	"prefetch":     "",
 	"units":        "",
 	"tomlkeys":     "units",
@@ -37,11 +38,11 @@ var arrows = map[string]string{
 	"storage":      "git refs durable errtext",
 	"smarthttp":    "conn limiter storage errtext git pktline",
 	"protocol":     "git refs origin storage errtext units",
-	"mirror":       "git refs origin storage coalesce limiter keylock backoff durable errtext units",
-	"archive":      "mirror storage spool limiter git units prefetch errtext",
-	"pack":         "mirror smarthttp spool limiter git storage prefetch",
+	"mirror":       "git refs origin storage coalesce limiter keylock backoff durable errtext units tally",
+	"archive":      "mirror storage spool limiter git units prefetch errtext tally",
+	"pack":         "mirror smarthttp spool limiter git storage prefetch tally",
 	"housekeeping": "mirror storage backoff git units",
-	"cluster":      "mirror protocol access refs origin storage backoff errtext git units",
+	"cluster":      "mirror protocol access refs origin storage backoff errtext git units tally",
 }
 
 // outside are packages of others that one place alone may import.
@@ -55,6 +56,7 @@ var outside = map[string]string{
 	"github.com/dunglas/httpsfv":                  "internal/conditional/",
 	"os/exec":                                     "internal/git/",
 	"github.com/prometheus/client_golang":         "metrics.go",
+	"github.com/prometheus/common":                "metrics.go",
 }
 
 // TestArrows keeps the rooms of the house apart: who may import what.

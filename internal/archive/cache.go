@@ -39,6 +39,7 @@ type Cache struct {
 	rest    chan struct{}   // has an element when the last of them is made
 	hashing limiter.Limiter // for computing digests that clients wait for
 	sums    *sums
+	counts  counts
 
 	mu     sync.Mutex         // guards failed
 	failed map[string]failure // by key
@@ -82,8 +83,25 @@ func (c *Cache) reader(m *mirror.Mirror, a Archive) *Reader {
 	return &Reader{cache: c, mirror: m, key: key, id: sha256.Sum256([]byte(key))}
 }
 
+// Has reports whether an archive is finished.
+func (c *Cache) Has(m *mirror.Mirror, a Archive) bool {
+	found := c.find(m, a)
+	if found != nil {
+		found.Close()
+	}
+	return found != nil
+}
+
 // Find returns an archive that is finished, or nil. It must be closed.
 func (c *Cache) Find(m *mirror.Mirror, a Archive) *Reader {
+	found := c.find(m, a)
+	if found != nil {
+		c.counts.hits.Add(1)
+	}
+	return found
+}
+
+func (c *Cache) find(m *mirror.Mirror, a Archive) *Reader {
 	r := c.reader(m, a)
 	c.sums.watch(r, func() { r.Reader = c.cache.Find(r.key) })
 	if r.Reader == nil {
@@ -131,6 +149,7 @@ func (c *Cache) Get(m *mirror.Mirror, a Archive, whole bool) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.counts.asked(r.IsFirst())
 	return r, nil
 }
 
@@ -153,7 +172,10 @@ func (c *Cache) makeIdle(ctx context.Context, m *mirror.Mirror, a Archive) error
 		return err
 	}
 	defer r.Close()
-	return r.Wait(ctx)
+	if err = r.Wait(ctx); err == nil {
+		c.counts.ahead.Add(1)
+	}
+	return err
 }
 
 // made records that an archive is no longer being made.
@@ -180,6 +202,7 @@ func (c *Cache) make(ctx context.Context, r *Reader, a Archive, patient bool, w 
 // others wait meanwhile, the slowest client is given up: its reader's error is spool.ErrTooSlow.
 func (c *Cache) Direct(m *mirror.Mirror, a Archive) (*spool.Reader, error) {
 	key := strings.Join([]string{"direct", strconv.FormatUint(c.lastID.Add(1), 10), c.key(m, a)}, "\x00")
+	c.counts.asked(true)
 	return c.direct.Get(key, func(ctx context.Context, w io.Writer) error {
 		if err := c.places.Acquire(ctx, m.Name.String()); err != nil {
 			return err
@@ -195,7 +218,9 @@ func (c *Cache) produce(ctx context.Context, m *mirror.Mirror, a Archive, patien
 	reason := fmt.Errorf("it was not finished within %s", units.FormatDuration(opts.Timeout))
 	ctx, cancel := context.WithTimeoutCause(ctx, opts.Timeout, reason)
 	defer cancel()
-	err := a.Format.encode(w, func(w io.Writer) error {
+	began := time.Now()
+	counted := &countingWriter{w: w}
+	err := a.Format.encode(counted, func(w io.Writer) error {
 		return m.Archive(ctx, c.neutral, git.Archive{
 			Commit: a.Commit, Paths: a.Paths.List(), Prefix: a.Prefix, Subst: a.Subst != "", LowPriority: patient,
 		}, &boundedWriter{w: w, left: opts.Limit, limit: opts.Limit})
@@ -203,6 +228,7 @@ func (c *Cache) produce(ctx context.Context, m *mirror.Mirror, a Archive, patien
 	if err != nil {
 		m.Suspect(err)
 	}
+	c.counts.made(ctx, counted.n, time.Since(began), err)
 	return err
 }
 

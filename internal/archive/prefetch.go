@@ -62,6 +62,9 @@ func moved(before, after *mirror.Snapshot, ref string) bool {
 	return err == nil && branch && (oldErr != nil || old != commit)
 }
 
+// Waiting returns how many archives are queued.
+func (p *Prefetcher) Waiting() int { return p.jobs.Len() }
+
 // Run makes the queued archives until ctx ends.
 func (p *Prefetcher) Run(ctx context.Context) {
 	p.jobs.Run(ctx, func(ctx context.Context, one job) {

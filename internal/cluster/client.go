@@ -61,6 +61,8 @@ type Client struct {
 	versions atomic.Uint64 // the last version given to a peer's status
 	mu       sync.Mutex    // guards peers
 	peers    map[peerKey]*peer
+
+	propagations propagations
 }
 
 // settings are options and what is made of them.
@@ -105,6 +107,7 @@ func (c *Client) Configure(options *Options) {
 		itself: &itself{seen: make(map[string]time.Time)}, kept: new(atomic.Int64),
 	})
 	c.mu.Unlock()
+	c.propagations.keep(options.Slaves)
 	if old != nil {
 		old.http.CloseIdleConnections()
 	}
@@ -140,7 +143,7 @@ func (c *Client) PropagatePull(
 	set := c.current.Load()
 	form := pullForm(set, req)
 	form.Progress = tell != nil
-	return propagate(slave, func() (protocol.Outcome, error) {
+	return c.propagate(slave, func() (protocol.Outcome, error) {
 		return set.askToPull(ctx, slave, form, func(h http.Header) {
 			trace.Set(h)
 			protocol.SetAsked(h, req.Wanted)
@@ -154,7 +157,7 @@ func (c *Client) PropagateDelete(
 	ctx context.Context, slave protocol.Address, name storage.Name, trace protocol.Trace, at time.Time,
 ) protocol.Outcome {
 	set := c.current.Load()
-	return propagate(slave, func() (protocol.Outcome, error) {
+	return c.propagate(slave, func() (protocol.Outcome, error) {
 		path := (&url.URL{Path: "/" + name.String()}).EscapedPath()
 		r, err := http.NewRequest(http.MethodDelete, slave.URL()+path, nil)
 		if err != nil {
@@ -169,7 +172,7 @@ func (c *Client) PropagateDelete(
 }
 
 // propagate sends a request to a slave by ask, and returns the outcome, also of an error.
-func propagate(slave protocol.Address, ask func() (protocol.Outcome, error)) protocol.Outcome {
+func (c *Client) propagate(slave protocol.Address, ask func() (protocol.Outcome, error)) protocol.Outcome {
 	began := time.Now()
 	o, err := ask()
 	if err != nil {
@@ -178,7 +181,9 @@ func propagate(slave protocol.Address, ask func() (protocol.Outcome, error)) pro
 	if errors.Is(err, errItself) {
 		o.State = protocol.Itself
 	}
-	o.Address, o.Seconds = slave.String(), time.Since(began).Seconds()
+	took := time.Since(began)
+	o.Address, o.Seconds = slave.String(), took.Seconds()
+	c.propagations.record(slave, o.State, took)
 	return o
 }
 

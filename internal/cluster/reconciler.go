@@ -40,6 +40,7 @@ type comparer struct {
 	*Reconciler
 	address protocol.Address
 	slave   bool // the other server is a slave, not only a peer
+	latest  comparison
 	stop    context.CancelFunc
 	kick    chan struct{} // has an element when a propagation has failed
 
@@ -73,7 +74,7 @@ func (rc *Reconciler) Configure() {
 	wanted := make(map[string]*comparer)
 	if opts.Repair > 0 {
 		for _, address := range opts.servers() {
-			wanted[address.URL()] = &comparer{Reconciler: rc, address: address}
+			wanted[address.URL()] = &comparer{Reconciler: rc, address: address, latest: comparison{began: time.Now()}}
 		}
 		for _, address := range opts.Slaves {
 			wanted[address.URL()].slave = true
@@ -189,7 +190,7 @@ func (c *comparer) round(ctx context.Context, set *settings) error {
 	if set.itself.has(c.address.URL()) && set.isItself(ctx, c.address) {
 		return nil
 	}
-	generation := c.store.Generation()
+	began, generation := time.Now(), c.store.Generation()
 	asking, cancel := context.WithTimeoutCause(ctx, set.Timeout, fmt.Errorf("no answer within %s", units.FormatDuration(set.Timeout)))
 	defer cancel()
 	doc, _, changed, err := c.client.peer(c.address, false).status(asking, protocol.NewTrace(c.client.self))
@@ -198,13 +199,16 @@ func (c *comparer) round(ctx context.Context, set *settings) error {
 		return nil
 	case err != nil:
 		c.settled = false
+		c.latest.failed()
 		return err
 	case doc.ID == c.client.self:
+		c.latest.failed()
 		return errSameID
 	case doc.Loading:
 		c.settled = false
 		return errLoading
 	case c.settled && !changed && generation == c.compared:
+		c.latest.same(began)
 		return nil
 	}
 	c.settled, c.compared = true, generation
@@ -220,12 +224,16 @@ func (c *comparer) round(ctx context.Context, set *settings) error {
 		byRevision(ours)
 		byRevision(theirs)
 	}
-	errs = append(errs, c.build(ctx, set, lacking(ours, doc.Mirrors, c.store.DeletedAt, set.AllowLocal)))
+	missing := lacking(ours, doc.Mirrors, c.store.DeletedAt, set.AllowLocal)
+	var stale, newer []difference
 	if c.slave {
-		stale, newer := compare(ours, theirs)
-		stale, newer = c.distrustClocks(stale, newer)
-		gone := outlived(theirs, c.store.DeletedAt, ours)
-		errs = append(errs, c.push(ctx, set, append(stale, gone...)), c.catchUp(ctx, set, newer))
+		stale, newer = c.distrustClocks(compare(ours, theirs))
+		stale = append(stale, outlived(theirs, c.store.DeletedAt, ours)...)
+	}
+	c.latest.found(began, len(stale), len(newer), len(missing))
+	errs = append(errs, c.build(ctx, set, missing))
+	if c.slave {
+		errs = append(errs, c.push(ctx, set, stale), c.catchUp(ctx, set, newer))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &unrepairedError{err}
@@ -277,7 +285,7 @@ const (
 
 // forEach calls do for each difference, several at a time, and joins the errors. The joined error
 // names maxNamed mirrors at most.
-func forEach(ctx context.Context, all []difference, do func(difference) error) error {
+func (c *comparer) forEach(ctx context.Context, all []difference, do func(difference) error) error {
 	var mu sync.Mutex // guards errs
 	var errs []error
 	var workers errgroup.Group
@@ -287,7 +295,8 @@ func forEach(ctx context.Context, all []difference, do func(difference) error) e
 			break
 		}
 		workers.Go(func() error {
-			if err := do(d); err != nil {
+			err := do(d)
+			if c.latest.tried(err); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, fmt.Errorf("%s: %c", d.name, err))
@@ -307,7 +316,7 @@ func forEach(ctx context.Context, all []difference, do func(difference) error) e
 // here. The slave may carry out deletions that were accepted here, as long as the origin has just
 // what this server has.
 func (c *comparer) push(ctx context.Context, set *settings, stale []difference) error {
-	return forEach(ctx, c.due(set, stale), func(d difference) error {
+	return c.forEach(ctx, c.due(set, stale), func(d difference) error {
 		if !d.removed.IsZero() {
 			if err := c.remove(ctx, d); err != nil || d.ours == "" {
 				return err
@@ -347,7 +356,7 @@ func (c *comparer) remove(ctx context.Context, d difference) error {
 
 // catchUp pulls here the mirrors that are newer on the slave.
 func (c *comparer) catchUp(ctx context.Context, set *settings, newer []difference) error {
-	return forEach(ctx, c.due(set, newer), func(d difference) error {
+	return c.forEach(ctx, c.due(set, newer), func(d difference) error {
 		_, err := c.store.Pull(ctx, mirror.Request{Name: d.name})
 		return err
 	})
@@ -358,7 +367,7 @@ func (c *comparer) catchUp(ctx context.Context, set *settings, newer []differenc
 func (c *comparer) build(ctx context.Context, set *settings, missing []difference) error {
 	var mu sync.Mutex             // guards down
 	down := make(map[string]bool) // hosts of origins
-	return forEach(ctx, c.due(set, missing), func(d difference) error {
+	return c.forEach(ctx, c.due(set, missing), func(d difference) error {
 		host := d.origin.Host()
 		mu.Lock()
 		req := mirror.Request{Name: d.name, Origin: d.origin, Wanted: d.wanted, OriginDown: down[host]}

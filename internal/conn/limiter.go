@@ -219,6 +219,22 @@ func ExtendWrite(ctx context.Context, w http.ResponseWriter) {
 // ErrSending is the error of AcquireSend when too much is being sent.
 var ErrSending = errors.New("too many archives and packs are being sent already")
 
+// Stats is how many connections there are at a moment, and how many there may be.
+type Stats struct {
+	Open, MaxOpen           int64
+	Answering, MaxAnswering int64 // connections whose request is being answered
+	Sending, MaxSending     int64 // archives and packs
+}
+
+// Stats returns the numbers of now.
+func (l *Limiter) Stats() Stats {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return Stats{
+		int64(len(l.open)), int64(l.maxOpen), l.answering.Load(), l.maxAnswering, l.sending.Load(), l.maxSending,
+	}
+}
+
 // AcquireSend allows the sending of one archive or pack, or returns ErrSending. After the sending,
 // ReleaseSend must be called.
 func (l *Limiter) AcquireSend() error {

@@ -3,6 +3,7 @@ package conn
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,13 +18,26 @@ const MaxPiece = 512 << 10
 type DeadlineWriter struct {
 	http.ResponseWriter
 	Control *http.ResponseController
-	Begun   bool  // Write or ReadFrom was called
-	Err     error // the first error of writing
+	Begun   bool           // Write or ReadFrom was called
+	Err     error          // the first error of writing
+	sent    *atomic.Uint64 // counts the bytes that were written; may be nil
 }
 
 // NewDeadlineWriter returns a writer of an answer.
 func NewDeadlineWriter(w http.ResponseWriter) *DeadlineWriter {
 	return &DeadlineWriter{ResponseWriter: w, Control: http.NewResponseController(w)}
+}
+
+// Counting makes w add the bytes that it writes to sent, and returns it.
+func (w *DeadlineWriter) Counting(sent *atomic.Uint64) *DeadlineWriter {
+	w.sent = sent
+	return w
+}
+
+func (w *DeadlineWriter) count(n int64) {
+	if w.sent != nil {
+		w.sent.Add(uint64(n))
+	}
 }
 
 func (w *DeadlineWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -36,6 +50,7 @@ func (w *DeadlineWriter) Write(p []byte) (n int, err error) {
 			var m int
 			m, w.Err = w.ResponseWriter.Write(p[:min(len(p), MaxPiece)])
 			n, p = n+m, p[m:]
+			w.count(int64(m))
 		}
 	}
 	return n, w.Err
@@ -68,6 +83,7 @@ func (w *DeadlineWriter) ReadFrom(src io.Reader) (total int64, err error) {
 		piece := min(limit-total, MaxPiece)
 		n, w.Err = io.Copy(w.ResponseWriter, &io.LimitedReader{R: file, N: piece})
 		total += n
+		w.count(n)
 		if n < piece { // the end of the file
 			break
 		}

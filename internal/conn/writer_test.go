@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -46,13 +47,17 @@ func TestSlowClientIsCutOff(t *testing.T) {
 		for _, reads := range []int{0, 3, 1 << 20} {
 			c := &client{ResponseRecorder: httptest.NewRecorder(), reads: reads}
 			began := time.Now()
-			err := send(NewDeadlineWriter(c))
+			var sent atomic.Uint64
+			err := send(NewDeadlineWriter(c).Counting(&sent))
 			if patient := reads > 3; patient != (err == nil) || !patient && !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%s, to a client that reads %d pieces: %v", what, reads, err)
 			}
 			taken := 0
 			for _, piece := range c.pieces {
 				taken += piece
+			}
+			if sent.Load() != uint64(taken) {
+				t.Errorf("%s, to a client that reads %d pieces: %d of %d bytes are counted", what, reads, sent.Load(), taken)
 			}
 			// One deadline for each 512 KiB, and one more for the piece that is not read, or the end.
 			if least := taken / (512 << 10); len(c.deadlines) < least || len(c.deadlines) > least+1 {

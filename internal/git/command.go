@@ -66,6 +66,7 @@ func (g *Git) run(ctx context.Context, c command) error {
 	})
 	if err == nil {
 		err = cmd.Wait()
+		g.leash.ended()
 		// Processes that git started may still run.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}

@@ -79,6 +79,9 @@ func TestEndOfContextEndsAllProcesses(t *testing.T) {
 			t.Errorf("%s: it took %s to end", scheme, took)
 		}
 	}
+	if running, started := leash.Children(); running != 0 || started == 0 {
+		t.Errorf("%d children of %d are counted as running", running, started)
+	}
 	if err := leash.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -21,6 +22,9 @@ type Leash struct {
 	file   *os.File
 	fork   sync.RWMutex // held for reading while a child starts, for writing by Close and Kill
 	closed bool         // guarded by fork
+
+	running atomic.Int64
+	started atomic.Uint64
 }
 
 // ErrClosed is returned for a command that is started after Close or Kill.
@@ -89,8 +93,24 @@ func (l *Leash) start(cmd *exec.Cmd) error {
 	if l.closed {
 		return ErrClosed
 	}
-	return cmd.Start()
+	err := cmd.Start()
+	if err == nil {
+		l.running.Add(1)
+		l.started.Add(1)
+	}
+	return err
 }
+
+// ended records that a child which start has started is gone.
+func (l *Leash) ended() {
+	if l != nil {
+		l.running.Add(-1)
+	}
+}
+
+// Children returns how many children run now, and how many were started so far. Processes that
+// the children start do not count.
+func (l *Leash) Children() (running int64, started uint64) { return l.running.Load(), l.started.Load() }
 
 // Close lets no further child start, and closes the file. Children that are still alive go on
 // holding it.

@@ -58,6 +58,16 @@ func (r Repo) StampedInventory() (all Inventory, stamp string, err error) {
 // Shallow is the size of the file that lists where the history is cut off, in bytes, or 0.
 func (i Inventory) Shallow() int64 { return i["shallow"] }
 
+// Size is what the repository's own packs and their indexes take, in bytes.
+func (i Inventory) Size() (bytes int64) {
+	for name, size := range i {
+		if strings.HasPrefix(name, "pack-") { // others are borrowed, or no packs
+			bytes += size
+		}
+	}
+	return bytes
+}
+
 // alternates lists directories with objects of other repositories (gitrepository-layout(5)).
 const alternates = "objects/info/alternates"
 

@@ -131,8 +131,12 @@ func TestInventory(t *testing.T) {
 		os.WriteFile(repo.Dir+"/objects/info/alternates", []byte(others+"\n"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	if all := inventory(); all[others+"/pack-2.pack"] != 2 {
+	all := inventory()
+	if all[others+"/pack-2.pack"] != 2 {
 		t.Errorf("borrowed packs are not among %v", all)
+	}
+	if own := before.Size(); all.Size() != own || own == 0 {
+		t.Errorf("the own packs are %d bytes of %v", all.Size(), all)
 	}
 }
 

@@ -112,6 +112,20 @@ func (l *Limiter) Waited() (longest time.Duration) {
 	return longest
 }
 
+// Stats is how busy a limiter is at a moment.
+type Stats struct {
+	Places, Taken, Waiting int           // idle work does not count as waiting
+	Longest                time.Duration // that one of those who wait now has waited
+}
+
+// Stats returns how busy the limiter is now.
+func (l *Limiter) Stats() Stats {
+	longest := l.Waited()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Stats{l.limit, l.held, l.queued, longest}
+}
+
 // AcquireIdle is Acquire for idle work: it gets a place only when nobody else wants one,
 // however late that is.
 func (l *Limiter) AcquireIdle(ctx context.Context) error {

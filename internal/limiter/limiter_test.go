@@ -177,3 +177,33 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		l.mustBeEmpty(t)
 	})
 }
+
+func TestStats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		if s := l.Stats(); s != (Stats{}) {
+			t.Errorf("of nothing: %+v", s)
+		}
+		l.Resize(1)
+		if err := l.Acquire(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _ = l.Acquire(ctx, "x") }()
+		synctest.Wait()
+		time.Sleep(time.Second)
+		go func() { _ = l.Acquire(ctx, "y") }()
+		go func() { _ = l.AcquireIdle(ctx) }()
+		synctest.Wait()
+		if s := l.Stats(); s != (Stats{Places: 1, Taken: 1, Waiting: 2, Longest: time.Second}) {
+			t.Errorf("%+v", s)
+		}
+		cancel()
+		synctest.Wait()
+		l.Release()
+		if s := l.Stats(); s != (Stats{Places: 1}) {
+			t.Errorf("at the end: %+v", s)
+		}
+		l.mustBeEmpty(t)
+	})
+}

@@ -95,6 +95,9 @@ func (j *pullJob) build(
 	if err != nil {
 		return Result{}, err
 	}
+	if old != nil && old.damaged {
+		j.counts.rebuilt.Add(1)
+	}
 	j.changed(m, nil, m.Snapshot())
 	return Result{m.Snapshot(), change.Changed()}, b.refusal()
 }
@@ -140,6 +143,7 @@ func (j *pullJob) finish(repo git.Repo, b fetchedPlan, all []git.Ref, old *survi
 		return nil, err
 	}
 	state.Whole = j.wholenessOf(packs)
+	m.size.Store(packs.Size())
 	if err := m.disk.file.write(repo.Dir, state); err != nil {
 		return nil, err
 	}

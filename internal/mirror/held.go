@@ -209,6 +209,9 @@ func (h *held) recordFailure(reason error) error {
 
 // recordCheck records what a check of all objects has found; damage is nil for none.
 func (h *held) recordCheck(damage error, warnings git.Warnings, now time.Time) error {
+	if damage != nil && h.health.knownDamage() == nil {
+		h.store.counts.damaged.Add(1)
+	}
 	h.health.record(damage, now)
 	return h.update(func(s *stateFile) {
 		s.setCheck(damage, now)

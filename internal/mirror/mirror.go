@@ -28,6 +28,7 @@ type Mirror struct {
 	identity storage.Identity // of the directory that was loaded
 	seen     atomic.Int64     // when the directory was last looked at, in Unix nanoseconds
 	snapshot atomic.Pointer[Snapshot]
+	size     atomic.Int64 // bytes; see Size
 
 	unreadable reason // why the mirror could not be loaded
 
@@ -65,6 +66,17 @@ func (m *Mirror) Snapshot() *Snapshot { return m.snapshot.Load() }
 // Unreadable returns why the mirror could not be loaded. It is empty if the mirror was loaded,
 // or if nobody has tried yet.
 func (m *Mirror) Unreadable() string { return m.unreadable.String() }
+
+// Size is what the mirror's packs and their indexes take on disk, in bytes, when they were last
+// looked at: that is when the mirror is loaded, pulled and repacked. It costs nothing.
+func (m *Mirror) Size() int64 { return m.size.Load() }
+
+// measure looks at the sizes of the packs, without a process.
+func (m *Mirror) measure() {
+	if packs, err := m.repo().Inventory(); err == nil { // else a pull finds the reason
+		m.size.Store(packs.Size())
+	}
+}
 
 // checkIdentity checks that the mirror's directory is still the one that was loaded. The error
 // may be ErrReplaced.
@@ -123,6 +135,7 @@ func (m *Mirror) load() (err error) {
 	if damage := state.damage(); damage != nil {
 		m.health.record(damage, time.Now())
 	}
+	m.measure()
 	m.setSnapshot(m.disk.publish(m.store.options.Load(), m.dir, nil, listing, stamp))
 	return nil
 }

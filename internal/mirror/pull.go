@@ -121,6 +121,7 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 	defer stop() // if the job panics
 	result, err := job.run(s.life)
 	stop()
+	s.counts.record(result, err, time.Since(progress.began))
 	log = log.With("took", units.FormatSeconds(time.Since(progress.began)))
 	switch {
 	case errors.Is(err, ErrClosing):
@@ -317,6 +318,9 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 	}
 	if err := h.apply(ctx, b.Plan, own, next); err != nil {
 		return Result{}, err
+	}
+	if j.transferred {
+		h.measure()
 	}
 	if !b.Empty() {
 		j.changed(h.Mirror, now, h.Snapshot())

@@ -148,6 +148,7 @@ func (j *pullJob) replaceUnreadable(ctx context.Context, lock *keylock.Lock[stor
 	if err != nil {
 		return Result{}, errors.Join(err, readErr)
 	}
+	j.counts.damaged.Add(1)
 	state.setCheck(readErr, time.Now())
 	old := &survivors{dir: repo.Dir, identity: m.identity, stamp: contentStamp(repo), state: state, damaged: true}
 	all, whole := repo.Survivors()

@@ -107,6 +107,7 @@ func (h *held) recordRepack(kind git.Repack, at time.Time, known git.Inventory) 
 	if err != nil {
 		return err
 	}
+	h.size.Store(packs.Size())
 	return h.update(func(s *stateFile) {
 		if kind == git.RepackFull {
 			s.Repacked = at.Truncate(time.Second)

@@ -71,7 +71,8 @@ type Store struct {
 	wake       chan struct{} // has an element when Watch shall scan at once
 	scanning   sync.Mutex    // held while the storage is scanned
 
-	fault reason // why the storage could not be used when it was last checked
+	counts counts
+	fault  reason // why the storage could not be used when it was last checked
 
 	mu         sync.Mutex // guards all below
 	byName     map[storage.Name]*Mirror

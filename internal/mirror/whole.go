@@ -38,6 +38,7 @@ func (h *held) knownWhole() git.Inventory {
 		if err != nil {
 			return nil
 		}
+		h.size.Store(now.Size())
 		*packs = packsOnDisk{now, stamp, h.store.wholenessOf(now)}
 	}
 	if h.state().Whole != packs.whole {

@@ -32,6 +32,13 @@ func (q *Queue[J]) Add(job J) {
 	}
 }
 
+// Len returns how many jobs are queued.
+func (q *Queue[J]) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.jobs)
+}
+
 // Run does the jobs, one after the other, until ctx ends.
 func (q *Queue[J]) Run(ctx context.Context, work func(ctx context.Context, job J)) {
 	for {

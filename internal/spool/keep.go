@@ -44,6 +44,7 @@ func (c *Cache) keep(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p.kept = true
+	p.lane.kept++
 }
 
 // spill moves the content of a lane's entry from memory to a file. The file's name is one that

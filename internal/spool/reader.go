@@ -45,7 +45,7 @@ func (r *Reader) IsFile() bool {
 	return e.done && e.err == nil && (e.transient == nil || e.transient.kept)
 }
 
-// IsFirst reports whether the producer was started for this reader. It is for files of a [Lane].
+// IsFirst reports whether the producer was started for this reader.
 func (r *Reader) IsFirst() bool { return r.first }
 
 // Next waits until more can be read, and returns how many bytes. The error is io.EOF at the end of

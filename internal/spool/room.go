@@ -52,6 +52,7 @@ func (c *Cache) evict() bool {
 		return false
 	}
 	c.drop(oldest.Value.(*entry))
+	c.evicted++
 	return true
 }
 

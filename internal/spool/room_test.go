@@ -100,3 +100,46 @@ func TestADiskThatCanOnlyBeRead(t *testing.T) {
 		t.Errorf("%q are left", got)
 	}
 }
+
+func TestStats(t *testing.T) {
+	c := open(t, t.TempDir(), 100)
+	fill(t, c, "a", 40)
+	fill(t, c, "b", 40)
+	if s := c.Stats(); s != (Stats{Limit: 100, Used: 80, Files: 2}) {
+		t.Errorf("%+v", s)
+	}
+	fill(t, c, "c", 40)
+	if s := c.Stats(); s != (Stats{Limit: 100, Used: 80, Files: 2, Evicted: 1}) {
+		t.Errorf("after one too many: %+v", s)
+	}
+	c.Purge("b")
+	if s := c.Stats(); s.Files != 1 || s.Evicted != 1 {
+		t.Errorf("what is purged counts as evicted: %+v", s)
+	}
+}
+
+// TestIsFirst tells for whom a file was made, of every kind of file.
+func TestIsFirst(t *testing.T) {
+	c := open(t, t.TempDir(), 100)
+	lane := c.NewLane(func() time.Duration { return 0 })
+	produce := func(_ context.Context, w io.Writer) error { _, err := w.Write([]byte("x")); return err }
+	for what, ask := range map[string]func() (*Reader, error){
+		"of the cache": func() (*Reader, error) { return c.Get("a", produce) },
+		"of a lane":    func() (*Reader, error) { return lane.Get("b", produce) },
+	} {
+		for i, want := range []bool{true, false, false} {
+			r, err := ask()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close() // the next one finds it, kept or not
+			if r.IsFirst() != want {
+				t.Errorf("a file %s, reader %d: first is %v", what, i, !want)
+			}
+		}
+	}
+	c.producers.Wait()
+	if n := lane.Kept(); n != 1 {
+		t.Errorf("%d files of the lane were kept", n)
+	}
+}

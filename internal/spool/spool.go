@@ -90,6 +90,7 @@ type Cache struct {
 	open      int                 // open files without a reader
 	fullUntil time.Time           // no new producers before, because the disk was full
 	closed    bool
+	evicted   uint64 // idle files that were removed to make room
 }
 
 // entry is one file. Its fields are guarded by the cache's mutex.
@@ -278,8 +279,23 @@ func (c *Cache) start(e *entry, produce func(ctx context.Context, w io.Writer) e
 	c.entries[e.name] = e
 	c.running[e] = struct{}{}
 	r := c.read(e)
+	r.first = true
 	c.producers.Go(func() { c.produce(ctx, e, produce) })
 	return r
+}
+
+// Stats is how full a cache is at a moment.
+type Stats struct {
+	Limit, Used int64  // bytes; Used counts growing files too
+	Files       int    // growing ones included
+	Evicted     uint64 // files that were removed to make room, since Open
+}
+
+// Stats returns how full the cache is now.
+func (c *Cache) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Stats{c.limit, c.used, len(c.entries), c.evicted}
 }
 
 // Path is where the file of a key is when it is finished, whether there is one or not.

@@ -25,6 +25,7 @@ type Lane struct {
 	asked    recent              // the keys that were asked for lately
 	windowed map[*entry]struct{} // entries in a window
 	gaveUp   time.Time           // when one of them was given up
+	kept     uint64              // files that were kept
 }
 
 // ErrTooSlow is the error of a producer that was given up because of its reader.
@@ -87,9 +88,15 @@ func (l *Lane) GetNew(key string, produce func(ctx context.Context, w io.Writer)
 // begin starts a producer; c.mu is held.
 func (l *Lane) begin(name string, keep bool, produce func(ctx context.Context, w io.Writer) error) *Reader {
 	p := &transient{lane: l, keep: keep, readers: make(map[*Reader]struct{}), advanced: make(chan struct{}, 1)}
-	r := l.cache.start(&entry{name: name, transient: p}, produce)
-	r.first = true
-	return r
+	return l.cache.start(&entry{name: name, transient: p}, produce)
+}
+
+// Kept returns how many files of the lane were kept, since somebody asked for them again or in
+// order to be there for others.
+func (l *Lane) Kept() uint64 {
+	l.cache.mu.Lock()
+	defer l.cache.mu.Unlock()
+	return l.kept
 }
 
 // transient is the content of an entry of a lane, until it is kept and its first readers have

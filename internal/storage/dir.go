@@ -47,6 +47,7 @@ type Dir struct {
 	lock      *os.File
 	root, own Identity // of Path and of .sould, when they were opened
 	probe     *probe
+	space     *spaceProbe
 
 	trash sync.Mutex // held while a mirror that was moved to the trash is compared with the expected one
 }
@@ -75,7 +76,7 @@ func Open(ctx context.Context, dir string) (*Dir, error) {
 	if s.lock, err = lockFile(s.Own("lock")); err != nil {
 		return nil, err
 	}
-	s.probe = newProbe(s.try)
+	s.probe, s.space = newProbe(s.try), newSpaceProbe(dir)
 	if s.root, s.own, err = s.identify(); err == nil {
 		err = s.prepare(ctx)
 	}
