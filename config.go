@@ -53,6 +53,7 @@ type Config struct {
 	Fsck           git.Fsck
 	LogFormat      logging.Format
 	LogLevel       slog.Level
+	MetricsMirrors int // 0 for none by name
 	SSHCommand     string
 	CAFile         string
 
@@ -97,6 +98,7 @@ func defaultConfig() Config {
 		Fsck:           git.FsckDefault,
 		LogFormat:      logging.Text,
 		LogLevel:       slog.LevelInfo,
+		MetricsMirrors: 1000,
 	}
 }
 

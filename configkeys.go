@@ -66,6 +66,7 @@ var configKeys = tomlkeys.Keys[Config]{
 		c.LogLevel, err = logging.ParseLevel(s)
 		return err
 	}, func(c *Config) string { return logging.LevelName(c.LogLevel) }),
+	tomlkeys.Int("metrics_mirrors", func(c *Config) *int { return &c.MetricsMirrors }, 0, maxMetricsMirrors),
 }
 
 func checkNotEmpty(s string) error {

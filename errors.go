@@ -51,6 +51,34 @@ var statuses = map[kind]int{
 	kindLoop:         http.StatusLoopDetected,
 }
 
+// reasons are what the metrics call an error, by its status.
+var reasons = map[int]string{
+	http.StatusBadRequest:            "bad_request",
+	http.StatusRequestEntityTooLarge: "bad_request",
+	http.StatusUnsupportedMediaType:  "bad_request",
+	http.StatusUnauthorized:          "token",
+	http.StatusForbidden:             "forbidden",
+	http.StatusNotFound:              "not_found",
+	http.StatusMethodNotAllowed:      "method",
+	http.StatusConflict:              "conflict",
+	http.StatusPreconditionFailed:    "condition",
+	http.StatusMisdirectedRequest:    "host",
+	http.StatusLoopDetected:          "loop",
+	http.StatusServiceUnavailable:    "unavailable",
+	http.StatusInternalServerError:   "broken",
+}
+
+// reasonFull is what the metrics call an error that a client gets because of the number of others.
+const reasonFull = "full"
+
+// reason is what the metrics call an error.
+func reason(err error) string {
+	if errors.Is(err, limiter.ErrBusy) || errors.Is(err, conn.ErrSending) {
+		return reasonFull
+	}
+	return reasons[status(err)]
+}
+
 // fault is an error that knows what it means to the client.
 type fault struct {
 	kind kind

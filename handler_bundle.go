@@ -31,7 +31,7 @@ func (s *Server) handleBundle(w http.ResponseWriter, r *http.Request, m *mirror.
 			return fail(kindNotFound, "this bundle is not kept any more; without id= there is one of today's refs")
 		}
 		defer found.Close()
-		return sendBundle(w, r, found)
+		return s.sendBundle(w, r, found)
 	}
 	header["X-Revision"] = []string{rev.Commit}
 	header["Cache-Control"] = revalidated
@@ -45,7 +45,7 @@ func (s *Server) handleBundle(w http.ResponseWriter, r *http.Request, m *mirror.
 			return nil
 		}
 		defer found.Close()
-		return sendBundle(w, r, found)
+		return s.sendBundle(w, r, found)
 	}
 	return s.makeBundle(w, r, m, listing)
 }
@@ -74,7 +74,7 @@ func (s *Server) makeBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mi
 		m.Suspect(err)
 		return fmt.Errorf("can't make the bundle: %w", err)
 	}
-	return sendBundle(w, r, bundle)
+	return s.sendBundle(w, r, bundle)
 }
 
 // bundled are the refs of a bundle: all of the mirror's, or the one that a client names.
@@ -100,7 +100,7 @@ func bundled(rev archive.Revision, ref string) (git.Listing, error) {
 }
 
 // sendBundle sends a finished bundle, or a part of it.
-func sendBundle(w http.ResponseWriter, r *http.Request, bundle *spool.Reader) error {
+func (s *Server) sendBundle(w http.ResponseWriter, r *http.Request, bundle *spool.Reader) error {
 	f, err := bundle.Open()
 	if err != nil {
 		return fmt.Errorf("can't read the bundle: %w", err)
@@ -114,6 +114,7 @@ func sendBundle(w http.ResponseWriter, r *http.Request, bundle *spool.Reader) er
 	if status := conditional.Precondition(r.Header, etag); status != 0 {
 		return answerCondition(w, status)
 	}
-	http.ServeContent(contentWriter{conn.NewDeadlineWriter(w)}, r, "", time.Time{}, f)
+	steady := conn.NewDeadlineWriter(w).Counting(&s.sent.bundles)
+	http.ServeContent(contentWriter{steady}, r, "", time.Time{}, f)
 	return nil
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/mirror"
-	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
@@ -102,9 +101,9 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 		_, again := s.statuses.Enter(trace.ID, time.Now(), func() struct{} { return struct{}{} })
 		asked = !again
 	}
-	var packs *protocol.Packs
+	var counts protocol.Served
 	if !peer { // to which it would be one more change
-		packs = s.packCounts()
+		counts = s.served.get(s, time.Now())
 	}
 	q.kept = !peer && trace.FromClient()                  // to a server it is nothing, and could be more than it reads
 	q.pulls = !peer && (trace.FromClient() || q.upstream) // who only compares mirrors would read all of them anew
@@ -127,7 +126,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 		if own == nil {
 			own = s.allStatus(set, q, fault)
 		}
-		own.Packs = packs
+		own.Served = counts
 		if asked {
 			own.Upstream = protocol.NewUpstream(cluster.Documents(slaves))
 		}
@@ -140,7 +139,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 			etag = strongTag(string(body))
 		}
 	} else {
-		etag = strongTag(append([]string{s.id, s.epoch, fmt.Sprint(generation, moves, asked, q.pulls, packs), q.format}, cluster.Versions(slaves)...)...)
+		etag = strongTag(append([]string{s.id, s.epoch, fmt.Sprint(generation, moves, asked, q.pulls, counts.Packs, counts.Archives), q.format}, cluster.Versions(slaves)...)...)
 		if conditional.Precondition(r.Header, etag) == 0 {
 			body, err = s.pages.get(pageKey{q.format, asked, peer, q.pulls}, etag, render)
 		}
@@ -165,13 +164,32 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// packCounts is what the status tells a client of clones; nil as long as there was none.
-func (s *Server) packCounts() *protocol.Packs {
-	stats := s.mirrors.packs.Stats()
-	if stats == (pack.Stats{}) {
-		return nil
+// servedPause is how long the status tells the same of archives: they may be asked for a thousand
+// times a second, and whoever watches the status shall be told what else is new.
+const servedPause = 10 * time.Second
+
+// servedCounts is what the status tells a client of archives and packs.
+type servedCounts struct {
+	mu       sync.Mutex         // guards all below
+	archives *protocol.Archives // nil as long as nobody has asked for one
+	at       time.Time          // when archives was counted
+}
+
+func (c *servedCounts) get(s *Server, now time.Time) (counts protocol.Served) {
+	packs := s.mirrors.packs.Stats()
+	if packs.Made+packs.Shared+packs.Kept > 0 {
+		counts.Packs = &protocol.Packs{Made: packs.Made, Shared: packs.Shared, Kept: packs.Kept}
 	}
-	return &protocol.Packs{Made: stats.Made, Shared: stats.Shared}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.archives == nil || now.Sub(c.at) >= servedPause {
+		archives := s.mirrors.archives.Stats()
+		if archives.Hits+archives.Misses > 0 {
+			c.archives, c.at = &protocol.Archives{Hits: archives.Hits, Misses: archives.Misses}, now
+		}
+	}
+	counts.Archives = c.archives
+	return counts
 }
 
 // strongTag returns an ETag that is equal for equal words.
@@ -301,18 +319,4 @@ func (p *pages) get(key pageKey, etag string, render func() ([]byte, error)) ([]
 	}
 	p.last[key] = page{etag, body}
 	return body, nil
-}
-
-// handleHealth is GET /x/health: whether this server should be sent requests.
-func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) error {
-	if s.stopping.Load() {
-		return &fault{kindUnavailable, mirror.ErrClosing}
-	}
-	if err := s.dir.Check(r.Context()); err != nil {
-		return fail(kindUnavailable, "can't use the storage: %w", err)
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = io.WriteString(w, "ok\n") // the client may be gone; that is no failure of ours
-	return nil
 }

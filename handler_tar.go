@@ -70,6 +70,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 			s.mirrors.prefetch.Asked(m.Name, req.want)
 		}
 		if status == http.StatusNotModified && !req.sum {
+			s.unmodified.Add(1)
 			s.addKnownDigest(header, r, m, a)
 		}
 		return answerCondition(w, status)
@@ -142,11 +143,7 @@ var (
 // exists checks that there is what an archive is to be made of. If the archive is there,
 // this is known without a process.
 func (s *Server) exists(ctx context.Context, m *mirror.Mirror, a archive.Archive) error {
-	if a.Paths == (archive.Paths{}) {
-		return nil
-	}
-	if found := s.mirrors.archives.Find(m, a); found != nil {
-		found.Close()
+	if a.Paths == (archive.Paths{}) || s.mirrors.archives.Has(m, a) {
 		return nil
 	}
 	return checkPaths(ctx, m, a.Commit, a.Paths.List())
@@ -179,13 +176,12 @@ func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived 
 	if err := addDigest(w.Header(), r, archived); err != nil {
 		return err
 	}
-	return sendFile(w, r, f, a)
+	return sendFile(conn.NewDeadlineWriter(w).Counting(&s.sent.archives), r, f, a)
 }
 
-func sendFile(w http.ResponseWriter, r *http.Request, f *os.File, a archive.Archive) error {
-	steady := conn.NewDeadlineWriter(w)
+func sendFile(w *conn.DeadlineWriter, r *http.Request, f *os.File, a archive.Archive) error {
 	if a.Subst == "" {
-		http.ServeContent(contentWriter{steady}, r, "", time.Time{}, f)
+		http.ServeContent(contentWriter{w}, r, "", time.Time{}, f)
 		return nil
 	}
 	// The same part of other bytes is of no use to anybody.
@@ -199,7 +195,7 @@ func sendFile(w http.ResponseWriter, r *http.Request, f *os.File, a archive.Arch
 	w.Header().Set("Accept-Ranges", "none")
 	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	if r.Method != http.MethodHead {
-		_, _ = io.Copy(steady, f)
+		_, _ = io.Copy(w, f)
 	}
 	return nil
 }
@@ -247,10 +243,10 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.
 		if err := addDigest(w.Header(), r, growing); err != nil {
 			return err
 		}
-		return sendFile(w, r, f, a)
+		return sendFile(conn.NewDeadlineWriter(w).Counting(&s.sent.archives), r, f, a)
 	}
 	w.Header().Set("Accept-Ranges", acceptRanges(a))
-	return s.follow(ctx, conn.NewDeadlineWriter(w), r, m, a, growing.Reader)
+	return s.follow(ctx, conn.NewDeadlineWriter(w).Counting(&s.sent.archives), r, m, a, growing.Reader)
 }
 
 // follow sends an archive as it grows, up to its end. An error that comes after the first
@@ -295,7 +291,7 @@ func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, m *mirror
 	growing, err := s.mirrors.archives.Direct(m, a)
 	if err == nil {
 		defer growing.Close()
-		err = s.follow(ctx, conn.NewDeadlineWriter(w), r, m, a, growing)
+		err = s.follow(ctx, conn.NewDeadlineWriter(w).Counting(&s.sent.archives), r, m, a, growing)
 	}
 	switch {
 	case err == nil:

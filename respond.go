@@ -60,6 +60,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // the client has gone, and that is why it failed
 	}
 	rep := &protocol.Report{Status: status(err), Outcome: protocol.Failure(err)}
+	s.rejected.count(err)
 	log := s.log.With("client", r.RemoteAddr, "method", errtext.Word(r.Method, 40), "path", errtext.Word(r.URL.Path, 200), "status", rep.Status)
 	switch {
 	case rep.Status >= 500:

@@ -43,6 +43,12 @@ func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) 
 		answer = s.handleStatus
 	case "x/health":
 		answer = s.handleHealth
+	case "x/health/live":
+		answer = s.handleLive
+	case "x/health/ready":
+		answer = s.handleReady
+	case "x/metrics":
+		answer = s.handleMetrics
 	default:
 		return s.handleUnknown, ""
 	}

@@ -39,11 +39,18 @@ type Server struct {
 	commands cluster.Commands[*propagation]
 	statuses cluster.Recent[struct{}] // requests for the status
 	version  string
+	git      string // the version of git at the start
 	epoch    string // tells this start from others
 	pages    pages
+	served   servedCounts
+	metrics  *metrics
 	stopping atomic.Bool
 	http     *http.Server
 	conns    *conn.Limiter
+
+	sent       sent
+	unmodified atomic.Uint64 // archives that clients had already
+	rejected   rejections
 
 	life context.Context // of everything that goes on when its client is gone
 	end  context.CancelCauseFunc
@@ -93,6 +100,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *logging.L
 		log.Warn("what an interrupted daemon was replacing is kept, because something else has its place now", "to", kept)
 	}
 	s := newServer(configFile, unsecure, log, dir, listeners)
+	s.git = gitVersion
 	set := newSettings(config, source, unsecure, dir)
 	s.current.Store(set)
 	s.clones.configure()
@@ -122,8 +130,10 @@ func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.
 	s := &Server{
 		configFile: configFile, unsecure: unsecure, log: log, id: dir.ID, dir: dir, listeners: listeners,
 		version: version(), epoch: rand.Text(),
-		conns: conn.NewLimiter(conn.DescriptorLimit()),
+		conns:    conn.NewLimiter(conn.DescriptorLimit()),
+		rejected: newRejections(),
 	}
+	s.metrics = newMetrics(s)
 	s.life, s.end = context.WithCancelCause(context.Background())
 	s.clones = newClones(dir.Own("incoming"), &s.conns.Bodies)
 	s.http = &http.Server{
@@ -237,6 +247,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.handling.Unlock()
 	s.work.Wait()
 	s.listeners.Wait()
+	s.metrics.renderings.Wait()
 	err = errors.Join(err, s.mirrors.close())
 	s.settings().git.CloseIdle()
 	return errors.Join(err, s.dir.Close())

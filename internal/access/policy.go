@@ -35,9 +35,11 @@ func NeedOf(method, path string) Need {
 	}
 }
 
-// IsHealth reports whether a path is that of the health, in the one spelling that needs no
-// token.
-func IsHealth(path string) bool { return path == "/x/health" }
+// IsHealth reports whether a path is one of those of the health, in the one spelling that needs
+// no token.
+func IsHealth(path string) bool {
+	return path == "/x/health" || path == "/x/health/live" || path == "/x/health/ready"
+}
 
 // Policy says what requests must have. The zero value permits every request.
 type Policy struct {

@@ -19,7 +19,7 @@ func (k *Maker) Bundle(m *mirror.Mirror, l git.Listing) (*spool.Reader, error) {
 			return err
 		}
 		defer k.clients.places.Release()
-		return m.Bundle(ctx, l, w)
+		return k.counts.measure(ctx, w, func(w io.Writer) error { return m.Bundle(ctx, l, w) })
 	})
 }
 
@@ -37,13 +37,16 @@ func (k *Maker) bundleAhead(ctx context.Context, m *mirror.Mirror, l git.Listing
 	}
 	defer k.clients.places.Release()
 	r, err := k.cache.GetNew(bundleKey(m, git.BundleID(l)), func(ctx context.Context, w io.Writer) error {
-		return m.Bundle(ctx, l, w)
+		return k.counts.measure(ctx, w, func(w io.Writer) error { return m.Bundle(ctx, l, w) })
 	})
 	if r == nil || err != nil {
 		return err
 	}
 	defer r.Close()
-	return r.Wait(ctx)
+	if err = r.Wait(ctx); err == nil {
+		k.counts.ahead.Add(1)
+	}
+	return err
 }
 
 // bundleKey is the key of the bundle of an id.

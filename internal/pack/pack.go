@@ -36,7 +36,7 @@ type Maker struct {
 	cache          *spool.Cache
 	clients, peers queue
 	lastID         atomic.Uint64 // of an answer that nobody shares
-	made, shared   atomic.Uint64
+	counts         counts
 }
 
 // queue is where requests wait for a place, and where their answers are spooled.
@@ -107,7 +107,7 @@ func (k *Maker) Get(m *mirror.Mirror, version int, request *smarthttp.Request, p
 				return err
 			}
 			defer q.places.Release()
-			return m.UploadPack(ctx, version, request.Reader(), w)
+			return k.counts.measure(ctx, w, func(w io.Writer) error { return m.UploadPack(ctx, version, request.Reader(), w) })
 		}
 		if peer {
 			return upload(w)
@@ -118,7 +118,7 @@ func (k *Maker) Get(m *mirror.Mirror, version int, request *smarthttp.Request, p
 		request.Close()
 	}
 	if err == nil {
-		k.count(r.IsFirst())
+		k.counts.asked(r.IsFirst())
 	}
 	return r, err
 }
@@ -195,7 +195,7 @@ func (k *Maker) getNew(ctx context.Context, m *mirror.Mirror, fetch smarthttp.Fe
 	defer k.clients.places.Release()
 	request := fetch.Request()
 	r, err := k.clients.lane.GetNew(sharedKey(m, m.Snapshot(), fetch), func(ctx context.Context, w io.Writer) error {
-		return m.UploadPack(ctx, fetch.Version(), request.Reader(), w)
+		return k.counts.measure(ctx, w, func(w io.Writer) error { return m.UploadPack(ctx, fetch.Version(), request.Reader(), w) })
 	})
 	if r == nil || err != nil {
 		return err
@@ -205,6 +205,7 @@ func (k *Maker) getNew(ctx context.Context, m *mirror.Mirror, fetch smarthttp.Fe
 		_, err = r.CopyNext(ctx, io.Discard, 1<<20)
 	}
 	if err == io.EOF {
+		k.counts.ahead.Add(1)
 		return nil
 	}
 	return err
@@ -224,21 +225,4 @@ func sharedKey(m *mirror.Mirror, snap *mirror.Snapshot, fetch smarthttp.Fetch) s
 // has other keys.
 func join(m *mirror.Mirror, words ...string) string {
 	return strings.Join(append([]string{m.Name.String(), "pack", m.Identity()}, words...), "\x00")
-}
-
-// Stats counts answers since the start.
-type Stats struct {
-	Made   uint64 // by git, for a client
-	Shared uint64 // made for another client, or ahead
-}
-
-// Stats returns the counts up to now.
-func (k *Maker) Stats() Stats { return Stats{k.made.Load(), k.shared.Load()} }
-
-func (k *Maker) count(made bool) {
-	if made {
-		k.made.Add(1)
-	} else {
-		k.shared.Add(1)
-	}
 }

@@ -56,6 +56,9 @@ func (p *Prefetcher) Changed(m *mirror.Mirror, after *mirror.Snapshot) {
 	}
 }
 
+// Waiting returns how many packs are queued.
+func (p *Prefetcher) Waiting() int { return p.jobs.Len() }
+
 // Run makes the queued packs until ctx ends.
 func (p *Prefetcher) Run(ctx context.Context) {
 	p.jobs.Run(ctx, func(ctx context.Context, one job) {

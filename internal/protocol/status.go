@@ -30,16 +30,29 @@ type Status struct {
 	Error             string `json:"error,omitempty" toml:"error,omitempty"` // one line
 	HierarchicalError string `json:"hierarchical_error,omitempty" toml:"hierarchical_error,omitempty"`
 
-	Packs *Packs `json:"packs,omitempty" toml:"packs,omitempty"` // only for a client
+	Served // only for a client
 
 	Mirrors  []Mirror  `json:"mirrors,omitempty" toml:"mirrors,omitempty"`   // sorted by name
 	Upstream *Upstream `json:"upstream,omitempty" toml:"upstream,omitempty"` // of a master
+}
+
+// Served is what a server tells of what it has made for clients.
+type Served struct {
+	Packs    *Packs    `json:"packs,omitempty" toml:"packs,omitempty"`
+	Archives *Archives `json:"archives,omitempty" toml:"archives,omitempty"`
+}
+
+// Archives counts the archives that clients have asked for since the server was started.
+type Archives struct {
+	Hits   uint64 `json:"hits" toml:"hits"`     // which were there, or were being made
+	Misses uint64 `json:"misses" toml:"misses"` // which had to be made
 }
 
 // Packs counts the answers to clones and fetches since the server was started.
 type Packs struct {
 	Made   uint64 `json:"made" toml:"made"`     // by git, for a client
 	Shared uint64 `json:"shared" toml:"shared"` // which had been made for another client, or ahead
+	Kept   uint64 `json:"kept" toml:"kept"`     // which were put into the cache
 }
 
 // Mirror is the status of a mirror.
@@ -154,7 +167,10 @@ func (d *Status) branches() []errtext.Branch {
 		all = append(all, leaf("role", d.Role), leaf("total", strconv.Itoa(d.Total)))
 	}
 	if d.Packs != nil {
-		all = append(all, leaf("packs", fmt.Sprintf("%d made, %d shared", d.Packs.Made, d.Packs.Shared)))
+		all = append(all, leaf("packs", fmt.Sprintf("%d made, %d shared, %d kept", d.Packs.Made, d.Packs.Shared, d.Packs.Kept)))
+	}
+	if d.Archives != nil {
+		all = append(all, leaf("archives", fmt.Sprintf("%d hit, %d missed", d.Archives.Hits, d.Archives.Misses)))
 	}
 	if d.Loading {
 		all = append(all, errtext.Branch{Text: "loading: the storage is being read"})
