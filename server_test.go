@@ -25,6 +25,8 @@ func TestRoute(t *testing.T) {
 		{"POST", "/a", false, "GET, HEAD, DELETE"}, {"DELETE", "/a", true, ""}, {"FOO", "/a", false, "GET, HEAD, DELETE"},
 		{"GET", "/x", true, ""}, {"GET", "/x/none", true, ""}, {"POST", "/x/none", true, ""},
 		{"GET", "/x/status", true, ""}, {"HEAD", "/x/health", true, ""}, {"POST", "/x/status", false, "GET, HEAD"}, {"DELETE", "/x/health/", false, "GET, HEAD"},
+		{"GET", "/x/health/live", true, ""}, {"HEAD", "/x/health/ready", true, ""}, {"POST", "/x/health/ready", false, "GET, HEAD"},
+		{"GET", "/x/metrics", true, ""}, {"HEAD", "/x/metrics", true, ""}, {"PUT", "/x/metrics", false, "GET, HEAD"},
 	} {
 		answer, allow := s.route(c.method, c.path)
 		if (answer != nil) != c.answered || allow != c.allow {

@@ -71,6 +71,7 @@ var measurements = []measurement{
 	{"readers", readers},
 	{"memory", memory},
 	{"status", statusOfMany},
+	{"metrics", metricsOfMany},
 	{"repair", repairRound},
 	{"slaves in great number", fanOutToMany},
 }

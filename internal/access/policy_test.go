@@ -22,7 +22,9 @@ func TestNeedOf(t *testing.T) {
 		{"POST", "/a/git-receive-pack", Command}, {"POST", "/a/git-upload-pack/", Command},
 		{"POST", "/a/git-upload-pack", Read}, {"GET", "/a/info/refs", Read},
 		{"GET", "/a", Read}, {"HEAD", "/a", Read}, {"GET", "/", Read}, {"GET", "/x/status", Read}, {"GET", "/x/metrics", Read},
-		{"GET", "/x/health", Nothing}, {"HEAD", "/x/health", Nothing}, {"GET", "/x/health/x", Read}, {"GET", "/x/healthy", Read},
+		{"GET", "/x/health", Nothing}, {"HEAD", "/x/health", Nothing}, {"GET", "/x/health/x", Read},
+		{"GET", "/x/health/live", Nothing}, {"HEAD", "/x/health/ready", Nothing}, {"GET", "/x/health/ready/", Read}, {"POST", "/x/health/live", Command},
+		{"GET", "/x/metrics", Read}, {"HEAD", "/x/metrics", Read}, {"GET", "/x/healthy", Read},
 	} {
 		if got := NeedOf(c.method, c.path); got != c.want {
 			t.Errorf("%s %s needs %d, want %d", c.method, c.path, got, c.want)
