@@ -176,7 +176,7 @@ var servedMetrics = []metric{
 		}},
 	{"sould_packs_kept_total", counter, nil, "Answers to clones and fetches that were put into the cache.",
 		func(now *scrape, to samples) { to.count(now.packs.Kept) }},
-	{"sould_packs_ahead_total", counter, nil, "Answers to clones that were made before somebody asked.",
+	{"sould_packs_ahead_total", counter, nil, "Packs and bundles that were made before somebody asked.",
 		func(now *scrape, to samples) { to.count(now.packs.Ahead) }},
 	{"sould_packs_failed_total", counter, nil, "Packs and bundles that could not be made.",
 		func(now *scrape, to samples) { to.count(now.packs.Failed) }},
