@@ -190,10 +190,11 @@ var servedMetrics = []metric{
 			to.count(now.server.sent.packs.Load(), "pack")
 			to.count(now.server.sent.bundles.Load(), "bundle")
 		}},
-	{"sould_prefetch_waiting", gauge, []string{"content"}, "Archives and packs that wait to be made before somebody asks.",
+	{"sould_prefetch_waiting", gauge, []string{"content"}, "Archives, packs and bundles that wait to be made before somebody asks.",
 		func(now *scrape, to samples) {
 			to.value(float64(now.server.mirrors.prefetch.Waiting()), "archive")
 			to.value(float64(now.server.mirrors.packs.Prefetcher.Waiting()), "pack")
+			to.value(float64(now.server.mirrors.packs.Offers.Waiting()), "bundle")
 		}},
 }
 

@@ -46,6 +46,9 @@ func newOffers(maker *Maker, log *slog.Logger) *Offers {
 	return &Offers{maker: maker, log: log, jobs: prefetch.NewQueue[*mirror.Mirror](), by: make(map[string]*offer)}
 }
 
+// Waiting returns how many bundles are queued.
+func (o *Offers) Waiting() int { return o.jobs.Len() }
+
 // Configure sets from which size on, in bytes, a mirror's bundle is made; 0 for never. A bundle
 // that would take more than half of the cache is not made.
 func (o *Offers) Configure(from, cacheSize int64) {
