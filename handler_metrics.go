@@ -5,12 +5,20 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"golang.org/x/sys/cpu"
+
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/limiter"
 )
 
-// sent counts bytes that were sent, without headers.
-type sent struct{ archives, packs, bundles atomic.Uint64 }
+// sent counts bytes that were sent, without headers, and archives that clients had already. Each
+// answer changes it, so that it has cache lines of its own: what stands beside it is only read.
+type sent struct {
+	_                        cpu.CacheLinePad
+	archives, packs, bundles atomic.Uint64
+	unmodified               atomic.Uint64
+	_                        cpu.CacheLinePad
+}
 
 // rejections counts the requests that were answered with an error, by its reason. The map never
 // changes.

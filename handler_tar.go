@@ -70,7 +70,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 			s.mirrors.prefetch.Asked(m.Name, req.want)
 		}
 		if status == http.StatusNotModified && !req.sum {
-			s.unmodified.Add(1)
+			s.sent.unmodified.Add(1)
 			s.addKnownDigest(header, r, m, a)
 		}
 		return answerCondition(w, status)

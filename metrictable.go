@@ -158,7 +158,7 @@ var servedMetrics = []metric{
 		func(now *scrape, to samples) {
 			to.count(now.archives.Hits, "hit")
 			to.count(now.archives.Misses, "miss")
-			to.count(now.server.unmodified.Load(), "unmodified")
+			to.count(now.server.sent.unmodified.Load(), "unmodified")
 		}},
 	{"sould_archives_ahead_total", counter, nil, "Archives that were made before somebody asked.",
 		func(now *scrape, to samples) { to.count(now.archives.Ahead) }},

@@ -48,9 +48,8 @@ type Server struct {
 	http     *http.Server
 	conns    *conn.Limiter
 
-	sent       sent
-	unmodified atomic.Uint64 // archives that clients had already
-	rejected   rejections
+	sent     sent
+	rejected rejections
 
 	life context.Context // of everything that goes on when its client is gone
 	end  context.CancelCauseFunc

@@ -7,15 +7,20 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/cpu"
+
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/tally"
 )
 
-// counts is what a cache counts. The zero value is empty.
+// counts is what a cache counts. The zero value is empty. Each GET changes it, so that it has cache
+// lines of its own: what stands beside it is only read.
 type counts struct {
+	_                                  cpu.CacheLinePad
 	hits, misses, failed, ahead, bytes atomic.Uint64
 	making                             tally.Durations
+	_                                  cpu.CacheLinePad
 }
 
 // asked counts an archive that a client has asked for, and which has to be made for it or not.
