@@ -127,9 +127,14 @@ $`)
 			t.Errorf("sould.wait=%s: the pusher sees\n%s", wait, seen)
 		}
 	}
-	repo.Git("config", "--unset", "sould.url")
-	repo.Git("config", "--unset", "sould.origin")
-	if seen = p.push(); !strings.Contains(seen, "sould: not told: sould.url, sould.origin not configured in this repository\n") {
+}
+
+// TestHookSaysWhichSettingIsMissing, and notes that sould must be told when it is there.
+func TestHookSaysWhichSettingIsMissing(t *testing.T) {
+	t.Parallel()
+	repo := newOrigin(t)
+	p := newPusher(t, repo, repo.Dir, "sould.name", "m")
+	if seen := p.push(); seen != "sould: not told: not configured in this repository: sould.url, sould.origin\nsould: the push itself is fine, and sould is told later\n" {
 		t.Errorf("the pusher sees\n%s", seen)
 	}
 	if n := len(p.pending()); n != 1 {
@@ -212,16 +217,27 @@ func TestHookLosesNothing(t *testing.T) {
 			t.Errorf("%s: with nothing to tell: %v, %q", shell, err, out)
 		}
 	}
+}
 
-	// sould answers that it cannot.
-	repo.Git("config", "sould.origin", repo.Dir+"2")
+// TestHookKeepsWhatIsRefused: sould answers that it cannot do what it is told.
+func TestHookKeepsWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl on this machine")
+	}
+	repo := newOrigin(t)
+	d := start(t)
+	d.pulled("m", repo.Dir)
+	p := newPusher(t, repo, repo.Dir, "sould.url", d.url, "sould.name", "m", "sould.origin", repo.Dir+"2")
 	if seen := p.push(); !strings.Contains(seen, "move=") || !strings.HasSuffix(seen, "sould: the push itself is fine, and sould is told later\n") {
 		t.Errorf("the pusher sees\n%s", seen)
 	}
 	if out, err := p.hook("sh", "--flush"); err == nil || !strings.Contains(out, "asked again the next time") {
 		t.Errorf("%v, %s", err, out)
 	}
-	want("refused", 1)
+	if n := len(p.pending()); n != 1 {
+		t.Errorf("%d notes are left, not one", n)
+	}
 	for _, args := range [][]string{{"--flush", "/none"}, {"--nonsense"}} {
 		if out, err := p.hook("sh", args...); err == nil || !strings.HasPrefix(out, "usage: ") {
 			t.Errorf("%v: %v, %s", args, err, out)
