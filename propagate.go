@@ -184,7 +184,7 @@ func (p *propagation) log(log *slog.Logger) {
 	if len(r.Slaves) == 0 {
 		return
 	}
-	log = log.With("mirror", r.Name, "request", p.request, "slaves", len(r.Slaves), "status", r.Status, "took", units.FormatSeconds(r.Waited))
+	log = log.With("mirror", r.Name, "slaves", len(r.Slaves), "status", r.Status, "took", units.FormatSeconds(r.Waited), "request", p.request)
 	if r.Status == http.StatusOK {
 		log.Info("propagated")
 		return

@@ -27,7 +27,7 @@ func TestRequestsInTheLog(t *testing.T) {
 	d.pulled("m", r.Dir)
 	id := d.wait(`DEBUG request method=POST path=/ request=([A-Z0-9]{26}) status=200 bytes=\d+ took=\d+\.\d\ds client=127\.0\.0\.1:\d+ broken_off=false\n`)[1]
 	for _, line := range []string{
-		"INFO pulled mirror=m request=" + id + " took=", "INFO propagated mirror=m request=" + id, "DEBUG request method=POST path=/ request=" + id,
+		"INFO pulled mirror=m request=" + id + " took=", "INFO propagated mirror=m slaves=1 status=200 took=\\d+\\.\\d\\ds request=" + id, "DEBUG request method=POST path=/ request=" + id,
 	} {
 		d.wait(line)
 		if !strings.Contains(line, "propagated") {
