@@ -133,7 +133,7 @@ func checkFields(form, query url.Values) error {
 }
 
 // postExample shows who has sent a wrong POST a right one.
-const postExample = `curl --data "name=my/mirror&origin=https://git.example/my.git" and the URL of this server, without a path`
+const postExample = `curl --data "name=my/mirror&origin=https://git.example/my.git" http://<this server>/`
 
 // readForm reads the fields of a request's body, and of nothing else.
 func readForm(w http.ResponseWriter, r *http.Request, bodies *conn.Budget) (url.Values, error) {

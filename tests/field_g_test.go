@@ -235,7 +235,7 @@ func TestFieldG(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.run()
-			d.wait(`WARN an interrupted daemon .* it is kept to=\S*/trash/by-hand-`)
+			d.wait(`WARN what an interrupted daemon was replacing is kept, .* to=\S*/trash/by-hand-`)
 			if !d.marked("m") || len(d.keptByHand()) != 2 {
 				t.Errorf("kept are %q, and the mirror has\n%s", d.keptByHand(), refs(t, d.mirror("m")))
 			}
