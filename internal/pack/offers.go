@@ -134,10 +134,10 @@ func (o *Offers) make(ctx context.Context, m *mirror.Mirror) error {
 }
 
 // due reports whether the bundle of a mirror is to be made. One that a client had made, or
-// that is from before the server was started, is as good.
+// that is from before the server was started, is as good. snap is nil as long as the mirror is not read.
 func (o *Offers) due(m *mirror.Mirror, snap *mirror.Snapshot) bool {
 	from, most := o.from.Load(), o.most.Load()
-	if from == 0 || snap.Shallow || snap.IDLength() == 0 {
+	if snap == nil || from == 0 || snap.Shallow || snap.IDLength() == 0 {
 		return false
 	}
 	packs, err := m.Packs()
