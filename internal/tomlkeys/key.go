@@ -42,8 +42,11 @@ func Bool[C any](name string, field func(*C) *bool) Key[C] {
 		Name: name,
 		set: func(c *C, value any) error {
 			b, ok := value.(bool)
+			if value == "true" || value == "false" {
+				return errors.New("must be true or false, without quotes")
+			}
 			if !ok {
-				return wrongType("true or false, without quotes", value)
+				return wrongType("true or false", value)
 			}
 			*field(c) = b
 			return nil

@@ -100,7 +100,7 @@ func TestVariables(t *testing.T) {
 	for variable, want := range map[string]string{
 		"PET_ALIVE=yes":          "PET_ALIVE: must be true or false, not a string",
 		"PET_LEGS=1\nname = 'x'": "PET_LEGS: must be a whole number, not a string",
-		"PET_TRICKS=a,B,a":       "PET_TRICKS: \"B\" is no word\nPET_TRICKS: \"a\" stands there twice",
+		"PET_TRICKS=a,B,a":       "PET_TRICKS: \"B\" is no word\nPET_TRICKS: \"a\" is listed twice",
 		"PET_TRICKS=['a'":        "PET_TRICKS: must be a list of strings, not a string",
 		"PET_LEG=1":              "PET_LEG: unknown key; did you mean legs?",
 		"PET_Legs=1":             "PET_Legs: unknown key; did you mean legs?",
@@ -111,7 +111,7 @@ func TestVariables(t *testing.T) {
 		}
 	}
 	if _, _, err := override("\nlegs = 9", "PET_LEGS=10", "PET_LEG=1"); err == nil || // what is overridden is wrong nevertheless
-		err.Error() != "pets:2: legs: 9 is not between 0 and 8\nPET_LEG: unknown key; did you mean legs?\nPET_LEGS: 10 is not between 0 and 8" {
+		err.Error() != "pets:2: legs: must be between 0 and 8, not 9\nPET_LEG: unknown key; did you mean legs?\nPET_LEGS: must be between 0 and 8, not 10" {
 		t.Error(err)
 	}
 }
@@ -120,7 +120,8 @@ func TestMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		"name = ''":                     "pets:1: name: must not be empty",
 		"\n# x\nname = 1":               "pets:3: name: must be a string, not a whole number",
-		"alive = 'yes'":                 "pets:1: alive: must be true or false, without quotes, not a string",
+		"alive = 'yes'":                 "pets:1: alive: must be true or false, not a string",
+		"alive = 'true'":                "pets:1: alive: must be true or false, without quotes",
 		"legs = 9":                      "pets:1: legs: must be between 0 and 8, not 9",
 		"legs = 1.5":                    "pets:1: legs: must be a whole number, not a number with a fraction",
 		"age = 0":                       "pets:1: age: 0s is too short: write 1ms or longer",
