@@ -135,8 +135,14 @@ func serve(configFile string, unsecure bool, stderr io.Writer) error {
 	return server.Run(signals)
 }
 
-// version is the module's version where the build knows it, else the commit.
+// release is the version of a package, which packaging/build sets by the tag.
+var release string
+
+// version is that of the package, else the module's where the build knows it, else the commit.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

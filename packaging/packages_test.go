@@ -117,7 +117,7 @@ func TestContents(t *testing.T) {
 		}
 		dir := t.TempDir()
 		run(t, "dpkg-deb", "--extract", deb, dir)
-		if text := run(t, filepath.Join(dir, "usr/bin/sould"), "--version"); !strings.Contains(text, "commit") {
+		if text := run(t, filepath.Join(dir, "usr/bin/sould"), "--version"); !strings.HasPrefix(text, "sould 1.0\ncommit ") {
 			t.Errorf("sould --version prints\n%s", text)
 		}
 		if out, _ := exec.Command("file", filepath.Join(dir, "usr/bin/sould")).Output(); len(out) > 0 && !strings.Contains(string(out), "statically linked") {
