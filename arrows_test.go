@@ -15,6 +15,7 @@ import (
 // package main may import all of them, and none of them imports it.
 var arrows = map[string]string{
 	"backoff":      "",
+	"changes":      "",
 	"coalesce":     "",
 	"conditional":  "",
 	"durable":      "",
@@ -38,7 +39,7 @@ var arrows = map[string]string{
 	"storage":      "git refs durable errtext",
 	"smarthttp":    "conn limiter storage errtext git pktline",
 	"protocol":     "git refs origin storage errtext units",
-	"mirror":       "git refs origin storage coalesce limiter keylock backoff durable errtext units tally",
+	"mirror":       "git refs origin storage changes coalesce limiter keylock backoff durable errtext units tally",
 	"archive":      "mirror storage spool limiter git units prefetch errtext tally",
 	"pack":         "mirror smarthttp spool limiter git storage prefetch tally",
 	"housekeeping": "mirror storage backoff git units",

@@ -23,7 +23,8 @@ func (j *pullJob) create(ctx context.Context, lock *keylock.Lock[storage.Name], 
 	if err != nil {
 		return Result{}, err
 	}
-	if err := j.checkWanted(j.req.Name, j.wanted(j.req.Name)); err != nil {
+	wanted, _ := j.wanted(j.req.Name)
+	if err := j.checkWanted(j.req.Name, wanted); err != nil {
 		return Result{}, err
 	}
 	listing, err := j.list(ctx, src, from)

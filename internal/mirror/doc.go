@@ -17,6 +17,7 @@
 //	whole.go, refused.go                     missing objects, and objects that git refuses
 //	retention.go                             refs that the origin has replaced
 //	reservation.go, intent.go, progress.go   what requests want, and how far they are
+//	journal.go                               what is remembered of requests and pulls
 //	stats.go                                 what is counted
 //	repack.go, fsck.go, delete.go            the other writers
 //

@@ -198,7 +198,7 @@ func (h *held) update(change func(*stateFile)) error {
 // recordFailure records why a pull failed: for readers, and on disk if that has changed.
 func (h *held) recordFailure(reason error) error {
 	next := h.disk.state
-	next.Outcome, next.LastError = Failed, reason.Error()
+	next.fail(reason.Error(), time.Now())
 	h.setSnapshot(h.Snapshot().withState(&next))
 	if next.Outcome == h.disk.state.Outcome && next.LastError == h.disk.state.LastError {
 		return nil

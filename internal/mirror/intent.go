@@ -37,7 +37,8 @@ func later(a, b time.Time) time.Time {
 // intent returns the last known intent for a name. A caller that acts against it must hold the
 // name's lock.
 func (s *Store) intent(name storage.Name) intent {
-	known := intent{At: s.wanted(name)}
+	at, _ := s.wanted(name)
+	known := intent{At: at}
 	if m, err := s.Get(name); err == nil {
 		known = last(known, intent{At: m.Snapshot().Wanted})
 	}
@@ -47,15 +48,15 @@ func (s *Store) intent(name storage.Name) intent {
 	return known
 }
 
-// wanted returns when somebody last asked for a mirror, among the requests that are being
-// carried out; zero for none.
-func (s *Store) wanted(name storage.Name) time.Time {
+// wanted returns when and from where somebody last asked for a mirror, among the requests that are
+// being carried out; zero for none.
+func (s *Store) wanted(name storage.Name) (at time.Time, by string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.reserved[name]; r != nil {
-		return r.wanted
+		return r.wanted, r.by
 	}
-	return time.Time{}
+	return time.Time{}, ""
 }
 
 // NextIntent returns the time for a new intent: now, or just after the last known intent if the
@@ -105,7 +106,7 @@ func (h *held) recordRestored(now time.Time) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := h.update(func(s *stateFile) { s.Wanted = later(now, t.At.Add(1)) }); err != nil {
+	if err := h.update(func(s *stateFile) { s.Wanted, s.WantedBy = later(now, t.At.Add(1)), "" }); err != nil {
 		return err
 	}
 	return dir.RemoveTombstone(h.Name)

@@ -4,9 +4,9 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/reconquest/sould/internal/changes"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
@@ -15,7 +15,7 @@ import (
 // Progress is how far a pull is. It is safe for concurrent use.
 type Progress struct {
 	began time.Time
-	moved *atomic.Uint64 // Store.moves
+	moved *changes.Counter // Store.moves
 
 	mu    sync.Mutex // guards all below
 	now   Step
@@ -52,7 +52,7 @@ func (p *Progress) begin(step Step) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now, p.shown = step, step.Since
-	p.moved.Add(1)
+	p.moved.Add()
 }
 
 // transferring records how far the current step is.
@@ -63,7 +63,7 @@ func (p *Progress) transferring(far git.Progress) {
 	p.now.Progress = far
 	if now.Sub(p.shown) >= statusPace {
 		p.shown = now
-		p.moved.Add(1)
+		p.moved.Add()
 	}
 }
 
@@ -119,6 +119,16 @@ func (s *Store) Progress(name storage.Name) *Progress {
 	return nil
 }
 
+// Began returns when the pull began.
+func (p *Progress) Began() time.Time { return p.began }
+
+// Pulling returns how far the pulls of that name are, the latest last.
+func (s *Store) Pulling(name storage.Name) []*Progress {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.running[name])
+}
+
 // Running returns the pulls that are running, the last one of each name.
 func (s *Store) Running() map[storage.Name]*Progress {
 	s.mu.Lock()
@@ -132,7 +142,10 @@ func (s *Store) Running() map[storage.Name]*Progress {
 
 // Moves returns a number that changes with the steps of running pulls, and every statusPace of a
 // long one.
-func (s *Store) Moves() uint64 { return s.moves.Load() }
+func (s *Store) Moves() uint64 { return s.moves.Count() }
+
+// AfterMoves returns a channel that is closed when Moves returns another number than this one.
+func (s *Store) AfterMoves(moves uint64) <-chan struct{} { return s.moves.After(moves) }
 
 // startProgress records that a pull is running, until end is called.
 func (s *Store) startProgress(name storage.Name) (p *Progress, end func()) {
@@ -141,7 +154,7 @@ func (s *Store) startProgress(name storage.Name) (p *Progress, end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running[name] = append(s.running[name], p)
-	s.generation.Add(1)
+	s.generation.Add()
 	return p, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -149,6 +162,6 @@ func (s *Store) startProgress(name storage.Name) (p *Progress, end func()) {
 		if len(s.running[name]) == 0 {
 			delete(s.running, name)
 		}
-		s.generation.Add(1)
+		s.generation.Add()
 	}
 }

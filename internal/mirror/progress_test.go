@@ -3,11 +3,11 @@ package mirror
 import (
 	"bytes"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/reconquest/sould/internal/changes"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
 )
@@ -17,7 +17,7 @@ import (
 func TestLogUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
-		p := &Progress{began: time.Now(), moved: new(atomic.Uint64)}
+		p := &Progress{began: time.Now(), moved: new(changes.Counter)}
 		stop := p.logUntil(logging.New(&b).Logger)
 		p.wait("waiting for other transfers")
 		time.Sleep(65 * time.Second)
@@ -38,7 +38,7 @@ func TestLogUntil(t *testing.T) {
 // TestStatusPace: each step changes the status, and a transfer now and then.
 func TestStatusPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var moves atomic.Uint64
+		var moves changes.Counter
 		p := &Progress{moved: &moves}
 		p.wait("waiting")
 		p.read("fetching", Source{})
@@ -47,7 +47,7 @@ func TestStatusPace(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		now := p.Now()
-		if got := moves.Load(); got != 2+4 || now.From != "the origin" || now.Percent != 99 || time.Since(now.Since) != 10*time.Second {
+		if got := moves.Count(); got != 2+4 || now.From != "the origin" || now.Percent != 99 || time.Since(now.Since) != 10*time.Second {
 			t.Errorf("%d moves; %+v", got, now)
 		}
 	})

@@ -26,6 +26,7 @@ type Request struct {
 	Accept     refs.Acceptance // which losses of the origin to carry out
 	OriginOnly bool            // another server asks: do not ask replicas in turn
 	Wanted     time.Time       // when somebody asked for the mirror; zero if nobody has
+	By         string          // who sends it, for people: an address, or what the server does
 	OriginDown bool            // the origin is known to be down: ask replicas at once
 	check      bool            // the mirror may be damaged: check it, and rebuild it if it is
 }
@@ -73,6 +74,9 @@ func (s *Store) Begin(req Request) (Run, error) {
 	if err != nil {
 		release()
 		return Run{}, err
+	}
+	if !req.Wanted.IsZero() {
+		s.journals.change(req.Name, func(j *Journal) { j.Asked = Asking{At: req.Wanted, By: req.By} })
 	}
 	return Run{run, release}, nil
 }
@@ -122,6 +126,9 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 	result, err := job.run(s.life)
 	stop()
 	s.counts.record(result, err, time.Since(progress.began))
+	if !errors.Is(err, ErrClosing) {
+		s.recordPull(req, progress.began, result, err)
+	}
 	log = log.With("took", units.FormatSeconds(time.Since(progress.began)))
 	switch {
 	case errors.Is(err, ErrClosing):
@@ -332,7 +339,9 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 // for.
 func (j *pullJob) recordSource(s *stateFile, src Source, from origin.URL) {
 	s.setSource(from, src, j.listedAt)
-	s.Wanted = later(s.Wanted, j.wanted(j.req.Name))
+	if at, by := j.wanted(j.req.Name); at.After(s.Wanted) {
+		s.Wanted, s.WantedBy = at, by
+	}
 	if j.req.Accept != "" {
 		s.Accepted = j.listedAt
 	}

@@ -41,8 +41,19 @@ func (s *Store) RecoverAgain(name storage.Name) {
 
 // CheckSoon pulls, in the background, a mirror that may be damaged, and rebuilds it if it is.
 func (s *Store) CheckSoon(name storage.Name) {
-	v, work := s.job(s.options.Load(), Request{Name: name, check: true})
+	v, work := s.job(s.options.Load(), Request{Name: name, By: "a look for damage", check: true})
 	s.pulls.Ask(name, v, work)
+}
+
+// Damage returns what the last check has found, or nil.
+func (m *Mirror) Damage() error { return m.health.knownDamage() }
+
+// NextRecovery returns before when no recovery of a damaged mirror begins in the background.
+func (m *Mirror) NextRecovery() time.Time {
+	h := &m.health
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.recovery.Until
 }
 
 // suspicious reports whether the mirror is known to be damaged, or whether damage would explain

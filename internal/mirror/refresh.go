@@ -21,6 +21,9 @@ type refresh struct {
 	absent    map[string]time.Time // commits that a pull did not bring; until when no other pull is tried for them
 }
 
+// byReader is the By of a pull that a reader starts.
+const byReader = "a reader"
+
 // maxAbsent bounds each of the two sets of commits.
 const maxAbsent = 1024
 
@@ -46,6 +49,15 @@ func (m *Mirror) wantsPull(insists bool) bool {
 	return wantsPull(snap, m.store.options.Load().Origins, insists, r.pulled, true) && r.retry.Ready(time.Now())
 }
 
+// Pulls tells whether a pull of the mirror has succeeded since the server started, and until when
+// readers leave a failed origin alone; zero if they need not.
+func (m *Mirror) Pulls() (succeeded bool, next time.Time) {
+	r := &m.refresh
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pulled, r.retry.Until
+}
+
 func (r *refresh) wasPulled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,7 +79,7 @@ func (m *Mirror) Refresh(ctx context.Context, insists bool) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	v, work := s.job(opts, Request{Name: m.Name})
+	v, work := s.job(opts, Request{Name: m.Name, By: byReader})
 	if insists {
 		_, _ = s.pulls.Do(ctx, m.Name, v, work)
 	} else {
@@ -86,7 +98,7 @@ func (m *Mirror) EnsureCommit(ctx context.Context, commit string, came time.Time
 	opts := s.options.Load()
 	ctx, cancel := context.WithDeadline(ctx, came.Add(opts.Patience))
 	defer cancel()
-	v, work := s.job(opts, Request{Name: m.Name})
+	v, work := s.job(opts, Request{Name: m.Name, By: byReader})
 	_, _ = s.pulls.Do(ctx, m.Name, v, work)
 	return true
 }

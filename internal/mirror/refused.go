@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
@@ -113,12 +114,18 @@ func (b fetchedPlan) refusal() error {
 	return newRefusedRefs(b.refused, b.others)
 }
 
-// recordIn records the warnings and refusals in a mirror's state. With refusals the pull has
-// failed, but the date of the content stays that of this pull.
+// recordIn records the warnings and refusals in a mirror's state, after setSource. With refusals the
+// pull has failed, but the date of the content stays that of this pull.
 func (b fetchedPlan) recordIn(s *stateFile) {
 	s.Warnings = s.Warnings.Add(b.warnings)
 	if err := b.refusal(); err != nil {
 		s.Outcome, s.LastError = Failed, err.Error()
+	}
+	switch {
+	case s.Outcome == Success:
+		s.Failing = time.Time{}
+	case s.Failing.IsZero():
+		s.Failing = time.Now()
 	}
 }
 

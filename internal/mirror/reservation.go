@@ -16,6 +16,7 @@ type reservation struct {
 	origin origin.URL
 	count  int       // of the requests
 	wanted time.Time // when somebody asked for the latest of them
+	by     string    // the sender of that one
 }
 
 // reserve checks whether a request can be carried out, and reserves its name until release is
@@ -57,7 +58,9 @@ func (s *Store) reserveName(req Request) (release func(), err error) {
 		return nil, storage.Conflictf("another request is just giving the mirror the origin %s", r.origin)
 	}
 	r.count++
-	r.wanted = later(r.wanted, req.Wanted)
+	if req.Wanted.After(r.wanted) {
+		r.wanted, r.by = req.Wanted, req.By
+	}
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -29,10 +29,12 @@ type Snapshot struct {
 	Pulled      time.Time        // when the latest successful pull asked for refs; zero for none
 	changed     time.Time        // when refs last changed on disk, for a mirror never pulled
 	LastError   string           // of the latest pull, if it failed
+	Failing     time.Time        // since when pulls fail; zero if the latest has not failed, or if that is not known
 	From        string           // the peer that the latest successful pull has read; empty for the origin
 	Origin      origin.URL       // not Known for a copied-in mirror without one
 	Formers     []origin.URL     // the origins before the mirror was moved, the latest first
 	Wanted      time.Time        // when somebody last asked for the mirror, on any server; zero for never
+	WantedBy    string           // the address from which that request came here; empty if it is not known
 	Accepted    time.Time        // when the latest pull with accepted deletions asked for refs; zero for none
 	Removed     time.Time        // when the previous mirror of this name was deleted; zero if there was none
 	Checked     time.Time        // when all objects were last checked; zero for never
@@ -52,6 +54,7 @@ func (s Snapshot) withState(state *stateFile) *Snapshot {
 		s.Outcome = Unknown
 	}
 	s.Origin, s.Formers = state.origin(), state.formers()
+	s.Failing, s.WantedBy = state.Failing, state.WantedBy
 	s.Wanted, s.Accepted, s.Removed = state.Wanted, state.Accepted, state.Removed
 	s.Checked, s.CheckError, s.Rebuilt = state.Checked, state.CheckError, state.Rebuilt
 	s.Warnings = state.Warnings

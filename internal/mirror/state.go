@@ -26,11 +26,13 @@ type stateFile struct {
 	Outcome   Outcome   `json:"outcome"`
 	Pulled    time.Time `json:"pulled,omitzero"`
 	LastError string    `json:"last_error,omitempty"`
-	From      string    `json:"from,omitempty"`    // the peer that was pulled from; empty for the origin
-	Wanted    time.Time `json:"wanted,omitzero"`   // when somebody last asked for the mirror, on any server
-	Accepted  time.Time `json:"accepted,omitzero"` // when the latest pull with accepted deletions asked for refs
-	Removed   time.Time `json:"removed,omitzero"`  // when the previous mirror of this name was deleted; zero if there was none
-	Repacked  time.Time `json:"repacked,omitzero"` // in full
+	Failing   time.Time `json:"failing_since,omitzero"` // zero if the latest pull has not failed, or if that is not known
+	From      string    `json:"from,omitempty"`         // the peer that was pulled from; empty for the origin
+	Wanted    time.Time `json:"wanted,omitzero"`        // when somebody last asked for the mirror, on any server
+	WantedBy  string    `json:"wanted_by,omitempty"`    // the address from which that request came here; empty if it is not known
+	Accepted  time.Time `json:"accepted,omitzero"`      // when the latest pull with accepted deletions asked for refs
+	Removed   time.Time `json:"removed,omitzero"`       // when the previous mirror of this name was deleted; zero if there was none
+	Repacked  time.Time `json:"repacked,omitzero"`      // in full
 
 	Whole      wholeness `json:"whole,omitzero"` // which server knows that all objects are there
 	Checked    time.Time `json:"checked,omitzero"`
@@ -120,6 +122,14 @@ func (s *stateFile) setSource(from origin.URL, src Source, asked time.Time) {
 	}
 }
 
+// fail records why a pull failed.
+func (s *stateFile) fail(words string, at time.Time) {
+	if s.Outcome != Failed {
+		s.Failing = at
+	}
+	s.Outcome, s.LastError = Failed, words
+}
+
 // maxDamage bounds the stored words about a mirror's damage, in bytes.
 const maxDamage = 1000
 
@@ -136,7 +146,7 @@ func (s *stateFile) setCheck(damage error, now time.Time) {
 func (s *stateFile) successor() stateFile {
 	return stateFile{
 		Origin: s.Origin, Formers: s.Formers,
-		Wanted: s.Wanted, Accepted: s.Accepted, Removed: s.Removed,
+		Wanted: s.Wanted, WantedBy: s.WantedBy, Accepted: s.Accepted, Removed: s.Removed,
 		Checked: s.Checked, CheckError: s.CheckError, Rebuilt: s.Rebuilt,
 	}
 }

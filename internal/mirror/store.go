@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/reconquest/sould/internal/changes"
 	"github.com/reconquest/sould/internal/coalesce"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/keylock"
@@ -65,8 +66,9 @@ type Store struct {
 
 	checkingSuspect sync.Mutex // held while a mirror is checked because something has failed
 
-	generation atomic.Uint64
-	moves      atomic.Uint64
+	generation changes.Counter
+	moves      changes.Counter
+	journals   journals
 	ready      chan struct{} // closed when the first scan has ended
 	wake       chan struct{} // has an element when Watch shall scan at once
 	scanning   sync.Mutex    // held while the storage is scanned
@@ -105,7 +107,7 @@ func NewStore(life context.Context, parts Parts, options *Options) *Store {
 func (s *Store) Configure(options *Options) {
 	s.fetches.Resize(options.MaxFetches)
 	s.options.Store(options)
-	s.generation.Add(1) // the status of mirrors depends on them
+	s.generation.Add() // the status of mirrors depends on them
 }
 
 // ErrUnknown means that no mirror has the name.
@@ -157,7 +159,7 @@ func (s *Store) LastKnown(name storage.Name) *Snapshot {
 func (s *Store) CheckStorage() error {
 	err := s.dir.CheckOwned()
 	if s.fault.set(err) {
-		s.generation.Add(1)
+		s.generation.Add()
 		s.Wake() // the scan logs the error
 	}
 	return err
@@ -311,12 +313,15 @@ func (s *Store) All() []*Mirror {
 
 // Generation returns a number that changes after each change of what the status shows of
 // mirrors. To notice later changes, get the number before reading the status.
-func (s *Store) Generation() uint64 { return s.generation.Load() }
+func (s *Store) Generation() uint64 { return s.generation.Count() }
+
+// After returns a channel that is closed when Generation returns another number than this one.
+func (s *Store) After(generation uint64) <-chan struct{} { return s.generation.After(generation) }
 
 // mirrorsChanged must be called after a change of byName. The caller holds s.mu.
 func (s *Store) mirrorsChanged() {
 	s.sorted = nil
-	s.generation.Add(1)
+	s.generation.Add()
 }
 
 // Wait returns when no pull is running.
