@@ -43,7 +43,7 @@ var arrows = map[string]string{
 	"archive":      "mirror storage spool limiter git units prefetch errtext tally",
 	"pack":         "mirror smarthttp spool limiter git storage prefetch tally",
 	"housekeeping": "mirror storage backoff git units",
-	"cluster":      "mirror protocol access refs origin storage backoff errtext git units tally",
+	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",
 }
 
 // outside are packages of others that one place alone may import.

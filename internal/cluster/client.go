@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/changes"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
@@ -58,8 +59,9 @@ type Client struct {
 	log      *slog.Logger
 	current  atomic.Pointer[settings]
 
-	versions atomic.Uint64 // the last version given to a peer's status
-	mu       sync.Mutex    // guards peers
+	versions atomic.Uint64   // the last version given to a peer's status
+	news     changes.Counter // of what is known about other servers
+	mu       sync.Mutex      // guards peers
 	peers    map[peerKey]*peer
 
 	propagations propagations
@@ -107,6 +109,7 @@ func (c *Client) Configure(options *Options) {
 		itself: &itself{seen: make(map[string]time.Time)}, kept: new(atomic.Int64),
 	})
 	c.mu.Unlock()
+	c.news.Add()
 	c.propagations.keep(options.Slaves)
 	if old != nil {
 		old.http.CloseIdleConnections()

@@ -48,7 +48,7 @@ func TestErrorsShowNoSecrets(t *testing.T) {
 	pull := mirror.Request{Name: named("m"), Origin: mustParse(t, "https://u:"+password+"@h/x.git")}
 	outcome := client.PropagatePull(t.Context(), address, pull, trace, nil)
 	removal := client.PropagateDelete(t.Context(), address, pull.Name, trace, time.Now())
-	_, _, _, statusErr := client.peer(address, false).status(t.Context(), trace)
+	_, _, statusErr := client.peer(address, false).status(t.Context(), trace)
 	_, mirrorErr := client.peer(address, false).mirror(t.Context(), trace, pull.Name)
 	for what, words := range map[string]string{
 		"a pull": outcome.Error, "the tree of a pull": outcome.HierarchicalError, "a removal": removal.Error,

@@ -46,17 +46,22 @@ func holdings(store *mirror.Store) map[storage.Name]holding {
 		if m.Snapshot() == nil && m.Unreadable() != "" {
 			continue // as if there were none: a server that knows its origin may have it rebuilt
 		}
-		h := holding{busy: store.Progress(m.Name) != nil}
-		if s := m.Snapshot(); s != nil {
-			h.origin, h.formers, h.wanted, h.accepted = s.Origin, s.Formers, s.Wanted, s.Accepted
-			h.removed = s.Removed
-			h.fingerprint, h.revision = s.Fingerprint, s.Head.ID
-			h.healthy = s.Outcome == mirror.Success
-			h.pulled, h.shallow = s.Pulled, s.Shallow
-		}
-		all[m.Name] = h
+		all[m.Name] = holdingHere(m.Snapshot(), store.Progress(m.Name) != nil)
 	}
 	return all
+}
+
+// holdingHere returns a mirror that this server has; s is nil if it was not read yet.
+func holdingHere(s *mirror.Snapshot, busy bool) holding {
+	h := holding{busy: busy}
+	if s != nil {
+		h.origin, h.formers, h.wanted, h.accepted = s.Origin, s.Formers, s.Wanted, s.Accepted
+		h.removed = s.Removed
+		h.fingerprint, h.revision = s.Fingerprint, s.Head.ID
+		h.healthy = s.Outcome == mirror.Success
+		h.pulled, h.shallow = s.Pulled, s.Shallow
+	}
+	return h
 }
 
 // holdingsOf returns the mirrors in another server's status.
@@ -67,15 +72,20 @@ func holdingsOf(doc *protocol.Status) map[storage.Name]holding {
 		if err != nil {
 			continue
 		}
-		from, _ := origin.Parse(m.Origin, true) // not Known if it is no URL
-		all[name] = holding{
-			origin: from, wanted: m.WantedAt(),
-			fingerprint: refs.Fingerprint(m.Fingerprint), revision: m.Revision, pulled: m.PulledAt(),
-			healthy: m.State == protocol.Success, busy: m.State == protocol.Processing,
-			shallow: m.Shallow,
-		}
+		all[name] = holdingThere(m)
 	}
 	return all
+}
+
+// holdingThere returns a mirror that another server has.
+func holdingThere(m protocol.Mirror) holding {
+	from, _ := origin.Parse(m.Origin, true) // not Known if it is no URL
+	return holding{
+		origin: from, wanted: m.WantedAt(),
+		fingerprint: refs.Fingerprint(m.Fingerprint), revision: m.Revision, pulled: m.PulledAt(),
+		healthy: m.State == protocol.Success, busy: m.State == protocol.Processing,
+		shallow: m.Shallow,
+	}
 }
 
 // byRevision replaces each fingerprint by the revision of the default branch, for servers whose

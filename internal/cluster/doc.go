@@ -9,6 +9,8 @@
 //	fallback.go     replicas, for a pull whose origin cannot be reached
 //	reconciler.go   compares this server with others, and removes the differences
 //	compare.go      what differs (pure)
+//	observer.go     what other servers have, for people who look
+//	relation.go     how another server's mirror stands to the one here (pure)
 //
 // # Replicas
 //

@@ -27,11 +27,17 @@ type peer struct {
 	address    protocol.Address
 	withSlaves bool // its status includes its own slaves
 
-	mu      sync.Mutex       // guards all below
-	last    *protocol.Status // nil if there is none, or it is not kept
-	etag    string           // of last; empty if the server sent none
-	size    int64            // of last
-	version uint64           // of the status that the server sent last
+	mu      sync.Mutex                  // guards all below
+	last    *protocol.Status            // nil if there is none, or it is not kept
+	etag    string                      // of last; empty if the server sent none
+	size    int64                       // of last
+	version uint64                      // of the status that the server sent last
+	asked   time.Time                   // when the server was asked for what it has told last; zero if it never has
+	fault   string                      // why it did not answer when it was asked last; empty if it did
+	index   map[string]*protocol.Mirror // the mirrors in last, by name
+	indexed uint64                      // the version of index
+	told    uint64                      // the version that client.news was last told of
+	failing time.Time                   // when it was first asked without an answer since the last answer; zero if it answered
 }
 
 type peerKey struct {
@@ -53,31 +59,62 @@ func (c *Client) peer(address protocol.Address, withSlaves bool) *peer {
 	return p
 }
 
-// status asks the server for its status. Another document has another version; changed is false if
-// the document is the one that was returned before. The document is shared and must not be
-// changed.
-func (p *peer) status(ctx context.Context, trace protocol.Trace) (doc *protocol.Status, version uint64, changed bool, err error) {
+// status asks the server for its status. Another document has another version. The document is
+// shared and must not be changed.
+func (p *peer) status(ctx context.Context, trace protocol.Trace) (doc *protocol.Status, version uint64, err error) {
+	began := time.Now()
+	doc, version, err = p.askStatus(ctx, trace)
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, errItself) { // else the one who asked has gone, or there is no other server
+		p.record(began, err)
+	}
+	return doc, version, err
+}
+
+// record records when the server was asked for its status, and whether it answered.
+func (p *peer) record(asked time.Time, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.fault
+	switch {
+	case err == nil:
+		if p.asked.Before(asked) {
+			p.asked = asked
+		}
+		p.fault, p.failing = "", time.Time{}
+	default:
+		if p.failing.IsZero() {
+			p.failing = asked
+		}
+		p.fault = errtext.Line(err.Error())
+	}
+	if p.fault != was || p.version != p.told {
+		p.told = p.version
+		p.client.news.Add()
+	}
+}
+
+func (p *peer) askStatus(ctx context.Context, trace protocol.Trace) (doc *protocol.Status, version uint64, err error) {
 	p.mu.Lock()
 	etag, before := p.etag, p.last
 	p.mu.Unlock()
 	answer, err := p.send(ctx, trace, storage.Name{}, etag)
 	if err != nil {
-		return nil, 0, false, err
+		return nil, 0, err
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode == http.StatusNotModified && before != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.last, p.version, false, nil
+		return p.last, p.version, nil
 	}
 	if doc, err = readStatusAnswer(ctx, answer, p.set.Access.Secrets()); err != nil {
-		return nil, 0, false, err
+		return nil, 0, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.version = p.client.versions.Add(1)
 	p.keep(doc, usableTag(answer.Header.Get("Etag")))
-	return doc, p.version, true, nil
+	return doc, p.version, nil
 }
 
 // maxKept bounds the statuses of all peers together that are kept, in bytes.

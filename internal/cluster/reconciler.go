@@ -46,12 +46,22 @@ type comparer struct {
 
 	// Owned by run.
 	compared    uint64 // the store's generation at the last comparison
+	version     uint64 // of the other server's status at the last comparison
 	settled     bool   // the last comparison has left nothing to do
 	logged      string // the error that was logged last; empty if the last comparison succeeded
 	otherRefs   bool   // the other server's mirrors contain other refs
 	unreachable bool   // the other server could not be asked when logged was set
 	tries       map[storage.Name]*try
 	former      map[storage.Name]*try // the tries of the comparison before
+
+	mu   sync.Mutex // guards plan, which others read
+	plan plan
+}
+
+// plan is when a comparer will do something.
+type plan struct {
+	next  time.Time                  // the next comparison
+	tries map[storage.Name]time.Time // before which a mirror that differs is not tried again
 }
 
 // try records that something was done about a mirror that differs, and when it may be done again.
@@ -133,13 +143,17 @@ func (c *comparer) run(ctx context.Context) {
 			trouble.Fail(time.Now(), soon)
 			pause = min(trouble.Wait, pause)
 		}
-		timer := time.NewTimer(jitter(pause))
+		pause = jitter(pause)
+		c.announce(pause)
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-c.kick:
 			trouble.Fail(time.Now(), soon)
-			timer.Reset(jitter(min(soon, set.Repair)))
+			pause = jitter(min(soon, set.Repair))
+			c.announce(pause)
+			timer.Reset(pause)
 			select {
 			case <-ctx.Done():
 			case <-timer.C:
@@ -147,6 +161,31 @@ func (c *comparer) run(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// announce makes known what the comparer will do, and that its next comparison begins after a pause.
+func (c *comparer) announce(pause time.Duration) {
+	p := plan{next: time.Now().Add(pause), tries: make(map[storage.Name]time.Time, len(c.tries))}
+	for name, t := range c.tries {
+		p.tries[name] = t.Until
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.plan = p
+}
+
+// Next returns when this server is compared with another one again, and before when a difference of
+// that mirror is not tried again. Both are zero if that is not known.
+func (rc *Reconciler) Next(server protocol.Address, name storage.Name) (comparison, try time.Time) {
+	rc.mu.Lock()
+	c := rc.comparers[server.URL()]
+	rc.mu.Unlock()
+	if c == nil {
+		return comparison, try
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.plan.next, c.plan.tries[name]
 }
 
 // jitter returns between half of d and d, so that the servers do not all compare at one moment.
@@ -193,7 +232,7 @@ func (c *comparer) round(ctx context.Context, set *settings) error {
 	began, generation := time.Now(), c.store.Generation()
 	asking, cancel := context.WithTimeoutCause(ctx, set.Timeout, fmt.Errorf("no answer within %s", units.FormatDuration(set.Timeout)))
 	defer cancel()
-	doc, _, changed, err := c.client.peer(c.address, false).status(asking, protocol.NewTrace(c.client.self))
+	doc, version, err := c.client.peer(c.address, false).status(asking, protocol.NewTrace(c.client.self))
 	switch {
 	case errors.Is(err, errItself):
 		return nil
@@ -207,11 +246,11 @@ func (c *comparer) round(ctx context.Context, set *settings) error {
 	case doc.Loading:
 		c.settled = false
 		return errLoading
-	case c.settled && !changed && generation == c.compared:
+	case c.settled && version == c.version && generation == c.compared:
 		c.latest.same(began)
 		return nil
 	}
-	c.settled, c.compared = true, generation
+	c.settled, c.compared, c.version = true, generation, version
 	c.former, c.tries = c.tries, make(map[storage.Name]*try)
 	ours, theirs := holdings(c.store), holdingsOf(doc)
 	var errs []error
@@ -253,6 +292,9 @@ func (c *comparer) distrustClocks(stale, newer []difference) (_, left []differen
 	}
 	return stale, left
 }
+
+// by is who starts the pulls here that a comparison finds to be due.
+func (c *comparer) by() string { return "the comparison with " + c.address.String() }
 
 // isFor reports whether the try was about the same difference.
 func (t *try) isFor(d difference) bool { return t.ours == d.ours && t.theirs == d.theirs }
@@ -329,7 +371,7 @@ func (c *comparer) push(ctx context.Context, set *settings, stale []difference) 
 			req.Accept = d.accept
 		}
 		if c.store.Restored(d.name) {
-			pulled, err := c.store.Pull(ctx, mirror.Request{Name: d.name})
+			pulled, err := c.store.Pull(ctx, mirror.Request{Name: d.name, By: c.by()})
 			if err != nil {
 				return err
 			}
@@ -357,7 +399,7 @@ func (c *comparer) remove(ctx context.Context, d difference) error {
 // catchUp pulls here the mirrors that are newer on the slave.
 func (c *comparer) catchUp(ctx context.Context, set *settings, newer []difference) error {
 	return c.forEach(ctx, c.due(set, newer), func(d difference) error {
-		_, err := c.store.Pull(ctx, mirror.Request{Name: d.name})
+		_, err := c.store.Pull(ctx, mirror.Request{Name: d.name, By: c.by()})
 		return err
 	})
 }
@@ -370,7 +412,7 @@ func (c *comparer) build(ctx context.Context, set *settings, missing []differenc
 	return c.forEach(ctx, c.due(set, missing), func(d difference) error {
 		host := d.origin.Host()
 		mu.Lock()
-		req := mirror.Request{Name: d.name, Origin: d.origin, Wanted: d.wanted, OriginDown: down[host]}
+		req := mirror.Request{Name: d.name, Origin: d.origin, Wanted: d.wanted, OriginDown: down[host], By: c.by()}
 		mu.Unlock()
 		if err := d.refused; err != nil {
 			return err

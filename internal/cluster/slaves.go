@@ -60,7 +60,7 @@ func (c *Client) askSlave(ctx context.Context, address protocol.Address, name st
 	if name != (storage.Name{}) {
 		doc, err = slave.mirror(ctx, trace, name)
 	} else {
-		doc, version, _, err = slave.status(ctx, trace)
+		doc, version, err = slave.status(ctx, trace)
 	}
 	if err == nil && doc.ID == c.self {
 		err = errSameID
