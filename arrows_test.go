@@ -44,6 +44,7 @@ var arrows = map[string]string{
 	"pack":         "mirror smarthttp spool limiter git storage prefetch tally",
 	"housekeeping": "mirror storage backoff git units",
 	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",
+	"why":          "units",
 }
 
 // outside are packages of others that one place alone may import.

@@ -155,3 +155,20 @@ func ShortSize(n int64) string {
 		return fmt.Sprintf("%.0f %ciB", value, units[unit])
 	}
 }
+
+// FormatSpan formats how long ago something was, for people: in one unit, rounded down, such as
+// "3 minutes".
+func FormatSpan(d time.Duration) string {
+	for _, unit := range []struct {
+		name string
+		span time.Duration
+	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}, {"second", time.Second}} {
+		switch n := d / unit.span; {
+		case n == 1:
+			return "1 " + unit.name
+		case n > 1:
+			return fmt.Sprintf("%d %ss", n, unit.name)
+		}
+	}
+	return "a moment"
+}

@@ -1,0 +1,230 @@
+package why
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+var now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+func ago(d time.Duration) time.Time { return now.Add(-d) }
+
+// pulled are the facts of a mirror that is as it should be.
+func pulled(change func(*Facts)) Facts {
+	f := Facts{
+		Now: now, Name: "my/mirror", Base: "http://sould.local", Exists: true,
+		Origin: "https://git.in.local/a.git", Branch: "refs/heads/main", Revision: "8d3f2a1c9b7e00112233445566778899aabbccdd", Refs: 14,
+		Outcome: Success, Pulled: ago(3 * time.Minute), Fresh: true,
+		Asked:      Asking{At: ago(3*time.Minute + time.Second), By: "10.1.2.3"},
+		Checked:    ago(26 * time.Hour),
+		CheckEvery: 7 * 24 * time.Hour, Repair: 30 * time.Second, Keep: 30 * 24 * time.Hour,
+	}
+	change(&f)
+	return f
+}
+
+// failing are those of one whose origin fails.
+func failing(reason string) Facts {
+	return pulled(func(f *Facts) { f.Outcome, f.Error, f.Failing = Failed, reason, ago(2*time.Hour) })
+}
+
+// nothing are those of a name that no mirror has.
+func nothing(change func(*Facts)) Facts {
+	f := Facts{Now: now, Name: "my/mirror", Base: "http://sould.local", Repair: 30 * time.Second}
+	change(&f)
+	return f
+}
+
+func refused(words string) Asking { return Asking{At: ago(time.Minute), By: "10.9.9.9", Words: words} }
+
+var situations = []struct {
+	name  string
+	facts Facts
+	level Level
+	says  []string // in this order
+	never []string
+}{
+	{"success", pulled(func(*Facts) {}), Good, []string{
+		"my/mirror is as its origin was on 2026-11-28 11:57:00 UTC (3 minutes ago).",
+		"last asked for on 2026-11-28 11:56:59 UTC (3 minutes ago) by 10.1.2.3.",
+		"It succeeded: it read its origin https://git.in.local/a.git",
+		"This server has 14 refs; its default branch main is at 8d3f2a1c9b7e.",
+		"It is pulled with the next POST.",
+		"were read on 2026-11-27 10:00:00 UTC (1 day ago), and are again on 2026-12-04 10:00:00 UTC (in 5 days).",
+	}, []string{"What you can do"}},
+	{"never pulled", pulled(func(f *Facts) {
+		f.Outcome, f.Pulled, f.Asked, f.Fresh, f.Checked = Never, time.Time{}, Asking{}, false, time.Time{}
+	}), Warn, []string{
+		"was never pulled by this server.", "No POST for it is known", "what was found in the storage",
+		"The next read of it pulls first", "for the first time when its turn comes, within 7 days",
+		"curl --data-urlencode name=my/mirror --data-urlencode origin=https://git.in.local/a.git http://sould.local",
+	}, nil},
+	{"no origin", pulled(func(f *Facts) { f.Outcome, f.Pulled, f.Origin = Never, time.Time{}, "" }), Warn, []string{
+		"It is not pulled, since its origin is not known.", "sets its origin: curl", "'origin=<clone URL>'",
+	}, nil},
+	{"not pulled since the start", pulled(func(f *Facts) { f.Fresh = false }), Good, []string{"The next read of it pulls first"}, nil},
+	{"from a peer", pulled(func(f *Facts) { f.From = "b.local" }), Good, []string{"it read the peer b.local, which stood in for the origin https"}, nil},
+	{"failing since", failing("can't list refs: origin did not answer within 10s"), Bad, []string{
+		"could not be updated since 2026-11-28 10:00:00 UTC (2 hours ago).", "It failed: can't list refs: origin did not answer within 10s.",
+		"What is served is what the origin had on 2026-11-28 11:57:00 UTC", "The next POST or read of it tries again.",
+		"See that the origin's server is up",
+	}, nil},
+	{"failing, and left alone for a while", pulled(func(f *Facts) {
+		f.Outcome, f.Error, f.NextTry = Failed, "boom", now.Add(40*time.Second)
+	}), Bad, []string{
+		"could not be updated the last time.", "not before 2026-11-28 12:00:40 UTC (in 40 seconds).", "Mend what the reason above names, then send a POST: curl",
+	}, nil},
+	{"a hint of git", failing("the origin wants a user: POST again with user:password in the URL: fatal"), Bad, []string{
+		"Do what the reason above says: curl",
+	}, nil},
+	{"lost refs", failing("the origin has lost 90 of 100 refs; nothing was changed. If this is meant, POST again with accept=deletions"), Bad, []string{
+		"send a POST with accept=deletions: curl", "--data-urlencode accept=deletions http://sould.local",
+	}, nil},
+	{"refused refs", failing(`refused 1 of 3 refs, which stay as they were; all others are what the origin has: the key fsck says what is refused`), Bad, []string{
+		"say less strictly what is refused with the key fsck",
+	}, nil},
+	{"full disk", failing("write: no space left on device"), Bad, []string{"Free some disk space"}, nil},
+	{"waiting for a place", pulled(func(f *Facts) { f.Runs = []Run{{ago(5 * time.Second), "waiting for other transfers"}} }), Work, []string{
+		"is being updated.", "A pull runs since 2026-11-28 11:59:55 UTC (5 seconds ago): waiting for other transfers.",
+	}, []string{"It is pulled with the next POST"}},
+	{"transferring", nothing(func(f *Facts) { f.Runs = []Run{{ago(time.Minute), "Receiving objects: 34%"}} }), Work, []string{
+		"is being made: this server has no such mirror yet.", "Receiving objects: 34%.", "Wait: this page tells when it is there.",
+	}, nil},
+	{"damaged", pulled(func(f *Facts) { f.Damage, f.NextRebuild = "missing blob 123", now.Add(time.Minute) }), Bad, []string{
+		"is damaged.", "has found damage: missing blob 123.", "without one it is tried again after 2026-11-28 12:01:00 UTC (in 1 minute)", "Nothing has to be done if",
+	}, []string{"All its objects were read"}},
+	{"rebuilding", pulled(func(f *Facts) {
+		f.Damage, f.Runs = "missing blob 123", []Run{{ago(time.Second), "building the mirror anew"}}
+	}), Bad, []string{"is damaged.", "building the mirror anew.", "It is rebuilt from its origin, or else from another server"}, nil},
+	{"rebuilt", pulled(func(f *Facts) { f.Rebuilt = ago(time.Hour) }), Good, []string{"was damaged, and rebuilt on 2026-11-28 11:00:00 UTC"}, nil},
+	{"unreadable", pulled(func(f *Facts) { f.Unreadable, f.Outcome = "packed-refs: permission denied", Never }), Bad, []string{
+		"cannot be read.", "This server has it, and cannot read it: packed-refs: permission denied.", "Send a POST, which rebuilds it: curl",
+	}, []string{"There was none"}},
+	{"shallow", pulled(func(f *Facts) { f.Shallow = true }), Warn, []string{
+		"but a part of the history is missing.", "The mirror is shallow", "If the origin has the whole history by now",
+	}, nil},
+	{"empty", pulled(func(f *Facts) { f.Refs, f.Revision = 0, "" }), Warn, []string{
+		"is empty, as its origin is", "answered with 409", "without a ref.", "Push something to the origin",
+	}, nil},
+	{"no default branch", pulled(func(f *Facts) { f.Refs, f.Revision = 1, "" }), Good, []string{"This server has 1 ref, and no default branch."}, nil},
+	{"retained refs and odd objects", pulled(func(f *Facts) { f.Retained, f.Warnings = 3, []string{"zeroPaddedFilemode (2)"} }), Good, []string{
+		"mirrored all the same: zeroPaddedFilemode (2).", "has replaced or deleted 3 refs, which this server keeps for 30 days.",
+	}, nil},
+	{"another origin was asked for", pulled(func(f *Facts) {
+		f.Refused = refused("the mirror exists with the origin https://git.in.local/a.git. If it is to follow https://b, POST again with move=https://git.in.local/a.git")
+	}), Good, []string{
+		"A later request of 10.9.9.9 on 2026-11-28 11:59:00 UTC (1 minute ago) was refused: the mirror exists",
+		"names the former one: curl", "move=https://git.in.local/a.git",
+	}, nil},
+	{"refused before", pulled(func(f *Facts) { f.Refused = refused("no"); f.Asked.At = now }), Good, nil, []string{"refused"}},
+	{"origin not allowed", nothing(func(f *Facts) {
+		f.Refused = refused("the origin https://evil is none of those that this server may mirror: its configuration (origins) does not name it")
+	}), None, []string{"is not here", "was refused: the origin https://evil", "add this one to the key origins"}, []string{"Check the spelling"}},
+	{"local path without --unsecure", nothing(func(f *Facts) { f.Refused = refused("/srv/a is a local path, which only sould --unsecure reads") }), None, []string{
+		"start the server with --unsecure.",
+	}, nil},
+	{"stored origin not allowed", pulled(func(f *Facts) { f.OriginRefused = "the configuration (origins) does not name it" }), Warn, []string{
+		"is served, but not updated", "It is not pulled, but served as it is.", "Add its origin to the key origins", "move=https://git.in.local/a.git",
+	}, nil},
+	{"stored origin is a local path", pulled(func(f *Facts) {
+		f.Origin, f.OriginRefused = "/srv/it's.git", "the origin /srv/it's.git is a local path, which only sould --unsecure reads"
+	}), Warn, []string{"Move it to an origin that is no local path", `'move=/srv/it'\''s.git'`}, nil},
+	{"deleted", nothing(func(f *Facts) { f.Deleted, f.Origin = ago(24*time.Hour), "https://git.in.local/a.git" }), None, []string{
+		"was removed on 2026-11-27 12:00:00 UTC (1 day ago).", "This server has nothing of it.",
+		"To have it again, send a POST: curl --data-urlencode name=my/mirror --data-urlencode origin=https://git.in.local/a.git", "trash",
+	}, nil},
+	{"deleted, and a slave still has it", nothing(func(f *Facts) {
+		f.Deleted, f.Servers = ago(time.Hour), []Server{{Address: "s1", Slave: true, Relation: Removed, Next: now.Add(9 * time.Second)}}
+	}), None, []string{"The slave s1 still has it, although it was removed here.", "The slave s1 is asked to remove it with the next comparison, on 2026-11-28 12:00:09 UTC"}, nil},
+	{"unknown name", nothing(func(*Facts) {}), None, []string{
+		"is not here: this server has no such mirror.", "Nobody has asked for it since this server started.", "Check the spelling.",
+	}, nil},
+	{"unknown name, and a peer has it", nothing(func(f *Facts) { f.Servers = []Server{{Address: "p1", Relation: Ahead}} }), None, []string{
+		"The peer p1 has something newer.", "This server makes it, as p1 has it, with the next comparison, within 30 seconds.",
+	}, nil},
+	{"just started", nothing(func(f *Facts) { f.Loading = true }), Work, []string{"is not known yet", "Wait"}, nil},
+	{"storage missing", pulled(func(f *Facts) { f.Storage = "/srv/sould is another directory" }), Bad, []string{
+		"cannot be read: the storage of this server cannot be used.", "This server cannot tell: /srv/sould is another directory.",
+		"looks for its storage again", "See that the storage of this server is mounted",
+	}, nil},
+	{"slave behind", pulled(func(f *Facts) {
+		f.Servers = []Server{
+			{Address: "s1", Slave: true, Relation: Equal},
+			{Address: "s2", Slave: true, Relation: Behind, Revision: "0123456789abcdef", Pulled: ago(time.Hour), Error: "disk full", NextTry: now.Add(time.Minute)},
+		}
+	}), Warn, []string{
+		"is up to date here, but not on s2.", "The slave s1 has the same.",
+		"The slave s2 is behind (at 0123456789ab), which it pulled on 2026-11-28 11:00:00 UTC (1 hour ago). It says: disk full.",
+		"The slave s2 is asked to pull it on 2026-11-28 12:01:00 UTC (in 1 minute), since the last try did not help.", "To have s2 pull it at once",
+	}, nil},
+	{"slave lacks it, nothing is repaired", pulled(func(f *Facts) {
+		f.Repair, f.Servers = 0, []Server{{Address: "s2", Slave: true, Relation: Missing}}
+	}), Warn, []string{"The slave s2 has no such mirror.", "because the key repair is 0."}, nil},
+	{"slave ahead", pulled(func(f *Facts) { f.Servers = []Server{{Address: "s2", Slave: true, Relation: Ahead}} }), Good, []string{
+		"The slave s2 has something newer.", "This server pulls it, as the slave s2 did, with the next comparison",
+	}, nil},
+	{"peer ahead", pulled(func(f *Facts) { f.Servers = []Server{{Address: "p1", Relation: Ahead}} }), Good, []string{
+		"The peer p1 has something newer.", "If the origin cannot be reached, the next pull takes what p1 has.",
+	}, nil},
+	{"slave busy, peer odd", pulled(func(f *Facts) {
+		f.Servers = []Server{{Address: "s1", Slave: true, Relation: Busy}, {Address: "p1", Relation: Other}}
+	}), Good, []string{"The slave s1 is pulling it now.", "The peer p1 has something else."}, nil},
+	{"slave down", pulled(func(f *Facts) {
+		f.Servers = []Server{{Address: "s1", Slave: true, Relation: Unasked, Error: "connection refused", Since: ago(time.Hour)}, {Address: "s2", Slave: true, Relation: Unasked}}
+	}), Good, []string{
+		"The slave s1 cannot be asked since 2026-11-28 11:00:00 UTC (1 hour ago): connection refused.",
+		"The slave s2 has not been asked since the mirror here has changed.", "See that s1 is up",
+	}, []string{"See that s2"}},
+}
+
+func TestExplain(t *testing.T) {
+	for _, c := range situations {
+		t.Run(c.name, func(t *testing.T) {
+			a := Explain(c.facts)
+			text := a.String()
+			if a.Level != c.level {
+				t.Errorf("level %s, not %s", a.Level, c.level)
+			}
+			rest := text
+			for _, words := range c.says {
+				at := strings.Index(rest, words)
+				if at < 0 {
+					t.Errorf("it does not say %q, or not in its place:\n%s", words, text)
+					break
+				}
+				rest = rest[at+len(words):]
+			}
+			for _, words := range c.never {
+				if strings.Contains(text, words) {
+					t.Errorf("it says %q:\n%s", words, text)
+				}
+			}
+			checkSentences(t, a)
+		})
+	}
+}
+
+// checkSentences checks what holds in every situation: each sentence is one line, ends as a sentence
+// or with a command, and names no date that nobody knows.
+func checkSentences(t *testing.T, a Answer) {
+	for _, part := range a.Parts {
+		for _, s := range append(part.Sentences, a.Headline) {
+			ends := strings.HasSuffix(s, ".") || strings.Contains(s, "curl ")
+			if !ends || strings.Contains(s, "..") || strings.Contains(s, "0001-01-01") || strings.Contains(s, "\n") || strings.Contains(s, "  ") {
+				t.Errorf("%s: %q", part.Title, s)
+			}
+		}
+	}
+}
+
+func TestLink(t *testing.T) {
+	for _, c := range []struct{ base, name, want string }{
+		{"http://a:80", "my/a+b@c~d", "http://a:80/x/why/my/a+b@c~d"},
+		{"", "m", "/x/why/m"},
+	} {
+		if got := Link(c.base, c.name); got != c.want {
+			t.Errorf("%s %s: %s", c.base, c.name, got)
+		}
+	}
+}
