@@ -45,6 +45,8 @@ var arrows = map[string]string{
 	"housekeeping": "mirror storage backoff git units",
 	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",
 	"why":          "units",
+	"page":         "units why",
+	"insight":      "cluster mirror protocol origin storage errtext page why",
 }
 
 // outside are packages of others that one place alone may import.
@@ -59,6 +61,8 @@ var outside = map[string]string{
 	"os/exec":                                     "internal/git/",
 	"github.com/prometheus/client_golang":         "metrics.go",
 	"github.com/prometheus/common":                "metrics.go",
+	"github.com/chromedp/chromedp":                "tests/",
+	"html/template":                               "internal/page/ internal/insight/",
 }
 
 // TestArrows keeps the rooms of the house apart: who may import what.

@@ -98,6 +98,14 @@ type tooEarly struct{ error }
 
 func (t *tooEarly) Unwrap() error { return t.error }
 
+// explained is an error about a mirror, with the URL at which more is said of that.
+type explained struct {
+	error
+	url string
+}
+
+func (e *explained) Unwrap() error { return e.error }
+
 // unreadable is why a mirror cannot be read, with what was last known of it.
 type unreadable struct {
 	error

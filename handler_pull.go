@@ -15,6 +15,8 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/why"
 )
 
 // maxForm bounds the body of a POST, in bytes.
@@ -32,21 +34,21 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	trace, err := traceOf(r)
+	if err != nil {
+		return &fault{kindBadRequest, err}
+	}
 	if err := checkFields(form, r.URL.Query()); err != nil {
 		return err
 	}
 	asked, err := protocol.ParsePull(form, set.unsecure)
 	if err != nil {
-		return &fault{kindBadRequest, err}
+		return s.refuse(r, trace, asked.Name, &fault{kindBadRequest, err})
 	}
 	if err := set.originPolicy().Check(asked.Origin); err != nil {
-		return &fault{kindForbidden, err}
+		return s.refuse(r, trace, asked.Name, &fault{kindForbidden, err})
 	}
-	trace, err := traceOf(r)
-	if err != nil {
-		return &fault{kindBadRequest, err}
-	}
-	req := mirror.Request{ID: trace.ID, Name: asked.Name, Origin: asked.Origin, Move: asked.Move, Accept: asked.Accept}
+	req := mirror.Request{ID: trace.ID, Name: asked.Name, Origin: asked.Origin, Move: asked.Move, Accept: asked.Accept, By: sender(r, trace)}
 	switch asking := r.Header.Get(protocol.PeerHeader); asking {
 	case "":
 		req.Wanted, err = protocol.AskedAt(r.Header, trace, s.mirrors.store.NextIntent(req.Name, time.Now()))
@@ -59,15 +61,16 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 		req.OriginOnly = true
 	}
 	words := req
-	words.Wanted = time.Time{} // the same in all copies, but for those of a client's request
+	words.Wanted, words.By = time.Time{}, "" // the same in all copies, but for those of a client's request
 	p, err := s.commands.Begin(trace, words, func(first bool) (*propagation, error) {
-		return s.startPull(req, trace, s.slavesFor(set, trace, first && !req.OriginOnly), asked.Progress)
+		p := &propagation{tells: asked.Progress, why: whyLink(r, trace, req.Name)}
+		return p, s.startPull(p, req, trace, s.slavesFor(set, trace, first && !req.OriginOnly))
 	})
 	if errors.Is(err, cluster.ErrElsewhere) {
 		return writeReport(w, r, protocol.Repeated(s.id))
 	}
 	if err != nil {
-		return err
+		return s.refuse(r, trace, req.Name, err)
 	}
 	return answerPull(w, r, p, asked)
 }
@@ -92,22 +95,38 @@ func answerPull(w http.ResponseWriter, r *http.Request, p *propagation, asked pr
 	return writeReport(w, r, p.report())
 }
 
-// startPull has this server and its slaves pull. tells is whether the client wants to be told how
-// far they are.
-func (s *Server) startPull(req mirror.Request, trace protocol.Trace, slaves []protocol.Address, tells bool) (*propagation, error) {
+// refuse remembers that a request was refused, for those who ask why. The error it returns tells the
+// client where to ask.
+func (s *Server) refuse(r *http.Request, trace protocol.Trace, name storage.Name, err error) error {
+	if name == (storage.Name{}) {
+		return err
+	}
+	s.mirrors.store.Refuse(name, sender(r, trace), err)
+	return &explained{err, whyLink(r, trace, name)}
+}
+
+// whyLink is where a client that fails is told why; empty for another server.
+func whyLink(r *http.Request, trace protocol.Trace, name storage.Name) string {
+	if !trace.FromClient() {
+		return ""
+	}
+	return why.Link(baseURL(r), name.String())
+}
+
+// startPull has this server and its slaves pull.
+func (s *Server) startPull(p *propagation, req mirror.Request, trace protocol.Trace, slaves []protocol.Address) error {
 	if err := s.places.take(len(slaves)); err != nil {
-		return nil, err
+		return err
 	}
 	work, err := s.mirrors.pull(req)
 	if err != nil {
 		s.places.leave()
-		return nil, err
+		return err
 	}
-	p := &propagation{
-		name: req.Name.String(), origin: req.Origin.String(), tells: tells,
-		progress: func() *mirror.Progress { return s.mirrors.store.Progress(req.Name) },
-	}
-	return s.fanOut(work, p, slaves, trace), nil
+	p.name, p.origin = req.Name.String(), req.Origin.String()
+	p.progress = func() *mirror.Progress { return s.mirrors.store.Progress(req.Name) }
+	s.fanOut(work, p, slaves, trace)
+	return nil
 }
 
 // checkFields checks that a form has what every POST needs. query is that of the request, which is

@@ -288,7 +288,7 @@ func (s *Server) ownStatus(set *settings, q statusQuery, fault error) (*protocol
 // server costs it nothing.
 type pages struct {
 	mu   sync.Mutex // guards last; held while one is rendered, for all who want it
-	last map[pageKey]page
+	last map[pageKey]rendered
 }
 
 type pageKey struct {
@@ -298,7 +298,7 @@ type pageKey struct {
 	pulls    bool
 }
 
-type page struct {
+type rendered struct {
 	etag string
 	body []byte
 }
@@ -315,8 +315,8 @@ func (p *pages) get(key pageKey, etag string, render func() ([]byte, error)) ([]
 		return nil, err
 	}
 	if p.last == nil {
-		p.last = make(map[pageKey]page)
+		p.last = make(map[pageKey]rendered)
 	}
-	p.last[key] = page{etag, body}
+	p.last[key] = rendered{etag, body}
 	return body, nil
 }

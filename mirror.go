@@ -11,6 +11,7 @@ import (
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/housekeeping"
+	"github.com/reconquest/sould/internal/insight"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/protocol"
@@ -29,6 +30,7 @@ type mirrors struct {
 	keeper     *housekeeping.Keeper
 	client     *cluster.Client
 	reconciler *cluster.Reconciler
+	insight    *insight.Insight
 	set        func() *settings // in force now
 
 	life context.Context
@@ -57,6 +59,9 @@ func newMirrors(
 		MaxLists: conn.ListBound(conn.DescriptorLimit()),
 	}, first.mirrorOptions())
 	ms.reconciler = cluster.NewReconciler(life, ms.store, ms.client, log)
+	ms.insight = &insight.Insight{
+		Dir: dir, Store: ms.store, Observer: cluster.NewObserver(life, ms.client), Reconciler: ms.reconciler,
+	}
 	return ms, nil
 }
 
@@ -91,6 +96,7 @@ func (ms *mirrors) close() error {
 	err := ms.cache.Close()
 	ms.work.Wait()
 	ms.reconciler.Wait()
+	ms.insight.Observer.Wait()
 	ms.store.Wait()
 	ms.client.Close()
 	return err

@@ -33,6 +33,7 @@ type propagation struct {
 	first        bool   // the request began here
 	tells        bool   // the client wants to be told of the progress
 	name, origin string // for the report
+	why          string // where the client is told why it has failed; empty for another server
 	label        string // of this server in a line of progress
 	began        time.Time
 	progress     func() *mirror.Progress
@@ -175,7 +176,11 @@ func (p *propagation) report() *protocol.Report {
 		o.Resolve()
 		status = verdict(o)
 	}
-	return &protocol.Report{Name: p.name, Origin: p.origin, Status: status, Outcome: o, Waited: time.Since(p.began)}
+	r := &protocol.Report{Name: p.name, Origin: p.origin, Status: status, Outcome: o, Waited: time.Since(p.began)}
+	if status >= http.StatusBadRequest {
+		r.Why = p.why
+	}
+	return r
 }
 
 // log tells what became of the slaves. Of this server's own part the log knows.
@@ -189,6 +194,7 @@ func (p *propagation) log(log *slog.Logger) {
 		log.Info("propagated")
 		return
 	}
+	r.Why = "" // the server is called otherwise by others
 	log.Error("not on all servers", slog.String(logging.TreeKey, r.String()))
 }
 

@@ -61,6 +61,9 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	rep := &protocol.Report{Status: status(err), Outcome: protocol.Failure(err)}
 	s.rejected.count(err)
+	if more := (*explained)(nil); errors.As(err, &more) {
+		rep.Why = more.url
+	}
 	log := s.log.With("client", r.RemoteAddr, "method", errtext.Word(r.Method, 40), "path", errtext.Word(r.URL.Path, 200), "status", rep.Status)
 	switch {
 	case rep.Status >= 500:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/page"
 )
 
 // handler answers a request. An error that it returns is written by the caller;
@@ -13,14 +14,18 @@ import (
 type handler func(w http.ResponseWriter, r *http.Request) error
 
 // route finds the handler of a method and a path. If there is none, it returns the methods
-// that are allowed for the path, as the header Allow has them.
-func (s *Server) route(method, path string) (answer handler, allow string) {
+// that are allowed for the path, as the header Allow has them. wantsPage says that the client is a
+// browser.
+func (s *Server) route(method, path string, wantsPage bool) (answer handler, allow string) {
 	get := method == http.MethodGet || method == http.MethodHead
 	first, _, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
 	switch {
 	case strings.Trim(path, "/") == "":
-		if method == http.MethodPost {
+		switch {
+		case method == http.MethodPost:
 			return s.handlePull, ""
+		case get && wantsPage:
+			return s.handleOverview, ""
 		}
 		return nil, "POST"
 	case first == "x":
@@ -38,17 +43,25 @@ func (s *Server) route(method, path string) (answer handler, allow string) {
 
 // routeOwn is route for paths below /x, which are the server's own.
 func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) {
-	switch strings.Trim(path, "/") {
-	case "x/status":
+	path = strings.Trim(path, "/")
+	_, asset := page.Assets[path]
+	switch {
+	case path == "x/status":
 		answer = s.handleStatus
-	case "x/health":
+	case path == "x/health":
 		answer = s.handleHealth
-	case "x/health/live":
+	case path == "x/health/live":
 		answer = s.handleLive
-	case "x/health/ready":
+	case path == "x/health/ready":
 		answer = s.handleReady
-	case "x/metrics":
+	case path == "x/metrics":
 		answer = s.handleMetrics
+	case strings.HasPrefix(path, whyPath):
+		answer = s.handleWhy
+	case strings.HasPrefix(path, mirrorPath):
+		answer = s.handleMirrorPage
+	case asset:
+		answer = s.handleAsset
 	default:
 		return s.handleUnknown, ""
 	}

@@ -44,6 +44,8 @@ type Server struct {
 	pages    pages
 	served   servedCounts
 	metrics  *metrics
+	watchers watchers
+	closing  chan struct{} // closed when the server begins to stop
 	stopping atomic.Bool
 	http     *http.Server
 	conns    *conn.Limiter
@@ -128,8 +130,9 @@ func openListeners(config *Config) (*conn.Listeners, error) {
 func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.Dir, listeners *conn.Listeners) *Server {
 	s := &Server{
 		configFile: configFile, unsecure: unsecure, log: log, id: dir.ID, dir: dir, listeners: listeners,
-		version: version(), epoch: rand.Text(),
+		version: version(), epoch: rand.Text(), closing: make(chan struct{}),
 		conns:    conn.NewLimiter(conn.DescriptorLimit()),
+		watchers: watchers{most: int64(min(maxWatchers, conn.DescriptorLimit()/32))},
 		rejected: newRejections(),
 	}
 	s.metrics = newMetrics(s)
@@ -212,6 +215,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	s.stopping.Store(true)
+	close(s.closing)
 	s.log.Info("stopping")
 	s.listeners.Retire()
 
@@ -283,7 +287,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	answer, allow := s.route(r.Method, r.URL.Path)
+	answer, allow := s.route(r.Method, r.URL.Path, prefersPage(r.Header["Accept"]))
 	what := access.NeedOf(r.Method, r.URL.Path)
 	if answer == nil {
 		what = access.Nothing

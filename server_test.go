@@ -18,17 +18,20 @@ func TestRoute(t *testing.T) {
 		method, path string
 		answered     bool
 		allow        string
+		page         bool // the client is a browser
 	}{
-		{"POST", "/", true, ""}, {"POST", "", true, ""},
-		{"GET", "/", false, "POST"}, {"PUT", "/", false, "POST"},
-		{"GET", "/a", true, ""}, {"HEAD", "/a/b/", true, ""},
-		{"POST", "/a", false, "GET, HEAD, DELETE"}, {"DELETE", "/a", true, ""}, {"FOO", "/a", false, "GET, HEAD, DELETE"},
-		{"GET", "/x", true, ""}, {"GET", "/x/none", true, ""}, {"POST", "/x/none", true, ""},
-		{"GET", "/x/status", true, ""}, {"HEAD", "/x/health", true, ""}, {"POST", "/x/status", false, "GET, HEAD"}, {"DELETE", "/x/health/", false, "GET, HEAD"},
-		{"GET", "/x/health/live", true, ""}, {"HEAD", "/x/health/ready", true, ""}, {"POST", "/x/health/ready", false, "GET, HEAD"},
-		{"GET", "/x/metrics", true, ""}, {"HEAD", "/x/metrics", true, ""}, {"PUT", "/x/metrics", false, "GET, HEAD"},
+		{"POST", "/", true, "", false}, {"POST", "", true, "", false},
+		{"GET", "/", false, "POST", false}, {"PUT", "/", false, "POST", false},
+		{"GET", "/", true, "", true}, {"HEAD", "/", true, "", true}, {"POST", "/", true, "", true}, {"PUT", "/", false, "POST", true},
+		{"GET", "/a", true, "", false}, {"HEAD", "/a/b/", true, "", false},
+		{"POST", "/a", false, "GET, HEAD, DELETE", false}, {"DELETE", "/a", true, "", false}, {"FOO", "/a", false, "GET, HEAD, DELETE", false},
+		{"GET", "/x", true, "", false}, {"GET", "/x/none", true, "", false}, {"POST", "/x/none", true, "", false},
+		{"GET", "/x/status", true, "", false}, {"HEAD", "/x/health", true, "", false}, {"POST", "/x/status", false, "GET, HEAD", false}, {"DELETE", "/x/health/", false, "GET, HEAD", false},
+		{"GET", "/x/why/a/b", true, "", false}, {"POST", "/x/why/a", false, "GET, HEAD", false}, {"GET", "/x/mirror/a", true, "", false}, {"GET", "/x/page/style.css", true, "", false}, {"PUT", "/x/page/script.js", false, "GET, HEAD", false},
+		{"GET", "/x/health/live", true, "", false}, {"HEAD", "/x/health/ready", true, "", false}, {"POST", "/x/health/ready", false, "GET, HEAD", false},
+		{"GET", "/x/metrics", true, "", false}, {"HEAD", "/x/metrics", true, "", false}, {"PUT", "/x/metrics", false, "GET, HEAD", false},
 	} {
-		answer, allow := s.route(c.method, c.path)
+		answer, allow := s.route(c.method, c.path, c.page)
 		if (answer != nil) != c.answered || allow != c.allow {
 			t.Errorf("%s %s: answered %v, allow %q", c.method, c.path, answer != nil, allow)
 		}

@@ -174,7 +174,11 @@ func TestAnswersOfAMaster(t *testing.T) {
 				d.wait(`INFO propagated mirror=` + name + ` slaves=\d status=200`)
 			} else {
 				d.wait(fmt.Sprintf(`ERROR not on all servers mirror=%s slaves=\d status=%d`, name, c.status))
-				for line := range strings.Lines(a.text()) {
+				tree, link, _ := strings.Cut(a.text(), "why: ")
+				if link != d.url+"/x/why/"+name+"\n" {
+					t.Errorf("the last line is %q", link)
+				}
+				for line := range strings.Lines(tree) {
 					if !strings.Contains(d.log.String(), line) {
 						t.Errorf("the log has no %q", line)
 					}

@@ -98,7 +98,7 @@ $`)
 	seen = p.push()
 	address := strings.TrimPrefix(slave.url, "http://")
 	wanted := "my/a+b (" + originURL + ")\n├─ slave " + address + "\n│  └─ dial tcp " + address +
-		": connect: connection refused\n└─ pulled: master\nsould: the push itself is fine, and sould is told later\n"
+		": connect: connection refused\n└─ pulled: master\nwhy: " + d.url + "/x/why/my/a+b\nsould: the push itself is fine, and sould is told later\n"
 	if seen != wanted {
 		t.Errorf("the pusher sees\n%s\nwant\n%s", seen, wanted)
 	}

@@ -181,7 +181,7 @@ func TestProgressKeepsTheStatus(t *testing.T) {
 	r := newOrigin(t)
 	slave := newOldSould(t, text(500, "no"))
 	d := start(t, "master = true", slaves(slave.URL))
-	if text := d.follow("m", r.Dir, "").end(); !strings.HasSuffix(text, "\n└─ pulled: master\nstatus: 502\n") {
+	if text := d.follow("m", r.Dir, "").end(); !strings.HasSuffix(text, "\n└─ pulled: master\nwhy: "+d.url+"/x/why/m\nstatus: 502\n") {
 		t.Errorf("the answer is %s", text)
 	}
 	if text := d.follow("n", r.Dir+"-no", "").end(); !strings.HasSuffix(text, "\nstatus: 503\n") {

@@ -18,6 +18,7 @@ type Report struct {
 	Origin string `json:"origin,omitempty"` // without credentials
 	Status int    `json:"status"`           // the HTTP status
 	Outcome
+	Why string `json:"why,omitempty"` // where a client that has failed is told why
 
 	Waited time.Duration `json:"-"` // how long the client has waited, if Status is 202
 }
@@ -142,6 +143,14 @@ func (r *Report) String() string {
 	if r.Status == http.StatusOK {
 		return r.table()
 	}
+	if r.Why == "" {
+		return r.tree()
+	}
+	return r.tree() + "why: " + r.Why + "\n"
+}
+
+// tree renders a request that has failed, or is being worked on.
+func (r *Report) tree() string {
 	if r.Name == "" { // refused before anything was begun
 		return r.reasons() + "\n"
 	}

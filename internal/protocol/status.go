@@ -185,7 +185,7 @@ func (d *Status) branches() []errtext.Branch {
 	if len(d.Mirrors) > 0 {
 		mirrors := errtext.Branch{Text: "mirrors", Below: make([]errtext.Branch, len(d.Mirrors))}
 		for i := range d.Mirrors {
-			mirrors.Below[i] = errtext.Branch{Text: d.Mirrors[i].Name, Below: d.Mirrors[i].branches()}
+			mirrors.Below[i] = errtext.Branch{Text: d.Mirrors[i].Name, Below: d.Mirrors[i].branches(d.Address == "" && d.Mirrors[i].State == Failed)}
 		}
 		all = append(all, mirrors)
 	}
@@ -208,8 +208,9 @@ func (d *Status) branches() []errtext.Branch {
 	return all
 }
 
-func (m *Mirror) branches() []errtext.Branch {
-	all := make([]errtext.Branch, 0, 9)
+// branches has the lines below a mirror's name; why adds where a failure is explained.
+func (m *Mirror) branches(why bool) []errtext.Branch {
+	all := make([]errtext.Branch, 0, 10)
 	add := func(key, value string) {
 		if value != "" {
 			all = append(all, leaf(key, value))
@@ -232,6 +233,9 @@ func (m *Mirror) branches() []errtext.Branch {
 	add("refs", strconv.Itoa(m.Refs))
 	add("from", m.From)
 	add("error", m.Error)
+	if why {
+		add("why", "/x/why/"+m.Name)
+	}
 	addDate("checked", m.Checked)
 	add("check_error", m.CheckError)
 	addDate("mended", m.Mended)

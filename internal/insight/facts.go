@@ -1,0 +1,134 @@
+package insight
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/reconquest/sould/internal/cluster"
+	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/why"
+)
+
+// Facts returns what is known of a mirror, or of a name that no mirror has. base is the URL of this
+// server as the reader calls it. others is what is known of the other servers.
+func (i *Insight) Facts(opts *Options, base string, name storage.Name, others []cluster.Sight, now time.Time) why.Facts {
+	f := why.Facts{
+		Now: now, Name: name.String(), Base: base,
+		Loading: !i.Store.IsReady(), Keep: opts.Keep, CheckEvery: opts.Check, Repair: opts.Repair,
+	}
+	if err := i.Store.CheckStorage(); err != nil {
+		f.Storage = line(err.Error())
+	}
+	for _, run := range i.Store.Pulling(name) {
+		f.Runs = append(f.Runs, why.Run{Began: run.Began(), Doing: line(run.String())})
+	}
+	m, err := i.Store.Get(name)
+	var snap *mirror.Snapshot
+	switch {
+	case err == nil:
+		f.Exists, snap = true, m.Snapshot()
+		i.addMirror(&f, m)
+	case !errors.Is(err, mirror.ErrUnknown):
+		f.Exists, f.Unreadable, snap = true, line(err.Error()), i.Store.LastKnown(name)
+	}
+	if snap != nil {
+		addSnapshot(&f, opts, snap)
+	}
+	if f.Storage == "" && !f.Exists {
+		if t, err := i.Dir.Tombstone(name); err == nil {
+			f.Deleted, f.Origin = t.At, shown(t.Origin)
+		}
+	}
+	i.addJournal(&f, name)
+	if !f.Exists || f.Unreadable != "" {
+		snap = nil // others have it, and this server as good as not
+	}
+	for _, s := range others {
+		f.Servers = append(f.Servers, i.server(s, name, snap, len(f.Runs) > 0, f.Deleted))
+	}
+	return f
+}
+
+// addMirror adds what a loaded mirror tells beside its snapshot.
+func (i *Insight) addMirror(f *why.Facts, m *mirror.Mirror) {
+	f.Fresh, f.NextTry = m.Pulls()
+	if damage := m.Damage(); damage != nil {
+		f.Damage, f.NextRebuild = line(damage.Error()), m.NextRecovery()
+	}
+}
+
+// addSnapshot adds what a snapshot tells.
+func addSnapshot(f *why.Facts, opts *Options, s *mirror.Snapshot) {
+	f.Origin = shown(s.Origin.String())
+	if s.Origin.Known() {
+		if err := opts.Origins.Check(s.Origin); err != nil {
+			f.OriginRefused = line(err.Error())
+		}
+	}
+	f.Branch, f.Revision, f.Refs, f.Retained = shown(s.Head.Ref), s.Head.ID, len(s.Refs), len(s.Retained)
+	f.Shallow = s.Shallow
+	for _, w := range s.Warnings {
+		f.Warnings = append(f.Warnings, fmt.Sprintf("%s (%d)", w.ID, w.Count))
+	}
+	f.Outcome, f.Pulled, f.From = why.Outcome(s.Outcome), s.Pulled, shown(s.From)
+	if s.Outcome == mirror.Failed {
+		f.Failing, f.Error = s.Failing, line(s.LastError)
+	}
+	f.Checked, f.Rebuilt = s.Checked, s.Rebuilt
+	f.Asked = why.Asking{At: s.Wanted, By: s.WantedBy}
+}
+
+// addJournal adds what is remembered of requests.
+func (i *Insight) addJournal(f *why.Facts, name storage.Name) {
+	j := i.Store.Journal(name)
+	if !j.Asked.At.Before(f.Asked.At) && !j.Asked.At.IsZero() {
+		f.Asked = why.Asking{At: j.Asked.At, By: j.Asked.By}
+	}
+	f.Refused = why.Asking{At: j.Refused.At, By: j.Refused.By, Words: j.Refused.Words}
+}
+
+// server is another server, as far as one mirror is concerned.
+func (i *Insight) server(s cluster.Sight, name storage.Name, ours *mirror.Snapshot, busy bool, removed time.Time) why.Server {
+	relation, theirs := s.Relation(name, ours, busy, removed)
+	one := why.Server{Address: s.Address.String(), Slave: s.Slave, Relation: why.Relation(relation)}
+	one.Next, one.NextTry = i.Reconciler.Next(s.Address, name)
+	if theirs != nil {
+		one.Revision, one.Pulled = theirs.Revision, theirs.PulledAt()
+		if theirs.State == protocol.Failed {
+			one.Error = line(theirs.Error)
+		}
+	}
+	if relation == cluster.Unasked {
+		one.Since = s.Failing
+		if one.Error = s.Fault; s.Doc != nil {
+			one.Error = cmp.Or(s.Fault, line(s.Doc.Error))
+		}
+	}
+	return one
+}
+
+// maxSentence bounds words from elsewhere in an explanation, in bytes.
+const maxSentence = 2 << 10
+
+// line makes words fit for a sentence.
+func line(words string) string { return errtext.Clip(errtext.Line(words), maxSentence) }
+
+// maxShown bounds a word from elsewhere, such as the name of a ref, where it is shown, in bytes.
+const maxShown = 300
+
+// shown makes a word fit to be shown.
+func shown(word string) string { return errtext.Clip(errtext.Clean(word), maxShown) }
+
+// originOf is a mirror's origin without credentials; empty if it is not known.
+func originOf(o origin.URL) string {
+	if !o.Known() {
+		return ""
+	}
+	return shown(o.String())
+}
