@@ -227,6 +227,7 @@ func TestLifeOfThePackage(t *testing.T) {
 	m.sh(`systemctl is-active sould; systemctl is-enabled sould
 		git init --quiet /srv/git/a; git -C /srv/git/a -c user.name=a -c user.email=a@b commit --quiet --allow-empty --message=m
 		git daemon --export-all --base-path=/srv/git --listen=127.0.0.1 --detach /srv/git
+		until git ls-remote --quiet git://127.0.0.1/a >/dev/null 2>&1; do sleep 0.1; done
 		curl --silent --show-error --fail --data name=m --data origin=git://127.0.0.1/a 127.0.0.1:8080
 		[ "$(stat --format=%U /var/lib/sould/m)" = sould ]`)
 

@@ -85,7 +85,7 @@ func TestHookShowsThePusherWhatHappened(t *testing.T) {
 	p := newPusher(t, repo, originURL, "sould.url", d.url, "sould.name", "my/a+b", "sould.origin", originURL)
 
 	seen := p.push()
-	want := regexp.MustCompile(`^master +[0-9a-f]{12}  1 ref changed  \d+\.\d\ds
+	want := regexp.MustCompile(`(?m)^master +[0-9a-f]{12}  1 ref changed  \d+\.\d\ds
 127\.0\.0\.1:\d+ +[0-9a-f]{12}  1 ref changed  \d+\.\d\ds
 $`)
 	if !want.MatchString(seen) || !strings.Contains(seen, repo.Git("rev-parse", "main")[:12]) {
@@ -99,7 +99,7 @@ $`)
 	address := strings.TrimPrefix(slave.url, "http://")
 	wanted := "my/a+b (" + originURL + ")\n├─ slave " + address + "\n│  └─ dial tcp " + address +
 		": connect: connection refused\n└─ pulled: master\nwhy: " + d.url + "/x/why/my/a+b\nsould: the push itself is fine, and sould is told later\n"
-	if seen != wanted {
+	if !strings.HasSuffix(seen, wanted) { // on a slow machine, below lines of progress
 		t.Errorf("the pusher sees\n%s\nwant\n%s", seen, wanted)
 	}
 
@@ -373,7 +373,7 @@ $`)
 
 	// An older sould, and one that dies in the middle.
 	repo.Git("config", "sould.url", newOldSould(t, text(502, "m\n└─ no\n")).URL)
-	if seen := p.push(); seen != "m\n└─ no\n" {
+	if seen := p.push(); seen != "m\n└─ no\nsould: the push itself is fine, and sould is told later\n" {
 		t.Errorf("the pusher sees\n%s", seen)
 	}
 	repo.Git("config", "sould.url", newOldSould(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -381,7 +381,7 @@ $`)
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
 	}).URL)
-	if seen := p.push(); !strings.HasPrefix(seen, "m: at work\n") || !strings.Contains(seen, "the push itself is fine") {
+	if seen := p.push(); !strings.Contains(seen, "m: at work") || !strings.Contains(seen, "the push itself is fine") {
 		t.Errorf("the pusher sees\n%s", seen)
 	}
 }
@@ -395,7 +395,7 @@ func TestHookOverSSH(t *testing.T) {
 	d := start(t, fmt.Sprintf("ssh_command = %q", ssh.Command))
 	t.Setenv("GIT_SSH_COMMAND", ssh.Command)
 	p := newPusher(t, repo, ssh.URL+repo.Dir, "sould.url", d.url, "sould.name", "m", "sould.origin", ssh.URL+repo.Dir)
-	if seen := p.push(); !regexp.MustCompile(`^m  [0-9a-f]{12}  1 ref changed  \d+\.\d\ds\n$`).MatchString(seen) {
+	if seen := p.push(); !regexp.MustCompile(`(?m)^m  [0-9a-f]{12}  1 ref changed  \d+\.\d\ds\n$`).MatchString(seen) {
 		t.Errorf("the pusher sees\n%s", seen)
 	}
 	d.get("/m").expect(t, http.StatusOK, "X-Revision", repo.Git("rev-parse", "main"))
