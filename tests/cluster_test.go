@@ -76,7 +76,12 @@ func answering(t *testing.T, target string, statuses chan<- int) string {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(u)
-	proxy.ModifyResponse = func(r *http.Response) error { statuses <- r.StatusCode; return nil }
+	proxy.ModifyResponse = func(r *http.Response) error {
+		if anyRequest(r.Request) {
+			statuses <- r.StatusCode
+		}
+		return nil
+	}
 	server := httptest.NewServer(proxy)
 	t.Cleanup(server.Close)
 	return server.URL

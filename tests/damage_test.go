@@ -95,7 +95,7 @@ func TestDamageThatMakesFetchesFail(t *testing.T) {
 
 	// With the origin down, the peer has to do.
 	server.Close()
-	helped.post("m", url).expect(t, 500).contains(t, "what the peer")
+	helped.post("m", url).expect(t, 500).contains(t, "what peer ")
 	helped.get("/m").expect(t, 200, "X-Revision", commit, "X-State", "failed")
 	helped.fsck("m")
 }

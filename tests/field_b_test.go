@@ -268,7 +268,7 @@ func TestFieldDangerFromAPeer(t *testing.T) {
 	b.get("/m?ref=odd").expect(t, 404)
 }
 
-// TestFieldRefusalInACluster: the master and its slaves say it, each in its own words.
+// TestFieldRefusalInACluster: the master and its slaves say it, and the reason stands once.
 func TestFieldRefusalInACluster(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
@@ -276,7 +276,7 @@ func TestFieldRefusalInACluster(t *testing.T) {
 	strict, lax := start(t), start(t, `fsck = "off"`)
 	master := start(t, "master = true", slaves(strict.url, lax.url))
 	a := master.post("m", r.Dir)
-	a.expect(t, http.StatusBadGateway).contains(t, "master\n", "slave "+strings.TrimPrefix(strict.url, "http://"), "hasDotdot", "pulled: "+strings.TrimPrefix(lax.url, "http://"))
+	a.expect(t, http.StatusBadGateway).contains(t, "├─ master, slave "+strings.TrimPrefix(strict.url, "http://")+"\n", "hasDotdot", "pulled: "+strings.TrimPrefix(lax.url, "http://"))
 	for _, d := range []*daemon{master, strict, lax} {
 		d.get("/m").expect(t, 200, "X-Revision", r.Git("rev-parse", "main"))
 	}

@@ -137,7 +137,7 @@ func TestReasonsNotToStart(t *testing.T) {
 		{[]string{"listen = \"" + taken.Addr().String() + "\""}, "", "address already in use"},
 		{nil, "PATH=" + oldGit, "git is 2.30.2, but 2.31 or newer is needed"},
 		{nil, "PATH=/nowhere", "executable file not found"},
-		{nil, "STORAGE=" + file, "not a directory"},
+		{nil, "STORAGE=" + file, "is a file"},
 	} {
 		d := prepare(t, c.lines...)
 		if storage, ok := strings.CutPrefix(c.env, "STORAGE="); ok {

@@ -144,7 +144,7 @@ func TestJournal(t *testing.T) {
 	run := func(env string) *exec.Cmd {
 		cmd := exec.Command(program, "-c", d.conf)
 		cmd.Stderr = j.stderr
-		cmd.Env = append(os.Environ(), env)
+		cmd.Env = append(environ(), env)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
