@@ -44,6 +44,7 @@ var arrows = map[string]string{
 	"pack":         "mirror smarthttp spool limiter git storage prefetch tally",
 	"housekeeping": "mirror storage backoff git units",
 	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",
+	"metrics":      "archive cluster coalesce conn limiter mirror pack spool storage tally",
 	"why":          "units",
 	"page":         "units why",
 	"insight":      "cluster mirror protocol origin storage errtext page why",
@@ -59,8 +60,8 @@ var outside = map[string]string{
 	"github.com/coreos/go-systemd/v22/journal":    "internal/logging/",
 	"github.com/dunglas/httpsfv":                  "internal/conditional/",
 	"os/exec":                                     "internal/git/",
-	"github.com/prometheus/client_golang":         "metrics.go",
-	"github.com/prometheus/common":                "metrics.go",
+	"github.com/prometheus/client_golang":         "internal/metrics/metrics.go",
+	"github.com/prometheus/common":                "internal/metrics/metrics.go",
 	"github.com/chromedp/chromedp":                "tests/",
 	"html/template":                               "internal/page/ internal/insight/",
 }

@@ -18,6 +18,9 @@ import (
 	"github.com/reconquest/sould/internal/tomlkeys"
 )
 
+// maxMetricsMirrors is the largest value of metrics_mirrors.
+const maxMetricsMirrors = 10_000
+
 // configKeys are all keys of the file.
 var configKeys = tomlkeys.Keys[Config]{
 	tomlkeys.String("listen", func(c *Config) *string { return &c.Listen }, checkListen),

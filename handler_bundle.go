@@ -114,7 +114,7 @@ func (s *Server) sendBundle(w http.ResponseWriter, r *http.Request, bundle *spoo
 	if status := conditional.Precondition(r.Header, etag); status != 0 {
 		return answerCondition(w, status)
 	}
-	steady := conn.NewDeadlineWriter(w).Counting(&s.sent.bundles)
+	steady := conn.NewDeadlineWriter(w).Counting(&s.sent.Bundles)
 	http.ServeContent(contentWriter{steady}, r, "", time.Time{}, f)
 	return nil
 }

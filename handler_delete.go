@@ -45,7 +45,7 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	}
 	p, err := s.commands.Begin(trace, name, func(first bool) (*propagation, error) {
 		slaves := s.slavesFor(set, trace, first)
-		if err := s.places.take(len(slaves)); err != nil {
+		if err := s.takePlace(len(slaves)); err != nil {
 			return nil, err
 		}
 		p := &propagation{name: name.String(), progress: func() *mirror.Progress { return store.Progress(name) }}

@@ -226,7 +226,7 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 		}
 		defer s.conns.ReleaseSend()
 	}
-	w.Counting(&s.sent.packs)
+	w.Counting(&s.sent.Packs)
 	ctx, end := s.whileAlive(r.Context())
 	defer end()
 	growing, err := s.mirrors.packs.Get(m, version, body, peer)

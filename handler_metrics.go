@@ -1,41 +1,32 @@
 package main
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
-	"sync/atomic"
-
-	"golang.org/x/sys/cpu"
 
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/metrics"
 )
 
-// sent counts bytes that were sent, without headers, and archives that clients had already. Each
-// answer changes it, so that it has cache lines of its own: what stands beside it is only read.
-type sent struct {
-	_                        cpu.CacheLinePad
-	archives, packs, bundles atomic.Uint64
-	unmodified               atomic.Uint64
-	_                        cpu.CacheLinePad
+// newMetrics returns the metrics of a server that has its mirrors.
+func newMetrics(s *Server) *metrics.Metrics {
+	ms := s.mirrors
+	return metrics.New(metrics.Parts{
+		Life: s.life, Dir: s.dir, Store: ms.store, Cache: ms.cache, Archives: ms.archives, Prefetcher: ms.prefetch, Packs: ms.packs,
+		Client: ms.client, Reconciler: ms.reconciler, Conns: s.conns, Sent: &s.sent, Rejected: s.rejected,
+		Requests: func() limiter.Stats {
+			return limiter.Stats{Places: propagationBound(len(s.settings().Slaves)), Taken: s.places.Taken()}
+		},
+		Release: s.version, Git: s.git, MaxNamed: func() int { return s.settings().MetricsMirrors },
+	})
 }
 
-// rejections counts the requests that were answered with an error, by its reason. The map never
-// changes.
-type rejections map[string]*atomic.Uint64
-
-func newRejections() rejections {
-	all := rejections{reasonFull: new(atomic.Uint64)}
-	for _, reason := range reasons {
-		all[reason] = new(atomic.Uint64)
-	}
-	return all
-}
-
-func (r rejections) count(err error) {
-	if n := r[reason(err)]; n != nil {
-		n.Add(1)
-	}
+// newRejected returns counters for all reasons of errors.
+func newRejected() metrics.Rejected {
+	return metrics.NewRejected(slices.AppendSeq([]string{reasonFull}, maps.Values(reasons))...)
 }
 
 // maxScrapes is how many clients may be sent the metrics at once. A client that does not read
@@ -44,16 +35,16 @@ const maxScrapes = 16
 
 // handleMetrics is GET /x/metrics: what Prometheus stores.
 func (s *Server) handleMetrics(w http.ResponseWriter, r *http.Request) error {
-	defer s.metrics.scraping.Add(-1)
-	if s.metrics.scraping.Add(1) > maxScrapes {
+	if !s.scrapes.Take(maxScrapes) {
 		return limiter.ErrBusy
 	}
-	text, err := s.metrics.render(r.Context())
+	defer s.scrapes.Release()
+	text, err := s.metrics.Render(r.Context())
 	if err != nil {
 		return err
 	}
 	header := w.Header()
-	header.Set("Content-Type", metricsType)
+	header.Set("Content-Type", metrics.ContentType)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Length", strconv.Itoa(len(text)))

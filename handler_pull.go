@@ -115,12 +115,12 @@ func whyLink(r *http.Request, trace protocol.Trace, name storage.Name) string {
 
 // startPull has this server and its slaves pull.
 func (s *Server) startPull(p *propagation, req mirror.Request, trace protocol.Trace, slaves []protocol.Address) error {
-	if err := s.places.take(len(slaves)); err != nil {
+	if err := s.takePlace(len(slaves)); err != nil {
 		return err
 	}
 	work, err := s.mirrors.pull(req)
 	if err != nil {
-		s.places.leave()
+		s.places.Release()
 		return err
 	}
 	p.name, p.origin = req.Name.String(), req.Origin.String()

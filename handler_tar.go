@@ -70,7 +70,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 			s.mirrors.prefetch.Asked(m.Name, req.want)
 		}
 		if status == http.StatusNotModified && !req.sum {
-			s.sent.unmodified.Add(1)
+			s.sent.Unmodified.Add(1)
 			s.addKnownDigest(header, r, m, a)
 		}
 		return answerCondition(w, status)
@@ -176,7 +176,7 @@ func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived 
 	if err := addDigest(w.Header(), r, archived); err != nil {
 		return err
 	}
-	return sendFile(conn.NewDeadlineWriter(w).Counting(&s.sent.archives), r, f, a)
+	return sendFile(conn.NewDeadlineWriter(w).Counting(&s.sent.Archives), r, f, a)
 }
 
 func sendFile(w *conn.DeadlineWriter, r *http.Request, f *os.File, a archive.Archive) error {
@@ -243,10 +243,10 @@ func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.
 		if err := addDigest(w.Header(), r, growing); err != nil {
 			return err
 		}
-		return sendFile(conn.NewDeadlineWriter(w).Counting(&s.sent.archives), r, f, a)
+		return sendFile(conn.NewDeadlineWriter(w).Counting(&s.sent.Archives), r, f, a)
 	}
 	w.Header().Set("Accept-Ranges", acceptRanges(a))
-	return s.follow(ctx, conn.NewDeadlineWriter(w).Counting(&s.sent.archives), r, m, a, growing.Reader)
+	return s.follow(ctx, conn.NewDeadlineWriter(w).Counting(&s.sent.Archives), r, m, a, growing.Reader)
 }
 
 // follow sends an archive as it grows, up to its end. An error that comes after the first
@@ -291,7 +291,7 @@ func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, m *mirror
 	growing, err := s.mirrors.archives.Direct(m, a)
 	if err == nil {
 		defer growing.Close()
-		err = s.follow(ctx, conn.NewDeadlineWriter(w).Counting(&s.sent.archives), r, m, a, growing)
+		err = s.follow(ctx, conn.NewDeadlineWriter(w).Counting(&s.sent.Archives), r, m, a, growing)
 	}
 	switch {
 	case err == nil:

@@ -4,8 +4,7 @@
 // This package is the part that speaks HTTP and reads TOML. main.go parses the command
 // line, config.go reads the configuration, signals.go answers signals, and server.go starts,
 // reloads and closes. routes.go finds the handler of a request: handler_pull.go answers
-// POST, handler_tar.go GET, handler_git.go git clients, handler_status.go /x/status;
-// metrictable.go is what /x/metrics tells.
+// POST, handler_tar.go GET, handler_git.go git clients, handler_status.go /x/status.
 // mirror.go connects them with the packages below internal/, which do the work, and
 // propagate.go passes requests on to slaves. ARCHITECTURE.md shows the whole.
 package main

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/reconquest/sould/internal/cluster"
@@ -54,23 +53,17 @@ const (
 
 // propagationBound is how many propagations there may be at once on a server with so many
 // slaves.
-func propagationBound(slaves int) int64 {
-	return int64(max(min(maxPropagations, maxPropagationParts/(1+slaves)), leastPropagations))
+func propagationBound(slaves int) int {
+	return max(min(maxPropagations, maxPropagationParts/(1+slaves)), leastPropagations)
 }
 
-// places counts the propagations that are at work.
-type places struct{ taken atomic.Int64 }
-
-// take takes a place for work on so many slaves. The error is limiter.ErrBusy.
-func (p *places) take(slaves int) error {
-	if p.taken.Add(1) > propagationBound(slaves) {
-		p.taken.Add(-1)
+// takePlace takes one of the places for work on so many slaves. The error is limiter.ErrBusy.
+func (s *Server) takePlace(slaves int) error {
+	if !s.places.Take(propagationBound(slaves)) {
 		return limiter.ErrBusy
 	}
 	return nil
 }
-
-func (p *places) leave() { p.taken.Add(-1) }
 
 // slavesFor are the slaves that a request is passed on to, if it may be passed on. One that has
 // been here before, by way of a slave, goes no further.
@@ -106,7 +99,7 @@ func (s *Server) fanOut(w work, p *propagation, slaves []protocol.Address, trace
 		o.Seconds = time.Since(p.began).Seconds()
 		p.record(func(all *protocol.Outcome) { o.Slaves = all.Slaves; *all = o })
 		parts.Wait()
-		s.places.leave()
+		s.places.Release()
 		p.log(s.log.Logger) // before the answer: who has that finds it in the log
 		close(p.done)
 	})

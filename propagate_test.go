@@ -35,7 +35,7 @@ func TestVerdict(t *testing.T) {
 }
 
 func TestPropagationBound(t *testing.T) {
-	for slaves, want := range map[int]int64{0: maxPropagations, 5: maxPropagations, 31: 1024, 1000: 32, 100_000: leastPropagations} {
+	for slaves, want := range map[int]int{0: maxPropagations, 5: maxPropagations, 31: 1024, 1000: 32, 100_000: leastPropagations} {
 		if got := propagationBound(slaves); got != want {
 			t.Errorf("%d slaves: %d at once", slaves, got)
 		}

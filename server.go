@@ -17,7 +17,9 @@ import (
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/logging"
+	"github.com/reconquest/sould/internal/metrics"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
@@ -35,7 +37,7 @@ type Server struct {
 	dir      *storage.Dir
 	mirrors  *mirrors
 	clones   *clones
-	places   places
+	places   limiter.Slots // of propagations
 	commands cluster.Commands[*propagation]
 	statuses cluster.Recent[struct{}] // requests for the status
 	version  string
@@ -43,15 +45,16 @@ type Server struct {
 	epoch    string // tells this start from others
 	pages    pages
 	served   servedCounts
-	metrics  *metrics
+	metrics  *metrics.Metrics
+	scrapes  limiter.Slots // clients that are sent the metrics
 	watchers watchers
 	closing  chan struct{} // closed when the server begins to stop
 	stopping atomic.Bool
 	http     *http.Server
 	conns    *conn.Limiter
 
-	sent     sent
-	rejected rejections
+	sent     metrics.Sent
+	rejected metrics.Rejected
 
 	life context.Context // of everything that goes on when its client is gone
 	end  context.CancelCauseFunc
@@ -103,9 +106,8 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *logging.L
 	s := newServer(configFile, unsecure, log, dir, listeners)
 	s.git = gitVersion
 	set := newSettings(config, source, unsecure, dir)
-	s.current.Store(set)
 	s.clones.configure()
-	if s.mirrors, err = newMirrors(s.life, dir, s.epoch, log.Logger, set, s.settings); err != nil {
+	if err := s.furnish(set); err != nil {
 		return nil, errors.Join(err, listeners.Close(), dir.Close())
 	}
 	s.mirrors.run()
@@ -133,9 +135,8 @@ func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.
 		version: version(), epoch: rand.Text(), closing: make(chan struct{}),
 		conns:    conn.NewLimiter(conn.DescriptorLimit()),
 		watchers: watchers{most: int64(min(maxWatchers, conn.DescriptorLimit()/32))},
-		rejected: newRejections(),
+		rejected: newRejected(),
 	}
-	s.metrics = newMetrics(s)
 	s.life, s.end = context.WithCancelCause(context.Background())
 	s.clones = newClones(dir.Own("incoming"), &s.conns.Bodies)
 	s.http = &http.Server{
@@ -150,6 +151,16 @@ func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.
 		DisableGeneralOptionsHandler: true, // it asks neither for the host nor for a token
 	}
 	return s
+}
+
+// furnish gives a server its first settings, its mirrors, and what looks at them.
+func (s *Server) furnish(set *settings) (err error) {
+	s.current.Store(set)
+	if s.mirrors, err = newMirrors(s.life, s.dir, s.epoch, s.log.Logger, set, s.settings); err != nil {
+		return err
+	}
+	s.metrics = newMetrics(s)
+	return nil
 }
 
 // settings are those in force now. A request loads them once.
@@ -250,7 +261,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.handling.Unlock()
 	s.work.Wait()
 	s.listeners.Wait()
-	s.metrics.renderings.Wait()
+	s.metrics.Wait()
 	err = errors.Join(err, s.mirrors.close())
 	s.settings().git.CloseIdle()
 	return errors.Join(err, s.dir.Close())

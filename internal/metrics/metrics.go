@@ -1,11 +1,20 @@
-package main
+// Package metrics tells Prometheus what a server measures.
+//
+// The parts of a server count by themselves, in plain numbers, and know nothing of Prometheus. They are
+// only read here, all of them once for each rendering: nothing is registered and no label is kept in
+// between, so that a mirror or a server that is gone is gone here as well.
+//
+//	metrics.go    the rendering; alone here stands what Prometheus' client is asked
+//	table.go      what is told, by which name (docs/metrics.md explains it)
+//	scrape.go     what one rendering reads
+//	counters.go   what those count who answer requests
+package metrics
 
 import (
 	"bytes"
 	"context"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,30 +25,28 @@ import (
 	"github.com/reconquest/sould/internal/tally"
 )
 
-// metrics renders what a server measures, in Prometheus' text format. The parts of the server count
-// by themselves, without Prometheus, and are only read here: a scrape takes no more locks than the
-// status, and nothing is done for it in between.
-type metrics struct {
+// Metrics renders what a server measures, in Prometheus' text format. It takes no more locks for that
+// than the status. It is safe for concurrent use.
+type Metrics struct {
 	registry   *prometheus.Registry
-	scraping   atomic.Int64 // clients that are being answered
 	renderings coalesce.Group[struct{}, struct{}, []byte]
 }
 
-// metricsType is the format's media type.
-const metricsType = string(expfmt.FmtText)
+// ContentType is the format's media type.
+const ContentType = string(expfmt.FmtText)
 
-// newMetrics returns the metrics of a server, which must have its mirrors when they are rendered.
-func newMetrics(s *Server) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry()}
+// New returns the metrics of the parts of a server.
+func New(parts Parts) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.registry.MustRegister(
-		newTableCollector(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newTableCollector(&parts), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
 }
 
-// render returns the metrics of now. Who asks while they are rendered shares the next rendering
+// Render returns the metrics of now. Who asks while they are rendered shares the next rendering
 // with all others who do.
-func (m *metrics) render(ctx context.Context) ([]byte, error) {
+func (m *Metrics) Render(ctx context.Context) ([]byte, error) {
 	return m.renderings.Do(ctx, struct{}{}, struct{}{}, func() ([]byte, error) {
 		families, err := m.registry.Gather()
 		if err != nil {
@@ -55,15 +62,18 @@ func (m *metrics) render(ctx context.Context) ([]byte, error) {
 	})
 }
 
-// tableCollector reads the metrics of metricTable.
+// Wait waits until no rendering runs.
+func (m *Metrics) Wait() { m.renderings.Wait() }
+
+// tableCollector reads the metrics of the table.
 type tableCollector struct {
-	server *Server
-	descs  []*prometheus.Desc // in the order of the table
+	parts *Parts
+	descs []*prometheus.Desc // in the order of the table
 }
 
-func newTableCollector(s *Server) *tableCollector {
-	c := &tableCollector{server: s}
-	for _, m := range metricTable {
+func newTableCollector(parts *Parts) *tableCollector {
+	c := &tableCollector{parts: parts}
+	for _, m := range table {
 		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, m.labels, nil))
 	}
 	return c
@@ -78,20 +88,20 @@ func (c *tableCollector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect is for the registry.
 func (c *tableCollector) Collect(found chan<- prometheus.Metric) {
-	now := newScrape(c.server)
-	for i, m := range metricTable {
+	now := newScrape(c.parts)
+	for i, m := range table {
 		m.read(now, samples{m.kind, c.descs[i], found})
 	}
 }
 
 // samples takes the values of one metric.
 type samples struct {
-	kind  metricKind
+	kind  kind
 	desc  *prometheus.Desc
 	found chan<- prometheus.Metric
 }
 
-var valueTypes = map[metricKind]prometheus.ValueType{counter: prometheus.CounterValue, gauge: prometheus.GaugeValue}
+var valueTypes = map[kind]prometheus.ValueType{counter: prometheus.CounterValue, gauge: prometheus.GaugeValue}
 
 // value adds a value with these labels.
 func (s samples) value(value float64, labels ...string) {

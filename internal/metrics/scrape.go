@@ -1,6 +1,7 @@
-package main
+package metrics
 
 import (
+	"context"
 	"time"
 
 	"github.com/reconquest/sould/internal/archive"
@@ -13,9 +14,32 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
+// Parts are what is measured.
+type Parts struct {
+	Life context.Context // of the looks at the storage
+
+	Dir        *storage.Dir
+	Store      *mirror.Store
+	Cache      *spool.Cache // of archives and packs
+	Archives   *archive.Cache
+	Prefetcher *archive.Prefetcher
+	Packs      *pack.Maker
+	Client     *cluster.Client
+	Reconciler *cluster.Reconciler
+	Conns      *conn.Limiter
+
+	Sent     *Sent
+	Rejected Rejected
+	Requests func() limiter.Stats // requests that are at work on this server and its slaves
+
+	Release  string     // of sould
+	Git      string     // its version
+	MaxNamed func() int // how many mirrors are shown by name: if there are more, none is
+}
+
 // scrape is what the metrics of one moment are read from.
 type scrape struct {
-	server        *Server
+	parts         *Parts
 	ready         bool
 	storageUsable bool
 	space         *storage.Space // nil if it is not known
@@ -37,27 +61,25 @@ type scrape struct {
 
 // newScrape reads what is needed. On a disk that hangs it takes as long as the look at the storage
 // may.
-func newScrape(s *Server) *scrape {
-	ms := s.mirrors
+func newScrape(p *Parts) *scrape {
 	now := &scrape{
-		server: s, ready: ms.store.IsReady(), storageUsable: s.dir.Check(s.life) == nil,
-		store: ms.store.Stats(), archives: ms.archives.Stats(), packs: ms.packs.Stats(), cache: ms.cache.Stats(),
-		conns: s.conns.Stats(), comparisons: shown(ms.reconciler.Comparisons()), pulling: len(ms.store.Running()),
+		parts: p, ready: p.Store.IsReady(), storageUsable: p.Dir.Check(p.Life) == nil,
+		store: p.Store.Stats(), archives: p.Archives.Stats(), packs: p.Packs.Stats(), cache: p.Cache.Stats(),
+		conns: p.Conns.Stats(), comparisons: shown(p.Reconciler.Comparisons()), pulling: len(p.Store.Running()),
 	}
-	if space, err := s.dir.Space(s.life); err == nil {
+	if space, err := p.Dir.Space(p.Life); err == nil {
 		now.space = &space
 	}
-	now.childrenRunning, now.childrenStarted = s.dir.Leash.Children()
-	set := s.settings()
+	now.childrenRunning, now.childrenStarted = p.Dir.Leash.Children()
 	now.lines = map[string]limiter.Stats{
 		"transfers": now.store.Transfers, "lists": now.store.Lists, "queries": now.store.Queries,
 		"archives": now.archives.Archives, "digests": now.archives.Digest,
 		"packs": now.packs.Clients, "packs_for_servers": now.packs.Peers,
-		"requests": {Places: int(propagationBound(len(set.Slaves))), Taken: int(s.places.taken.Load())},
+		"requests": p.Requests(),
 	}
-	all := ms.store.All()
+	all := p.Store.All()
 	now.all = sumUp(all)
-	if len(all) <= set.MetricsMirrors {
+	if len(all) <= p.MaxNamed() {
 		now.named = all
 	}
 	return now
@@ -75,9 +97,6 @@ func role(c cluster.Comparison) string {
 	}
 	return "peer"
 }
-
-// maxMetricsMirrors is the largest value of metrics_mirrors.
-const maxMetricsMirrors = 10_000
 
 // oneMirror is what the metrics tell of a mirror.
 type oneMirror struct {

@@ -1,4 +1,4 @@
-package main
+package metrics
 
 import (
 	"runtime"
@@ -7,32 +7,32 @@ import (
 	"github.com/reconquest/sould/internal/mirror"
 )
 
-// metricKind is a kind of metric, in Prometheus' words.
-type metricKind string
+// kind is a kind of metric, in Prometheus' words.
+type kind string
 
 const (
-	counter   metricKind = "counter"
-	gauge     metricKind = "gauge"
-	histogram metricKind = "histogram"
-	summary   metricKind = "summary" // a sum and a count, without quantiles
+	counter   kind = "counter"
+	gauge     kind = "gauge"
+	histogram kind = "histogram"
+	summary   kind = "summary" // a sum and a count, without quantiles
 )
 
 // metric is what is measured under one name, and how it is read. docs/metrics.md explains each.
 type metric struct {
 	name   string
-	kind   metricKind
+	kind   kind
 	labels []string
 	help   string
 	read   func(now *scrape, to samples)
 }
 
-// metricTable has all metrics of sould's own.
-var metricTable = slices.Concat(serverMetrics, mirrorMetrics, pullMetrics, clusterMetrics, servedMetrics, loadMetrics)
+// table has all metrics of sould's own.
+var table = slices.Concat(serverMetrics, mirrorMetrics, pullMetrics, clusterMetrics, servedMetrics, loadMetrics)
 
 var serverMetrics = []metric{
 	{"sould_build_info", gauge, []string{"version", "go_version", "git_version"},
 		"The versions of sould, of the Go that it was built with, and of the git that it has found at its start; always 1.",
-		func(now *scrape, to samples) { to.value(1, now.server.version, runtime.Version(), now.server.git) }},
+		func(now *scrape, to samples) { to.value(1, now.parts.Release, runtime.Version(), now.parts.Git) }},
 	{"sould_ready", gauge, nil, "Whether the first look at the storage is over (1) or not (0).",
 		func(now *scrape, to samples) { to.value(truth(now.ready)) }},
 	{"sould_storage_usable", gauge, nil, "Whether the storage is there and can be written (1) or not (0).",
@@ -40,7 +40,7 @@ var serverMetrics = []metric{
 	{"sould_rejected_requests_total", counter, []string{"reason"},
 		"Requests that were answered with an error, by its reason.",
 		func(now *scrape, to samples) {
-			for reason, n := range now.server.rejected {
+			for reason, n := range now.parts.Rejected {
 				to.count(n.Load(), reason)
 			}
 		}},
@@ -111,7 +111,7 @@ var clusterMetrics = []metric{
 	{"sould_propagation_duration_seconds", summary, []string{"slave", "result"},
 		"How long slaves took for what this server has passed on to them.",
 		func(now *scrape, to samples) {
-			for _, p := range shown(now.server.mirrors.client.Propagations()) {
+			for _, p := range shown(now.parts.Client.Propagations()) {
 				to.durations(p.Success, p.Slave.String(), "success")
 				to.durations(p.Failed, p.Slave.String(), "failed")
 				to.durations(p.Unfinished, p.Slave.String(), "unfinished")
@@ -158,7 +158,7 @@ var servedMetrics = []metric{
 		func(now *scrape, to samples) {
 			to.count(now.archives.Hits, "hit")
 			to.count(now.archives.Misses, "miss")
-			to.count(now.server.sent.unmodified.Load(), "unmodified")
+			to.count(now.parts.Sent.Unmodified.Load(), "unmodified")
 		}},
 	{"sould_archives_ahead_total", counter, nil, "Archives that were made before somebody asked.",
 		func(now *scrape, to samples) { to.count(now.archives.Ahead) }},
@@ -186,15 +186,15 @@ var servedMetrics = []metric{
 		func(now *scrape, to samples) { to.count(now.packs.Bytes) }},
 	{"sould_sent_bytes_total", counter, []string{"content"}, "Bytes that were sent, without headers.",
 		func(now *scrape, to samples) {
-			to.count(now.server.sent.archives.Load(), "archive")
-			to.count(now.server.sent.packs.Load(), "pack")
-			to.count(now.server.sent.bundles.Load(), "bundle")
+			to.count(now.parts.Sent.Archives.Load(), "archive")
+			to.count(now.parts.Sent.Packs.Load(), "pack")
+			to.count(now.parts.Sent.Bundles.Load(), "bundle")
 		}},
 	{"sould_prefetch_waiting", gauge, []string{"content"}, "Archives, packs and bundles that wait to be made before somebody asks.",
 		func(now *scrape, to samples) {
-			to.value(float64(now.server.mirrors.prefetch.Waiting()), "archive")
-			to.value(float64(now.server.mirrors.packs.Prefetcher.Waiting()), "pack")
-			to.value(float64(now.server.mirrors.packs.Offers.Waiting()), "bundle")
+			to.value(float64(now.parts.Prefetcher.Waiting()), "archive")
+			to.value(float64(now.parts.Packs.Prefetcher.Waiting()), "pack")
+			to.value(float64(now.parts.Packs.Offers.Waiting()), "bundle")
 		}},
 }
 
