@@ -44,6 +44,7 @@ var arrows = map[string]string{
 	"pack":         "mirror smarthttp spool limiter git storage prefetch tally",
 	"housekeeping": "mirror storage backoff git units",
 	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",
+	"status":       "archive cluster errtext mirror pack protocol refs storage units",
 	"metrics":      "archive cluster coalesce conn limiter mirror pack spool storage tally",
 	"why":          "units",
 	"page":         "units why",
@@ -52,7 +53,7 @@ var arrows = map[string]string{
 
 // outside are packages of others that one place alone may import.
 var outside = map[string]string{
-	"github.com/BurntSushi/toml":                  "internal/tomlkeys/ statustoml.go",
+	"github.com/BurntSushi/toml":                  "internal/tomlkeys/ internal/status/toml.go",
 	"github.com/docopt/docopt-go":                 "main.go",
 	"github.com/reconquest/hierr-go":              "internal/errtext/",
 	"github.com/coreos/go-systemd/v22/daemon":     "signals.go systemd.go",

@@ -76,7 +76,7 @@ func reason(err error) string {
 	if errors.Is(err, limiter.ErrBusy) || errors.Is(err, conn.ErrSending) {
 		return reasonFull
 	}
-	return reasons[status(err)]
+	return reasons[statusOf(err)]
 }
 
 // fault is an error that knows what it means to the client.
@@ -127,8 +127,8 @@ var requestStatuses = map[smarthttp.Kind]int{
 	smarthttp.TooLarge:  http.StatusRequestEntityTooLarge,
 }
 
-// status is the HTTP status of an error.
-func status(err error) int {
+// statusOf is the HTTP status of an error.
+func statusOf(err error) int {
 	var f *fault
 	var refused *access.Refusal
 	var request *smarthttp.Error

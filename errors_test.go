@@ -27,8 +27,8 @@ func TestStatusOfErrors(t *testing.T) {
 		{fmt.Errorf("y: %w", git.ErrNotFound), http.StatusNotFound},
 		{&git.Error{Err: mirror.ErrClosing}, http.StatusServiceUnavailable},
 	} {
-		if got := status(c.err); got != c.want {
-			t.Errorf("status(%v) = %d, want %d", c.err, got, c.want)
+		if got := statusOf(c.err); got != c.want {
+			t.Errorf("statusOf(%v) = %d, want %d", c.err, got, c.want)
 		}
 	}
 	for k := kindBroken; k <= kindUnavailable; k++ {

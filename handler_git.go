@@ -207,7 +207,7 @@ func (s *Server) ensureContained(r *http.Request, m *mirror.Mirror, body *smarth
 // sayError tells a git client what is wrong with its request in git's own form: of another status
 // than 200 git shows the number alone.
 func (s *Server) sayError(w *conn.DeadlineWriter, m *mirror.Mirror, err error) error {
-	if status(err) >= http.StatusInternalServerError {
+	if statusOf(err) >= http.StatusInternalServerError {
 		return err
 	}
 	setCloneHeaders(w.Header(), m, gitResult)

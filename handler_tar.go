@@ -39,7 +39,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	header := w.Header()
 	setState(header, rev.Snapshot)
 	if err != nil {
-		if status(err) == http.StatusPreconditionFailed {
+		if statusOf(err) == http.StatusPreconditionFailed {
 			header.Set("Retry-After", strconv.Itoa(int(max(set.Retry, time.Second).Seconds())))
 		}
 		return err

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/conn"
-	"github.com/reconquest/sould/internal/insight"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
@@ -102,15 +101,8 @@ func sender(r *http.Request, trace protocol.Trace) string {
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		address = host
 	}
-	if !trace.FromClient() || r.Header.Get(protocol.PeerHeader) != "" {
+	if !trace.FromClient() || isPeer(r) {
 		return "another server of the cluster (" + address + ")"
 	}
 	return address
-}
-
-// insightOptions are what package insight reads of the settings.
-func (s *settings) insightOptions(version string) *insight.Options {
-	return &insight.Options{
-		Role: s.role(), Origins: s.originPolicy(), Keep: s.Keep, Check: s.Check, Repair: s.Repair, Release: version,
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/spool"
+	"github.com/reconquest/sould/internal/status"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -31,6 +32,7 @@ type mirrors struct {
 	client     *cluster.Client
 	reconciler *cluster.Reconciler
 	insight    *insight.Insight
+	status     *status.Reporter
 	set        func() *settings // in force now
 
 	life context.Context
@@ -38,9 +40,9 @@ type mirrors struct {
 }
 
 // newMirrors makes the mirrors of a directory. Work on them ends with life. instance tells this
-// process from all others.
+// process from all others, and release is that of sould.
 func newMirrors(
-	life context.Context, dir *storage.Dir, instance string, log *slog.Logger, first *settings, current func() *settings,
+	life context.Context, dir *storage.Dir, instance, release string, log *slog.Logger, first *settings, current func() *settings,
 ) (*mirrors, error) {
 	ms := &mirrors{dir: dir, set: current, life: life}
 	var err error
@@ -61,6 +63,9 @@ func newMirrors(
 	ms.reconciler = cluster.NewReconciler(life, ms.store, ms.client, log)
 	ms.insight = &insight.Insight{
 		Dir: dir, Store: ms.store, Observer: cluster.NewObserver(life, ms.client), Reconciler: ms.reconciler,
+	}
+	ms.status = &status.Reporter{
+		Dir: dir, Store: ms.store, Archives: ms.archives, Packs: ms.packs, Client: ms.client, Epoch: instance, Release: release,
 	}
 	return ms, nil
 }

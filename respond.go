@@ -59,7 +59,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // the client has gone, and that is why it failed
 	}
-	rep := &protocol.Report{Status: status(err), Outcome: protocol.Failure(err)}
+	rep := &protocol.Report{Status: statusOf(err), Outcome: protocol.Failure(err)}
 	s.rejected.Count(reason(err))
 	if more := (*explained)(nil); errors.As(err, &more) {
 		rep.Why = more.url

@@ -100,7 +100,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, what access.Need)
 		w.Header().Set("Connection", "close")
 	}
 	err := set.accessPolicy().Permit(what, r.Host, r.Header)
-	if err != nil && status(err) == http.StatusUnauthorized {
+	if err != nil && statusOf(err) == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", challenges[what])
 	}
 	return err

@@ -39,12 +39,9 @@ type Server struct {
 	clones   *clones
 	places   limiter.Slots // of propagations
 	commands cluster.Commands[*propagation]
-	statuses cluster.Recent[struct{}] // requests for the status
 	version  string
 	git      string // the version of git at the start
 	epoch    string // tells this start from others
-	pages    pages
-	served   servedCounts
 	metrics  *metrics.Metrics
 	scrapes  limiter.Slots // clients that are sent the metrics
 	watchers watchers
@@ -156,7 +153,7 @@ func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.
 // furnish gives a server its first settings, its mirrors, and what looks at them.
 func (s *Server) furnish(set *settings) (err error) {
 	s.current.Store(set)
-	if s.mirrors, err = newMirrors(s.life, s.dir, s.epoch, s.log.Logger, set, s.settings); err != nil {
+	if s.mirrors, err = newMirrors(s.life, s.dir, s.epoch, s.version, s.log.Logger, set, s.settings); err != nil {
 		return err
 	}
 	s.metrics = newMetrics(s)

@@ -9,8 +9,10 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/housekeeping"
+	"github.com/reconquest/sould/internal/insight"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/status"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -76,6 +78,17 @@ func (s *settings) archiveOptions() *archive.Options {
 
 func (s *settings) keeperOptions() *housekeeping.Options {
 	return &housekeeping.Options{Keep: s.Keep, Repack: s.Maintenance, Check: s.Check}
+}
+
+func (s *settings) statusOptions() *status.Options {
+	return &status.Options{Role: s.role(), Master: s.Master, Refs: s.Refs}
+}
+
+// insightOptions are what package insight reads of the settings.
+func (s *settings) insightOptions(version string) *insight.Options {
+	return &insight.Options{
+		Role: s.role(), Origins: s.originPolicy(), Keep: s.Keep, Check: s.Check, Repair: s.Repair, Release: version,
+	}
 }
 
 func (s *settings) clusterOptions() *cluster.Options {

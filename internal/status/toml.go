@@ -1,4 +1,4 @@
-package main
+package status
 
 import (
 	"bytes"
@@ -9,9 +9,9 @@ import (
 	"github.com/reconquest/sould/internal/protocol"
 )
 
-// statusTOML is a status in TOML, which is UTF-8: the name of a branch need not be. As in
+// inTOML is a status in TOML, which is UTF-8: the name of a branch need not be. As in
 // JSON, the character U+FFFD stands for each byte that is not.
-func statusTOML(d *protocol.Status) ([]byte, error) {
+func inTOML(d *protocol.Status) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := toml.NewEncoder(&b)
 	encoder.Indent = ""

@@ -1,0 +1,84 @@
+package status
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/reconquest/sould/internal/cluster"
+	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/storage"
+)
+
+// self is what this server tells of itself but for mirrors. fault is why its storage cannot
+// be used.
+func (r *Reporter) self(opts *Options, fault error) *protocol.Status {
+	d := &protocol.Status{Role: opts.Role, ID: r.Dir.ID, Version: r.Release}
+	if fault != nil {
+		fault = fmt.Errorf("can't use the storage: %w", fault)
+		d.Error, d.HierarchicalError = errtext.Line(fault.Error()), errtext.Tree(fault)
+	}
+	for _, p := range opts.Refs {
+		d.Patterns = append(d.Patterns, p.String())
+	}
+	return d
+}
+
+// all is what this server tells of itself and of all mirrors, and of the pulls that run if these are
+// asked for.
+func (r *Reporter) all(opts *Options, pulls bool, fault error) *protocol.Status {
+	d := r.self(opts, fault)
+	d.Loading = !r.Store.IsReady()
+	running := r.Store.Running()
+	all := r.Store.All()
+	d.Mirrors = make([]protocol.Mirror, 0, len(all)+len(running))
+	for _, m := range all {
+		one := cluster.MirrorStatus(m, running[m.Name])
+		if fault != nil { // what was read before is not there now
+			one = cluster.StatusOf(m.Name, nil, running[m.Name], fault.Error())
+		}
+		delete(running, m.Name)
+		d.Loading = d.Loading || m.Snapshot() == nil && m.Unreadable() == ""
+		d.Mirrors = append(d.Mirrors, one)
+	}
+	for name, pull := range running { // that are being built
+		d.Mirrors = append(d.Mirrors, cluster.StatusOf(name, nil, pull, ""))
+	}
+	if !pulls {
+		for i := range d.Mirrors {
+			d.Mirrors[i].Pull = nil
+		}
+	}
+	if len(running) > 0 {
+		slices.SortFunc(d.Mirrors, func(a, b protocol.Mirror) int { return strings.Compare(a.Name, b.Name) })
+	}
+	d.Total = len(d.Mirrors)
+	return d
+}
+
+// one is what this server tells of itself if it is asked about one mirror, and of the refs that are
+// retained of it if these are asked for. The error is mirror.ErrUnknown.
+func (r *Reporter) one(opts *Options, name storage.Name, retained bool, fault error) (*protocol.Status, error) {
+	d := r.self(opts, fault)
+	d.Total = 1
+	running := r.Store.Progress(name)
+	m, err := r.Store.Get(name)
+	switch {
+	case errors.Is(err, mirror.ErrUnknown) && running != nil: // it is being built
+		d.Mirrors = []protocol.Mirror{cluster.StatusOf(name, nil, running, "")}
+	case errors.Is(err, mirror.ErrUnknown):
+		return nil, err
+	case err != nil:
+		d.Mirrors = []protocol.Mirror{cluster.StatusOf(name, nil, running, err.Error())}
+	default:
+		one := cluster.MirrorStatus(m, running)
+		if retained {
+			one.Kept = cluster.RetainedStatus(m.Snapshot())
+		}
+		d.Mirrors = []protocol.Mirror{one}
+	}
+	return d, nil
+}

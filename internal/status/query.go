@@ -1,0 +1,70 @@
+package status
+
+import (
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/units"
+)
+
+// Query is what a client wants to know.
+type Query struct {
+	format   string
+	name     storage.Name  // of the only mirror that it is about; empty for all
+	upstream bool          // of slaves too
+	wait     time.Duration // the longest to wait for them
+}
+
+// contentTypes are the formats, and what an answer calls them.
+var contentTypes = map[string]string{
+	"hierarchical": "text/plain; charset=utf-8",
+	"json":         "application/json",
+	"toml":         "application/toml",
+}
+
+// ParseQuery reads the query of a request. wantsJSON is whether a client that names no format prefers JSON,
+// and timeout the longest that may be waited for slaves.
+func ParseQuery(raw string, wantsJSON bool, timeout time.Duration) (Query, error) {
+	q := Query{format: "hierarchical", upstream: true, wait: timeout}
+	if wantsJSON {
+		q.format = "json"
+	}
+	fields, err := url.ParseQuery(raw)
+	if err != nil {
+		return q, fmt.Errorf("the query is malformed: %w", err)
+	}
+	for key, values := range fields {
+		if len(values) > 1 {
+			return q, fmt.Errorf("the parameter %q is given %d times", errtext.Word(key, 40), len(values))
+		}
+		value := values[0]
+		switch key {
+		case "format":
+			if contentTypes[value] == "" {
+				return q, fmt.Errorf("format=%q is unknown; hierarchical, json and toml are known", errtext.Word(value, 40))
+			}
+			q.format = value
+		case "name":
+			if q.name, err = storage.ParseName(value); err != nil {
+				return q, err
+			}
+		case "upstream":
+			if value != "0" && value != "1" {
+				return q, fmt.Errorf("upstream=%q is neither 0 nor 1", errtext.Word(value, 40))
+			}
+			q.upstream = value == "1"
+		case "wait":
+			wait, err := units.ParseDuration(value)
+			if err != nil || wait < 0 {
+				return q, fmt.Errorf("wait=%q is not a duration; write a number of milliseconds (1500), or one with a unit (90s)", errtext.Word(value, 40))
+			}
+			q.wait = min(wait, timeout)
+		default:
+			return q, fmt.Errorf("the parameter %q is unknown; format, name, upstream and wait are known", errtext.Word(key, 40))
+		}
+	}
+	return q, nil
+}
