@@ -48,7 +48,7 @@ var arrows = map[string]string{
 	"metrics":      "archive cluster coalesce conn limiter mirror pack spool storage tally",
 	"why":          "units",
 	"page":         "units why",
-	"insight":      "cluster mirror protocol origin storage errtext page why",
+	"insight":      "cluster mirror protocol origin storage errtext page why limiter",
 }
 
 // outside are packages of others that one place alone may import.

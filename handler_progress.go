@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/protocol"
 )
@@ -47,7 +48,7 @@ type stream struct {
 // whatever comes of the work.
 func beginStream(w http.ResponseWriter, r *http.Request) (*stream, error) {
 	form := textStream
-	if accepts(r, protocol.StreamType) {
+	if conditional.Accepts(r.Header, protocol.StreamType) {
 		form = jsonStream
 	}
 	header := w.Header()

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/cluster"
+	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/limiter"
@@ -84,7 +87,7 @@ func answerPull(w http.ResponseWriter, r *http.Request, p *propagation, asked pr
 		defer timer.Stop()
 		over = timer.C
 	}
-	if asked.Progress && (accepts(r, protocol.StreamType) || !wantsJSON(r)) { // one JSON document has no lines
+	if asked.Progress && (conditional.Accepts(r.Header, protocol.StreamType) || !wantsJSON(r)) { // one JSON document has no lines
 		streamReport(w, r, p, over)
 		return nil
 	}
@@ -105,12 +108,25 @@ func (s *Server) refuse(r *http.Request, trace protocol.Trace, name storage.Name
 	return &explained{err, whyLink(r, trace, name)}
 }
 
+// sender says who has sent a request, for people. A server of the cluster sends on what somebody has
+// asked of it.
+func sender(r *http.Request, trace protocol.Trace) string {
+	address := r.RemoteAddr
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		address = host
+	}
+	if !trace.FromClient() || isPeer(r) {
+		return "another server of the cluster (" + address + ")"
+	}
+	return address
+}
+
 // whyLink is where a client that fails is told why; empty for another server.
 func whyLink(r *http.Request, trace protocol.Trace, name storage.Name) string {
 	if !trace.FromClient() {
 		return ""
 	}
-	return why.Link(baseURL(r), name.String())
+	return why.Link(access.BaseURL(r), name.String())
 }
 
 // startPull has this server and its slaves pull.

@@ -63,6 +63,7 @@ func newMirrors(
 	ms.reconciler = cluster.NewReconciler(life, ms.store, ms.client, log)
 	ms.insight = &insight.Insight{
 		Dir: dir, Store: ms.store, Observer: cluster.NewObserver(life, ms.client), Reconciler: ms.reconciler,
+		Epoch: instance, Descriptors: conn.DescriptorLimit(),
 	}
 	ms.status = &status.Reporter{
 		Dir: dir, Store: ms.store, Archives: ms.archives, Packs: ms.packs, Client: ms.client, Epoch: instance, Release: release,

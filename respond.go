@@ -6,8 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 
+	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/mirror"
@@ -16,18 +16,7 @@ import (
 
 // wantsJSON reports whether the client asks for JSON.
 func wantsJSON(r *http.Request) bool {
-	return accepts(r, "application/json") || accepts(r, protocol.StreamType)
-}
-
-// accepts reports whether the client names a content type among those that it accepts.
-func accepts(r *http.Request, wanted string) bool {
-	for accept := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
-		kind, _, _ := strings.Cut(accept, ";")
-		if strings.EqualFold(strings.TrimSpace(kind), wanted) {
-			return true
-		}
-	}
-	return false
+	return conditional.Accepts(r.Header, "application/json") || conditional.Accepts(r.Header, protocol.StreamType)
 }
 
 // writeReport answers a request with a report, in the form that the client asks
@@ -51,6 +40,15 @@ func writeReport(w http.ResponseWriter, r *http.Request, rep *protocol.Report) e
 	w.WriteHeader(rep.Status)
 	_, _ = io.WriteString(steady, text) // the client may be gone; that is no failure of ours
 	return nil
+}
+
+// writeBody sends a status and a body to a client that may read slowly.
+func writeBody(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	steady := conn.NewDeadlineWriter(w)
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = steady.Write(body) // the client may be gone; that is no failure of ours
+	}
 }
 
 // writeError is the one place where an error becomes an answer, and a line in the

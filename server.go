@@ -16,6 +16,7 @@ import (
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/cluster"
+	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/logging"
@@ -44,7 +45,6 @@ type Server struct {
 	epoch    string // tells this start from others
 	metrics  *metrics.Metrics
 	scrapes  limiter.Slots // clients that are sent the metrics
-	watchers watchers
 	closing  chan struct{} // closed when the server begins to stop
 	stopping atomic.Bool
 	http     *http.Server
@@ -131,7 +131,6 @@ func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.
 		configFile: configFile, unsecure: unsecure, log: log, id: dir.ID, dir: dir, listeners: listeners,
 		version: version(), epoch: rand.Text(), closing: make(chan struct{}),
 		conns:    conn.NewLimiter(conn.DescriptorLimit()),
-		watchers: watchers{most: int64(min(maxWatchers, conn.DescriptorLimit()/32))},
 		rejected: newRejected(),
 	}
 	s.life, s.end = context.WithCancelCause(context.Background())
@@ -295,7 +294,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	answer, allow := s.route(r.Method, r.URL.Path, prefersPage(r.Header["Accept"]))
+	answer, allow := s.route(r.Method, r.URL.Path, conditional.PrefersPage(r.Header))
 	what := access.NeedOf(r.Method, r.URL.Path)
 	if answer == nil {
 		what = access.Nothing

@@ -3,6 +3,7 @@ package access
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 
@@ -53,4 +54,27 @@ func isAllowedHost(allowed []Host, header string) bool {
 		}
 	}
 	return false
+}
+
+// BaseURL is this server's URL as the client calls it; empty if the client's Host header is no host.
+func BaseURL(r *http.Request) string {
+	host, port := strings.ToLower(r.Host), ""
+	if h, p, err := net.SplitHostPort(host); err == nil {
+		host, port = h, p
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if !origin.IsHost(host) || !origin.IsPort(port) {
+		return ""
+	}
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port != "" {
+		host += ":" + port
+	}
+	return scheme + host
 }

@@ -1,6 +1,7 @@
-// Package conditional reads the headers of requests that limit what an answer contains, or that ask
-// for more to be said of it: conditions (RFC 9110, section 13), ranges (section 14), the directive
-// for a fresh answer (RFC 9111), and the preference for a digest (RFC 9530).
+// Package conditional reads the headers of requests that limit what an answer contains, ask for more to
+// be said of it, or choose its form: conditions (RFC 9110, section 13), ranges (section 14), the directive
+// for a fresh answer (RFC 9111), the preference for a digest (RFC 9530), and accepted types (RFC 9110,
+// section 12.5.1).
 package conditional
 
 import (

@@ -8,6 +8,7 @@
 //	overview.go   all mirrors and servers
 //	select.go     which mirrors somebody wants to see, in which order (pure)
 //	mirror.go     the page of one mirror
+//	watch.go      what a page depends on, and waiting for news of that
 //	room.go       how much fits on a page (pure)
 package insight
 
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/cluster"
+	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/storage"
@@ -39,4 +41,9 @@ type Insight struct {
 	Store      *mirror.Store
 	Observer   *cluster.Observer
 	Reconciler *cluster.Reconciler
+
+	Epoch       string // tells this start of the server from others
+	Descriptors uint64 // that the process may have
+
+	watchers limiter.Slots // pages that wait for news
 }

@@ -1,0 +1,65 @@
+package insight
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Version is what a page depends on.
+type Version struct {
+	epoch                string // of this start
+	mirrors, moves, news uint64
+}
+
+func (v Version) String() string {
+	return fmt.Sprintf("%.8s-%d-%d-%d", v.epoch, v.mirrors, v.moves, v.news)
+}
+
+// Version returns the version that a page has which is read from now on.
+func (i *Insight) Version() Version {
+	news, _ := i.Observer.News()
+	return Version{i.Epoch, i.Store.Generation(), i.Store.Moves(), news}
+}
+
+// Bounds of pages that wait for news.
+const (
+	maxWatch    = 30 * time.Second // for which one waits
+	maxWatchers = 512              // that wait at once, or 1/32 of the descriptors
+)
+
+// AwaitNews waits until a page with that version is not the current one any more, for as long as
+// wait, until ctx ends, or until closing is closed. It has the other servers asked meanwhile. If too many
+// wait already, it does not.
+func (i *Insight) AwaitNews(ctx context.Context, closing <-chan struct{}, version Version, wait time.Duration) {
+	if !i.watchers.Take(int(min(maxWatchers, i.Descriptors/32))) {
+		return
+	}
+	defer i.watchers.Release()
+	over := time.NewTimer(min(wait, maxWatch))
+	defer over.Stop()
+	look := time.NewTicker(LookEvery)
+	defer look.Stop()
+	for {
+		i.Observer.Look(ctx)
+		news, changed := i.Observer.News()
+		if news != version.news {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-changed:
+			return
+		case <-i.Store.After(version.mirrors):
+			return
+		case <-i.Store.AfterMoves(version.moves):
+			return
+		case <-over.C:
+			return
+		case <-closing:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
