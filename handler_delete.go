@@ -9,6 +9,7 @@ import (
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/requestlog"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -25,7 +26,7 @@ func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	trace, err := traceOf(r)
+	trace, err := requestlog.TraceOf(r)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/requestlog"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/why"
 )
@@ -37,7 +38,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	trace, err := traceOf(r)
+	trace, err := requestlog.TraceOf(r)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/reconquest/sould/internal/conditional"
+	"github.com/reconquest/sould/internal/requestlog"
 	"github.com/reconquest/sould/internal/status"
 )
 
@@ -15,7 +16,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	trace, err := traceOf(r)
+	trace, err := requestlog.TraceOf(r)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}

@@ -23,7 +23,9 @@ import (
 	"github.com/reconquest/sould/internal/metrics"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/requestlog"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/systemd"
 )
 
 // Server is the whole of sould: one storage, one listening address, and the
@@ -118,7 +120,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *logging.L
 // openListeners listens where the configuration says, and on the sockets that the service manager has
 // opened.
 func openListeners(config *Config) (*conn.Listeners, error) {
-	sockets, err := passedSockets()
+	sockets, err := systemd.Sockets()
 	if err != nil {
 		return nil, err
 	}
@@ -273,11 +275,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get(protocol.InstanceHeader) != "" {
 		w.Header().Set(protocol.InstanceHeader, s.epoch)
 	}
-	if s.logsRequests() {
-		s.serveLogged(w, r, s.serve)
-	} else {
-		s.serve(w, r)
-	}
+	requestlog.Serve(s.log.Logger, w, r, s.serve)
 }
 
 // serve answers a request.

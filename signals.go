@@ -3,13 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/reconquest/sould/internal/systemd"
 )
 
 // signals are those that Run answers, in two channels: what does not fit a channel is
@@ -43,10 +45,10 @@ func outliveLogs() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // Run answers signals until one of them, or a broken listener, ends the server.
 func (s *Server) Run(signals signals) error {
-	s.notify(daemon.SdNotifyReady)
+	s.notify(systemd.Ready)
 	life, end := context.WithCancel(context.Background())
 	var watchdog sync.WaitGroup
-	watchdog.Go(func() { s.feedWatchdog(life) })
+	watchdog.Go(func() { systemd.FeedWatchdog(life, s.proveLife, s.warnOfManager) })
 	defer watchdog.Wait()
 	defer end()
 	for {
@@ -54,7 +56,7 @@ func (s *Server) Run(signals signals) error {
 		case err := <-s.listeners.Broken():
 			return errors.Join(err, s.Close(nil))
 		case <-signals.end:
-			s.notify(daemon.SdNotifyStopping)
+			s.notify(systemd.Stopping)
 			return s.Close(second(signals.end))
 		case <-signals.reload:
 			if !signals.isEnding() { // select takes either
@@ -66,12 +68,45 @@ func (s *Server) Run(signals signals) error {
 
 // answerReload reloads the configuration, and tells the service manager and the log.
 func (s *Server) answerReload() {
-	s.notify(reloadingState())
+	s.notify(systemd.Reloading())
 	if err := s.Reload(); err != nil {
 		s.log.Error("not reloaded; the old configuration stays", "err", err)
 	}
-	s.notify(daemon.SdNotifyReady)
+	s.notify(systemd.Ready)
 }
+
+// notify tells the service manager the server's state.
+func (s *Server) notify(state systemd.State) {
+	if err := systemd.Notify(state); err != nil {
+		s.warnOfManager("can't notify the service manager", err)
+	}
+}
+
+func (s *Server) warnOfManager(what string, err error) { s.log.Warn(what, "err", err) }
+
+// proveLife returns when the server can answer a request, and use its mirrors. What the answer is does
+// not count: a storage that is missing or a disk that hangs is no better after a restart.
+func (s *Server) proveLife(ctx context.Context) {
+	if s.stopping.Load() { // handlers are waited for, and that has a limit of its own
+		return
+	}
+	s.mirrors.store.Running()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/x/health", nil)
+	if err != nil {
+		panic(err) // the URL is ours
+	}
+	defer func() { _ = recover() }() // the server has just closed
+	s.ServeHTTP(unread{}, r)
+}
+
+// unread is an answer that nobody reads.
+type unread http.Header
+
+func (u unread) Header() http.Header            { return http.Header(u) }
+func (unread) Write(p []byte) (int, error)      { return len(p), nil }
+func (unread) WriteHeader(int)                  {}
+func (unread) SetWriteDeadline(time.Time) error { return nil }
+func (unread) SetReadDeadline(time.Time) error  { return nil }
 
 // second is closed at the next signal that ends the server. The goroutine that waits for
 // it is the last one, and ends with the process.

@@ -1,4 +1,4 @@
-package main
+package requestlog
 
 import (
 	"log/slog"
@@ -6,8 +6,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/reconquest/sould/internal/logging"
 )
 
 func TestShownQuery(t *testing.T) {
@@ -30,16 +28,15 @@ func TestShownQuery(t *testing.T) {
 	}
 }
 
-// TestServeLogged: an answer that is broken off is logged, and stays broken off.
-func TestServeLogged(t *testing.T) {
+// TestServe: an answer that is broken off is logged, and stays broken off.
+func TestServe(t *testing.T) {
 	var b strings.Builder
-	s := &Server{log: logging.New(&b)}
-	s.log.Configure(logging.Options{Format: logging.Text, Level: slog.LevelDebug})
+	log := slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	broken := func() (reason any) {
 		defer func() { reason = recover() }()
-		s.serveLogged(httptest.NewRecorder(), httptest.NewRequest("GET", "/a?x=1", nil), func(w http.ResponseWriter, r *http.Request) {
-			first, err := traceOf(r)
-			if second, _ := traceOf(r); err != nil || first.ID != second.ID {
+		Serve(log, httptest.NewRecorder(), httptest.NewRequest("GET", "/a?x=1", nil), func(w http.ResponseWriter, r *http.Request) {
+			first, err := TraceOf(r)
+			if second, _ := TraceOf(r); err != nil || first.ID != second.ID {
 				t.Error("a request has two ids")
 			}
 			w.WriteHeader(http.StatusPartialContent)

@@ -1,4 +1,7 @@
-package main
+// Package requestlog writes a line into the log for each request, at debug level: what it asks, how it
+// ended, and its id, which is the same on all servers that it is passed on to. Values that may be secrets
+// are not shown.
+package requestlog
 
 import (
 	"context"
@@ -19,23 +22,27 @@ import (
 // traceKey is the key of a request's trace in its context.
 type traceKey struct{}
 
-// traceOf reads the trace of a request, once if the request is logged: a client's request gets
+// TraceOf reads the trace of a request, once if the request is logged: a client's request gets
 // another id each time.
-func traceOf(r *http.Request) (protocol.Trace, error) {
+func TraceOf(r *http.Request) (protocol.Trace, error) {
 	if trace, ok := r.Context().Value(traceKey{}).(protocol.Trace); ok {
 		return trace, nil
 	}
 	return protocol.ReadTrace(r.Header)
 }
 
-// logsRequests reports whether each request gets a line in the log.
-func (s *Server) logsRequests() bool { return s.log.Enabled(context.Background(), slog.LevelDebug) }
+// Serve serves a request, and logs how it ended if the log has lines of this level.
+func Serve(log *slog.Logger, w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+	if log.Enabled(context.Background(), slog.LevelDebug) {
+		serveLogged(log, w, r, serve)
+	} else {
+		serve(w, r)
+	}
+}
 
-// serveLogged serves a request, and logs how it ended. Its id is the same on all servers that it is
-// passed on to.
-func (s *Server) serveLogged(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+func serveLogged(log *slog.Logger, w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
 	began := time.Now()
-	log := s.log.With("method", errtext.Word(r.Method, 40), "path", errtext.Word(r.URL.Path, 200))
+	log = log.With("method", errtext.Word(r.Method, 40), "path", errtext.Word(r.URL.Path, 200))
 	if query := shownQuery(r.URL.RawQuery); query != "" {
 		log = log.With("query", query)
 	}
