@@ -8,15 +8,13 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/pktline"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
@@ -24,38 +22,9 @@ import (
 	"github.com/reconquest/sould/internal/spool"
 )
 
-// What git clients ask for, behind a mirror's name (gitprotocol-http(5)).
-const (
-	gitRefs   = "/info/refs"
-	gitFetch  = "/git-upload-pack"
-	gitPush   = "/git-receive-pack"
-	gitResult = "application/x-git-upload-pack-result"
-	gitAdvert = "application/x-git-upload-pack-advertisement"
-)
-
-// clones is what the requests of git clients share.
-type clones struct {
-	reader    *smarthttp.Reader
-	greetings *smarthttp.Greetings
-}
-
-// newClones takes in large requests in a directory.
-func newClones(dir string, bodies *conn.Budget) *clones {
-	return &clones{reader: smarthttp.NewReader(dir, bodies), greetings: smarthttp.NewGreetings()}
-}
-
-// configure has git asked again what it can do: there may be another one.
-func (c *clones) configure() { c.greetings.Forget() }
-
-// isGitPath reports whether a path is one that git clients ask for. No mirror's name
-// ends like that.
-func isGitPath(path string) bool {
-	return strings.HasSuffix(path, gitRefs) || strings.HasSuffix(path, gitFetch) || strings.HasSuffix(path, gitPush)
-}
-
 // routeGit finds who answers a git client.
 func (s *Server) routeGit(method, path string) (answer handler, allow string) {
-	if strings.HasSuffix(path, gitRefs) {
+	if strings.HasSuffix(path, smarthttp.RefsPath) {
 		if method == http.MethodGet || method == http.MethodHead {
 			return s.handleRefs, ""
 		}
@@ -64,7 +33,7 @@ func (s *Server) routeGit(method, path string) (answer handler, allow string) {
 	switch {
 	case method != http.MethodPost:
 		return nil, "POST"
-	case strings.HasSuffix(path, gitPush):
+	case strings.HasSuffix(path, smarthttp.PushPath):
 		return s.handlePush, ""
 	default:
 		return s.handleFetch, ""
@@ -87,40 +56,31 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	if service == "git-receive-pack" {
 		return s.handlePush(w, r)
 	}
-	m, err := s.cloned(strings.TrimSuffix(r.URL.Path, gitRefs))
+	m, err := s.cloned(strings.TrimSuffix(r.URL.Path, smarthttp.RefsPath))
 	if err != nil {
 		return err
 	}
 	if !isPeer(r) {
-		m.Refresh(r.Context(), insists(r.Header))
+		m.Refresh(r.Context(), smarthttp.WantsFresh(r.Header))
 	}
-	snap := setCloneHeaders(w.Header(), m, gitAdvert)
+	snap := setCloneHeaders(w.Header(), m, smarthttp.Advertisement)
 	version := smarthttp.Version(r.Header["Git-Protocol"])
 	steady := conn.NewDeadlineWriter(w)
-	preface := func() error {
-		if version == 2 {
-			return nil
-		}
-		_, err := io.WriteString(steady, "001e# service=git-upload-pack\n0000")
-		return err
-	}
 	if snap.IDLength() == 0 || snap.Shallow { // what is known of it is not all
 		advert, err := s.advertise(r, m, version)
 		if err != nil {
 			m.Suspect(err)
 			return fmt.Errorf("can't list the refs: %w", err)
 		}
-		if err = preface(); err == nil {
-			_, err = steady.Write(advert)
-		}
+		_, err = steady.Write(append([]byte(smarthttp.Preface(version)), advert...))
 		return hungUp(err)
 	}
-	greeting, err := s.clones.greetings.Get(r.Context(), version, snap.IDLength(), m.Advertise)
+	greeting, err := s.greetings.Get(r.Context(), version, snap.IDLength(), m.Advertise)
 	if err != nil {
 		m.Suspect(err)
 		return fmt.Errorf("can't find out how git greets a client: %w", err)
 	}
-	if err = preface(); err == nil {
+	if _, err = io.WriteString(steady, smarthttp.Preface(version)); err == nil {
 		err = greeting.Write(steady, snap.Listing, s.offered(r, m)...)
 	}
 	return hungUp(err)
@@ -134,24 +94,14 @@ func (s *Server) offered(r *http.Request, m *mirror.Mirror) (capabilities []stri
 	return capabilities
 }
 
-// insists reports whether a git client asks for a pull first. Every git says "Pragma:
-// no-cache" in its first question, and net/http makes "Cache-Control: no-cache" of that
-// where the latter is missing. So from git it takes a word more.
-func insists(h http.Header) bool {
-	if h.Get("Pragma") != "" && slices.Equal(h["Cache-Control"], []string{"no-cache"}) {
-		return false
-	}
-	return conditional.WantsFresh(h)
-}
-
 // handleFetch is POST /<name>/git-upload-pack: what a client wants and has. It pulls
 // nothing: it is about what the client was shown before.
 func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.cloned(strings.TrimSuffix(r.URL.Path, gitFetch))
+	m, err := s.cloned(strings.TrimSuffix(r.URL.Path, smarthttp.FetchPath))
 	if err != nil {
 		return err
 	}
-	body, err := s.clones.reader.Read(w, r)
+	body, err := s.clones.Read(w, r)
 	if err != nil {
 		return err
 	}
@@ -167,7 +117,7 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 			return s.sayError(steady, m, err)
 		}
 	}
-	snap := setCloneHeaders(w.Header(), m, gitResult)
+	snap := setCloneHeaders(w.Header(), m, smarthttp.Result)
 	switch {
 	case version == 2 && body.Is("ls-refs"):
 	case version == 2 && body.Is(smarthttp.BundleURI):
@@ -210,7 +160,7 @@ func (s *Server) sayError(w *conn.DeadlineWriter, m *mirror.Mirror, err error) e
 	if statusOf(err) >= http.StatusInternalServerError {
 		return err
 	}
-	setCloneHeaders(w.Header(), m, gitResult)
+	setCloneHeaders(w.Header(), m, smarthttp.Result)
 	_, err = w.Write(git.ErrorPacket(err))
 	return hungUp(err)
 }
@@ -234,44 +184,33 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 		return err
 	}
 	defer growing.Close()
+	sender := &pack.Sender{DeadlineWriter: w}
 	if growing.IsFile() {
-		return sendPack(w, growing)
+		if err := sender.SendFile(growing); err != nil {
+			return err
+		}
+		return hungUp(w.Err)
 	}
-	pack := &packWriter{DeadlineWriter: w}
-	switch err = pack.follow(ctx, growing); {
+	switch err = sender.Follow(ctx, growing); {
 	case err == io.EOF:
 		return nil
 	case !w.Begun && errors.Is(err, limiter.ErrBusy):
 		return err
 	default:
-		return packFailed(pack, s.log.With("mirror", m.Name, "client", r.RemoteAddr), m, ctx.Err() != nil, err)
+		return packFailed(sender, s.log.With("mirror", m.Name, "client", r.RemoteAddr), m, ctx.Err() != nil, err)
 	}
-}
-
-// sendPack sends an answer that is finished, which the kernel can do by itself.
-func sendPack(w *conn.DeadlineWriter, finished *spool.Reader) error {
-	f, err := finished.Open()
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		return fmt.Errorf("can't read the pack: %w", err)
-	}
-	w.Header()["Content-Length"] = []string{strconv.FormatInt(finished.Size(), 10)}
-	_, err = io.Copy(w, f)
-	return hungUp(err)
 }
 
 // packFailed tells a client that git has failed, or that it was given up: by a status, in git's
 // own words or, if there are none and it is too late for a status, by breaking off. ended is
 // whether client or server are about to go.
-func packFailed(w *packWriter, log *slog.Logger, m *mirror.Mirror, ended bool, err error) error {
+func packFailed(w *pack.Sender, log *slog.Logger, m *mirror.Mirror, ended bool, err error) error {
 	if id := git.UnknownObject(err); id != "" && refs.Names(m.Snapshot().Listing, id) { // it was shown to the client
 		log.Error("can't make a pack", "err", err)
 		m.Suspect(fmt.Errorf("%w: %w", git.ErrDamaged, err))
 	}
 	switch {
-	case w.refusal && git.IsRequestError(err):
+	case w.Refusal && git.IsRequestError(err):
 		return nil
 	case !w.Begun && git.IsRequestError(err):
 		return &fault{kindBadRequest, err}
@@ -283,7 +222,7 @@ func packFailed(w *packWriter, log *slog.Logger, m *mirror.Mirror, ended bool, e
 	switch {
 	case !w.Begun:
 		return fmt.Errorf("can't make a pack: %w", err)
-	case w.refusal: // the client knows, and here is why
+	case w.Refusal: // the client knows, and here is why
 		log.Error("can't make a pack", "err", err)
 		return nil
 	}
@@ -296,32 +235,6 @@ func packFailed(w *packWriter, log *slog.Logger, m *mirror.Mirror, ended bool, e
 		log.Error("clone broken off", "err", err)
 	}
 	panic(http.ErrAbortHandler)
-}
-
-// packWriter sends what git says.
-type packWriter struct {
-	*conn.DeadlineWriter
-	refusal bool // what was said begins with an error in git's own form
-}
-
-func (p *packWriter) Write(b []byte) (int, error) {
-	if !p.Begun {
-		p.refusal = len(b) >= 8 && string(b[4:8]) == "ERR "
-	}
-	return p.DeadlineWriter.Write(b)
-}
-
-// follow sends what there is as soon as it is there, since a person may be watching git count,
-// up to the end. The error is that of spool.Reader.CopyNext.
-func (p *packWriter) follow(ctx context.Context, growing *spool.Reader) error {
-	for {
-		if _, err := growing.CopyNext(ctx, p, conn.MaxPiece); err != nil {
-			return err
-		}
-		if p.Err = p.Control.Flush(); p.Err != nil {
-			return p.Err
-		}
-	}
 }
 
 // isPeer reports whether another server of the cluster asks.

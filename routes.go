@@ -7,6 +7,7 @@ import (
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/page"
+	"github.com/reconquest/sould/internal/smarthttp"
 )
 
 // handler answers a request. An error that it returns is written by the caller;
@@ -30,7 +31,7 @@ func (s *Server) route(method, path string, wantsPage bool) (answer handler, all
 		return nil, "POST"
 	case first == "x":
 		return s.routeOwn(path, get)
-	case isGitPath(path):
+	case smarthttp.IsPath(path):
 		return s.routeGit(method, path)
 	case get:
 		return s.handleTar, ""

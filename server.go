@@ -24,6 +24,7 @@ import (
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/requestlog"
+	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/systemd"
 )
@@ -35,22 +36,23 @@ type Server struct {
 	unsecure   bool
 	log        *logging.Log
 
-	current  atomic.Pointer[settings]
-	id       string // tells this server from others
-	dir      *storage.Dir
-	mirrors  *mirrors
-	clones   *clones
-	places   limiter.Slots // of propagations
-	commands cluster.Commands[*propagation]
-	version  string
-	git      string // the version of git at the start
-	epoch    string // tells this start from others
-	metrics  *metrics.Metrics
-	scrapes  limiter.Slots // clients that are sent the metrics
-	closing  chan struct{} // closed when the server begins to stop
-	stopping atomic.Bool
-	http     *http.Server
-	conns    *conn.Limiter
+	current   atomic.Pointer[settings]
+	id        string // tells this server from others
+	dir       *storage.Dir
+	mirrors   *mirrors
+	clones    *smarthttp.Reader    // of what git clients ask
+	greetings *smarthttp.Greetings // to them
+	places    limiter.Slots        // of propagations
+	commands  cluster.Commands[*propagation]
+	version   string
+	git       string // the version of git at the start
+	epoch     string // tells this start from others
+	metrics   *metrics.Metrics
+	scrapes   limiter.Slots // clients that are sent the metrics
+	closing   chan struct{} // closed when the server begins to stop
+	stopping  atomic.Bool
+	http      *http.Server
+	conns     *conn.Limiter
 
 	sent     metrics.Sent
 	rejected metrics.Rejected
@@ -105,7 +107,6 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *logging.L
 	s := newServer(configFile, unsecure, log, dir, listeners)
 	s.git = gitVersion
 	set := newSettings(config, source, unsecure, dir)
-	s.clones.configure()
 	if err := s.furnish(set); err != nil {
 		return nil, errors.Join(err, listeners.Close(), dir.Close())
 	}
@@ -136,7 +137,7 @@ func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.
 		rejected: newRejected(),
 	}
 	s.life, s.end = context.WithCancelCause(context.Background())
-	s.clones = newClones(dir.Own("incoming"), &s.conns.Bodies)
+	s.clones, s.greetings = smarthttp.NewReader(dir.Own("incoming"), &s.conns.Bodies), smarthttp.NewGreetings()
 	s.http = &http.Server{
 		Handler:           s,
 		ConnState:         s.conns.ConnState,
@@ -197,7 +198,7 @@ func (s *Server) Reload() error {
 	s.current.Store(set)
 	s.mirrors.configure(set)
 	old.git.CloseIdle()
-	s.clones.configure() // after the store, whose git it asks
+	s.greetings.Forget() // after the store, whose git is asked: there may be another one
 	s.logListening("reloaded", "role", set.role(), "config", set.Sources(source))
 	s.warn(old)
 	return nil

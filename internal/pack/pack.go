@@ -146,15 +146,15 @@ type patientWriter struct {
 	begun bool
 }
 
-// errorPacket is what a refusal begins with, behind its length (gitprotocol-pack(5)).
-const errorPacket = "ERR "
+// isRefusal reports whether an answer begins with an error in git's own form (gitprotocol-pack(5)).
+func isRefusal(b []byte) bool { return len(b) >= 8 && string(b[4:8]) == "ERR " }
 
 func (p *patientWriter) Write(b []byte) (int, error) {
 	if p.begun {
 		return p.w.Write(b)
 	}
 	p.held = append(p.held, b...)
-	if len(p.held) < 8 || string(p.held[4:8]) == errorPacket {
+	if len(p.held) < 8 || isRefusal(p.held) {
 		return len(b), nil
 	}
 	return len(b), p.flush()
