@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
@@ -147,7 +148,7 @@ func statusOf(err error) int {
 	case errors.Is(err, mirror.ErrUnknown), errors.Is(err, mirror.ErrUnknownRef), errors.Is(err, mirror.ErrNoDefault),
 		errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
 		return statuses[kindNotFound]
-	case errors.Is(err, limiter.ErrBusy), errors.Is(err, conn.ErrSending), errors.Is(err, storage.ErrTooManyTombstones),
+	case errors.Is(err, limiter.ErrBusy), errors.Is(err, conn.ErrSending), errors.Is(err, storage.ErrTooManyTombstones), errors.Is(err, archive.ErrNoSum),
 		errors.Is(err, storage.ErrLost), errors.Is(err, mirror.ErrClosing), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed):
 		return statuses[kindUnavailable]
 	default:

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/storage"
@@ -22,6 +23,7 @@ func TestStatusOfErrors(t *testing.T) {
 		{fmt.Errorf("y: %w", storage.Conflictf("x")), http.StatusConflict},
 		{&access.Refusal{WrongHost: true}, http.StatusMisdirectedRequest},
 		{fmt.Errorf("y: %w", &access.Refusal{}), http.StatusUnauthorized},
+		{fmt.Errorf("y: %w", archive.ErrNoSum), http.StatusServiceUnavailable},
 		{mirror.ErrEmpty, http.StatusConflict},
 		{fmt.Errorf("y: %w", mirror.ErrUnknown), http.StatusNotFound},
 		{fmt.Errorf("y: %w", git.ErrNotFound), http.StatusNotFound},

@@ -19,14 +19,14 @@ import (
 // handleBundle sends the refs of a mirror, or one of them, and their history as a bundle
 // (git-bundle(1)). It is sent when it is finished: its ETag is the digest at its end, so that who
 // resumes a download gets the rest of the same bytes, or all of other ones.
-func (s *Server) handleBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, req tarRequest, rev archive.Revision) error {
+func (s *Server) handleBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, req archive.Request, rev archive.Revision) error {
 	header := w.Header()
 	header["X-Content-Type-Options"] = nosniff
 	header["Content-Type"] = []string{"application/x-git-bundle"}
-	header["Content-Disposition"] = attachment(req.name.Base() + ".bundle")
-	if req.bundleID != "" { // of refs that may have been others
+	header["Content-Disposition"] = attachment(req.Name.Base() + ".bundle")
+	if req.BundleID != "" { // of refs that may have been others
 		header["Cache-Control"] = cacheControl(true, s.settings().ReadToken == "")
-		found := s.mirrors.packs.FindBundle(m, req.bundleID)
+		found := s.mirrors.packs.FindBundle(m, req.BundleID)
 		if found == nil {
 			return fail(kindNotFound, "this bundle is not kept any more; without id= there is one of today's refs")
 		}
@@ -35,7 +35,7 @@ func (s *Server) handleBundle(w http.ResponseWriter, r *http.Request, m *mirror.
 	}
 	header["X-Revision"] = []string{rev.Commit}
 	header["Cache-Control"] = revalidated
-	listing, err := bundled(rev, req.want.Ref)
+	listing, err := bundled(rev, req.Want.Ref)
 	if err != nil {
 		return err
 	}

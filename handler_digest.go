@@ -1,21 +1,16 @@
 package main
 
 import (
-	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"strconv"
 
 	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/conditional"
-	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
-	"github.com/reconquest/sould/internal/spool"
 )
 
 // addDigest says what the digest of a finished archive is, unless the client has no use for it. Who
@@ -80,13 +75,7 @@ func (s *Server) sum(r *http.Request, m *mirror.Mirror, a archive.Archive) (dige
 		return digest, err
 	}
 	defer s.conns.ReleaseSend()
-	digest, err = s.keptSum(ctx, m, a)
-	if errors.Is(err, fs.ErrNotExist) { // somebody has removed or changed the file: now it is made again
-		digest, err = s.keptSum(ctx, m, a)
-	}
-	if errors.Is(err, spool.ErrNoSpace) {
-		digest, err = s.directSum(ctx, m, a)
-	}
+	digest, err = s.mirrors.archives.Sum(ctx, m, a)
 	switch {
 	case r.Context().Err() != nil: // the client has gone
 		panic(http.ErrAbortHandler)
@@ -94,40 +83,4 @@ func (s *Server) sum(r *http.Request, m *mirror.Mirror, a archive.Archive) (dige
 		err = fmt.Errorf("can't compute the digest of an archive of %s: %w", a.Commit, err)
 	}
 	return digest, err
-}
-
-func (s *Server) keptSum(ctx context.Context, m *mirror.Mirror, a archive.Archive) (digest archive.Digest, err error) {
-	archived, err := s.mirrors.archives.Get(m, a, true)
-	if err != nil {
-		return digest, err
-	}
-	defer archived.Close()
-	if err = archived.Wait(ctx); err != nil {
-		return digest, err
-	}
-	digest, known, err := archived.Digest(ctx, true)
-	if err == nil && !known {
-		err = errors.New("its file is being changed by somebody else")
-	}
-	return digest, err
-}
-
-// directSum computes the digest of an archive that there is no room to keep.
-func (s *Server) directSum(ctx context.Context, m *mirror.Mirror, a archive.Archive) (digest archive.Digest, err error) {
-	if a.Subst != "" {
-		return digest, fail(kindUnavailable, "there is no room to keep the archive, and with export_subst the next one may have another digest")
-	}
-	growing, err := s.mirrors.archives.Direct(m, a)
-	if err != nil {
-		return digest, err
-	}
-	defer growing.Close()
-	hash := sha256.New()
-	for err == nil {
-		_, err = growing.CopyNext(ctx, hash, conn.MaxPiece)
-	}
-	if err != io.EOF {
-		return digest, err
-	}
-	return archive.Digest(hash.Sum(nil)), nil
 }

@@ -24,18 +24,18 @@ import (
 // short: snapshot, commit, file; no process is started on it.
 func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	set := s.settings()
-	req, err := parseTar(r.URL)
+	req, err := archive.ParseRequest(r.URL)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	req.came = time.Now()
+	came := time.Now()
 	r = conditional.WithRange(r)
-	m, err := s.mirrors.find(req.name)
+	m, err := s.mirrors.find(req.Name)
 	if err != nil {
 		return err
 	}
 	m.Refresh(r.Context(), conditional.WantsFresh(r.Header))
-	rev, err := s.mirrors.revision(r.Context(), m, req)
+	rev, err := s.mirrors.revision(r.Context(), m, req, came)
 	header := w.Header()
 	setState(header, rev.Snapshot)
 	if err != nil {
@@ -44,40 +44,40 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	}
-	if req.bundle {
+	if req.Bundle {
 		return s.handleBundle(w, r, m, req, rev)
 	}
-	a := req.want.Of(rev, set.ExportSubst)
-	if len(req.paths) > len(a.Paths.List()) { // the archive does not tell whether the others are there
-		if err := checkPaths(r.Context(), m, a.Commit, req.paths); err != nil {
+	a := req.Want.Of(rev, set.ExportSubst)
+	if len(req.Paths) > len(a.Paths.List()) { // the archive does not tell whether the others are there
+		if err := checkPaths(r.Context(), m, a.Commit, req.Paths); err != nil {
 			m.Suspect(err)
 			return err
 		}
 	}
 	etag := a.ETag()
-	if req.sum {
+	if req.Sum {
 		etag = a.SumETag()
 	}
 	values := []string{rev.Commit, etag}
 	header["X-Revision"], header["Etag"] = values[:1:1], values[1:]
-	header["Cache-Control"] = cacheControl(req.want.Ref == rev.Commit, set.ReadToken == "")
+	header["Cache-Control"] = cacheControl(req.Want.Ref == rev.Commit, set.ReadToken == "")
 	if status := conditional.Precondition(r.Header, etag); status != 0 {
 		if err := s.exists(r.Context(), m, a); err != nil { // first of all
 			m.Suspect(err)
 			return err
 		}
 		if rev.Branch { // who has it asks for the next one as well
-			s.mirrors.prefetch.Asked(m.Name, req.want)
+			s.mirrors.prefetch.Asked(m.Name, req.Want)
 		}
-		if status == http.StatusNotModified && !req.sum {
+		if status == http.StatusNotModified && !req.Sum {
 			s.sent.Unmodified.Add(1)
 			s.addKnownDigest(header, r, m, a)
 		}
 		return answerCondition(w, status)
 	}
 	header["X-Content-Type-Options"] = nosniff
-	name := req.name.Base() + "." + a.Format.Name
-	if req.sum {
+	name := req.Name.Base() + "." + a.Format.Name
+	if req.Sum {
 		err = s.serveSum(w, r, m, a, name)
 	} else {
 		header["Content-Type"] = []string{a.Format.ContentType}
@@ -88,7 +88,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		m.Suspect(err)
 	}
 	if err == nil && rev.Branch { // a pull can change what this is
-		s.mirrors.prefetch.Asked(m.Name, req.want)
+		s.mirrors.prefetch.Asked(m.Name, req.Want)
 	}
 	return err
 }

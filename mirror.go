@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/cluster"
@@ -134,24 +135,24 @@ func (ms *mirrors) find(name storage.Name) (*mirror.Mirror, error) {
 }
 
 // revision finds the revision that a GET asks for, and pulls for it if the client says what it
-// must contain and it does not. Its snapshot is valid also if there is an error.
-func (ms *mirrors) revision(ctx context.Context, m *mirror.Mirror, req tarRequest) (archive.Revision, error) {
-	rev, err := archive.Resolve(ctx, m, req.want.Ref)
-	if req.contains == "" {
+// must contain and it does not; came is when the request did. Its snapshot is valid also if there is an error.
+func (ms *mirrors) revision(ctx context.Context, m *mirror.Mirror, req archive.Request, came time.Time) (archive.Revision, error) {
+	rev, err := archive.Resolve(ctx, m, req.Want.Ref)
+	if req.Contains == "" {
 		return rev, err
 	}
 	if err == nil { // if not, it may be there after a pull
-		if ok, err := m.Contains(ctx, rev.Commit, req.contains); ok || err != nil {
+		if ok, err := m.Contains(ctx, rev.Commit, req.Contains); ok || err != nil {
 			return rev, err
 		}
 	}
-	m.EnsureCommit(ctx, req.contains, req.came)
-	if rev, err = archive.Resolve(ctx, m, req.want.Ref); err != nil {
+	m.EnsureCommit(ctx, req.Contains, came)
+	if rev, err = archive.Resolve(ctx, m, req.Want.Ref); err != nil {
 		return rev, err
 	}
-	ok, err := m.Contains(ctx, rev.Commit, req.contains)
+	ok, err := m.Contains(ctx, rev.Commit, req.Contains)
 	if err == nil && !ok {
-		err = fail(kindUnsatisfied, "the revision %s does not contain %s", rev.Commit, req.contains)
+		err = fail(kindUnsatisfied, "the revision %s does not contain %s", rev.Commit, req.Contains)
 	}
 	return rev, err
 }

@@ -1,11 +1,17 @@
 package archive
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"io"
+	"io/fs"
+
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/spool"
 )
 
 // Digest is the SHA-256 of an archive's bytes.
@@ -59,4 +65,58 @@ func (h *hashingWriter) digest() (d Digest, ok bool) {
 		return d, false
 	}
 	return Digest(h.hash.Sum(nil)), true
+}
+
+// ErrNoSum is returned by Sum if the archive cannot be kept, and its digest would say nothing of the
+// next one.
+var ErrNoSum = errors.New("there is no room to keep the archive, and with export_subst the next one may have another digest")
+
+// Sum returns the digest of an archive, which is made if it is not there; if there is no room to keep
+// it, for that alone. The error is ErrNoSum, limiter.ErrBusy, the cause of ctx's end, or that of making.
+func (c *Cache) Sum(ctx context.Context, m *mirror.Mirror, a Archive) (Digest, error) {
+	digest, err := c.keptSum(ctx, m, a)
+	if errors.Is(err, fs.ErrNotExist) { // somebody has removed or changed the file: now it is made again
+		digest, err = c.keptSum(ctx, m, a)
+	}
+	if errors.Is(err, spool.ErrNoSpace) {
+		digest, err = c.directSum(ctx, m, a)
+	}
+	return digest, err
+}
+
+func (c *Cache) keptSum(ctx context.Context, m *mirror.Mirror, a Archive) (digest Digest, err error) {
+	archived, err := c.Get(m, a, true)
+	if err != nil {
+		return digest, err
+	}
+	defer archived.Close()
+	if err = archived.Wait(ctx); err != nil {
+		return digest, err
+	}
+	digest, known, err := archived.Digest(ctx, true)
+	if err == nil && !known {
+		err = errors.New("its file is being changed by somebody else")
+	}
+	return digest, err
+}
+
+// directSum computes the digest of an archive that there is no room to keep.
+func (c *Cache) directSum(ctx context.Context, m *mirror.Mirror, a Archive) (digest Digest, err error) {
+	if a.Subst != "" {
+		return digest, ErrNoSum
+	}
+	growing, err := c.Direct(m, a)
+	if err != nil {
+		return digest, err
+	}
+	defer growing.Close()
+	const piece = 512 << 10 // bytes
+	hash := sha256.New()
+	for err == nil {
+		_, err = growing.CopyNext(ctx, hash, piece)
+	}
+	if err != io.EOF {
+		return digest, err
+	}
+	return Digest(hash.Sum(nil)), nil
 }

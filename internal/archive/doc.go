@@ -3,6 +3,7 @@
 // a file. Archives that clients ask for again and again are made ahead, as soon as a pull has
 // brought a newer revision.
 //
+//	request.go             what a client asks for
 //	archive.go             an archive, its ETag, and the revision of a ref
 //	paths.go               the parts of a commit that an archive is limited to
 //	cache.go               makes archives once, within bounds, and keeps them

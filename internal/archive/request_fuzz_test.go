@@ -1,4 +1,4 @@
-package main
+package archive
 
 import (
 	"net/url"
@@ -9,8 +9,8 @@ import (
 	"github.com/reconquest/sould/internal/git"
 )
 
-// FuzzParseTar: no word of a client leaves the archive or becomes an option.
-func FuzzParseTar(f *testing.F) {
+// FuzzParseRequest: no word of a client leaves the archive or becomes an option.
+func FuzzParseRequest(f *testing.F) {
 	for _, s := range []string{
 		"/a/b?ref=main&format=tar.gz", "/%2e%2e/x", "/m?path=a/../b", "/m?prefix=x/&path=-x", "/m?ref=--output=x", "/m?ref=a&ref=b",
 		"/m?contains=" + strings.Repeat("A", 40), "/m?ref=" + strings.Repeat("0", 64), "/m?%zz", "/m?path=b/c&path=b&path=a", "/m?path=a&path=/b", "/m?path=%00", "/m;x?a;b",
@@ -22,21 +22,21 @@ func FuzzParseTar(f *testing.F) {
 		if err != nil {
 			return
 		}
-		req, err := parseTar(u)
+		req, err := ParseRequest(u)
 		if err != nil {
 			return
 		}
-		for _, path := range append(req.paths, req.name.Path(), strings.TrimSuffix(req.want.Prefix, "/")) {
+		for _, path := range append(req.Paths, req.Name.Path(), strings.TrimSuffix(req.Want.Prefix, "/")) {
 			if path != "" && !filepath.IsLocal(path) || strings.Contains(path, "\x00") {
 				t.Errorf("%q leads to %q", raw, path)
 			}
 		}
-		for _, word := range []string{req.name.Path(), req.want.Prefix} { // a path may be any name in a tree
+		for _, word := range []string{req.Name.Path(), req.Want.Prefix} { // a path may be any name in a tree
 			if strings.HasPrefix(word, "-") || strings.Contains(word, "\n") {
 				t.Errorf("%q becomes %q", raw, word)
 			}
 		}
-		if strings.HasPrefix(req.want.Ref, "-") || req.want.Format == nil || req.contains != "" && !git.IsID(req.contains) {
+		if strings.HasPrefix(req.Want.Ref, "-") || req.Want.Format == nil || req.Contains != "" && !git.IsID(req.Contains) {
 			t.Errorf("%q became %+v", raw, req)
 		}
 	})

@@ -1,4 +1,4 @@
-package main
+package archive
 
 import (
 	"net/url"
@@ -8,7 +8,7 @@ import (
 	"github.com/reconquest/sould/internal/git/gittest"
 )
 
-func TestParseTar(t *testing.T) {
+func TestParseRequest(t *testing.T) {
 	for raw, want := range map[string]string{
 		"/a/b":                           "a/b tar",
 		"/a/?ref=v1&format=zip":          "a v1 zip",
@@ -36,17 +36,17 @@ func TestParseTar(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req, err := parseTar(u)
+		req, err := ParseRequest(u)
 		if err != nil {
 			t.Errorf("%s: %v", raw, err)
 			continue
 		}
 		sum := ""
-		if req.sum {
+		if req.Sum {
 			sum = "sum"
 		}
 		got := strings.Join(strings.Fields(strings.Join([]string{
-			req.name.String(), req.want.Ref, req.want.Format.Name, strings.Join(req.want.Paths.List(), ","), req.want.Prefix, req.contains, sum}, " ")), " ")
+			req.Name.String(), req.Want.Ref, req.Want.Format.Name, strings.Join(req.Want.Paths.List(), ","), req.Want.Prefix, req.Contains, sum}, " ")), " ")
 		if got != want {
 			t.Errorf("%s: %q, want %q", raw, got, want)
 		}
@@ -59,7 +59,7 @@ func TestParseTar(t *testing.T) {
 		"prefix=../x", "prefix=/x", "prefix=-x", "prefix=", "prefix=" + strings.Repeat("a", 4097), "prefix=a%0a", "contains=abc",
 		"a;b", "%zz",
 	} {
-		if req, err := parseTar(&url.URL{Path: "/m", RawQuery: query}); err == nil {
+		if req, err := ParseRequest(&url.URL{Path: "/m", RawQuery: query}); err == nil {
 			t.Errorf("%.60s is taken: %+v", query, req)
 		}
 	}

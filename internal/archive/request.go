@@ -1,36 +1,33 @@
-package main
+package archive
 
 import (
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 
-	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// tarRequest is what a client asks of a mirror's content.
-type tarRequest struct {
-	name     storage.Name
-	want     archive.Spec
-	bundle   bool     // a bundle of refs is wanted, instead of an archive
-	bundleID string   // of one that was offered to a git client, or empty
-	sum      bool     // the digest of the archive is wanted, instead of the archive
-	paths    []string // that must be there, sorted; want has those of them that lie in no other one
-	contains string   // a full commit id, or empty
-	came     time.Time
+// Request is what a client asks of a mirror's content.
+type Request struct {
+	Name     storage.Name
+	Want     Spec
+	Bundle   bool     // a bundle of refs is wanted, instead of an archive
+	BundleID string   // of one that was offered to a git client, or empty
+	Sum      bool     // the digest of the archive is wanted, instead of the archive
+	Paths    []string // that must be there, sorted; Want has those of them that lie in no other one
+	Contains string   // a full commit id, or empty
 }
 
-// parseTar reads the path and the query of a GET.
-func parseTar(u *url.URL) (req tarRequest, err error) {
-	if req.name, err = storage.ParseName(u.Path); err != nil {
+// ParseRequest reads the path and the query of a URL.
+func ParseRequest(u *url.URL) (req Request, err error) {
+	if req.Name, err = storage.ParseName(u.Path); err != nil {
 		return req, err
 	}
-	req.want.Format = archive.Tar
+	req.Want.Format = Tar
 	if u.RawQuery == "" {
 		return req, nil
 	}
@@ -40,10 +37,10 @@ func parseTar(u *url.URL) (req tarRequest, err error) {
 	}
 	for key, values := range query {
 		if key == "path" {
-			if req.paths, err = archive.ParsePaths(values); err != nil {
+			if req.Paths, err = ParsePaths(values); err != nil {
 				return req, err
 			}
-			req.want.Paths = archive.NewPaths(req.paths)
+			req.Want.Paths = NewPaths(req.Paths)
 			continue
 		}
 		if len(values) > 1 {
@@ -56,49 +53,49 @@ func parseTar(u *url.URL) (req tarRequest, err error) {
 	return req, req.checkBundle()
 }
 
-// checkBundle refuses parameters that do not go together with a bundle, or with an archive.
-func (req *tarRequest) checkBundle() error {
+// checkBundle refuses parameters that do not go together with a bundle, or with an
+func (req *Request) checkBundle() error {
 	switch {
-	case req.bundle && (len(req.paths) > 0 || req.want.Prefix != ""):
+	case req.Bundle && (len(req.Paths) > 0 || req.Want.Prefix != ""):
 		return errors.New("a bundle is of the whole history: it has neither path nor prefix")
-	case req.bundleID != "" && !req.bundle:
+	case req.BundleID != "" && !req.Bundle:
 		return errors.New("only a bundle has an id: format=bundle is missing")
-	case req.bundleID != "" && (req.want.Ref != "" || req.contains != ""):
+	case req.BundleID != "" && (req.Want.Ref != "" || req.Contains != ""):
 		return errors.New("the id says which bundle it is: ref and contains do not go with it")
 	}
 	return nil
 }
 
 // set takes in one parameter.
-func (req *tarRequest) set(key, value string) (err error) {
+func (req *Request) set(key, value string) (err error) {
 	switch key {
 	case "ref":
 		if !legalRef(value) {
 			return fmt.Errorf("ref=%q is neither a commit id nor a legal name of a branch or tag", errtext.Word(value, 100))
 		}
-		req.want.Ref = value
+		req.Want.Ref = value
 		if lower := strings.ToLower(value); git.IsID(lower) {
-			req.want.Ref = lower
+			req.Want.Ref = lower
 		}
 	case "contains":
-		if req.contains = strings.ToLower(value); !git.IsID(req.contains) {
+		if req.Contains = strings.ToLower(value); !git.IsID(req.Contains) {
 			return fmt.Errorf("contains=%q is not a full commit id", errtext.Word(value, 100))
 		}
 	case "format":
-		if req.bundle = value == "bundle"; req.bundle {
+		if req.Bundle = value == "bundle"; req.Bundle {
 			return nil
 		}
 		name, sum := strings.CutSuffix(value, ".sha256")
-		if req.want.Format, req.sum = archive.FindFormat(name), sum; req.want.Format == nil {
+		if req.Want.Format, req.Sum = FindFormat(name), sum; req.Want.Format == nil {
 			return fmt.Errorf("format=%q is unknown; there are tar, tar.gz, tar.zst and zip, "+
 				"the digest of each, such as tar.sha256, and bundle", errtext.Word(value, 40))
 		}
 	case "id":
-		if req.bundleID = value; !git.IsID(value) || len(value) != 64 {
+		if req.BundleID = value; !git.IsID(value) || len(value) != 64 {
 			return fmt.Errorf("id=%q is no id of a bundle", errtext.Word(value, 100))
 		}
 	case "prefix":
-		req.want.Prefix, err = archive.ParsePrefix(value)
+		req.Want.Prefix, err = ParsePrefix(value)
 		return err
 	default:
 		return fmt.Errorf("the parameter %q is unknown; there are ref, format, path, prefix and contains", errtext.Word(key, 40))
