@@ -15,11 +15,13 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/tomlkeys"
 	"github.com/reconquest/sould/internal/units"
 )
@@ -143,6 +145,25 @@ func LoadConfig(path string, checks ...startCheck) (c Config, source string, err
 	}
 	err = c.parse(source, string(text), os.Environ(), checks...)
 	return c, source, err
+}
+
+// startCheck looks for what would keep a server with a configuration from starting, and changes
+// nothing.
+type startCheck func(c *Config, report func(key string, err error))
+
+// checkStart is the check of --check and of a start. A reload does without: whoever reloads has
+// started.
+func checkStart(c *Config, report func(key string, err error)) {
+	if c.Storage != "" {
+		if err := storage.CheckPlace(c.Storage); err != nil {
+			report("storage", err)
+		}
+	}
+	if checkListen(c.Listen) == nil { // else that was reported
+		if err := conn.CheckResolvable(c.Listen); err != nil {
+			report("listen", err)
+		}
+	}
 }
 
 func (c *Config) logOptions() logging.Options {

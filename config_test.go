@@ -289,11 +289,6 @@ func TestAddressesToListenOn(t *testing.T) {
 			t.Errorf("%s: %v, want …%s", address, err, want)
 		}
 	}
-	for address, want := range map[string]bool{"127.0.0.1:1": false, ":1": false, "[::]:1": false, "localhost:1": false, "192.0.2.1:1": true, "[2001:db8::1]:1": true} {
-		if got := isForeignAddress(address); got != want {
-			t.Errorf("%s: foreign: %v", address, got)
-		}
-	}
 }
 
 // TestCheckOfAStart: what a start would stumble over is found, and nothing is made.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/tomlkeys"
 )
 
@@ -103,7 +104,7 @@ func (c *Config) Warnings(source string) (warnings []string) {
 	if len(c.Slaves) > 0 && !c.Master {
 		warnings = append(warnings, "slaves are named, but this server is not their master, and passes nothing on to them: set master = true, or remove slaves")
 	}
-	if isForeignAddress(c.Listen) {
+	if conn.IsForeign(c.Listen) {
 		warnings = append(warnings, fmt.Sprintf("no interface of this machine has the address of listen = %q now", c.Listen))
 	}
 	if c.Token == "" {

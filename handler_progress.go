@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -12,47 +10,21 @@ import (
 	"github.com/reconquest/sould/internal/protocol"
 )
 
-// streamForm is the form of an answer that comes line by line.
-type streamForm struct {
-	kind   string // its content type
-	line   func(label string, line protocol.Line) string
-	report func(*protocol.Report) string // whose last line has the status
-}
-
-// Forms of a stream.
-var (
-	textStream = streamForm{
-		kind:   "text/plain; charset=utf-8",
-		line:   func(label string, line protocol.Line) string { return line.Text(label) + "\n" },
-		report: func(rep *protocol.Report) string { return fmt.Sprintf("%sstatus: %d\n", rep, rep.Status) },
-	}
-	jsonStream = streamForm{
-		kind:   protocol.StreamType,
-		line:   func(_ string, line protocol.Line) string { return jsonLine(line) },
-		report: func(rep *protocol.Report) string { return jsonLine(rep) },
-	}
-)
-
-func jsonLine(v any) string {
-	line, _ := json.Marshal(v) // it has nothing that JSON cannot say
-	return string(line) + "\n"
-}
-
 // stream writes the lines of an answer, each at once.
 type stream struct {
-	streamForm
+	protocol.Form
 	out *conn.DeadlineWriter
 }
 
 // beginStream begins an answer in the form that the client asks for. The HTTP status is 200 then,
 // whatever comes of the work.
 func beginStream(w http.ResponseWriter, r *http.Request) (*stream, error) {
-	form := textStream
+	form := protocol.TextForm
 	if conditional.Accepts(r.Header, protocol.StreamType) {
-		form = jsonStream
+		form = protocol.JSONForm
 	}
 	header := w.Header()
-	header.Set("Content-Type", form.kind)
+	header.Set("Content-Type", form.Type)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Accel-Buffering", "no") // nginx must not collect lines (proxy_buffering)
@@ -77,10 +49,10 @@ func streamReport(w http.ResponseWriter, r *http.Request, p *propagation, over <
 	for err == nil {
 		select {
 		case <-p.done:
-			_ = s.send(s.report(p.report())) // the client may be gone; that is no failure of ours
+			_ = s.send(s.Report(p.report())) // the client may be gone; that is no failure of ours
 			return
 		case <-over:
-			_ = s.send(s.report(p.report()))
+			_ = s.send(s.Report(p.report()))
 			return
 		case <-r.Context().Done():
 			return
@@ -89,7 +61,7 @@ func streamReport(w http.ResponseWriter, r *http.Request, p *propagation, over <
 		worked := time.Since(p.began)
 		var text strings.Builder
 		for _, line := range feed.Next(worked, p.lines()) {
-			text.WriteString(s.line(p.label, line))
+			text.WriteString(s.Line(p.label, line))
 		}
 		if text.Len() > 0 {
 			err = s.send(text.String())

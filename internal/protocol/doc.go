@@ -3,6 +3,8 @@
 //
 //	request.go       a request: the form of a POST, and the headers beside it
 //	report.go        the outcome of a request, on one server and on those below it
+//	progress.go      how far servers are, line by line
+//	form.go          the forms of an answer with such lines
 //	answer.go        reads such a report from another server
 //	status.go        the status of a server
 //	status_read.go   reads such a status from another server
