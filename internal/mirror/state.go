@@ -108,8 +108,10 @@ func (s *stateFile) addFormer(url string) {
 // setSource records the source of a pull, and how the pull ended because of it. asked is when
 // the source was asked for its refs: later changes may not be in the mirror, however long the
 // transfer took. If the source is a replica that has not reached the origin, the pull has failed,
-// and the content is as old as the replica's.
+// and the content is as old as the replica's. A mirror of this origin keeps its user and password
+// then: nobody knows that those of this pull are right.
 func (s *stateFile) setSource(from origin.URL, src Source, asked time.Time) {
+	before := s.origin()
 	s.setOrigin(from)
 	s.Outcome, s.Pulled, s.LastError, s.From = Success, asked, "", src.Peer
 	switch {
@@ -119,6 +121,9 @@ func (s *stateFile) setSource(from origin.URL, src Source, asked time.Time) {
 	default:
 		s.Outcome, s.Pulled = Failed, src.Pulled
 		s.LastError = fmt.Sprintf("the origin could not be reached; this is what the peer %s had", src.Peer)
+		if before.Known() && before.Same(from) {
+			s.User, s.Password = before.Credentials()
+		}
 	}
 }
 
@@ -145,7 +150,7 @@ func (s *stateFile) setCheck(damage error, now time.Time) {
 // about the old mirror's pulls and packs.
 func (s *stateFile) successor() stateFile {
 	return stateFile{
-		Origin: s.Origin, Formers: s.Formers,
+		Origin: s.Origin, Formers: s.Formers, User: s.User, Password: s.Password,
 		Wanted: s.Wanted, WantedBy: s.WantedBy, Accepted: s.Accepted, Removed: s.Removed,
 		Checked: s.Checked, CheckError: s.CheckError, Rebuilt: s.Rebuilt,
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -87,5 +88,43 @@ func TestRecordCheck(t *testing.T) {
 	}
 	if m.Snapshot() != before || h.state().CheckError != "one is broken" {
 		t.Errorf("readers see %+v, which is not on disk", m.Snapshot())
+	}
+}
+
+// TestCredentialsOfAPullThatFailed do not replace those that are known to be right, although a
+// replica had something newer.
+func TestCredentialsOfAPullThatFailed(t *testing.T) {
+	t.Parallel()
+	parse := func(url string) origin.URL {
+		u, err := origin.Parse(url, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	const right, wrong, other = "https://jack:right@git/m", "https://jack:wrong@git/m", "https://jack:wrong@git/n"
+	replica, reached := Source{Peer: "b"}, Source{Peer: "b", ReachedOrigin: true}
+	for _, c := range []struct {
+		what, stored, posted string
+		src                  Source
+		password             string
+	}{
+		{"the origin was read", right, wrong, Source{}, "wrong"},
+		{"the replica has reached it", right, wrong, reached, "wrong"},
+		{"the replica has not", right, wrong, replica, "right"},
+		{"nor did the mirror need any", "https://git/m", wrong, replica, ""},
+		{"there was no mirror", "", wrong, replica, "wrong"},
+		{"the mirror moves", right, other, replica, "wrong"},
+	} {
+		var s stateFile
+		if c.stored != "" {
+			s.setOrigin(parse(c.stored))
+		}
+		next := s.successor()
+		s.setSource(parse(c.posted), c.src, time.Now())
+		next.setSource(parse(c.posted), c.src, time.Now())
+		if s.Password != c.password || next.Password != c.password {
+			t.Errorf("%s: %q, and %q when it is replaced; not %q", c.what, s.Password, next.Password, c.password)
+		}
 	}
 }
