@@ -312,10 +312,10 @@ func TestMetricsOfDamage(t *testing.T) {
 func TestMetricsOfACluster(t *testing.T) {
 	t.Parallel()
 	r := newOrigin(t)
-	address, other := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
+	address, other, own := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
 	slave := start(t, fmt.Sprintf("listen = %q", address))
 	peer := start(t, fmt.Sprintf("listen = %q", other))
-	d := start(t, "master = true", slaves(address), fmt.Sprintf("peers = [%q]", other), `repair = "200ms"`, "timeout = 2000")
+	d := start(t, fmt.Sprintf("listen = %q", own), "master = true", slaves(address), peers(other, own), `repair = "200ms"`, "timeout = 2000")
 	of := func(name, server, role, more string) string {
 		return fmt.Sprintf("%s{%srole=%q,server=%q}", name, more, role, server)
 	}
@@ -328,6 +328,9 @@ func TestMetricsOfACluster(t *testing.T) {
 		of("sould_server_lag_seconds", address, "slave", ""): "0", of("sould_server_lag_seconds", other, "peer", ""): "0",
 		of("sould_server_differences", address, "slave", `difference="behind",`): "0",
 	})
+	if text := d.get("/x/metrics").text(); strings.Contains(text, own) {
+		t.Errorf("the server compares itself with itself:\n%s", text)
+	}
 
 	slave.stop()
 	r.Commit("main", map[string]string{"file": "2"})

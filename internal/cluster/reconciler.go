@@ -227,6 +227,7 @@ var errLoading = errors.New("it does not know yet what it has")
 // nothing has changed on either side since, it costs only a conditional request.
 func (c *comparer) round(ctx context.Context, set *settings) error {
 	if set.itself.has(c.address.URL()) && set.isItself(ctx, c.address) {
+		c.latest.foundItself()
 		return nil
 	}
 	began, generation := time.Now(), c.store.Generation()
@@ -235,6 +236,7 @@ func (c *comparer) round(ctx context.Context, set *settings) error {
 	doc, version, err := c.client.peer(c.address, false).status(asking, protocol.NewTrace(c.client.self))
 	switch {
 	case errors.Is(err, errItself):
+		c.latest.foundItself()
 		return nil
 	case err != nil:
 		c.settled = false

@@ -95,6 +95,7 @@ type comparison struct {
 	began time.Time // when the comparer was made
 
 	mu                     sync.Mutex // guards all below
+	itself                 bool       // the latest time it was this very server that answered
 	reachable              bool
 	equal                  time.Time // when there was no difference; zero for never
 	behind, ahead, missing int
@@ -104,13 +105,27 @@ type comparison struct {
 func (c *comparison) failed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reachable = false
+	c.itself, c.reachable = false, false
+}
+
+// foundItself records that there is no other server at the address.
+func (c *comparison) foundItself() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.itself = true
+}
+
+func (c *comparison) isItself() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.itself
 }
 
 // found records the differences that a comparison which began at that time has found.
 func (c *comparison) found(began time.Time, behind, ahead, missing int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.itself = false
 	c.reachable, c.behind, c.ahead, c.missing = true, behind, ahead, missing
 	if behind+ahead+missing == 0 {
 		c.equal = began
@@ -150,13 +165,16 @@ func (c *comparison) at(now time.Time) (latest Comparison) {
 	return latest
 }
 
-// Comparisons returns what was found of each server that this one compares itself with, sorted by
-// their URLs.
+// Comparisons returns what was found of each other server that this one compares itself with, sorted
+// by their URLs.
 func (rc *Reconciler) Comparisons() (all []Comparison) {
-	now := time.Now()
+	now, known := time.Now(), rc.client.current.Load().itself
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
-	for _, c := range rc.comparers {
+	for url, c := range rc.comparers {
+		if c.latest.isItself() || known.has(url) {
+			continue
+		}
 		one := c.latest.at(now)
 		one.Server, one.IsSlave = c.address, c.slave
 		all = append(all, one)
