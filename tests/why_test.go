@@ -45,7 +45,7 @@ func TestWhyOnOneServer(t *testing.T) {
 	if last := lines[len(lines)-1]; last != link || strings.Count(failed.text(), "why:") != 1 {
 		t.Errorf("the last line of a failure is %q, not %q", last, link)
 	}
-	d.why("my/m", 404, "is not here", "last asked for on", "by 127.0.0.1.")
+	d.why("my/m", 404, "could not be made", "last asked for on", "by 127.0.0.1.", "It failed: can't list refs: ", "See that the origin's server is up")
 
 	// Success, and a restart.
 	again := origin.ServeHTTP(t, strings.TrimSuffix(r.Dir, "/origin.git"))

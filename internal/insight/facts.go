@@ -84,13 +84,16 @@ func addSnapshot(f *why.Facts, opts *Options, s *mirror.Snapshot) {
 	f.Asked = why.Asking{At: s.Wanted, By: s.WantedBy}
 }
 
-// addJournal adds what is remembered of requests.
+// addJournal adds what is remembered of requests, and of a pull that could not make the mirror.
 func (i *Insight) addJournal(f *why.Facts, name storage.Name) {
 	j := i.Store.Journal(name)
 	if !j.Asked.At.Before(f.Asked.At) && !j.Asked.At.IsZero() {
 		f.Asked = why.Asking{At: j.Asked.At, By: j.Asked.By}
 	}
 	f.Refused = why.Asking{At: j.Refused.At, By: j.Refused.By, Words: j.Refused.Words}
+	if n := len(j.Pulls); !f.Exists && n > 0 && j.Pulls[n-1].Error != "" && j.Pulls[n-1].Began.After(f.Deleted) {
+		f.Outcome, f.Error, f.Failing = why.Failed, line(j.Pulls[n-1].Error), j.Pulls[n-1].First
+	}
 }
 
 // server is another server, as far as one mirror is concerned.

@@ -26,6 +26,8 @@ func (f Facts) adviceOnMissing() []string {
 		return []string{"Wait: this page tells when it is there."}
 	case f.Refused.At.After(f.Asked.At):
 		return f.adviceOnRefusal()
+	case f.Outcome == Failed:
+		return []string{f.remedy()}
 	case !f.Deleted.IsZero():
 		return []string{"To have it again, send a POST: " + f.post(f.originOr(unknownOrigin)),
 			"What was removed lies in the trash of the storage (.sould/trash) for as long as the key keep says."}
@@ -60,6 +62,8 @@ var remedies = []struct{ words, advice string }{
 	{"did not answer within", "See that the origin's server is up, and that this server can reach it."},
 	{"could not resolve host", "Check the host in the origin's URL, and the name service of this server."},
 	{"no such host", "Check the host in the origin's URL, and the name service of this server."},
+	{"failed to connect", "See that the origin's server is up, and that this server can reach it."},
+	{"no connection to the ssh server", "See that the origin's server is up, and that this server can reach it."},
 	{"connection refused", "See that the origin's server is up, and that this server can reach it."},
 	{"POST again", "Do what the reason above says: POST"},
 	{"does not appear to be a git repository", "Check the URL of the origin, and that it is a git repository."},
@@ -101,9 +105,11 @@ func (f Facts) remedy() string {
 			advice, command := strings.CutSuffix(r.advice, "POST")
 			switch {
 			case command && r.words == "accept=deletions":
-				return advice + f.post(f.Origin, "accept=deletions")
+				return advice + f.post(f.originOr(unknownOrigin), "accept=deletions")
+			case command && strings.Contains(f.Error, "user:password"):
+				return advice + f.post(withPassword(f.Origin))
 			case command:
-				return advice + f.post(f.Origin)
+				return advice + f.post(f.originOr(unknownOrigin))
 			}
 			return advice
 		}
@@ -122,6 +128,19 @@ func (f Facts) adviceOnServers() (all []string) {
 		}
 	}
 	return all
+}
+
+// withPassword returns the URL of an origin with a place for a user and a password.
+func withPassword(url string) string {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		return unknownOrigin
+	}
+	if host, path, _ := strings.Cut(rest, "/"); strings.Contains(host, "@") {
+		_, host, _ = strings.Cut(host, "@")
+		rest = host + "/" + path
+	}
+	return scheme + "://<user>:<password>@" + rest
 }
 
 func (f Facts) originOr(other string) string {

@@ -41,8 +41,10 @@ func (f Facts) headline() (words string, level Level) {
 		return "is being made: this server has no such mirror yet.", Work
 	case !f.Exists && f.Loading:
 		return "is not known yet: the server has just started, and still reads its storage.", Work
-	case !f.Exists && !f.Deleted.IsZero():
+	case !f.Exists && !f.Deleted.IsZero() && f.Outcome != Failed:
 		return "was removed on " + f.when(f.Deleted) + ".", None
+	case !f.Exists && f.Outcome == Failed:
+		return "could not be made: this server has no such mirror yet.", Bad
 	case !f.Exists:
 		return "is not here: this server has no such mirror.", None
 	case f.Unreadable != "":
@@ -122,7 +124,10 @@ func (f Facts) asked() (all []string) {
 
 // saw says what came of the latest pull.
 func (f Facts) saw() (all []string) {
-	if !f.Exists {
+	switch {
+	case !f.Exists && f.Outcome == Failed && len(f.Runs) == 0:
+		return []string{"It failed: " + sentence(f.Error)}
+	case !f.Exists:
 		return nil
 	}
 	switch f.Outcome {
@@ -198,7 +203,11 @@ func (f Facts) server(s Server) string {
 		who = "The slave " + s.Address
 	}
 	because := ""
-	if s.Error != "" {
+	switch {
+	case s.Error == "":
+	case s.Error == f.Error:
+		because = " It failed for the same reason."
+	default:
 		because = " It says: " + sentence(s.Error)
 	}
 	at := ""
@@ -255,6 +264,8 @@ func (f Facts) next() (all []string) {
 	}
 	if f.Exists {
 		all = append(all, f.nextPull()...)
+	} else if f.Outcome == Failed && len(f.Runs) == 0 {
+		all = append(all, "The next POST tries again.")
 	}
 	for _, s := range f.Servers {
 		if words := f.nextFor(s); words != "" {

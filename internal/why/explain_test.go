@@ -76,8 +76,26 @@ var situations = []struct {
 		"could not be updated the last time.", "not before 2026-11-28 12:00:40 UTC (in 40 seconds).", "Mend what the reason above names, then send a POST: curl",
 	}, nil},
 	{"a hint of git", failing("the origin wants a user: POST again with user:password in the URL: fatal"), Bad, []string{
-		"Do what the reason above says: curl",
+		"Do what the reason above says: curl", "'origin=https://<user>:<password>@git.in.local/a.git'",
 	}, nil},
+	{"no answer, here and on a slave", pulled(func(f *Facts) {
+		f.Outcome, f.Error = Failed, "can't list refs: fatal: unable to access 'https://git.in.local/a.git/': Failed to connect to git.in.local port 443"
+		f.Servers = []Server{{Address: "s1", Slave: true, Relation: Equal, Error: f.Error}, {Address: "s2", Slave: true, Relation: Equal, Error: "boom"}}
+	}), Bad, []string{
+		"The slave s1 has the same. It failed for the same reason.", "The slave s2 has the same. It says: boom.", "See that the origin's server is up",
+	}, nil},
+	{"could not be made", nothing(func(f *Facts) {
+		f.Asked, f.Outcome, f.Error, f.Failing = Asking{At: ago(time.Minute), By: "10.1.2.3"}, Failed, "can't list refs: boom", ago(time.Minute)
+	}), Bad, []string{
+		"my/mirror could not be made: this server has no such mirror yet.", "by 10.1.2.3.", "It failed: can't list refs: boom.",
+		"This server has nothing of it.", "The next POST tries again.", "Mend what the reason above names, then send a POST: curl", "'origin=<clone URL>'",
+	}, []string{"Check the spelling"}},
+	{"could not be made, and is being made", nothing(func(f *Facts) {
+		f.Outcome, f.Error, f.Runs = Failed, "boom", []Run{{ago(time.Second), ""}}
+	}), Work, []string{"is being made", "Wait"}, []string{"boom", "tries again"}},
+	{"could not be made again after it was removed", nothing(func(f *Facts) {
+		f.Deleted, f.Origin, f.Outcome, f.Error = ago(time.Hour), "https://jack@git.in.local/a.git", Failed, "POST again with user:password in the URL"
+	}), Bad, []string{"could not be made", "origin=https://<user>:<password>@git.in.local/a.git"}, []string{"trash"}},
 	{"lost refs", failing("the origin has lost 90 of 100 refs; nothing was changed. If this is meant, POST again with accept=deletions"), Bad, []string{
 		"send a POST with accept=deletions: curl", "--data-urlencode accept=deletions http://sould.local",
 	}, nil},
