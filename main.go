@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
@@ -61,6 +62,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		if shown, misused = true, err != nil; misused {
 			if what := misuse(args); what != "" {
 				fmt.Fprintf(stderr, "sould: %s\n\n", what)
+				text = text[max(strings.Index(text, "Usage:"), 0):] // the parser's own words stand before it
 			}
 			fmt.Fprintln(stderr, text)
 		} else {
@@ -113,7 +115,12 @@ func misuse(args []string) string {
 			option = "-c"
 		case arg == "--check", arg == "--unsecure", arg == "--insecure":
 		case arg == "-h", arg == "--help", arg == "--version":
+			if len(args) > 1 {
+				return arg + " stands alone"
+			}
 			return ""
+		case hasValue(arg):
+			return strings.SplitN(arg, "=", 2)[0] + " takes no value"
 		case strings.HasPrefix(arg, "-") && arg != "-":
 			return fmt.Sprintf("there is no option %q", arg)
 		default:
@@ -128,6 +135,12 @@ func misuse(args []string) string {
 		return "--unsecure and --insecure mean the same: give one of them"
 	}
 	return ""
+}
+
+// hasValue reports whether an argument gives a value to an option that takes none.
+func hasValue(arg string) bool {
+	option, _, ok := strings.Cut(arg, "=")
+	return ok && slices.Contains([]string{"--check", "--unsecure", "--insecure", "--help", "--version"}, option)
 }
 
 // check prints the settings in force.

@@ -159,7 +159,7 @@ func List[C any, T Item[T]](name string, field func(*C) *[]T, parse func(string)
 			for _, item := range items {
 				s, ok := item.(string)
 				if !ok {
-					return wrongType("a list of strings", item)
+					return fmt.Errorf("must be a list of strings, and one of its elements is %s", typeOf(item))
 				}
 				v, err := parse(s)
 				switch {
@@ -188,9 +188,12 @@ func List[C any, T Item[T]](name string, field func(*C) *[]T, parse func(string)
 	}
 }
 
-func wrongType(want string, got any) error {
-	return fmt.Errorf("must be %s, not %s", want, typeOf(got))
-}
+// typeError is the error for a value of a wrong type.
+type typeError struct{ want, got string }
+
+func (e *typeError) Error() string { return "must be " + e.want + ", not " + e.got }
+
+func wrongType(want string, got any) error { return &typeError{want, typeOf(got)} }
 
 func typeOf(v any) string {
 	switch v := v.(type) {

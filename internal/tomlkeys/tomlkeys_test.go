@@ -98,10 +98,10 @@ func TestVariables(t *testing.T) {
 		t.Errorf("got %+v from %s, %v", got, from, err)
 	}
 	for variable, want := range map[string]string{
-		"PET_ALIVE=yes":          "PET_ALIVE: must be true or false, not a string",
-		"PET_LEGS=1\nname = 'x'": "PET_LEGS: must be a whole number, not a string",
+		"PET_ALIVE=yes":          `PET_ALIVE: must be true or false, not "yes"`,
+		"PET_LEGS=1\nname = 'x'": `PET_LEGS: must be a whole number, not "1\nname = 'x'"`,
 		"PET_TRICKS=a,B,a":       "PET_TRICKS: \"B\" is no word\nPET_TRICKS: \"a\" is listed twice",
-		"PET_TRICKS=['a'":        "PET_TRICKS: must be a list of strings, not a string",
+		"PET_TRICKS=['a'":        `PET_TRICKS: must be a list of strings, not "['a'"`,
 		"PET_LEG=1":              "PET_LEG: unknown key; did you mean legs?",
 		"PET_Legs=1":             "PET_Legs: unknown key; did you mean legs?",
 		"PET_PORT=80":            "PET_PORT: unknown key",
@@ -130,7 +130,7 @@ func TestMistakes(t *testing.T) {
 		"age = true":                    "pets:1: age: must be a number of milliseconds or a string such as \"90s\" or \"30d\", not true",
 		"weight = -1":                   "pets:1: weight: a size cannot be negative",
 		"tricks = ['a', 'B', 'a', 'C']": "pets:1: tricks: \"B\" is no word\npets:1: tricks: \"a\" is listed twice\npets:1: tricks: \"C\" is no word",
-		"tricks = [1]":                  "pets:1: tricks: must be a list of strings, not a whole number",
+		"tricks = [1]":                  "pets:1: tricks: must be a list of strings, and one of its elements is a whole number",
 		"tricks = {}":                   "pets:1: tricks: must be a list of strings, not a table",
 		"Name = 'x'":                    "pets:1: Name: unknown key; did you mean name?",
 		"leg = 1\ncolour = 'x'":         "pets:1: leg: unknown key; did you mean legs?\npets:2: colour: unknown key",

@@ -54,6 +54,10 @@ func (keys Keys[C]) setVariables(c *C, t *Text) {
 			if err == nil {
 				err = key.set(c, value)
 			}
+			var wrong *typeError
+			if errors.As(err, &wrong) { // a variable has no type: what it says is wrong
+				err = &typeError{wrong.want, fmt.Sprintf("%q", v.word)}
+			}
 			if err != nil {
 				t.Report(name, err)
 			}
