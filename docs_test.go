@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -60,20 +61,7 @@ func packageNames(t *testing.T) map[string]declaration {
 	note := func(name, file string, constant bool) { // two packages may have the same one
 		names[name] = declaration{file, constant || names[name].constant}
 	}
-	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() && (path == "tests" || path == "bench" || path == "packaging" || len(path) > 1 && path[0] == '.') {
-			return fs.SkipDir
-		}
-		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
+	walkProgram(t, func(path string, file *ast.File) {
 		for _, decl := range file.Decls {
 			switch decl := decl.(type) {
 			case *ast.FuncDecl:
@@ -91,10 +79,98 @@ func packageNames(t *testing.T) map[string]declaration {
 				}
 			}
 		}
-		return nil
+	})
+	return names
+}
+
+// TestErrorsAreExplained keeps docs/when-something-goes-wrong.md whole: every message of the level
+// ERROR has a row there, and no row is about a message that is none any more.
+func TestErrorsAreExplained(t *testing.T) {
+	text, err := os.ReadFile("docs/when-something-goes-wrong.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tables, _ := strings.Cut(string(text), "\n## What the log says\n")
+	tables, _, _ = strings.Cut(tables, "\n## ")
+	explained := make(map[string]bool)
+	for _, row := range regexp.MustCompile("(?m)^\\| `(.+?)` \\| .+ \\| .+ \\|$").FindAllStringSubmatch(tables, -1) {
+		explained[row[1]] = true
+	}
+	logged := make(map[string]bool)
+	walkProgram(t, func(path string, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			message, place := errorMessage(n)
+			if place == nil {
+				return true
+			}
+			words, err := strconv.Unquote(message)
+			switch {
+			case err != nil:
+				t.Errorf("%s, byte %d: the message of an error must be a constant where it is logged, so that it can be explained", path, place.Pos())
+			case !explained[words]:
+				t.Errorf("%s: %q is logged as an error, and docs/when-something-goes-wrong.md does not explain it", path, words)
+			}
+			logged[words] = true
+			return true
+		})
+	})
+	for words := range explained {
+		if !logged[words] {
+			t.Errorf("docs/when-something-goes-wrong.md explains %q, which nothing logs as an error", words)
+		}
+	}
+}
+
+// errorMessage returns the message that a call logs at the level ERROR, as it stands in the source:
+// in quotes, if it is a constant there. place is nil for all that is no such call.
+func errorMessage(n ast.Node) (message string, place ast.Node) {
+	call, ok := n.(*ast.CallExpr)
+	if !ok {
+		return "", nil
+	}
+	method, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return "", nil
+	}
+	receiver, _ := method.X.(*ast.Ident)
+	at := -1
+	switch method.Sel.Name {
+	case "Error": // that of an error has no argument
+		at = 0
+	case "ErrorContext":
+		at = 1
+	case "Log", "LogAttrs": // of any level
+		at = 2
+	}
+	if at < 0 || at >= len(call.Args) || receiver != nil && receiver.Name == "http" {
+		return "", nil
+	}
+	if literal, ok := call.Args[at].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+		message = literal.Value
+	}
+	return message, call
+}
+
+// walkProgram calls visit for each file of the program.
+func walkProgram(t *testing.T, visit func(path string, file *ast.File)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (path == "tests" || path == "bench" || path == "packaging" || len(path) > 1 && path[0] == '.') {
+			return fs.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err == nil {
+			visit(path, file)
+		}
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return names
 }
