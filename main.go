@@ -17,10 +17,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 

@@ -2,20 +2,17 @@ package tests
 
 import (
 	"bufio"
-	"context"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -54,20 +51,32 @@ type lines struct {
 // follow sends a POST that wants to be told of its progress.
 func (d *daemon) follow(name, origin, accept string, fields ...string) *lines {
 	d.t.Helper()
+	l := d.followWith("", accept, name, origin, fields...)
+	if l.resp.Header.Get("X-Accel-Buffering") != "no" {
+		d.t.Errorf("POST is answered with %v", l.resp.Header)
+	}
+	return l
+}
+
+// followWith is follow with headers, which may be empty. A proxy may keep X-Accel-Buffering for itself.
+func (d *daemon) followWith(authorization, accept, name, origin string, fields ...string) *lines {
+	d.t.Helper()
 	r, err := http.NewRequest("POST", d.url, form(name, origin, append([]string{"progress", "1"}, fields...)...))
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", formType)
-	if accept != "" {
-		r.Header.Set("Accept", accept)
+	for key, value := range map[string]string{"Authorization": authorization, "Accept": accept} {
+		if value != "" {
+			r.Header.Set(key, value)
+		}
 	}
-	resp, err := client.Do(r)
+	resp, err := cmp.Or(d.client, client).Do(r)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { resp.Body.Close() })
-	if resp.StatusCode != 200 || resp.Header.Get("X-Accel-Buffering") != "no" || resp.ContentLength != -1 {
+	if resp.StatusCode != 200 || resp.ContentLength != -1 {
 		d.t.Errorf("POST is answered by %s with %v", resp.Status, resp.Header)
 	}
 	return &lines{t: d.t, resp: resp, in: bufio.NewReader(resp.Body)}
@@ -307,54 +316,6 @@ func TestProgressThroughCurl(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestProgressThroughNginx: nginx passes each line on at once.
-func TestProgressThroughNginx(t *testing.T) {
-	t.Parallel()
-	nginx, err := exec.LookPath("nginx")
-	if err != nil {
-		t.Skip("no nginx on this machine")
-	}
-	url, _, held := heldOrigin(t)
-	d := start(t)
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "nginx.sock")
-	conf := fmt.Sprintf(`daemon off; pid %[1]s/pid; error_log %[1]s/error; worker_processes 1; events {}
-http { access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
-server { listen unix:%[2]s; location / { proxy_pass %[3]s; proxy_http_version 1.1; } } }`, dir, socket, d.url)
-	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil { // its worker is another user
-		t.Fatal(err)
-	}
-	cmd := exec.Command(nginx, "-c", filepath.Join(dir, "conf"), "-e", filepath.Join(dir, "error"))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() }()
-	eventually(t, "nginx listens", func() bool {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	through := &http.Client{Timeout: patient, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
-	answer, err := through.Post("http://sould/", formType, form("m", url, "progress", "1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	l := &lines{t: t, in: bufio.NewReader(answer.Body)}
-	l.until("^m: asking the origin")
-	held.release()
-	if text := l.end(); !strings.HasSuffix(text, "\nstatus: 200\n") {
-		t.Errorf("nginx passes on\n%s", text)
 	}
 }
 
