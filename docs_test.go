@@ -174,3 +174,45 @@ func walkProgram(t *testing.T, visit func(path string, file *ast.File)) {
 		t.Fatal(err)
 	}
 }
+
+// TestLinks follows the links between the pages: the file must be there, and the heading in it.
+func TestLinks(t *testing.T) {
+	pages := []string{"README.md", "SECURITY.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "BOUNDS.md"}
+	more, err := filepath.Glob("docs/*.md")
+	if err != nil || len(more) == 0 {
+		t.Fatal(more, err)
+	}
+	link := regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`)
+	for _, page := range append(pages, more...) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+			target := page
+			if found[1] != "" {
+				target = filepath.Join(filepath.Dir(page), found[1])
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s: %v", page, found[1], err)
+			} else if found[2] != "" && !headings(t, target)[found[2]] {
+				t.Errorf("%s links to %s%s, and there is no such heading", page, found[1], found[2])
+			}
+		}
+	}
+}
+
+// headings are what links call the headings of a page.
+func headings(t *testing.T, page string) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]bool)
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(string(text), -1) {
+		words := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		all["#"+strings.ReplaceAll(words, " ", "-")] = true
+	}
+	return all
+}

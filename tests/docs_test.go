@@ -138,7 +138,7 @@ func TestConfigurationsOfPages(t *testing.T) {
 	for name, text := range map[string]string{"token": token, "read-token": readToken} {
 		write(t, filepath.Join(authority.dir, "sould."+name), text+"\n")
 	}
-	for _, page := range []string{"security.md", "three-servers.md"} {
+	for _, page := range []string{"security.md", "three-servers.md", "../README.md"} {
 		for _, text := range blocks(t, page, "toml") {
 			text = strings.NewReplacer("/etc/sould.", authority.dir+"/sould.", "/etc/sould/cert", cert, "/etc/sould/key.pem", cert+".key",
 				"/etc/sould/ca.pem", authority.file).Replace(text)
@@ -232,5 +232,46 @@ func TestClients(t *testing.T) {
 	g.end()
 	if n := asked.Load(); n > 0 {
 		t.Errorf("the origin was asked %d times", n)
+	}
+}
+
+// TestExamples runs what the README and the reference show of requests, each in a place of its own.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	tip := r.Commit("main", map[string]string{"file": "2"})
+	r.Git("tag", "v1.2", "main")
+	d := start(t, fmt.Sprintf("token = %q", token), "bundle_from = 1")
+	for _, name := range []string{"my/dev/mirror", "my/configs"} {
+		d.postAs(bearer(token), name, r.Dir).expect(t, 200)
+	}
+	secret := "Authorization: Bearer " + token
+	for page, examples := range map[string]int{"../README.md": 4, "reference.md": 16} {
+		g := follow(t, page, "https://git.in.local/jack/configs.git", r.Dir)
+		g.pairs = append(g.pairs, "$COMMIT", tip, "https://git.in.local/team/configs.git", r.Dir, "https://master.sould.local", d.url,
+			"http://master.sould.local", d.url, "http://sould.local", d.url, "http://slave2.local", d.url,
+			"curl --silent --show-error \\", "curl --silent --show-error --header '"+secret+"' \\",
+			"curl --no-buffer", "curl --no-buffer --header '"+secret+"'", "curl --silent --show-error --max-time", "curl --header '"+secret+"' --max-time")
+		ran := 0
+		for _, example := range blocks(t, page, "sh") {
+			if !strings.Contains(example, ".local") {
+				g.steps = g.steps[1:]
+				continue
+			}
+			g.dir = t.TempDir()
+			in(t, g.dir, "init", "--quiet")
+			write(t, filepath.Join(g.dir, "sould.token"), token+"\n")
+			g.do(1)
+			ran++
+			if strings.Contains(example, "DELETE") {
+				d.postAs(bearer(token), "my/dev/mirror", r.Dir).expect(t, 200)
+			}
+		}
+		if ran != examples {
+			t.Errorf("docs/%s has %d examples of requests, and the test was written for %d", page, ran, examples)
+		}
+		if saw := g.saw.String(); !strings.Contains(saw, "unchanged") || strings.Contains(saw, "└─") && page != "reference.md" {
+			t.Errorf("docs/%s: the examples print\n%s", page, saw)
+		}
 	}
 }
