@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -68,11 +69,13 @@ func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) error {
 // may start it anew; a storage that is missing is no reason for that.
 func (s *Server) handleLive(w http.ResponseWriter, _ *http.Request) error { return sayOK(w) }
 
+var errStarting = errors.New("the first look at the storage is not over yet")
+
 // handleReady is GET /x/health/ready: whether this server is well, and knows what mirrors it has. A
 // mirror that is asked for earlier is found all the same, but the status lacks it.
 func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) error {
 	if !s.stopping.Load() && s.dir.CheckOwned() == nil && !s.mirrors.store.IsReady() {
-		return fail(kindUnavailable, "the first look at the storage is not over yet")
+		return &fault{kindUnavailable, errStarting}
 	}
 	return s.handleHealth(w, r)
 }

@@ -64,6 +64,8 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	log := s.log.With("client", r.RemoteAddr, "method", errtext.Word(r.Method, 40), "path", errtext.Word(r.URL.Path, 200), "status", rep.Status)
 	switch {
+	case errors.Is(err, errStarting), errors.Is(err, mirror.ErrClosing): // each probe is told so, at each start and end
+		log.Debug("not ready", "err", err)
 	case rep.Status >= 500:
 		log.Error("can't answer", "err", err)
 	case r.Method == http.MethodPost, r.Method == http.MethodDelete: // somebody's push was not mirrored

@@ -343,7 +343,7 @@ func (c *comparer) forEach(ctx context.Context, all []difference, do func(differ
 			if c.latest.tried(err); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				errs = append(errs, fmt.Errorf("%s: %c", d.name, err))
+				errs = append(errs, fmt.Errorf("%s: %w", d.name, err))
 			}
 			return nil
 		})

@@ -68,7 +68,7 @@ func programPage(u usage, version, date string) string {
 	p.text(u.about)
 	p.WriteString(".PP\n")
 	p.text("It is told of changes by a POST, pulls, and has all servers of its cluster pull.",
-		"What the requests are and what they answer is in README.md.")
+		"What the requests are and what they answer is in docs/reference.md, below /usr/share/doc/sould.")
 	p.heading("SH", "OPTIONS")
 	for _, o := range u.options {
 		p.item(strings.TrimSpace(strings.Join(o.names, ", ") + " " + o.argument))
