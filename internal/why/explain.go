@@ -205,7 +205,7 @@ func (f Facts) server(s Server) string {
 	because := ""
 	switch {
 	case s.Error == "":
-	case s.Error == f.Error:
+	case cause(s.Error) == cause(f.Error):
 		because = " It failed for the same reason."
 	default:
 		because = " It says: " + sentence(s.Error)
@@ -236,6 +236,12 @@ func (f Facts) server(s Server) string {
 	default:
 		return who + f.unasked(s)
 	}
+}
+
+// cause is what an error says before what came of asking other servers.
+func cause(words string) string {
+	words, _, _ = strings.Cut(words, "; ")
+	return words
 }
 
 // unasked says why it is not known what a server has.

@@ -80,7 +80,7 @@ var situations = []struct {
 	}, nil},
 	{"no answer, here and on a slave", pulled(func(f *Facts) {
 		f.Outcome, f.Error = Failed, "can't list refs: fatal: unable to access 'https://git.in.local/a.git/': Failed to connect to git.in.local port 443"
-		f.Servers = []Server{{Address: "s1", Slave: true, Relation: Equal, Error: f.Error}, {Address: "s2", Slave: true, Relation: Equal, Error: "boom"}}
+		f.Servers = []Server{{Address: "s1", Slave: true, Relation: Equal, Error: f.Error + "; no peer can reach the origin either"}, {Address: "s2", Slave: true, Relation: Equal, Error: "boom"}}
 	}), Bad, []string{
 		"The slave s1 has the same. It failed for the same reason.", "The slave s2 has the same. It says: boom.", "See that the origin's server is up",
 	}, nil},
