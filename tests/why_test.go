@@ -204,7 +204,7 @@ func TestWhyInACluster(t *testing.T) {
 
 	// What only another server has.
 	slave.pulled("theirs", url)
-	master.why("theirs", 404, "theirs is not here", "The slave "+address+" has something newer")
+	master.why("theirs", 404, "theirs is not here", "The slave "+address+" has it")
 }
 
 // launchAgain starts a server that was stopped on its former address.

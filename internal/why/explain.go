@@ -224,6 +224,9 @@ func (f Facts) server(s Server) string {
 	case Behind:
 		return who + " is behind" + at + pulled + "." + because
 	case Ahead:
+		if !f.Exists || f.Storage != "" || f.Unreadable != "" { // newer than nothing
+			return who + " has it" + at + pulled + "." + because
+		}
 		return who + " has something newer" + at + pulled + "." + because
 	case Missing:
 		return who + " has no such mirror." + because

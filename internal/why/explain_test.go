@@ -159,11 +159,14 @@ var situations = []struct {
 		"is not here: this server has no such mirror.", "Nobody has asked for it since this server started.", "Check the spelling.",
 	}, nil},
 	{"unknown name, and a peer has it", nothing(func(f *Facts) { f.Servers = []Server{{Address: "p1", Relation: Ahead}} }), None, []string{
-		"The peer p1 has something newer.", "This server makes it, as p1 has it, with the next comparison, within 30 seconds.",
+		"The peer p1 has it.", "This server makes it, as p1 has it, with the next comparison, within 30 seconds.",
 	}, nil},
 	{"just started", nothing(func(f *Facts) { f.Loading = true }), Work, []string{"is not known yet", "Wait"}, nil},
-	{"storage missing", pulled(func(f *Facts) { f.Storage = "/srv/sould is another directory" }), Bad, []string{
+	{"storage missing", pulled(func(f *Facts) {
+		f.Storage, f.Servers = "/srv/sould is another directory", []Server{{Address: "p1", Relation: Ahead, Revision: "8d3f2a1c9b7e0011"}}
+	}), Bad, []string{
 		"cannot be read: the storage of this server cannot be used.", "This server cannot tell: /srv/sould is another directory.",
+		"The peer p1 has it (at 8d3f2a1c9b7e).",
 		"looks for its storage again", "See that the storage of this server is mounted",
 	}, nil},
 	{"slave behind", pulled(func(f *Facts) {
