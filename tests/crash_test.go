@@ -325,7 +325,7 @@ func TestGitIsKilled(t *testing.T) {
 	go func() { answers <- d.post("m", server.URL+"/r.git") }()
 	<-arrived
 	d.killChildren()
-	(<-answers).expect(t, 500).contains(t, "can't fetch", "git fetch died: killed")
+	(<-answers).expect(t, 500).contains(t, "can't fetch", "git clone died: killed")
 	held.release()
 	d.pulled("m", server.URL+"/r.git")
 	d.clean()

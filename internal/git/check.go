@@ -172,7 +172,7 @@ func SuggestsDamage(err error) bool {
 		return true
 	}
 	e := (*Error)(nil)
-	if !errors.As(err, &e) || e.Err != nil || outOfMemory(err) || e.Command == "ls-remote" { // it reads no local repository
+	if !errors.As(err, &e) || e.Err != nil || outOfMemory(err) || e.Command == "ls-remote" || e.Command == "clone" { // these read no local repository
 		return false
 	}
 	said := e.Stderr

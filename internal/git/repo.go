@@ -109,6 +109,10 @@ type FetchMode struct {
 	// Deepen makes the fetch bring the whole history, as far as the remote has it, if the
 	// repository is shallow.
 	Deepen bool
+	// Clone says that the ids are those of all branches and tags of the remote, and perhaps of
+	// other refs, which are ordinary ([Listing.IsOrdinary]). If the repository has no packs, they
+	// are brought at less cost.
+	Clone bool
 	// Hold lists the ids that no ref names yet. The fetch gives each of them a temporary ref
 	// (holdPrefix), so that no repack can drop the new objects before [Repo.Release].
 	Hold []string
@@ -147,13 +151,17 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 	var counted tally
 	var refused bool
 	err = r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
+		transfer := view.transfer
+		if mode.Clone && len(before) == 0 {
+			transfer = r.clone
+		}
 		for {
 			settings, err := r.git.fsckSettings(ctx)
 			if err != nil {
 				return err
 			}
 			counted, refused = tally{}, false
-			err = view.transfer(ctx, remote, fetchRequest{ids, mode}, settings, progress, func(f finding) {
+			err = transfer(ctx, remote, fetchRequest{ids: ids, FetchMode: mode}, settings, progress, func(f finding) {
 				counted.record(f)
 				refused = refused || f.refused
 			})
@@ -215,10 +223,11 @@ func (r Repo) Release() error {
 	return nil
 }
 
-// fetchRequest is what a fetch asks for.
+// fetchRequest is what a transfer asks for.
 type fetchRequest struct {
 	ids []string
 	FetchMode
+	into string // for git clone: the directory of the repository that it makes
 }
 
 // refspecs are the lines that git fetch reads from standard input.
@@ -252,26 +261,35 @@ func (r Repo) transfer(
 			"--no-auto-maintenance", "--no-recurse-submodules", "--stdin",
 			"--update-shallow", // a shallow remote is mirrored as such
 		},
-		settings: settings,
-		helpers:  true,
-		progress: progress,
-		found:    found,
 	}
+	c = c.transferring(settings, progress, found)
 	if request.Deepen {
 		c.args = append(c.args, "--depth="+wholeHistory)
 	}
-	err := r.git.followRedirects(ctx, remote, func(remote Remote) error { return r.git.transfer(ctx, c, remote, request) })
+	return r.git.follow(ctx, c, remote, request)
+}
+
+// follow runs a command that transfers objects, wherever the remote redirects to. The error is
+// [ErrMoved] if the remote no longer has what it listed.
+func (g *Git) follow(ctx context.Context, c command, remote Remote, request fetchRequest) error {
+	err := g.followRedirects(ctx, remote, func(remote Remote) error { return g.transfer(ctx, c, remote, request) })
 	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText.MatchString(e.Stderr) {
 		return fmt.Errorf("%w: %w", ErrMoved, err)
 	}
 	return err
 }
 
+// transferring is a command that transfers objects and calls found for each message about one.
+func (c command) transferring(settings []string, progress func(Progress), found func(finding)) command {
+	c.settings, c.helpers, c.progress, c.found = settings, true, progress, found
+	return c
+}
+
 // wholeHistory is the depth that means no limit (git-fetch(1), --unshallow; that option itself
 // is refused if the repository is not shallow).
 const wholeHistory = "2147483647"
 
-// transfer fetches in version 2 of the protocol, in which the server sends no list of refs.
+// transfer works in version 2 of the protocol, in which a server lists no ref unasked.
 // Over git://, the small packets of version 2 stall, so that it is used only for servers that
 // speak no other.
 func (g *Git) transfer(ctx context.Context, c command, remote Remote, request fetchRequest) error {
@@ -287,10 +305,14 @@ func (g *Git) transfer(ctx context.Context, c command, remote Remote, request fe
 
 func (g *Git) transferIn(ctx context.Context, c command, remote Remote, version string, request fetchRequest) error {
 	c.args = append(slices.Clip(c.args), "--", remote.URL)
+	if request.into != "" {
+		c.args = append(c.args, request.into)
+	} else {
+		c.stdin = strings.NewReader(request.refspecs())
+	}
 	c.settings = append(remote.settings(version), c.settings...)
 	c.env = g.envFor(remote)
 	c.secrets = remote.Secrets()
-	c.stdin = strings.NewReader(request.refspecs())
 	return g.run(ctx, c)
 }
 

@@ -51,6 +51,8 @@ func (j *pullJob) fetchMissing(
 func (j *pullJob) fetchPlan(repo git.Repo, b fetchedPlan, now, listing git.Listing) (ids []string, mode git.FetchMode) {
 	if len(now.Refs) > 0 {
 		mode.Hold = b.Fetch
+	} else {
+		mode.Clone = len(j.refused) == 0 && refs.IncludeDefaults(j.opts.Refs) && listing.IsOrdinary()
 	}
 	if mode.Deepen = repo.IsShallow(); !mode.Deepen {
 		return b.Fetch, mode

@@ -79,6 +79,16 @@ func CoverAll(theirs []string, ours []Pattern) bool {
 	return true
 }
 
+// IncludeDefaults reports whether the patterns select all branches and tags.
+func IncludeDefaults(patterns []Pattern) bool {
+	for _, q := range DefaultPatterns() {
+		if !slices.ContainsFunc(patterns, func(p Pattern) bool { return p.covers(q) }) {
+			return false
+		}
+	}
+	return true
+}
+
 // SamePatterns reports whether a server with the patterns theirs takes the same refs. It is
 // true if theirs is empty: an old server does not send its patterns.
 func SamePatterns(theirs []string, ours []Pattern) bool {
