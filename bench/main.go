@@ -64,6 +64,7 @@ var measurements = []measurement{
 	{"GET made ahead", madeAhead},
 	{"GET first zst", firstZstd},
 	{"GET first zip", firstZip},
+	{"first mirror", firstMirror},
 	{"clone", clones},
 	{"herd", herd},
 	{"slow herd", slowHerd},
