@@ -8,7 +8,7 @@ SUITES = ^Test(Field.*|Crashes|Cut|Disk|DiskIsFullDuringRepack|RaceMix|Load|Host
 FUZZTIME = 60s
 
 test:
-	go test ./...
+	go test -timeout 20m ./...
 
 soak: suites race fuzz
 

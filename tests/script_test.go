@@ -62,7 +62,7 @@ func TestReadmesQuickStart(t *testing.T) {
 	_, quick, _ := strings.Cut(string(readme), "## Quick start")
 	quick, _, _ = strings.Cut(quick, "\n## ")
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(quick, -1)
-	if len(blocks) != 4 || blocks[0][1] != "go run .\n" || blocks[3][1] != "go test ./...\n" {
+	if len(blocks) != 4 || blocks[0][1] != "go run .\n" || blocks[3][1] != "go test -timeout 20m ./...\n" {
 		t.Fatalf("the quick start has changed: %q", blocks)
 	}
 
