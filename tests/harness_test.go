@@ -410,7 +410,7 @@ func (h *hold) release() { h.once.Do(func() { close(h.c) }) }
 func heldOrigin(t *testing.T) (url string, arrived chan bool, held *hold) {
 	t.Helper()
 	_, server, url := served(t)
-	arrived, held = make(chan bool, 8), newHold(t)
+	arrived, held = make(chan bool, 64), newHold(t)
 	server.Before(func(*http.Request) { arrived <- true; held.wait() })
 	return url, arrived, held
 }

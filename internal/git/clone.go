@@ -50,7 +50,8 @@ func (r Repo) clone(
 	c := command{
 		name: "clone",
 		dir:  place, // in which there is nothing that git could read
-		args: []string{"--quiet", "--progress", "--bare", "--template=", "--no-local"},
+		// Without --quiet, as in transfer: else git tells no progress.
+		args: []string{"--progress", "--bare", "--template=", "--no-local"},
 	}
 	c = c.transferring(settings, progress, found)
 	if err := r.git.follow(ctx, c, remote, fetchRequest{into: made.Dir}); err != nil {

@@ -123,6 +123,10 @@ func TestFetchAsClone(t *testing.T) {
 		if !errors.Is(err, ErrMoved) {
 			t.Errorf("%s: an id that the remote has no more: %v", what, err)
 		}
+		_, _, err = cloned(t, New(Options{AllowLocal: true}), url+"-none", main)
+		if err == nil || strings.Contains(err.Error(), "tmp_") || strings.Contains(err.Error(), "Cloning") {
+			t.Errorf("%s: the error about no repository is %v", what, err)
+		}
 		if packs, err := repo.indexedPacks(); err != nil || len(packs) > 0 {
 			t.Errorf("%s: a failed fetch has left %v (%v)", what, packs, err)
 		}

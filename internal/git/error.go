@@ -142,6 +142,7 @@ func (s *stderrText) endLine() {
 	progress, isProgress := parseProgress(line)
 	switch {
 	case line == "", totalLine.MatchString(line):
+	case strings.HasPrefix(line, "Cloning into "): // a temporary directory
 	case isProgress:
 		if s.progress != nil {
 			s.progress(progress)
