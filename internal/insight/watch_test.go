@@ -44,8 +44,12 @@ func TestAwaitNews(t *testing.T) {
 	}
 	<-wait(seen)
 	last := wait(i.Version())
+	began := time.Now()
 	close(closing)
 	<-last
+	if time.Since(began) >= LookEvery { // when it looks whether others tell something new
+		t.Error("it holds up a server that stops")
+	}
 	if n := i.watchers.Taken(); n != 0 {
 		t.Errorf("%d places are not given back", n)
 	}
