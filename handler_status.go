@@ -3,16 +3,19 @@ package main
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/reconquest/sould/internal/conditional"
+	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/requestlog"
 	"github.com/reconquest/sould/internal/status"
 )
 
-// handleStatus is GET /x/status: what is going on.
+// handleStatus is GET /x/status: what is going on. A client that has the current answer and asks to
+// wait gets the next one. Another server, which asks in its own rounds, is answered at once.
 func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
-	set := s.settings()
-	q, err := status.ParseQuery(r.URL.RawQuery, wantsJSON(r), set.Timeout)
+	began := time.Now()
+	q, err := status.ParseQuery(r.URL.RawQuery, wantsJSON(r), s.settings().Timeout)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
@@ -20,8 +23,18 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	isNeeded := func(etag string) bool { return conditional.Precondition(r.Header, etag) == 0 }
-	answer, err := s.mirrors.status.Answer(r.Context(), set.statusOptions(), q, status.Asker{Trace: trace, Peer: isPeer(r)}, isNeeded)
+	version := s.mirrors.insight.Version() // before the answer
+	answer, err := s.answerStatus(r, q, trace)
+	isCurrent := func() bool {
+		return err == nil && conditional.Precondition(r.Header, answer.ETag) == http.StatusNotModified
+	}
+	if left := q.Hold() - time.Since(began); left > 0 && trace.FromClient() && !isPeer(r) && isCurrent() {
+		s.mirrors.insight.AwaitChange(r.Context(), s.closing, version, left, func() bool {
+			// With the id of before, slaves would take it for the same request, and not ask theirs.
+			answer, err = s.answerStatus(r, q, protocol.NewClientTrace())
+			return !isCurrent()
+		})
+	}
 	if err != nil {
 		return err
 	}
@@ -37,4 +50,11 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	header.Set("Content-Length", strconv.Itoa(len(answer.Body)))
 	writeBody(w, r, http.StatusOK, answer.Body)
 	return nil
+}
+
+// answerStatus is the answer to a query now.
+func (s *Server) answerStatus(r *http.Request, q status.Query, trace protocol.Trace) (status.Answer, error) {
+	isNeeded := func(etag string) bool { return conditional.Precondition(r.Header, etag) == 0 }
+	by := status.Asker{Trace: trace, Peer: isPeer(r)}
+	return s.mirrors.status.Answer(r.Context(), s.settings().statusOptions(), q, by, isNeeded)
 }

@@ -8,7 +8,7 @@
 //	overview.go   all mirrors and servers
 //	select.go     which mirrors somebody wants to see, in which order (pure)
 //	mirror.go     the page of one mirror
-//	watch.go      what a page depends on, and waiting for news of that
+//	watch.go      what a page depends on, and waiting for news of that, or of the status
 //	room.go       how much fits on a page (pure)
 package insight
 
@@ -32,7 +32,7 @@ type Options struct {
 	Release string        // of sould
 }
 
-// LookEvery is how often the other servers are asked while somebody watches a page.
+// LookEvery is how often the other servers are asked while somebody watches a page or the status.
 const LookEvery = 5 * time.Second
 
 // Insight reads what a server knows.
@@ -45,5 +45,5 @@ type Insight struct {
 	Epoch       string // tells this start of the server from others
 	Descriptors uint64 // that the process may have
 
-	watchers limiter.Slots // pages that wait for news
+	watchers limiter.Slots // requests that wait for news
 }

@@ -31,6 +31,9 @@ const (
 // NewTrace returns the trace of a request that a server sends of its own accord.
 func NewTrace(server string) Trace { return Trace{ID: rand.Text()}.Through(server) }
 
+// NewClientTrace returns the trace of a client's request that has passed no server yet.
+func NewClientTrace() Trace { return Trace{ID: rand.Text(), Begins: true} }
+
 // ReadTrace reads the trace of a request. A client's request always gets a new id: if clients could
 // choose ids, the second request with one id would get the answer to the first. A request of an
 // older server, which sends none, gets a new id too.

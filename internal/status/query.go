@@ -16,7 +16,11 @@ type Query struct {
 	name     storage.Name  // of the only mirror that it is about; empty for all
 	upstream bool          // of slaves too
 	wait     time.Duration // the longest to wait for them
+	hold     time.Duration // for which the client waits for a change
 }
+
+// Hold is for how long the client waits for a change if it has the current answer; 0 if it does not.
+func (q Query) Hold() time.Duration { return q.hold }
 
 // contentTypes are the formats, and what an answer calls them.
 var contentTypes = map[string]string{
@@ -61,7 +65,7 @@ func ParseQuery(raw string, wantsJSON bool, timeout time.Duration) (Query, error
 			if err != nil || wait < 0 {
 				return q, fmt.Errorf("wait=%q is not a duration; write a number of milliseconds (1500), or one with a unit (90s)", errtext.Word(value, 40))
 			}
-			q.wait = min(wait, timeout)
+			q.wait, q.hold = min(wait, timeout), wait
 		default:
 			return q, fmt.Errorf("the parameter %q is unknown; format, name, upstream and wait are known", errtext.Word(key, 40))
 		}

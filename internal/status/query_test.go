@@ -25,8 +25,9 @@ func TestParseQuery(t *testing.T) {
 		{"format=toml", true, with(func(q *Query) { q.format = "toml" })},
 		{"format=hierarchical&upstream=1", false, all},
 		{"name=/a/b/&upstream=0", false, with(func(q *Query) { q.name, q.upstream = name, false })},
-		{"wait=500", false, with(func(q *Query) { q.wait = 500 * time.Millisecond })},
-		{"wait=2m", false, all},
+		{"wait=500", false, with(func(q *Query) { q.wait, q.hold = 500*time.Millisecond, 500*time.Millisecond })},
+		{"wait=2m", false, with(func(q *Query) { q.hold = 2 * time.Minute })},
+		{"wait=0", false, with(func(q *Query) { q.wait = 0 })},
 	} {
 		if got, err := ParseQuery(c.query, c.json, timeout); err != nil || got != c.want {
 			t.Errorf("%s: %+v, %v", c.query, got, err)
