@@ -117,7 +117,7 @@ func sender(r *http.Request, trace protocol.Trace) string {
 		address = host
 	}
 	if !trace.FromClient() || isPeer(r) {
-		return "another server of the cluster (" + address + ")"
+		return why.ByServer + " (" + address + ")"
 	}
 	return address
 }

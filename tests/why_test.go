@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -187,6 +188,7 @@ func TestWhyInACluster(t *testing.T) {
 	})
 	master.why("m", 200, "The slave 127.0.0.1:1 ", "connection refused", "See that 127.0.0.1:1 is up")
 	slave.why("m", 200, "by another server of the cluster (127.0.0.1).", "It succeeded")
+	slave.why("none", 404, "'http://<master>'", "Send the POST on the master of the cluster")
 
 	// The master goes on alone.
 	r.Commit("main", map[string]string{"file": "2"})
@@ -222,9 +224,20 @@ func TestWhyOfWhatIsGone(t *testing.T) {
 	d := start(t, fmt.Sprintf("token = %q", token))
 	d.postAs(bearer(token), "m", url).expect(t, 200)
 	d.do("DELETE", "/m", nil, "Authorization", bearer(token)).expect(t, 200)
-	d.why("m", 404, "m was removed on", "This server has nothing of it.", "To have it again, send a POST: curl", "origin="+url)
+	said := d.why("m", 404, "m was removed on", "This server has nothing of it.", "To have it again, send a POST: curl", "origin="+url)
+	if !strings.Contains(d.page("/").text(), "curl --header") {
+		t.Error("the page shows a command without the token")
+	}
 
-	d.postAs(bearer(token), "m", url).expect(t, 200)
+	// The command does what it says.
+	_, command, _ := strings.Cut(said, "send a POST: ")
+	command, _, _ = strings.Cut(command, "\n")
+	run := exec.Command("sh", "-c", command)
+	run.Env = append(os.Environ(), "TOKEN="+token)
+	if out, err := run.CombinedOutput(); err != nil {
+		t.Errorf("%s: %v\n%s", command, err, out)
+	}
+	d.get("/m").expect(t, 200)
 	if err := os.Rename(d.storage, d.storage+".away"); err != nil {
 		t.Fatal(err)
 	}

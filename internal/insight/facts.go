@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/cluster"
@@ -20,7 +22,7 @@ import (
 func (i *Insight) Facts(opts *Options, base string, name storage.Name, others []cluster.Sight, now time.Time) why.Facts {
 	f := why.Facts{
 		Now: now, Name: name.String(), Base: base,
-		Loading: !i.Store.IsReady(), Keep: opts.Keep, CheckEvery: opts.Check, Repair: opts.Repair,
+		Loading: !i.Store.IsReady(), Keep: opts.Keep, CheckEvery: opts.Check, Repair: opts.Repair, Token: opts.Token,
 	}
 	if err := i.Store.CheckStorage(); err != nil {
 		f.Storage = line(err.Error())
@@ -49,10 +51,23 @@ func (i *Insight) Facts(opts *Options, base string, name storage.Name, others []
 	if !f.Exists || f.Unreadable != "" {
 		snap = nil // others have it, and this server as good as not
 	}
+	f.Slave = opts.Role == "slave" && i.isTold(f.Asked)
 	for _, s := range others {
 		f.Servers = append(f.Servers, i.server(s, name, snap, len(f.Runs) > 0, f.Deleted))
 	}
 	return f
+}
+
+// isTold reports whether another server has passed on the latest request for a mirror or, if there was
+// none, that for any other.
+func (i *Insight) isTold(asked why.Asking) bool {
+	if !asked.At.IsZero() {
+		return strings.HasPrefix(asked.By, why.ByServer)
+	}
+	return slices.ContainsFunc(i.Store.All(), func(m *mirror.Mirror) bool {
+		snap := m.Snapshot()
+		return snap != nil && strings.HasPrefix(snap.WantedBy, why.ByServer)
+	})
 }
 
 // addMirror adds what a loaded mirror tells beside its snapshot.

@@ -30,6 +30,7 @@ type Options struct {
 	Check   time.Duration // the period in which all objects are read; 0 for never
 	Repair  time.Duration // between two comparisons with another server; 0 for never
 	Release string        // of sould
+	Token   bool          // commands need the server's token
 }
 
 // LookEvery is how often the other servers are asked while somebody watches a page or the status.

@@ -17,7 +17,7 @@ import (
 // Overview returns the page of all mirrors and servers that a query selects. frame has the version
 // and what the reader calls this server.
 func (i *Insight) Overview(opts *Options, frame page.Frame, q Query, others []cluster.Sight) *page.Overview {
-	frame.Role, frame.Release = opts.Role, opts.Release
+	frame.Role, frame.Release, frame.Token = opts.Role, opts.Release, opts.Token
 	o := &page.Overview{Frame: frame, Text: q.Text, State: q.State, Sort: q.Sort, Loading: !i.Store.IsReady()}
 	if err := i.Store.CheckStorage(); err != nil {
 		o.Fault = line(err.Error())

@@ -32,6 +32,7 @@ type Frame struct {
 	Server  string // what the reader calls this server
 	Role    string // "master" or "slave"
 	Release string // of sould
+	Token   bool   // commands need the server's token
 }
 
 // Overview is the page of the cluster.
@@ -164,6 +165,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"seconds": units.FormatSeconds,
 	"sign":    func(level why.Level) string { return signs[level] },
 	"moment":  func(now, t time.Time) moment { return moment{now, t} },
+	"token":   why.TokenFlag,
 	"advice":  func(title string) bool { return title == why.Advice },
 	"command": splitCommand,
 	"pager":   func(label, previous, next string) pager { return pager{label, previous, next} },

@@ -1,12 +1,35 @@
 package why
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // unknownOrigin stands in a command for a URL that the reader knows.
 const unknownOrigin = "<clone URL>"
 
-// advice says what the reader can do.
+// masterURL stands in a command for the URL of a master, which its slaves do not know.
+const masterURL = "http://<master>"
+
+// ByServer is who has sent a request that another server has passed on.
+const ByServer = "another server of the cluster"
+
+// advice says what the reader can do, and what its commands need.
 func (f Facts) advice() []string {
+	all := f.actions()
+	if slices.ContainsFunc(all, func(s string) bool { return strings.Contains(s, ": curl ") }) {
+		if f.Slave {
+			all = append(all, "Send the POST on the master of the cluster, which passes it on: one that is sent to this server reaches this server alone.")
+		}
+		if f.Token {
+			all = append(all, "The variable TOKEN in the command stands for the server's token, which is the same on all servers of the cluster.")
+		}
+	}
+	return all
+}
+
+// actions are what the reader can do.
+func (f Facts) actions() []string {
 	switch {
 	case f.Storage != "":
 		return []string{"See that the storage of this server is mounted, that it is the one with which the server was started, and that it can be written."}

@@ -376,14 +376,26 @@ func shortRef(ref string) string { return strings.TrimPrefix(ref, "refs/heads/")
 // post is the command of a POST for the mirror, with further fields.
 func (f Facts) post(origin string, fields ...string) string {
 	base := f.Base
-	if base == "" {
+	switch {
+	case f.Slave:
+		base = quote(masterURL)
+	case base == "":
 		base = "http://this-server"
 	}
-	command := "curl --data-urlencode " + quote("name="+f.Name) + " --data-urlencode " + quote("origin="+origin)
+	command := "curl " + TokenFlag(f.Token) + "--data-urlencode " + quote("name="+f.Name) + " --data-urlencode " + quote("origin="+origin)
 	for _, field := range fields {
 		command += " --data-urlencode " + quote(field)
 	}
 	return command + " " + base
+}
+
+// TokenFlag is what a command of curl needs for a server with a token, and a space; empty for one without.
+// It names the reader's variable, and not the token.
+func TokenFlag(token bool) string {
+	if !token {
+		return ""
+	}
+	return `--header "Authorization: Bearer $TOKEN" `
 }
 
 // quote quotes a word for a shell.

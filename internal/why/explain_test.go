@@ -161,6 +161,13 @@ var situations = []struct {
 	{"unknown name, and a peer has it", nothing(func(f *Facts) { f.Servers = []Server{{Address: "p1", Relation: Ahead}} }), None, []string{
 		"The peer p1 has it.", "This server makes it, as p1 has it, with the next comparison, within 30 seconds.",
 	}, nil},
+	{"the server has a token", nothing(func(f *Facts) { f.Token = true }), None, []string{
+		`send a POST: curl --header "Authorization: Bearer $TOKEN" --data-urlencode name=my/mirror`, " http://sould.local\n", "The variable TOKEN",
+	}, []string{"master"}},
+	{"a slave fails", func() Facts { f := failing("connection refused, too many"); f.Slave = true; return f }(), Bad, []string{"Wait a little"}, []string{"on the master"}},
+	{"a slave lacks it", nothing(func(f *Facts) { f.Slave = true }), None, []string{
+		"'origin=<clone URL>' 'http://<master>'\n", "Send the POST on the master of the cluster",
+	}, []string{"http://sould.local", "TOKEN"}},
 	{"just started", nothing(func(f *Facts) { f.Loading = true }), Work, []string{"is not known yet", "Wait"}, nil},
 	{"storage missing", pulled(func(f *Facts) {
 		f.Storage, f.Servers = "/srv/sould is another directory", []Server{{Address: "p1", Relation: Ahead, Revision: "8d3f2a1c9b7e0011"}}

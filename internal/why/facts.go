@@ -14,6 +14,10 @@ type Facts struct {
 	Name string
 	Base string // URL of this server as the reader calls it, such as "http://sould.local"; empty if it is not known
 
+	// What a POST needs.
+	Token bool // the server's token
+	Slave bool // to go to the master, which has told this server of mirrors
+
 	// Whether there is a mirror, and whether that can be told.
 	Storage    string    // why the storage cannot be used; empty if it can
 	Loading    bool      // the server still reads its storage
