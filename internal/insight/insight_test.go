@@ -16,6 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/page"
+	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -162,6 +163,33 @@ func TestOverviewFindsAndSorts(t *testing.T) {
 		if o.Counts[0].N != 3 || o.Counts[len(o.Counts)-1].N != 3 {
 			t.Errorf("%s: %+v", query, o.Counts)
 		}
+	}
+}
+
+// TestServersNeedAttention: those that cannot be asked, or are in trouble, and a few of many.
+func TestServersNeedAttention(t *testing.T) {
+	i := newInsight(t, []string{"m"}, []string{"refs/heads/main"}, "")
+	sight := func(raw string, slave bool, fault string, doc *protocol.Status) cluster.Sight {
+		address, err := protocol.ParseAddress(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cluster.Sight{Address: address, Slave: slave, Fault: fault, Doc: doc}
+	}
+	well := sight("well", true, "", &protocol.Status{})
+	down := sight("down", true, "connection refused", nil)
+	others := []cluster.Sight{well, down, sight("sick", false, "", &protocol.Status{Error: "disk gone"})}
+	list := func(others []cluster.Sight) (text string) {
+		for _, a := range i.Overview(&Options{}, someFrame, Query{}, others).Attention {
+			text += a.Name + ": " + a.Words + "\n"
+		}
+		return text
+	}
+	if got := list(others); got != "slave down: no status: connection refused\npeer sick: in trouble: disk gone\n" {
+		t.Error(got)
+	}
+	if got := list([]cluster.Sight{down, down, down, down, down, down, down}); !strings.HasSuffix(got, "and 2 more: servers, which are named below\n") || strings.Count(got, "\n") != 6 {
+		t.Error(got)
 	}
 }
 

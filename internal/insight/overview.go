@@ -27,6 +27,7 @@ func (i *Insight) Overview(opts *Options, frame page.Frame, q Query, others []cl
 	o.Servers = servers(frame, o.Fault, len(all), others, standings)
 	o.Counts = counts(q, all)
 	addChoices(o, q)
+	addServersInTrouble(o, others)
 	addAttention(o, all)
 	addRows(o, q, q.choose(all))
 	return o
@@ -143,6 +144,27 @@ const (
 	maxRowName  = 160 // a mirror's name
 	maxRowWords = 60  // a branch
 )
+
+// addServersInTrouble adds the other servers that cannot be asked, or say that they are in trouble. The
+// fault of this server stands above all.
+func addServersInTrouble(o *page.Overview, others []cluster.Sight) {
+	const link = "#servers-title"
+	n := 0
+	for _, s := range others {
+		one := server(s, standing{})
+		if one.Level != why.Bad {
+			continue
+		}
+		if n++; n <= maxAttention {
+			o.Attention = append(o.Attention, page.Attention{
+				Name: one.Kind + " " + one.Address, Link: link, Level: why.Bad, Words: one.State + ": " + one.Detail, Since: one.Since,
+			})
+		}
+	}
+	if n > maxAttention {
+		o.Attention = append(o.Attention, page.Attention{Name: fmt.Sprintf("and %d more", n-maxAttention), Link: link, Level: why.Bad, Words: "servers, which are named below"})
+	}
+}
 
 // addAttention adds the mirrors that fail, those that have done so the longest first.
 func addAttention(o *page.Overview, all []entry) {

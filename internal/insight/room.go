@@ -10,7 +10,7 @@ const (
 	maxRows      = 50       // mirrors in the table of all
 	maxRefRows   = 100      // refs in the table of a mirror
 	maxRoom      = 60 << 10 // bytes of the words in one table, escaped
-	maxAttention = 5        // mirrors that fail, above the table
+	maxAttention = 5        // mirrors that fail, and servers in trouble, above the table
 	maxServers   = 100      // other servers that are shown
 	maxKeptRows  = 20       // replaced refs that are shown
 )

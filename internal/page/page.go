@@ -42,8 +42,8 @@ type Overview struct {
 	Loading   bool    // the storage is still being read
 	Counts    []Count // of mirrors by state; the first is that of all
 	Servers   []Server
-	Attention []Attention // what fails, the longest first
-	More      int         // of them, that are not in Attention
+	Attention []Attention // servers in trouble, and mirrors that fail, the longest first
+	More      int         // mirrors of them that are not in Attention
 	MoreLink  string
 
 	Text, State, Sort string // what is searched for
@@ -79,7 +79,7 @@ type Server struct {
 	Mirrors int       // -1 if it is not known
 }
 
-// Attention is a mirror that somebody should look at.
+// Attention is a mirror or a server that somebody should look at.
 type Attention struct {
 	Name, Link string
 	Level      why.Level
