@@ -333,6 +333,8 @@ func (f Facts) nextFor(s Server) string {
 		what = "This server makes it, as " + s.Address + " has it,"
 	case s.Relation == Ahead:
 		return "If the origin cannot be reached, the next pull takes what " + s.Address + " has."
+	case s.Slave && s.Relation == Unasked && s.Error != "" && f.Exists && !f.Pulled.IsZero():
+		return f.nextForAbsent(s)
 	default:
 		return ""
 	}
@@ -346,6 +348,15 @@ func (f Facts) nextFor(s Server) string {
 	default:
 		return what + " with the next comparison, within " + units.FormatSpan(f.Repair) + "."
 	}
+}
+
+// nextForAbsent says how a slave that cannot be asked gets what it may miss.
+func (f Facts) nextForAbsent(s Server) string {
+	if f.Repair == 0 {
+		return "What the slave " + s.Address + " misses, it gets with the next POST, because the key repair is 0."
+	}
+	return "The slave " + s.Address + " is compared again until it answers, at least every " + units.FormatSpan(f.Repair) +
+		": what it has missed, it pulls as soon as it is back."
 }
 
 // sentence makes words, such as an error, the end of a sentence.

@@ -202,8 +202,14 @@ var situations = []struct {
 		f.Servers = []Server{{Address: "s1", Slave: true, Relation: Unasked, Error: "connection refused", Since: ago(time.Hour)}, {Address: "s2", Slave: true, Relation: Unasked}}
 	}), Good, []string{
 		"The slave s1 cannot be asked since 2026-11-28 11:00:00 UTC (1 hour ago): connection refused.",
-		"The slave s2 has not been asked since the mirror here has changed.", "See that s1 is up",
-	}, []string{"See that s2"}},
+		"The slave s2 has not been asked since the mirror here has changed.",
+		"The slave s1 is compared again until it answers, at least every 30 seconds: what it has missed, it pulls as soon as it is back.",
+		"See that s1 is up",
+	}, []string{"See that s2", "The slave s2 is compared"}},
+	{"slave down, nothing is repaired", pulled(func(f *Facts) {
+		f.Repair, f.Servers = 0, []Server{{Address: "s1", Slave: true, Relation: Unasked, Error: "connection refused", Since: ago(time.Hour)}}
+	}), Good, []string{"What the slave s1 misses, it gets with the next POST, because the key repair is 0."}, []string{"as soon as it is back"}},
+	{"peer down", pulled(func(f *Facts) { f.Servers = []Server{{Address: "p1", Relation: Unasked, Error: "connection refused"}} }), Good, nil, []string{"as soon as it is back"}},
 }
 
 func TestExplain(t *testing.T) {
