@@ -103,7 +103,7 @@ func TestTokens(t *testing.T) {
 
 	// A slave that has another token says so.
 	d.reload("master = true", slaves(slave.url, foreign.url), fmt.Sprintf("token_file = %q", file))
-	a := d.postAs(bearer(token), "m", r.Dir).expect(t, 502).contains(t, "this is not the server's token", "pulled: master, "+strings.TrimPrefix(slave.url, "http://"))
+	a := d.postAs(bearer(token), "m", r.Dir).expect(t, 502).contains(t, "it has another token than the server that asks it", "this is not the server's token", "pulled: master, "+strings.TrimPrefix(slave.url, "http://"))
 
 	// The file is read anew.
 	if err := os.WriteFile(file, []byte(stranger), 0o600); err != nil {

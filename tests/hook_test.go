@@ -245,6 +245,31 @@ func TestHookKeepsWhatIsRefused(t *testing.T) {
 	}
 }
 
+// TestHookNamesTheSettingOfTheToken: a server that refuses the token, or wants one.
+func TestHookNamesTheSettingOfTheToken(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl on this machine")
+	}
+	repo := newOrigin(t)
+	d := start(t, fmt.Sprintf("token = %q", token))
+	p := newPusher(t, repo, repo.Dir, "sould.url", d.url, "sould.name", "m", "sould.origin", repo.Dir)
+	for _, c := range []struct{ token, words string }{
+		{"", " needs its token in sould.token or sould.tokenFile\n"},
+		{stranger, " has another token than the one in sould.token or sould.tokenFile\n"},
+		{token, ""},
+	} {
+		if c.token != "" {
+			repo.Git("config", "sould.token", c.token)
+		}
+		seen := p.push()
+		if strings.Contains(seen, "sould.token") != (c.words != "") || !strings.Contains(seen, c.words) {
+			t.Errorf("with %q the pusher sees\n%s", c.token, seen)
+		}
+		tellsNothing(t, []string{token, stranger}, seen)
+	}
+}
+
 // TestHooksAtOnce: of pushes at the same time none is forgotten, whoever of them has success when.
 func TestHooksAtOnce(t *testing.T) {
 	t.Parallel()

@@ -203,6 +203,9 @@ func readStatusAnswer(ctx context.Context, answer *http.Response, secrets []stri
 	}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, errtext.MaxWords)) // an error of reading adds nothing to the status code
 	words := errtext.SanitizeLine(string(text), secrets)
+	if answer.StatusCode == http.StatusUnauthorized {
+		return nil, fmt.Errorf("it has another token than this server: the keys token and read_token must be the same on all servers of the cluster (%s)", says)
+	}
 	if kind == "text/html" || words == "" {
 		return nil, fmt.Errorf("it answered %s", says)
 	}

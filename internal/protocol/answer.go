@@ -23,6 +23,10 @@ var ErrAtWork = errors.New("it is still at work")
 func ReadAnswer(answer *http.Response, text []byte, secrets []string) (Outcome, error) {
 	o, isReport := readReport(answer.Header, text, secrets)
 	says := errtext.Sanitize(answer.Status, secrets)
+	if answer.StatusCode == http.StatusUnauthorized { // its own words are for people, and not for a server
+		says, o.Error = otherToken+" ("+says+")", otherToken
+		isReport = false
+	}
 	switch {
 	case answer.StatusCode == http.StatusOK:
 		o.State, o.Error, o.HierarchicalError = Success, "", ""
@@ -46,6 +50,9 @@ func ReadAnswer(answer *http.Response, text []byte, secrets []string) (Outcome, 
 	o.State = Failed
 	return o, nil
 }
+
+// otherToken is why a server of the cluster refuses another one.
+const otherToken = "it has another token than the server that asks it: the key token must be the same on all servers of the cluster"
 
 // readReport reads the body of an answer. If that is no report, HierarchicalError has its text.
 func readReport(header http.Header, text []byte, secrets []string) (o Outcome, isReport bool) {
