@@ -1,35 +1,48 @@
 package conditional
 
 import (
+	"iter"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
-// Accepts reports whether the client names a content type among those that it accepts.
+// Accepts reports whether the client names a content type among those that it accepts, and not with
+// the quality 0 (RFC 9110, section 12.4.2).
 func Accepts(h http.Header, wanted string) bool {
-	for accept := range strings.SplitSeq(h.Get("Accept"), ",") {
-		kind, _, _ := strings.Cut(accept, ";")
-		if strings.EqualFold(strings.TrimSpace(kind), wanted) {
+	for kind, quality := range accepted(h) {
+		if kind == wanted && quality > 0 {
 			return true
 		}
 	}
 	return false
 }
 
+// accepted are the content types that a client names, in lower case, with their qualities. What is no
+// number is as good as 0.
+func accepted(h http.Header) iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		for part := range strings.SplitSeq(strings.Join(h["Accept"], ","), ",") {
+			kind, parameters, _ := strings.Cut(part, ";")
+			quality := 1.0
+			for parameter := range strings.SplitSeq(parameters, ";") {
+				if name, value, _ := strings.Cut(strings.TrimSpace(parameter), "="); strings.EqualFold(name, "q") {
+					quality, _ = strconv.ParseFloat(value, 64)
+				}
+			}
+			if !yield(strings.ToLower(strings.TrimSpace(kind)), quality) {
+				return
+			}
+		}
+	}
+}
+
 // PrefersPage reports whether a client wants a page, as a browser does: it names text/html, and
 // nothing that sould can send instead with a higher preference (RFC 9110, section 12.5.1).
 func PrefersPage(h http.Header) bool {
 	var page, other float64
-	for part := range strings.SplitSeq(strings.Join(h["Accept"], ","), ",") {
-		kind, parameters, _ := strings.Cut(part, ";")
-		quality := 1.0
-		for parameter := range strings.SplitSeq(parameters, ";") {
-			if value, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {
-				quality, _ = strconv.ParseFloat(value, 64) // what is no number is as good as 0
-			}
-		}
-		switch strings.ToLower(strings.TrimSpace(kind)) {
+	for kind, quality := range accepted(h) {
+		switch kind {
 		case "text/html":
 			page = max(page, quality)
 		case "text/plain", "application/json", "application/toml":

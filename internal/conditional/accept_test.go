@@ -8,6 +8,7 @@ import (
 func TestAccepts(t *testing.T) {
 	for accept, want := range map[string]bool{
 		"": false, "*/*": false, "application/json": true, "text/html, Application/JSON;q=0.9": true, "application/jsonp": false,
+		"text/html,application/json;q=0": false, "application/json; Q=0.0": false, "application/json;q=0.001": true, "application/json;v=1;q=0": false,
 	} {
 		if got := Accepts(http.Header{"Accept": {accept}}, "application/json"); got != want {
 			t.Errorf("%q: %v", accept, got)
