@@ -100,12 +100,15 @@ func answerPull(w http.ResponseWriter, r *http.Request, p *propagation, asked pr
 }
 
 // refuse remembers that a request was refused, for those who ask why. The error it returns tells the
-// client where to ask.
+// client where to ask, unless nothing else is known of the name.
 func (s *Server) refuse(r *http.Request, trace protocol.Trace, name storage.Name, err error) error {
 	if name == (storage.Name{}) {
 		return err
 	}
 	s.mirrors.store.Refuse(name, sender(r, trace), err)
+	if !s.mirrors.insight.Knows(name) {
+		return err
+	}
 	return &explained{err, whyLink(r, trace, name)}
 }
 

@@ -136,6 +136,12 @@ func TestWhyOfRefusals(t *testing.T) {
 	d.post("m", "http://127.0.0.1:1/b.git").expect(t, 409).contains(t, "move="+url, link)
 	d.why("m", 200, "m is as its origin was", "was refused: the mirror exists with the origin "+url, "names the former one: curl", "move="+url)
 	d.post("../m", url).expect(t, 400)
+	for name, origin := range map[string]string{"none": "ext::sh", "m/below": url} { // there is nothing at the link
+		if a := d.post(name, origin); a.StatusCode < 400 || a.StatusCode > 409 || strings.Contains(a.text(), "why:") {
+			t.Errorf("a refusal for a name that nobody knows, %s, tells where to ask:\n%s", a.Status, a.text())
+		}
+	}
+	d.why("none", 404, "was refused")
 	if a := d.post("", url).expect(t, 400); strings.Contains(a.text(), "why:") {
 		t.Errorf("a request without a name tells where to ask:\n%s", a.text())
 	}
@@ -144,7 +150,9 @@ func TestWhyOfRefusals(t *testing.T) {
 // TestWhyNamesTheServerAsItWasCalled: only what is a host gets into the link.
 func TestWhyNamesTheServerAsItWasCalled(t *testing.T) {
 	t.Parallel()
+	_, _, url := served(t)
 	d := start(t)
+	d.pulled("m", url)
 	for host, want := range map[string]string{
 		"Sould.Local": "http://sould.local/x/why/m", "sould.local:81": "http://sould.local:81/x/why/m", "[::1]:81": "http://[::1]:81/x/why/m",
 		"a;b": "/x/why/m", "a<b>": "/x/why/m", "a:b": "/x/why/m", "$(x)": "/x/why/m",

@@ -58,6 +58,18 @@ func (i *Insight) Facts(opts *Options, base string, name storage.Name, others []
 	return f
 }
 
+// Knows reports whether there is more to tell of a name than that a request for it was refused.
+func (i *Insight) Knows(name storage.Name) bool {
+	if _, err := i.Store.Get(name); !errors.Is(err, mirror.ErrUnknown) {
+		return true
+	}
+	if j := i.Store.Journal(name); !j.Asked.At.IsZero() || len(j.Pulls) > 0 || len(i.Store.Pulling(name)) > 0 {
+		return true
+	}
+	_, err := i.Dir.Tombstone(name)
+	return err == nil
+}
+
 // isTold reports whether another server has passed on the latest request for a mirror or, if there was
 // none, that for any other.
 func (i *Insight) isTold(asked why.Asking) bool {
