@@ -28,7 +28,7 @@ func (s *Server) route(method, path string, wantsPage bool) (answer handler, all
 		case get && wantsPage:
 			return s.handleOverview, ""
 		}
-		return nil, "POST"
+		return nil, "GET, HEAD, POST"
 	case first == "x":
 		return s.routeOwn(path, get)
 	case smarthttp.IsPath(path):
@@ -57,6 +57,8 @@ func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) 
 		answer = s.handleReady
 	case path == "x/metrics":
 		answer = s.handleMetrics
+	case path+"/" == whyPath:
+		answer = s.handleNameless
 	case strings.HasPrefix(path, whyPath):
 		answer = s.handleWhy
 	case strings.HasPrefix(path, mirrorPath):
@@ -78,12 +80,20 @@ func refuseMethod(r *http.Request, allow string) error {
 	if r.Method == http.MethodPost && strings.Contains(allow, http.MethodDelete) { // the path of a mirror
 		return fail(kindMethod, "POST is for /, and not for %s: the name of the mirror goes into the body: %s", path, postExample)
 	}
+	if strings.Trim(r.URL.Path, "/") == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		return fail(kindMethod, "GET / is a page for browsers (Accept: text/html); the status for other clients is at /x/status")
+	}
 	return fail(kindMethod, "%s is not for %s; allowed: %s", errtext.Word(r.Method, 40), path, allow)
 }
 
 // handleUnknown answers 404 for a path below /x that does not exist.
 func (s *Server) handleUnknown(_ http.ResponseWriter, r *http.Request) error {
 	return fail(kindNotFound, "there is nothing at %s", errtext.Word(r.URL.Path, 200))
+}
+
+// handleNameless answers 400 for a path that lacks the name of a mirror.
+func (s *Server) handleNameless(http.ResponseWriter, *http.Request) error {
+	return fail(kindBadRequest, "the name of a mirror is missing: /%s<name>", whyPath)
 }
 
 // challenges are the values of WWW-Authenticate. Only reading accepts a password: a browser

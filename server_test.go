@@ -21,8 +21,8 @@ func TestRoute(t *testing.T) {
 		page         bool // the client is a browser
 	}{
 		{"POST", "/", true, "", false}, {"POST", "", true, "", false},
-		{"GET", "/", false, "POST", false}, {"PUT", "/", false, "POST", false},
-		{"GET", "/", true, "", true}, {"HEAD", "/", true, "", true}, {"POST", "/", true, "", true}, {"PUT", "/", false, "POST", true},
+		{"GET", "/", false, "GET, HEAD, POST", false}, {"PUT", "/", false, "GET, HEAD, POST", false},
+		{"GET", "/", true, "", true}, {"HEAD", "/", true, "", true}, {"POST", "/", true, "", true}, {"PUT", "/", false, "GET, HEAD, POST", true},
 		{"GET", "/a", true, "", false}, {"HEAD", "/a/b/", true, "", false},
 		{"POST", "/a", false, "GET, HEAD, DELETE", false}, {"DELETE", "/a", true, "", false}, {"FOO", "/a", false, "GET, HEAD, DELETE", false},
 		{"GET", "/x", true, "", false}, {"GET", "/x/none", true, "", false}, {"POST", "/x/none", true, "", false},

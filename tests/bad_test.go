@@ -90,8 +90,8 @@ func TestBadPostsStartNothing(t *testing.T) {
 	d.do("POST", "/", strings.NewReader(good), "Content-Type", formType, "Sec-Fetch-Site", "cross-site").expect(t, 403)
 	d.do("POST", "/", strings.NewReader(good), "Content-Type", formType, "Origin", "https://evil.example").expect(t, 403)
 	for _, c := range []struct{ method, path, allow string }{
-		{"GET", "/", "POST"}, {"PUT", "/", "POST"}, {"POST", "/taken/m", "GET, HEAD, DELETE"},
-		{"OPTIONS", "/taken/m", "GET, HEAD, DELETE"}, {"DELETE", "/", "POST"}, {"FOO", "/", "POST"},
+		{"GET", "/", "GET, HEAD, POST"}, {"PUT", "/", "GET, HEAD, POST"}, {"POST", "/taken/m", "GET, HEAD, DELETE"},
+		{"OPTIONS", "/taken/m", "GET, HEAD, DELETE"}, {"DELETE", "/", "GET, HEAD, POST"}, {"FOO", "/", "GET, HEAD, POST"},
 	} {
 		d.do(c.method, c.path, nil).expect(t, 405, "Allow", c.allow)
 	}

@@ -38,10 +38,12 @@ func TestPages(t *testing.T) {
 		"": 405, "*/*": 405, "application/json": 405, "text/html;q=0": 405, "text/html;q=0.5, application/json": 405,
 		"text/html": 200, "application/json;q=0.5, TEXT/HTML": 200,
 	} {
-		if a := d.get("/", "Accept", accept).expect(t, status); status == 405 && a.Header.Get("Allow") != "POST" {
+		if a := d.get("/", "Accept", accept).expect(t, status); status == 405 && a.Header.Get("Allow") != "GET, HEAD, POST" {
 			t.Errorf("%q: Allow is %q", accept, a.Header.Get("Allow"))
 		}
 	}
+	d.get("/").contains(t, "/x/status")
+	d.get("/x/why/").expect(t, 400).contains(t, "the name of a mirror is missing")
 	if a := d.do("HEAD", "/", nil, "Accept", browserAccept).expect(t, 200, pageHeaders...); len(a.body) > 0 {
 		t.Error("HEAD has a body")
 	}

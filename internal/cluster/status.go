@@ -52,10 +52,14 @@ func StatusOf(name storage.Name, s *mirror.Snapshot, running *mirror.Progress, u
 
 // ProgressOf is what a server tells of a pull that is running.
 func ProgressOf(now mirror.Step) *protocol.Progress {
-	return &protocol.Progress{
+	p := &protocol.Progress{
 		Words: now.String(), From: now.From, Since: now.Since.Unix(),
-		Percent: now.Percent, Done: now.Done, Total: now.Total, Bytes: now.Bytes, Rate: now.Rate,
+		Done: now.Done, Total: now.Total, Bytes: now.Bytes, Rate: now.Rate,
 	}
+	if now.Total > 0 {
+		p.Percent = &now.Percent
+	}
+	return p
 }
 
 // RetainedStatus lists the lost refs that are retained of a mirror.

@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +51,18 @@ func TestStatusOf(t *testing.T) {
 		c.want(&want)
 		if got := StatusOf(name, c.s, c.running, c.unreadable); !reflect.DeepEqual(got, want) {
 			t.Errorf("got\n%+v\nwant\n%+v", got, want)
+		}
+	}
+}
+
+// TestProgressTellsPercentsFromTheFirst: also none of a known number, and nothing where no number is known.
+func TestProgressTellsPercentsFromTheFirst(t *testing.T) {
+	for want, step := range map[string]git.Progress{
+		`"percent":0,`: {Total: 7}, `"percent":34,`: {Total: 100, Percent: 34}, "": {Step: "asking"},
+	} {
+		text, err := json.Marshal(ProgressOf(mirror.Step{Progress: step}))
+		if err != nil || !strings.Contains(string(text), want) || want == "" && strings.Contains(string(text), "percent") {
+			t.Errorf("%+v: %s, %v", step, text, err)
 		}
 	}
 }

@@ -179,6 +179,9 @@ func TestServersNeedAttention(t *testing.T) {
 	well := sight("well", true, "", &protocol.Status{})
 	down := sight("down", true, "connection refused", nil)
 	others := []cluster.Sight{well, down, sight("sick", false, "", &protocol.Status{Error: "disk gone"})}
+	if label := i.Overview(&Options{}, someFrame, Query{}, others).Counts[0].Label; label != "mirror in all" {
+		t.Errorf("one is %q", label)
+	}
 	list := func(others []cluster.Sight) (text string) {
 		for _, a := range i.Overview(&Options{}, someFrame, Query{}, others).Attention {
 			text += a.Name + ": " + a.Words + "\n"

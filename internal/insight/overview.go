@@ -114,7 +114,11 @@ func counts(q Query, all []entry) []page.Count {
 	for _, e := range all {
 		by[e.state]++
 	}
-	list := []page.Count{{Label: "mirrors in all", N: len(all), Level: why.None, Link: "/", Current: q.State == "" && q.Text == ""}}
+	label := "mirrors in all"
+	if len(all) == 1 {
+		label = "mirror in all"
+	}
+	list := []page.Count{{Label: label, N: len(all), Level: why.None, Link: "/", Current: q.State == "" && q.Text == ""}}
 	for n, s := range states {
 		level := s.level
 		if by[n] == 0 {

@@ -26,7 +26,7 @@ type Progress struct {
 	Words   string `json:"progress" toml:"progress"`              // one line
 	From    string `json:"from,omitempty" toml:"from,omitempty"`  // where it reads: "the origin" or "the peer x"
 	Since   int64  `json:"since,omitempty" toml:"since,omitzero"` // when the step began, in Unix seconds
-	Percent int    `json:"percent,omitempty" toml:"percent,omitzero"`
+	Percent *int   `json:"percent,omitempty" toml:"percent"`      // nil if it is not known
 	Done    int64  `json:"done,omitempty" toml:"done,omitzero"`
 	Total   int64  `json:"total,omitempty" toml:"total,omitzero"` // 0 if it is not known
 	Bytes   int64  `json:"bytes,omitempty" toml:"bytes,omitzero"` // received so far
@@ -260,7 +260,9 @@ func (l Line) sanitize(secrets []string) Line {
 func (p Progress) sanitize(secrets []string) Progress {
 	p.Words = errtext.Clip(errtext.SanitizeLine(p.Words, secrets), maxLine)
 	p.From = errtext.Clip(errtext.SanitizeLine(p.From, secrets), maxLabel)
-	p.Percent = min(max(p.Percent, 0), 100)
+	if p.Percent != nil {
+		p.Percent = new(min(max(*p.Percent, 0), 100))
+	}
 	if !isPlausible(time.Unix(p.Since, 0)) {
 		p.Since = 0
 	}

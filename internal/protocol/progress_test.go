@@ -113,7 +113,7 @@ func FuzzReadStream(f *testing.F) {
 					t.Errorf("%q tells %q", text, words)
 				}
 			}
-			if line.Percent < 0 || line.Percent > 100 || line.Done < 0 || line.Total < 0 || line.Bytes < 0 || line.Rate < 0 || line.Since < 0 {
+			if line.Percent != nil && (*line.Percent < 0 || *line.Percent > 100) || line.Done < 0 || line.Total < 0 || line.Bytes < 0 || line.Rate < 0 || line.Since < 0 {
 				t.Errorf("%q tells %+v", text, line)
 			}
 			encoded, err := json.Marshal(line)
