@@ -59,7 +59,7 @@ func TestTreesThatBreakGit(t *testing.T) {
 	fmt.Fprintf(&stream, "commit refs/heads/deep\ncommitter T <t@e> 1 +0000\ndata 1\nx\nM 100644 %s %sf\n", blob, strings.Repeat("d/", 10_000))
 	r.Import(stream.String())
 
-	d := start(t, `archive_timeout = "3s"`, `archive_limit = "8MiB"`)
+	d := start(t, `archive_timeout = "30s"`, `archive_limit = "8MiB"`)
 	d.pulled("m", r.Dir)
 	a, err := d.try("GET", "/m?ref=bomb", nil)
 	if err == nil && a.err == nil && a.StatusCode != 500 {
