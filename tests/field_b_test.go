@@ -302,3 +302,53 @@ func TestFieldOddObjectsCostNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestFieldOriginsOfFiles: git checks nothing of what comes from a server of files (dumb http), in packs
+// or loose, at first or later. So what has come is checked when it is here.
+func TestFieldOriginsOfFiles(t *testing.T) {
+	t.Parallel()
+	for _, packed := range []bool{true, false} {
+		root := t.TempDir()
+		r := origin.New(t, filepath.Join(root, "r.git"))
+		publish := func() {
+			t.Helper()
+			if packed {
+				r.Git("repack", "-dq")
+			}
+			r.Git("update-server-info")
+		}
+		main := r.Commit("main", map[string]string{"file": "1"})
+		first, _ := setOdd(r, "hasDotgit")
+		publish()
+		url := origin.ServeDumb(t, root) + "/r.git"
+		d := start(t)
+		check := func(when, ref string) {
+			t.Helper()
+			d.post("m", url).expect(t, 500).contains(t, "refused 1 of ", ref+" leads to object ", "hasDot")
+			if got, want := refs(t, d.mirror("m")), "refs/heads/main "+main+"\n"; got != want {
+				t.Errorf("packed: %v, %s: the mirror has\n%snot\n%s", packed, when, got, want)
+			}
+			d.get("/m").expect(t, 200, "X-Revision", main)
+			d.get("/m?ref=odd").expect(t, 404) // by its id git knows it, and does not archive it
+		}
+		check("at first", first)
+		main = r.Commit("main", map[string]string{"file": "2"})
+		publish()
+		check("with something new", first)
+		r.Git("update-ref", "-d", first)
+		publish()
+		d.post("m", url).expect(t, 200)
+		later, _ := setOdd(r, "hasDotdot")
+		publish()
+		check("later", later)
+
+		r.Git("update-ref", "-d", later)
+		_, id := setOdd(r, "duplicateEntries")
+		publish()
+		d.post("m", url).expect(t, 200)
+		if m := d.status("&name=m").Mirrors[0]; len(m.Warnings) != 1 || m.Warnings[0].ID != "duplicateEntries" {
+			t.Errorf("packed: %v: the status has the warnings %+v", packed, m.Warnings)
+		}
+		d.get("/m?ref="+id).expect(t, 200)
+	}
+}

@@ -42,8 +42,9 @@ func (r Repo) fetchQuarantined(ctx context.Context, remote Remote, ids []string,
 	return f, err
 }
 
-// examineHere checks objects that were asked for and are here already, although no ref leads to
-// them. Either a ref once did, or a killed fetch left them behind after git had refused them.
+// examineHere checks objects that are here, although no ref leads to them and no fetch has checked
+// them. A ref once led to them, or a killed fetch left them behind after git had refused them, or
+// they have come as files.
 func (r Repo) examineHere(ctx context.Context, ids []string) (f Fetched, err error) {
 	err = r.inQuarantine(len(ids[0]), func(q quarantine) (err error) {
 		f, err = q.assess(ctx, ids)

@@ -149,7 +149,13 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 		return Fetched{}, err
 	}
 	var counted tally
-	var refused bool
+	var refused, checked bool
+	watched := func(p Progress) {
+		checked = checked || p.isCheck()
+		if progress != nil {
+			progress(p)
+		}
+	}
 	err = r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
 		transfer := view.transfer
 		if mode.Clone && len(before) == 0 {
@@ -160,8 +166,8 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 			if err != nil {
 				return err
 			}
-			counted, refused = tally{}, false
-			err = transfer(ctx, remote, fetchRequest{ids: ids, FetchMode: mode}, settings, progress, func(f finding) {
+			counted, refused, checked = tally{}, false, false
+			err = transfer(ctx, remote, fetchRequest{ids: ids, FetchMode: mode}, settings, watched, func(f finding) {
 				counted.record(f)
 				refused = refused || f.refused
 			})
@@ -179,26 +185,13 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 	if err != nil {
 		return Fetched{}, remote.withHint(err)
 	}
-	if hasNew, err := r.hasNewPack(before); err != nil {
-		return Fetched{}, err
-	} else if newIDs := mode.newIDs(ids); !hasNew && len(newIDs) > 0 && r.git.fsck != FsckOff {
+	if newIDs := mode.newIDs(ids); !checked && len(newIDs) > 0 && r.git.fsck != FsckOff {
 		if err := r.Release(); err != nil { // else the temporary refs would lead to them
 			return Fetched{}, err
 		}
 		return r.examineHere(ctx, newIDs)
 	}
 	return Fetched{Warnings: counted.warnings()}, durable.Sync(filepath.Join(r.Dir, "objects", "pack"))
-}
-
-// hasNewPack reports whether the repository has a pack that is not among before.
-func (r Repo) hasNewPack(before map[string]bool) (bool, error) {
-	after, err := r.indexedPacks()
-	for pack := range after {
-		if !before[pack] {
-			return true, err
-		}
-	}
-	return false, err
 }
 
 // holdPrefix begins the names of temporary refs to new objects. Git writes them before it
