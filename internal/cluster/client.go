@@ -80,6 +80,7 @@ type settings struct {
 // do sends a request, and records whether the server answered. The error may be errItself.
 func (s *settings) do(r *http.Request) (*http.Response, error) {
 	r.Header.Set(protocol.InstanceHeader, protocol.AskInstance)
+	r.Header["Idempotency-Key"] = nil // not sent: the transport may repeat it if a kept connection was closed
 	answer, err := s.http.Do(r)
 	s.silent.record(r, err)
 	if err == nil && answer.Header.Get(protocol.InstanceHeader) == s.client.instance {
