@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/logging"
@@ -57,7 +56,7 @@ func newTestServer(t *testing.T, lines string) *Server {
 	}
 	log := logging.New(io.Discard)
 	s := newServer("", true, log, dir, nil)
-	if err := s.furnish(newSettings(config, "test", true, dir)); err != nil {
+	if err := s.wire(newSettings(config, "test", true, dir)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -86,40 +85,48 @@ func ask(t *testing.T, s *Server, path string) (status int, header http.Header, 
 	return answer.StatusCode, answer.Header, string(text)
 }
 
+// expectReady asks whether a server is ready. It is alive all the time.
+func expectReady(t *testing.T, s *Server, when string, want int, words string) {
+	t.Helper()
+	if status, _, body := ask(t, s, "/x/health/ready"); status != want || !strings.Contains(body, words) {
+		t.Errorf("%s: %d %s", when, status, body)
+	}
+	if status, _, body := ask(t, s, "/x/health/live"); status != http.StatusOK || body != "ok\n" {
+		t.Errorf("%s: it is not alive: %d %s", when, status, body)
+	}
+}
+
 // TestReady: a server is ready when it has looked at its storage, as long as that is there, and
-// until it stops. It is alive all the time.
+// until it stops.
 func TestReady(t *testing.T) {
 	s := newTestServer(t, "")
-	expect := func(when string, want int, words string) {
-		t.Helper()
-		if status, _, body := ask(t, s, "/x/health/ready"); status != want || !strings.Contains(body, words) {
-			t.Errorf("%s: %d %s", when, status, body)
-		}
-		if status, _, body := ask(t, s, "/x/health/live"); status != http.StatusOK || body != "ok\n" {
-			t.Errorf("%s: it is not alive: %d %s", when, status, body)
-		}
-	}
-	expect("before the first look", 503, "the first look at the storage is not over yet")
+	expectReady(t, s, "before the first look", 503, "the first look at the storage is not over yet")
 	if status, _, body := ask(t, s, "/x/health"); status != http.StatusOK {
 		t.Errorf("/x/health waits for the first look: %d %s", status, body)
 	}
 	s.mirrors.run()
 	<-s.mirrors.store.Ready()
-	expect("after it", 200, "ok")
+	expectReady(t, s, "after it", 200, "ok")
 
+	s.stopping.Store(true)
+	expectReady(t, s, "at the end", 503, "shutting down")
+}
+
+// TestNotReadyWithoutAStorage: the first question finds that it is gone.
+func TestNotReadyWithoutAStorage(t *testing.T) {
+	s := newTestServer(t, "")
+	s.mirrors.run()
+	<-s.mirrors.store.Ready()
 	moved := s.dir.Path + ".moved"
 	if err := os.Rename(s.dir.Path, moved); err != nil {
 		t.Fatal(err)
 	}
-	for s.dir.Check(t.Context()) == nil { // it is tried once a second
-		time.Sleep(10 * time.Millisecond)
-	}
-	expect("without a storage", 503, "can't use the storage")
-	if err := os.Rename(moved, s.dir.Path); err != nil {
-		t.Fatal(err)
-	}
-	s.stopping.Store(true)
-	expect("at the end", 503, "shutting down")
+	t.Cleanup(func() {
+		if err := os.Rename(moved, s.dir.Path); err != nil {
+			t.Error(err)
+		}
+	})
+	expectReady(t, s, "without a storage", 503, "can't use the storage")
 }
 
 // TestScrapesAreBounded: who comes when many are being answered already is told to come again.

@@ -107,7 +107,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *logging.L
 	s := newServer(configFile, unsecure, log, dir, listeners)
 	s.git = gitVersion
 	set := newSettings(config, source, unsecure, dir)
-	if err := s.furnish(set); err != nil {
+	if err := s.wire(set); err != nil {
 		return nil, errors.Join(err, listeners.Close(), dir.Close())
 	}
 	s.mirrors.run()
@@ -152,8 +152,8 @@ func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.
 	return s
 }
 
-// furnish gives a server its first settings, its mirrors, and what looks at them.
-func (s *Server) furnish(set *settings) (err error) {
+// wire gives a server its first settings, its mirrors, and what looks at them.
+func (s *Server) wire(set *settings) (err error) {
 	s.current.Store(set)
 	if s.mirrors, err = newMirrors(s.life, s.dir, s.epoch, s.version, s.log.Logger, set, s.settings); err != nil {
 		return err

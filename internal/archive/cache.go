@@ -16,6 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/spool"
+	"github.com/reconquest/sould/internal/tally"
 	"github.com/reconquest/sould/internal/units"
 )
 
@@ -219,7 +220,7 @@ func (c *Cache) produce(ctx context.Context, m *mirror.Mirror, a Archive, patien
 	ctx, cancel := context.WithTimeoutCause(ctx, opts.Timeout, reason)
 	defer cancel()
 	began := time.Now()
-	counted := &countingWriter{w: w}
+	counted := &tally.Writer{Writer: w}
 	err := a.Format.encode(counted, func(w io.Writer) error {
 		return m.Archive(ctx, c.neutral, git.Archive{
 			Commit: a.Commit, Paths: a.Paths.List(), Prefix: a.Prefix, Subst: a.Subst != "", LowPriority: patient,
@@ -228,7 +229,7 @@ func (c *Cache) produce(ctx context.Context, m *mirror.Mirror, a Archive, patien
 	if err != nil {
 		m.Suspect(err)
 	}
-	c.counts.made(ctx, counted.n, time.Since(began), err)
+	c.counts.made(ctx, counted.N, time.Since(began), err)
 	return err
 }
 

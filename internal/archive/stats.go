@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"errors"
-	"io"
 	"sync/atomic"
 	"time"
 
@@ -43,18 +42,6 @@ func (c *counts) made(ctx context.Context, bytes int64, took time.Duration, err 
 	default:
 		c.failed.Add(1)
 	}
-}
-
-// countingWriter counts the bytes that are written to w.
-type countingWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *countingWriter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }
 
 // Stats is what a cache has counted since it was made, and how busy it is at a moment.

@@ -29,9 +29,9 @@ func (c *counts) asked(made bool) {
 // measure counts what make makes, and how long it takes. A failure counts if neither the clients
 // have gone, nor their request is to blame.
 func (c *counts) measure(ctx context.Context, w io.Writer, make func(w io.Writer) error) error {
-	began, counted := time.Now(), &countingWriter{w: w}
+	began, counted := time.Now(), &tally.Writer{Writer: w}
 	err := make(counted)
-	c.bytes.Add(uint64(counted.n))
+	c.bytes.Add(uint64(counted.N))
 	switch {
 	case err == nil:
 		c.making.Add(time.Since(began))
@@ -40,18 +40,6 @@ func (c *counts) measure(ctx context.Context, w io.Writer, make func(w io.Writer
 		c.failed.Add(1)
 	}
 	return err
-}
-
-// countingWriter counts the bytes that are written to w.
-type countingWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *countingWriter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }
 
 // Stats is what a maker has counted since it was made, and how busy it is at a moment.

@@ -1,5 +1,5 @@
-// Package tally counts how long things take, in buckets, so that a reader can tell the usual from
-// the slowest. To add a duration takes two atomic additions: no lock, no allocation.
+// Package tally counts bytes that are written, and how long things take, in buckets, so that a reader
+// can tell the usual from the slowest. To add a duration takes two atomic additions: no lock, no allocation.
 package tally
 
 import (
