@@ -97,7 +97,7 @@ lisen = ":80"
 		":2: listen: ", ":3: text: unknown key", ":7: timeout: ", ":8: max_fetches: ", ":9: slaves: \"OK:80\" is listed twice", ":9: slaves: a server's address takes no user",
 		":13: fetch-timeout: unknown key; did you mean fetch_timeout?", ":14: master: must be true or false, not a string",
 		":15: refs: ", ":16: storage: must be a string, not a whole number", ":17: cache_size: ",
-		":18: list_timeout: 2h is longer than fetch_timeout (10m)", ":19: server: this file has no tables: remove [server], and write its keys by themselves at the top: lisen (did you mean listen?), x",
+		":18: list_timeout: 2h is longer than fetch_timeout (10m)", ":19: server: there is no such table: remove [server], and write its keys by themselves at the top: lisen (did you mean listen?), x",
 	}
 	if len(lines) != len(want) {
 		t.Errorf("%d errors, want %d:\n%s", len(lines), len(want), err)

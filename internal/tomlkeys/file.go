@@ -21,8 +21,12 @@ import (
 type Key[C any] struct {
 	Name string
 	set  func(c *C, value any) error
-	show func(c *C) string              // as TOML
+	show func(c *C) string              // as TOML; nil if section is set
 	read func(word string) (any, error) // the value of a variable, as set takes it; nil if only a file can say it
+
+	// section shows a key whose value is a table or an array of them, with a comment behind its
+	// first header. TOML wants such keys behind all others.
+	section func(c *C, comment string) string
 }
 
 // WithoutVariable is the key without a variable of the environment: only the file can set it.
@@ -139,7 +143,12 @@ func (t *Text) Report(key string, err error) {
 // reportLine is Report for what the file says, also if a variable overrides it.
 func (t *Text) reportLine(key string, err error) {
 	for _, err := range parts(err) {
-		t.wrong = append(t.wrong, &Error{t.file, keyLine(t.text, key), key, err})
+		at := place{table: key, index: noIndex}
+		var inside *insideError
+		if errors.As(err, &inside) {
+			at.index, at.key, err = inside.index, inside.key, inside.err
+		}
+		t.wrong = append(t.wrong, &Error{t.file, at.line(t.text), at.String(), err})
 	}
 }
 
@@ -169,41 +178,15 @@ func (t *Text) Err() error {
 	return errors.Join(all...)
 }
 
-// keyLine finds the line in which a top-level key begins. The TOML library does not tell, and
-// a search for the key's name could find it in a string of several lines. So keyLine decodes
-// the first line, the first two lines, and so on: the key begins after the longest part that
-// is valid and does not contain it.
-func keyLine(text, key string) int {
-	start := 1
-	lines := strings.SplitAfter(text, "\n")
-	part := ""
-	for i, line := range lines {
-		part += line
-		var values map[string]any
-		if _, err := toml.Decode(part, &values); err != nil {
-			continue
-		}
-		if _, ok := values[key]; ok {
-			for start <= i && isBlank(lines[start-1]) {
-				start++
-			}
-			return start
-		}
-		start = i + 2
-	}
-	return 0
-}
-
-func isBlank(line string) bool {
-	line = strings.TrimSpace(line)
-	return line == "" || line[0] == '#'
-}
-
 // maxListed is how many keys of a table an error lists.
 const maxListed = 10
 
-// noTables is the error of a table, whose keys may be those of the file.
+// noTables is the error of a table that is no key, whose keys may be those of the file.
 func (keys Keys[C]) noTables(name string, table map[string]any) error {
+	sections := slices.DeleteFunc(slices.Clone(keys), func(k Key[C]) bool { return k.section == nil })
+	if meant := sections.didYouMean("; ", name, ""); meant != "" {
+		return errors.New("there is no such table" + meant)
+	}
 	inside := slices.Sorted(maps.Keys(table))
 	var listed []string
 	for _, key := range inside[:min(len(inside), maxListed)] {
@@ -217,9 +200,9 @@ func (keys Keys[C]) noTables(name string, table map[string]any) error {
 		listed = append(listed, fmt.Sprintf("and %d more", n))
 	}
 	if len(listed) == 0 {
-		return errors.New("this file has no tables: remove it")
+		return errors.New("there is no such table: remove it")
 	}
-	return fmt.Errorf("this file has no tables: remove [%s], and write its keys by themselves at the top: %s", name, strings.Join(listed, ", "))
+	return fmt.Errorf("there is no such table: remove [%s], and write its keys by themselves at the top: %s", name, strings.Join(listed, ", "))
 }
 
 // didYouMean suggests, between two texts, the known key that a misspelt name is most like. Without
@@ -279,11 +262,22 @@ func (keys Keys[C]) Show(c *C) string {
 func (keys Keys[C]) ShowWith(c *C, comment func(key string) string) string {
 	var b strings.Builder
 	for _, k := range keys {
-		fmt.Fprintf(&b, "%s = %s", k.Name, k.show(c))
-		if words := comment(k.Name); words != "" {
-			b.WriteString("  # " + strings.Join(strings.Fields(words), " "))
+		if k.section == nil {
+			fmt.Fprintf(&b, "%s = %s%s\n", k.Name, k.show(c), asComment(comment(k.Name)))
 		}
-		b.WriteByte('\n')
+	}
+	for _, k := range keys {
+		if k.section != nil {
+			b.WriteString(k.section(c, asComment(comment(k.Name))))
+		}
 	}
 	return b.String()
+}
+
+// asComment is the comment behind a line; empty without words.
+func asComment(words string) string {
+	if words == "" {
+		return ""
+	}
+	return "  # " + strings.Join(strings.Fields(words), " ")
 }

@@ -137,9 +137,9 @@ func TestMistakes(t *testing.T) {
 		"nmae = 'x'":                    "pets:1: nmae: unknown key; did you mean name?",
 		"weigth = 1":                    "pets:1: weigth: unknown key; did you mean weight?",
 		"name = x":                      "pets:1: name: expected value but found \"x\" instead; a string needs quotes, as in \"text\"",
-		"\n[pet]\nname = 'x'\nweigth = 1\ncolour = 1": "pets:2: pet: this file has no tables: remove [pet], and write its keys by themselves at the top: colour, name, weigth (did you mean weight?)",
-		"[[pet]]":                 "pets:1: pet: this file has no tables: remove it",
-		"[pet]":                   "pets:1: pet: this file has no tables: remove it",
+		"\n[pet]\nname = 'x'\nweigth = 1\ncolour = 1": "pets:2: pet: there is no such table: remove [pet], and write its keys by themselves at the top: colour, name, weigth (did you mean weight?)",
+		"[[pet]]":                 "pets:1: pet: there is no such table: remove it",
+		"[pet]":                   "pets:1: pet: there is no such table: remove it",
 		"secret = hunter2":        "pets:1: secret: must be a string in quotes",
 		"secret = [\n hunter2\n]": "pets:2: secret: must be a string in quotes",
 	} {

@@ -81,11 +81,11 @@ func (t *Text) From(key string) string {
 	_, inFile := t.values[key]
 	switch {
 	case isVariable && inFile:
-		return fmt.Sprintf("%s, which overrides %s:%d", v.name, t.file, keyLine(t.text, key))
+		return fmt.Sprintf("%s, which overrides %s:%d", v.name, t.file, place{table: key, index: noIndex}.line(t.text))
 	case isVariable:
 		return v.name
 	case inFile:
-		return fmt.Sprintf("%s:%d", t.file, keyLine(t.text, key))
+		return fmt.Sprintf("%s:%d", t.file, place{table: key, index: noIndex}.line(t.text))
 	default:
 		return "default"
 	}
