@@ -39,12 +39,16 @@ type difference struct {
 	refused      error           // why the difference cannot be removed
 }
 
-// holdings returns the mirrors that this server has and can read.
+// holdings returns the mirrors that this server has and can read, but for those that reads have made:
+// these are the server's own business.
 func holdings(store *mirror.Store) map[storage.Name]holding {
 	all := make(map[storage.Name]holding)
 	for _, m := range store.All() {
 		if m.Snapshot() == nil && m.Unreadable() != "" {
 			continue // as if there were none: a server that knows its origin may have it rebuilt
+		}
+		if s := m.Snapshot(); s != nil && s.OnDemand {
+			continue
 		}
 		all[m.Name] = holdingHere(m.Snapshot(), store.Progress(m.Name) != nil)
 	}
@@ -64,12 +68,12 @@ func holdingHere(s *mirror.Snapshot, busy bool) holding {
 	return h
 }
 
-// holdingsOf returns the mirrors in another server's status.
+// holdingsOf returns the mirrors in another server's status, but for those that reads have made there.
 func holdingsOf(doc *protocol.Status) map[storage.Name]holding {
 	all := make(map[storage.Name]holding, len(doc.Mirrors))
 	for _, m := range doc.Mirrors {
 		name, err := storage.ParseName(m.Name)
-		if err != nil {
+		if err != nil || m.OnDemand {
 			continue
 		}
 		all[name] = holdingThere(m)

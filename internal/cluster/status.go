@@ -37,7 +37,10 @@ func StatusOf(name storage.Name, s *mirror.Snapshot, running *mirror.Progress, u
 		if !s.Checked.IsZero() {
 			m.Checked, m.CheckError = s.Checked.Unix(), errtext.Line(s.CheckError)
 		}
-		m.Shallow, m.Warnings = s.Shallow, s.Warnings
+		m.Shallow, m.Warnings, m.OnDemand = s.Shallow, s.Warnings, s.OnDemand
+		if !s.Gone.IsZero() {
+			m.Gone, m.GoneBy = s.Gone.Unix(), s.GoneBy
+		}
 		if !s.Rebuilt.IsZero() {
 			m.Mended = s.Rebuilt.Unix()
 		}

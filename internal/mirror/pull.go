@@ -28,6 +28,7 @@ type Request struct {
 	Wanted     time.Time       // when somebody asked for the mirror; zero if nobody has
 	By         string          // who sends it, for people: an address, or what the server does
 	OriginDown bool            // the origin is known to be down: ask replicas at once
+	OnDemand   bool            // a read asks: a mirror that is made is marked as made on demand
 	check      bool            // the mirror may be damaged: check it, and rebuild it if it is
 }
 
@@ -338,9 +339,13 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 // recordSource records in a mirror's state the source of this pull, and what its requests asked
 // for.
 func (j *pullJob) recordSource(s *stateFile, src Source, from origin.URL) {
+	if j.req.OnDemand && s.Origin == "" { // it is new
+		s.OnDemand = true
+	}
 	s.setSource(from, src, j.listedAt)
 	if at, by := j.wanted(j.req.Name); at.After(s.Wanted) {
 		s.Wanted, s.WantedBy = at, by
+		s.OnDemand = false
 	}
 	if j.req.Accept != "" {
 		s.Accepted = j.listedAt

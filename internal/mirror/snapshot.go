@@ -40,6 +40,9 @@ type Snapshot struct {
 	Checked     time.Time        // when all objects were last checked; zero for never
 	CheckError  string           // the damage that was found then; empty for none
 	Shallow     bool             // the history is cut off (gitrepository-layout(5)), as that of the origin may be
+	OnDemand    bool             // a read has made the mirror, and nobody has POSTed it since
+	Gone        time.Time        // when the origin was deleted, as GoneBy says; zero if it is there as far as is known
+	GoneBy      string           // such as "the webhook github"
 	Warnings    git.Warnings     // about objects that git dislikes
 	Rebuilt     time.Time        // when the mirror was last rebuilt because of damage; zero for never
 	Retained    []refs.Retained  // refs that the origin has replaced or deleted, the oldest first
@@ -57,6 +60,7 @@ func (s Snapshot) withState(state *stateFile) *Snapshot {
 	s.Failing, s.WantedBy = state.Failing, state.WantedBy
 	s.Wanted, s.Accepted, s.Removed = state.Wanted, state.Accepted, state.Removed
 	s.Checked, s.CheckError, s.Rebuilt = state.Checked, state.CheckError, state.Rebuilt
+	s.OnDemand, s.Gone, s.GoneBy = state.OnDemand, state.Gone, state.GoneBy
 	s.Warnings = state.Warnings
 	s.DateText = s.Date().UTC().Format(httpDate)
 	return &s

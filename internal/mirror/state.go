@@ -33,6 +33,9 @@ type stateFile struct {
 	Accepted  time.Time `json:"accepted,omitzero"`      // when the latest pull with accepted deletions asked for refs
 	Removed   time.Time `json:"removed,omitzero"`       // when the previous mirror of this name was deleted; zero if there was none
 	Repacked  time.Time `json:"repacked,omitzero"`      // in full
+	OnDemand  bool      `json:"on_demand,omitempty"`    // a read has made the mirror, and nobody has POSTed it since
+	Gone      time.Time `json:"gone,omitzero"`          // when the origin was deleted, as GoneBy says; zero if it is there as far as is known
+	GoneBy    string    `json:"gone_by,omitempty"`
 
 	Whole      wholeness `json:"whole,omitzero"` // which server knows that all objects are there
 	Checked    time.Time `json:"checked,omitzero"`
@@ -116,6 +119,7 @@ func (s *stateFile) setSource(from origin.URL, src Source, asked time.Time) {
 	s.Outcome, s.Pulled, s.LastError, s.From = Success, asked, "", src.Peer
 	switch {
 	case src.isOrigin():
+		s.Gone, s.GoneBy = time.Time{}, ""
 	case src.ReachedOrigin:
 		s.Pulled = src.Asked
 	default:
@@ -153,6 +157,7 @@ func (s *stateFile) successor() stateFile {
 		Origin: s.Origin, Formers: s.Formers, User: s.User, Password: s.Password,
 		Wanted: s.Wanted, WantedBy: s.WantedBy, Accepted: s.Accepted, Removed: s.Removed,
 		Checked: s.Checked, CheckError: s.CheckError, Rebuilt: s.Rebuilt,
+		OnDemand: s.OnDemand, Gone: s.Gone, GoneBy: s.GoneBy,
 	}
 }
 

@@ -73,6 +73,9 @@ type Mirror struct {
 	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
 	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, one line
 	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last rebuilt because it was damaged, in Unix seconds
+	OnDemand   bool         `json:"on_demand,omitempty" toml:"on_demand,omitempty"`     // a read has made it: it is this server's alone
+	Gone       int64        `json:"gone,omitempty" toml:"gone,omitzero"`                // when its origin was deleted, as gone_by says, in Unix seconds
+	GoneBy     string       `json:"gone_by,omitempty" toml:"gone_by,omitempty"`         // such as "the webhook github"
 	Shallow    bool         `json:"shallow,omitempty" toml:"shallow,omitempty"`         // a part of the history is missing; the origin may lack it too
 	Warnings   git.Warnings `json:"warnings,omitempty" toml:"warnings,omitempty"`       // about odd objects that are mirrored all the same
 	Pull       *Progress    `json:"pull,omitempty" toml:"pull,omitempty"`               // the one that is running; not for servers that only compare mirrors

@@ -143,7 +143,7 @@ func (m Mirror) sanitize(name storage.Name, secrets []string) Mirror {
 	default:
 		m.State = Unknown
 	}
-	for _, field := range []*string{&m.Origin, &m.Branch, &m.From, &m.Error, &m.CheckError} {
+	for _, field := range []*string{&m.Origin, &m.Branch, &m.From, &m.Error, &m.CheckError, &m.GoneBy} {
 		*field = errtext.SanitizeLine(*field, secrets)
 	}
 	if !git.IsID(m.Revision) {
@@ -197,7 +197,7 @@ func (d *Status) ownSize(depth int) int {
 
 func (m *Mirror) size(depth int) int {
 	all := mirrorSize + mirrorLines*serverIndent*(depth+1)
-	for _, text := range []string{m.Name, m.Origin, m.Branch, m.Revision, m.Fingerprint, m.From, m.Error, m.CheckError} {
+	for _, text := range []string{m.Name, m.Origin, m.Branch, m.Revision, m.Fingerprint, m.From, m.Error, m.CheckError, m.GoneBy} {
 		all += size(text, 0)
 	}
 	if m.Pull != nil {
