@@ -165,10 +165,10 @@ func indexMirrors(doc *protocol.Status) map[string]*protocol.Mirror {
 	return all
 }
 
-// Names returns the names of the mirrors that the server has.
+// Names returns the names of the mirrors that the server has, but for those that reads have made there.
 func (s *Sight) Names(yield func(string) bool) {
-	for name := range s.mirrors {
-		if !yield(name) {
+	for name, m := range s.mirrors {
+		if !m.OnDemand && !yield(name) {
 			return
 		}
 	}

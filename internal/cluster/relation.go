@@ -21,6 +21,7 @@ const (
 	Removed Relation = "removed" // it was removed here, and the server still has it
 	Busy    Relation = "busy"    // the server is pulling it
 	Other   Relation = "other"   // it is different, and which is newer is not known
+	Apart   Relation = "apart"   // it was made on demand, here or there: that is each server's own business
 )
 
 // passing is how long the news of a pull may be on its way to another server: what that told
@@ -65,6 +66,9 @@ func (s *Sight) Relation(name storage.Name, ours *mirror.Snapshot, busy bool, re
 		return Unasked, nil
 	}
 	m := s.mirrors[name.String()]
+	if ours != nil && ours.OnDemand || ours == nil && m != nil && m.OnDemand {
+		return Apart, m
+	}
 	if m != nil && ours != nil && len(ours.Formers) == 0 && m.State != protocol.Processing && // the usual case, which is worth a check for ten thousand mirrors
 		refs.Fingerprint(m.Fingerprint) == ours.Fingerprint && m.Shallow == ours.Shallow {
 		return Equal, m

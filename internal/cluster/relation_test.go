@@ -3,6 +3,9 @@ package cluster
 import (
 	"testing"
 	"time"
+
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/protocol"
 )
 
 func TestRelate(t *testing.T) {
@@ -41,6 +44,28 @@ func TestRelate(t *testing.T) {
 	} {
 		if got := relate(named("m"), c.ours, c.theirs, at(c.asked), c.removed); got != c.want {
 			t.Errorf("%s: %s, not %s", c.what, got, c.want)
+		}
+	}
+}
+
+// TestApart: what reads have made is each server's own business.
+func TestApart(t *testing.T) {
+	there := Sight{Doc: &protocol.Status{}, Asked: time.Unix(2_000_000, 0), mirrors: map[string]*protocol.Mirror{
+		"read": {Name: "read", OnDemand: true, Revision: "1"}, "posted": {Name: "posted", Revision: "1"},
+	}}
+	read, posted := &mirror.Snapshot{OnDemand: true}, &mirror.Snapshot{Pulled: time.Unix(1_000_000, 0)}
+	for _, c := range []struct {
+		name string
+		ours *mirror.Snapshot
+		want Relation
+	}{{"read", read, Apart}, {"read", nil, Apart}, {"posted", read, Apart}, {"none", read, Apart}, {"none", posted, Missing}, {"posted", nil, Ahead}} {
+		if got, _ := there.Relation(named(c.name), c.ours, false, time.Time{}); got != c.want {
+			t.Errorf("%s, %+v here: %s, not %s", c.name, c.ours, got, c.want)
+		}
+	}
+	for name := range there.Names {
+		if name == "read" {
+			t.Error("the names have one that was made on demand")
 		}
 	}
 }

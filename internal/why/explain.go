@@ -234,6 +234,11 @@ func (f Facts) server(s Server) string {
 		return who + " is pulling it now."
 	case Removed:
 		return who + " still has it, although it was removed here." + because
+	case Apart:
+		if s.Revision == "" {
+			return who + " has none: what is made on demand is each server's own."
+		}
+		return who + " has one of its own" + at + pulled + "." + because
 	case Other:
 		return who + " has something else" + at + pulled + "." + because
 	default:

@@ -195,6 +195,9 @@ var situations = []struct {
 	{"peer ahead", pulled(func(f *Facts) { f.Servers = []Server{{Address: "p1", Relation: Ahead}} }), Good, []string{
 		"The peer p1 has something newer.", "If the origin cannot be reached, the next pull takes what p1 has.",
 	}, nil},
+	{"made on demand, there and not there", pulled(func(f *Facts) {
+		f.Servers = []Server{{Address: "s1", Slave: true, Relation: Apart, Revision: "0123456789abcdef"}, {Address: "p1", Relation: Apart}}
+	}), Good, []string{"The slave s1 has one of its own (at 0123456789ab).", "The peer p1 has none: what is made on demand is each server's own."}, nil},
 	{"slave busy, peer odd", pulled(func(f *Facts) {
 		f.Servers = []Server{{Address: "s1", Slave: true, Relation: Busy}, {Address: "p1", Relation: Other}}
 	}), Good, []string{"The slave s1 is pulling it now.", "The peer p1 has something else."}, nil},

@@ -109,6 +109,7 @@ const (
 	Removed Relation = "removed" // it has what was removed here
 	Busy    Relation = "busy"    // it is pulling
 	Other   Relation = "other"   // it differs, and nobody can say which is newer
+	Apart   Relation = "apart"   // a read has made it: what other servers have is their own
 )
 
 // Level says how good or bad the state of something is.
