@@ -18,6 +18,7 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
@@ -58,6 +59,7 @@ type Config struct {
 	MetricsMirrors int // 0 for none by name
 	SSHCommand     string
 	CAFile         string
+	OnDemand       []ondemand.Rule
 
 	// Who may do what.
 	Token, ReadToken         access.Secret // read from the token files, if these are set
@@ -188,6 +190,7 @@ func (c *Config) parse(file, text string, environ []string, checks ...startCheck
 		c.ListTimeout = c.FetchTimeout
 	}
 	c.loadAccess(t.Report)
+	c.checkTables(t.Report)
 	if c.Storage == "" && !t.Has("storage") {
 		t.Report("storage", errors.New("HOME is not set, so that there is no default: write the directory of the mirrors"))
 	}

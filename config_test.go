@@ -161,12 +161,17 @@ func TestExampleIsTheManual(t *testing.T) {
 	}
 	var uncommented strings.Builder
 	for line := range strings.Lines(string(text)) {
-		if key, _, ok := strings.Cut(strings.TrimPrefix(line, "#"), " = "); ok && line[0] == '#' && !strings.Contains(key, " ") {
+		if key, _, ok := strings.Cut(strings.TrimPrefix(line, "#"), " = "); (ok || strings.HasPrefix(key, "[")) && line[0] == '#' && !strings.Contains(key, " ") {
 			line = line[1:]
 		}
 		uncommented.WriteString(line)
 	}
-	c, _, err := LoadConfig(writeConfig(t, uncommented.String()))
+	keys, tables, _ := strings.Cut(uncommented.String(), "\n[") // tables have no defaults: they show what one may be
+	whole, _, err := LoadConfig(writeConfig(t, uncommented.String()))
+	if err != nil || len(whole.OnDemand) == 0 {
+		t.Errorf("with its tables: %v", err)
+	}
+	c, _, err := LoadConfig(writeConfig(t, keys))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,13 +181,39 @@ func TestExampleIsTheManual(t *testing.T) {
 		t.Errorf("the example sets\n%s\nthe defaults are\n%s", c.Show(), defaults.Show())
 	}
 	for _, k := range configKeys {
-		if !strings.Contains(uncommented.String(), "\n"+k.Name+" = ") {
+		if !k.IsTable() && !strings.Contains(keys, "\n"+k.Name+" = ") || k.IsTable() && !strings.Contains("["+tables, "["+k.Name+"]") {
 			t.Errorf("%s is not in the example", k.Name)
+		}
+	}
+	for _, k := range onDemandKeys {
+		if !strings.Contains(tables, "\n"+k.Name+" = ") {
+			t.Errorf("%s of [[ondemand]] is not in the example", k.Name)
 		}
 	}
 	fresh := defaultConfig()
 	if c, _, err = LoadConfig("sould.conf.example"); err != nil || c.Show() != fresh.Show() {
 		t.Errorf("as it is shipped, it changes something: %v", err)
+	}
+}
+
+func TestOnDemandTables(t *testing.T) {
+	const table = "[[ondemand]]\nprefix = 'github.com/'\norigin = 'https://github.com/{path}'\n"
+	for text, want := range map[string]string{
+		table: "", table + "max_age = '0'\nquota = '200GiB'\nidle = '30d'\n": "",
+		"origins = ['https://github.com/acme/']\n" + table:     "",
+		"origins = ['git.in.local']\n" + table:                 ":4: ondemand[1].origin: origins does not name",
+		"[[ondemand]]\n":                                       ":1: ondemand[1]: prefix is missing",
+		"[[ondemand]]\nprefix = 'a'\n":                         ":1: ondemand[1]: origin is missing",
+		table + table:                                          `:5: ondemand[2].prefix: "github.com/" is also the prefix of ondemand[1]`,
+		table + "quota = '1GiB'\nmax_size = '2GiB'":            ":1: ondemand[1]: max_size is more than quota",
+		table + "max_age = '-1s'":                              ":4: ondemand[1].max_age: ",
+		"[[ondemand]]\nprefix = 'x/a'\n":                       ":2: ondemand[1].prefix: no mirror's name begins so",
+		"[[ondemand]]\norigin = 'https://j:s3cr3t@h/{path}'\n": ":2: ondemand[1].origin: has a user or a password",
+	} {
+		_, _, err := LoadConfig(writeConfig(t, text))
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cr3t")) {
+			t.Errorf("%s\n%v, want %q", text, err, want)
+		}
 	}
 }
 

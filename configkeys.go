@@ -70,6 +70,7 @@ var configKeys = tomlkeys.Keys[Config]{
 		return err
 	}, func(c *Config) string { return logging.LevelName(c.LogLevel) }),
 	tomlkeys.Int("metrics_mirrors", func(c *Config) *int { return &c.MetricsMirrors }, 0, maxMetricsMirrors),
+	onDemandTables,
 }
 
 func checkNotEmpty(s string) error {

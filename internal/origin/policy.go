@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -180,6 +181,15 @@ func (p Policy) Check(o URL) error {
 		}
 	}
 	return fmt.Errorf("the origin %s is none of those that this server may mirror: its configuration (origins) does not name it", o)
+}
+
+// Reaches reports whether there may be an origin on the host of o that may be read.
+func (p Policy) Reaches(o URL) bool {
+	where, err := parsePlace(o.url)
+	return err == nil && (len(p.Patterns) == 0 || slices.ContainsFunc(p.Patterns, func(pattern Pattern) bool {
+		return pattern.host == where.host && (pattern.port == where.port || pattern.port == "") &&
+			(pattern.hostOnly || pattern.scheme == where.scheme)
+	}))
 }
 
 // CheckURL is Check for a URL that an origin redirects to.

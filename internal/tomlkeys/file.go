@@ -35,6 +35,9 @@ func (k Key[C]) WithoutVariable(why string) Key[C] {
 	return k
 }
 
+// IsTable reports whether the key's value is a table or an array of them.
+func (k Key[C]) IsTable() bool { return k.section != nil }
+
 // Keys are all keys of a file.
 type Keys[C any] []Key[C]
 

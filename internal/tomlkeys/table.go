@@ -18,6 +18,10 @@ type insideError struct {
 func (e *insideError) Error() string { return e.err.Error() }
 func (e *insideError) Unwrap() error { return e.err }
 
+// InTable is a mistake in the table of an array with this index, from 0, for [Text.Report]. key is that
+// of the table which is wrong; empty if it is the table as a whole.
+func InTable(index int, key string, err error) error { return &insideError{index, key, err} }
+
 // Tables is a key whose value is an array of tables ([[name]]), each of which has keys of its own.
 // fresh returns a table with the defaults, and check looks at one as a whole; it may join several
 // errors.
