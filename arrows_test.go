@@ -42,7 +42,7 @@ var arrows = map[string]string{
 	"protocol":     "git refs origin storage errtext units",
 	"requestlog":   "errtext protocol units",
 	"mirror":       "git refs origin storage changes coalesce limiter keylock backoff durable errtext units tally",
-	"ondemand":     "mirror origin storage limiter git errtext",
+	"ondemand":     "mirror origin storage limiter git errtext tally",
 	"archive":      "mirror storage spool limiter git units prefetch errtext tally",
 	"pack":         "conn mirror smarthttp spool limiter git storage prefetch tally",
 	"housekeeping": "mirror storage backoff git units",

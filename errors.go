@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/archive"
@@ -11,6 +12,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
@@ -66,6 +68,7 @@ var reasons = map[int]string{
 	http.StatusMisdirectedRequest:    "host",
 	http.StatusLoopDetected:          "loop",
 	http.StatusServiceUnavailable:    "unavailable",
+	http.StatusBadGateway:            "origin",
 	http.StatusInternalServerError:   "broken",
 }
 
@@ -115,9 +118,13 @@ type unreadable struct {
 
 func (u *unreadable) Unwrap() error { return u.error }
 
-// isTemporary reports whether a client should come again.
-func isTemporary(err error) bool {
-	return errors.As(err, new(*tooEarly)) || errors.Is(err, limiter.ErrBusy) || errors.Is(err, conn.ErrSending)
+// comeAgain says whether a client should come again, and after how many seconds.
+func comeAgain(err error) (seconds int, ok bool) {
+	if unmade := (*ondemand.Failure)(nil); errors.As(err, &unmade) {
+		wait := max(time.Until(unmade.Until), time.Second)
+		return int((wait + time.Second - 1) / time.Second), statusOf(err) >= http.StatusInternalServerError
+	}
+	return 1, errors.As(err, new(*tooEarly)) || errors.Is(err, limiter.ErrBusy) || errors.Is(err, conn.ErrSending)
 }
 
 // requestStatuses are those of what may be wrong with a git client's request.
@@ -134,6 +141,10 @@ func statusOf(err error) int {
 	var refused *access.Refusal
 	var request *smarthttp.Error
 	var c *storage.Conflict
+	var unmade *ondemand.Failure
+	if errors.As(err, &unmade) && failureStatuses[unmade.Kind] != 0 {
+		return failureStatuses[unmade.Kind]
+	}
 	switch {
 	case errors.As(err, &f):
 		return statuses[f.kind]

@@ -56,7 +56,7 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	if service == "git-receive-pack" {
 		return s.handlePush(w, r)
 	}
-	m, err := s.cloned(strings.TrimSuffix(r.URL.Path, smarthttp.RefsPath))
+	m, err := s.cloned(r, strings.TrimSuffix(r.URL.Path, smarthttp.RefsPath))
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (s *Server) offered(r *http.Request, m *mirror.Mirror) (capabilities []stri
 // handleFetch is POST /<name>/git-upload-pack: what a client wants and has. It pulls
 // nothing: it is about what the client was shown before.
 func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.cloned(strings.TrimSuffix(r.URL.Path, smarthttp.FetchPath))
+	m, err := s.cloned(r, strings.TrimSuffix(r.URL.Path, smarthttp.FetchPath))
 	if err != nil {
 		return err
 	}
@@ -281,15 +281,21 @@ func (s *Server) list(r *http.Request, m *mirror.Mirror, body *smarthttp.Request
 	return answer, err
 }
 
-// cloned finds the mirror that a client calls by its name, or by its name and ".git".
-func (s *Server) cloned(raw string) (*mirror.Mirror, error) {
+// cloned finds the mirror that a client calls by its name, or by its name and ".git". If there is none,
+// it may be made (read).
+func (s *Server) cloned(r *http.Request, raw string) (*mirror.Mirror, error) {
 	names, err := smarthttp.Names(raw)
 	if err != nil {
 		return nil, &fault{kindBadRequest, err}
 	}
+	for _, name := range names {
+		if m, err := s.mirrors.find(name); !errors.Is(err, mirror.ErrUnknown) {
+			return m, err
+		}
+	}
 	var unknown error
 	for _, name := range names {
-		m, err := s.mirrors.find(name)
+		m, err := s.read(r, name)
 		if !errors.Is(err, mirror.ErrUnknown) {
 			return m, err
 		}

@@ -42,6 +42,9 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
+	if err := set.addOrigin(form); err != nil {
+		return err
+	}
 	if err := checkFields(form, r.URL.Query()); err != nil {
 		return err
 	}
@@ -115,14 +118,18 @@ func (s *Server) refuse(r *http.Request, trace protocol.Trace, name storage.Name
 // sender says who has sent a request, for people. A server of the cluster sends on what somebody has
 // asked of it.
 func sender(r *http.Request, trace protocol.Trace) string {
-	address := r.RemoteAddr
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		address = host
-	}
 	if !trace.FromClient() || isPeer(r) {
-		return why.ByServer + " (" + address + ")"
+		return why.ByServer + " (" + address(r) + ")"
 	}
-	return address
+	return address(r)
+}
+
+// address is a client's address, without its port.
+func address(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		return host
+	}
+	return r.RemoteAddr
 }
 
 // whyLink is where a client that fails is told why; empty for another server.

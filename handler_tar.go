@@ -30,7 +30,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	}
 	came := time.Now()
 	r = conditional.WithRange(r)
-	m, err := s.mirrors.find(req.Name)
+	m, err := s.read(r, req.Name)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/reconquest/sould/internal/housekeeping"
 	"github.com/reconquest/sould/internal/insight"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/spool"
@@ -25,6 +26,7 @@ import (
 type mirrors struct {
 	dir        *storage.Dir
 	store      *mirror.Store
+	maker      *ondemand.Maker
 	cache      *spool.Cache // of archives and packs
 	archives   *archive.Cache
 	packs      *pack.Maker
@@ -61,6 +63,7 @@ func newMirrors(
 		Dir: dir, Log: log, Fallback: cluster.NewFallback(ms.client), Changed: ms.changed,
 		MaxLists: conn.ListBound(conn.DescriptorLimit()),
 	}, first.mirrorOptions())
+	ms.maker = ondemand.NewMaker(life, ms.begin, first.makerOptions())
 	ms.reconciler = cluster.NewReconciler(life, ms.store, ms.client, log)
 	ms.insight = &insight.Insight{
 		Dir: dir, Store: ms.store, Observer: cluster.NewObserver(life, ms.client), Reconciler: ms.reconciler,
@@ -91,6 +94,7 @@ func (ms *mirrors) configure(set *settings) {
 	ms.client.Configure(set.clusterOptions())
 	ms.work.Go(func() { ms.client.FindItself(ms.life) })
 	ms.store.Configure(set.mirrorOptions())
+	ms.maker.Configure(set.makerOptions())
 	ms.keeper.Configure(set.keeperOptions())
 	ms.reconciler.Configure()
 	ms.store.Wake()
@@ -104,6 +108,7 @@ func (ms *mirrors) close() error {
 	ms.work.Wait()
 	ms.reconciler.Wait()
 	ms.insight.Observer.Wait()
+	ms.maker.Wait()
 	ms.store.Wait()
 	ms.client.Close()
 	return err

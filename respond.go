@@ -6,11 +6,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/protocol"
 )
 
@@ -66,6 +68,8 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errStarting), errors.Is(err, mirror.ErrClosing): // each probe is told so, at each start and end
 		log.Debug("not ready", "err", err)
+	case errors.As(err, new(*ondemand.Failure)): // the log has it from the run that has failed, once for all
+		log.Debug("no mirror for a reader", "err", err)
 	case rep.Status >= 500:
 		log.Error("can't answer", "err", err)
 	case r.Method == http.MethodPost, r.Method == http.MethodDelete: // somebody's push was not mirrored
@@ -75,8 +79,8 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if known := (*unreadable)(nil); errors.As(err, &known) {
 		setState(w.Header(), known.known)
 	}
-	if isTemporary(err) {
-		w.Header().Set("Retry-After", "1")
+	if seconds, ok := comeAgain(err); ok {
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	}
 	_ = writeReport(w, r, rep)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/reconquest/sould/internal/housekeeping"
 	"github.com/reconquest/sould/internal/insight"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/status"
 	"github.com/reconquest/sould/internal/storage"
@@ -25,11 +26,13 @@ type settings struct {
 	git      *git.Git
 	tls      *tls.Config // for clients; nil for plain HTTP
 	warnings []string    // what the log is told once
+	tables   ondemand.Tables
 }
 
 func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *settings {
 	return &settings{
 		Config: c, unsecure: unsecure, tls: access.ServerTLS(c.certificate), warnings: c.Warnings(source),
+		tables: ondemand.NewTables(c.OnDemand),
 		git: git.New(git.Options{
 			SSHCommand: c.SSHCommand,
 			CAFile:     c.CAFile,
@@ -64,9 +67,23 @@ func (s *settings) accessPolicy() access.Policy {
 }
 
 func (s *settings) mirrorOptions() *mirror.Options {
-	return &mirror.Options{
+	o := &mirror.Options{
 		Git: s.git, Refs: s.Refs, Origins: s.originPolicy(), FetchTimeout: s.FetchTimeout, ListTimeout: s.ListTimeout,
 		Patience: s.Patience, Retry: s.Retry, Keep: s.Keep, MaxFetches: s.MaxFetches,
+	}
+	if len(s.OnDemand) > 0 {
+		o.MaxAge = s.tables.MaxAge
+	}
+	return o
+}
+
+// fewestFirstReads is how many first reads are at work at once, however few transfers there may be: most
+// of them only ask whether the origin has such a repository.
+const fewestFirstReads = 8
+
+func (s *settings) makerOptions() *ondemand.Options {
+	return &ondemand.Options{
+		Tables: s.tables, Origins: s.originPolicy(), Places: max(2*s.MaxFetches, fewestFirstReads), Retry: s.Retry,
 	}
 }
 

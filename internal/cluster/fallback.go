@@ -163,6 +163,9 @@ func (s *search) ask(ctx context.Context, servers []protocol.Address) {
 			s.blame(servers[i], err)
 		}
 	}
+	if s.query.Holders {
+		s.replicas = slices.DeleteFunc(s.replicas, func(r replica) bool { return !r.has })
+	}
 	slices.SortStableFunc(s.replicas, func(a, b replica) int { return b.Pulled.Compare(a.Pulled) })
 }
 

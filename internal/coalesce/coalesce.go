@@ -91,13 +91,19 @@ func (g *Group[Lane, Variant, Result]) Queue(
 	return g.find(lane, variant, work, false)
 }
 
+// Enter returns the current run of the lane, whatever its variant, for a caller that accepts its result.
+// If the lane has no run, Enter starts one of work.
+func (g *Group[Lane, Variant, Result]) Enter(lane Lane, variant Variant, work func() (Result, error)) *Run[Variant, Result] {
+	r, _ := g.find(lane, variant, work, true) // joining never fails
+	return r
+}
+
 // Join is Do for a caller that accepts the result of the current run, whatever its
 // variant. If the lane has no run, Join starts one of work.
 func (g *Group[Lane, Variant, Result]) Join(
 	ctx context.Context, lane Lane, variant Variant, work func() (Result, error),
 ) (Result, error) {
-	r, _ := g.find(lane, variant, work, true) // joining never fails
-	return r.Wait(ctx)
+	return g.Enter(lane, variant, work).Wait(ctx)
 }
 
 // Ask queues a run for a caller that does not need its result. If the queue is full, it does

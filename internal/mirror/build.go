@@ -24,7 +24,7 @@ func (j *pullJob) create(ctx context.Context, lock *keylock.Lock[storage.Name], 
 		return Result{}, err
 	}
 	wanted, _ := j.wanted(j.req.Name)
-	if err := j.checkWanted(j.req.Name, wanted); err != nil {
+	if err := j.checkWanted(j.req.Name, later(wanted, j.req.read)); err != nil {
 		return Result{}, err
 	}
 	listing, err := j.list(ctx, src, from)
@@ -149,6 +149,7 @@ func (j *pullJob) finish(repo git.Repo, b fetchedPlan, all []git.Ref, old *survi
 		return nil, err
 	}
 	m.disk.state = state
+	m.refresh.pulled, m.refresh.looked = !j.looked.IsZero(), j.looked
 	m.snapshot.Store(m.disk.publish(j.opts, repo.Dir, nil, git.Listing{Refs: all, Head: b.After.Head}, repo.Stamp()))
 	return m, nil
 }

@@ -29,8 +29,13 @@ type Request struct {
 	By         string          // who sends it, for people: an address, or what the server does
 	OriginDown bool            // the origin is known to be down: ask replicas at once
 	OnDemand   bool            // a read asks: a mirror that is made is marked as made on demand
+	PeersFirst bool            // what a peer has of a mirror that is not here is fetched before the origin is asked
+	read       time.Time       // when a read asked, for a request OnDemand; see Begin
 	check      bool            // the mirror may be damaged: check it, and rebuild it if it is
 }
+
+// isGuess reports whether a request has failed because a reader has asked for what there is not.
+func (r Request) isGuess(err error) bool { return r.OnDemand && git.IsRefused(err) }
 
 // variant is what must be equal in two requests that share a pull.
 type variant struct {
@@ -62,11 +67,15 @@ func (r Run) Wait(ctx context.Context) (Result, error) {
 
 // Begin reserves the name of a mirror and begins a pull that asks the origin after Begin was
 // called. Equal requests share it. The error is a *storage.Conflict if the request cannot be
-// carried out, or limiter.ErrBusy.
+// carried out, or limiter.ErrBusy. A request OnDemand joins any pull that is running: it wants the
+// mirror to be there, and no more.
 //
 // Requests from other servers have runs of their own: they never wait for a run that is itself
 // asking other servers.
 func (s *Store) Begin(req Request) (Run, error) {
+	if req.OnDemand { // it stands against a DELETE before, and not against one from now on
+		req.read = s.NextIntent(req.Name, time.Now())
+	}
 	release, err := s.reserve(req)
 	if err != nil {
 		return Run{}, err
@@ -98,6 +107,9 @@ func (s *Store) startRun(req Request) (*coalesce.Run[variant, Result], error) {
 		runs = &s.forPeers
 	}
 	v, work := s.job(s.options.Load(), req)
+	if req.OnDemand {
+		return runs.Enter(req.Name, v, work), nil
+	}
 	run, err := runs.Queue(req.Name, v, work)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", limiter.ErrBusy, err)
@@ -126,7 +138,9 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 	defer stop() // if the job panics
 	result, err := job.run(s.life)
 	stop()
-	s.counts.record(result, err, time.Since(progress.began))
+	if !req.isGuess(err) {
+		s.counts.record(result, err, time.Since(progress.began))
+	}
 	if !errors.Is(err, ErrClosing) {
 		s.recordPull(req, progress.began, result, err)
 	}
@@ -136,6 +150,8 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 		log.Info("pull ended by the shutdown")
 	case errors.Is(err, errRemoved), errors.Is(err, ErrUnknown):
 		log.Info("not pulled: a DELETE has removed the mirror, or somebody has by hand")
+	case req.isGuess(err):
+		log.Info("not made: the origin has no such repository, or none for this server", "client", req.By, "reason", errtext.Line(err.Error()))
 	case err != nil && req.OriginOnly: // the server that asks logs it as its own failure
 		log.Warn("can't pull for another server", "reason", errtext.Line(err.Error()))
 	case err != nil:
@@ -157,6 +173,7 @@ type pullJob struct {
 	req           Request
 	remaining     time.Duration // for asking sources; waiting for a place does not count
 	listedAt      time.Time     // when a source was last asked for its refs
+	looked        time.Time     // when the origin was asked for the refs that the mirror has now; zero if it was not
 	fallbackBegan time.Time     // when the job began to ask replicas
 	pulledBefore  time.Time     // when the mirror was last pulled before fallbackBegan
 	progress      *Progress
@@ -173,6 +190,9 @@ func (j *pullJob) run(ctx context.Context) (result Result, err error) {
 	if j.req.OriginDown {
 		err = &unreachable{err: errors.New("the origin was down a moment ago")}
 	} else {
+		if j.req.PeersFirst {
+			j.fromHolders(ctx)
+		}
 		result, err = j.pullFrom(ctx, Source{})
 	}
 	if errors.As(err, new(*unreachable)) {
@@ -220,7 +240,7 @@ func (j *pullJob) record(ctx context.Context, err error) error {
 	}
 	if err == nil || !j.req.OriginOnly { // else two servers could reset each other's backoff forever
 		m.recordAbsent(ctx, j.opts.Retry)
-		m.refresh.recordPull(err, j.req.Origin.Known(), j.opts.Retry)
+		m.refresh.recordPull(err, j.looked, j.req.Origin.Known(), j.opts.Retry)
 	}
 	return err
 }
@@ -340,7 +360,13 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 // for.
 func (j *pullJob) recordSource(s *stateFile, src Source, from origin.URL) {
 	if j.req.OnDemand && s.Origin == "" { // it is new
-		s.OnDemand = true
+		s.OnDemand, s.Made, s.MadeBy = true, time.Now(), j.req.By
+	}
+	switch {
+	case src.isOrigin():
+		j.looked = j.listedAt
+	case src.ReachedOrigin:
+		j.looked = src.Asked
 	}
 	s.setSource(from, src, j.listedAt)
 	if at, by := j.wanted(j.req.Name); at.After(s.Wanted) {

@@ -10,12 +10,14 @@ import (
 	"github.com/reconquest/sould/internal/backoff"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // refresh is what the decision needs whether a read pulls first.
 type refresh struct {
 	mu        sync.Mutex           // guards all below
 	pulled    bool                 // a pull has succeeded since the server started
+	looked    time.Time            // when the origin was asked for what that pull has brought; by the monotonic clock, so that a clock set back does not matter
 	retry     backoff.Backoff      // of pulls that a reader starts
 	requested map[string]bool      // missing commits that readers wait for
 	absent    map[string]time.Time // commits that a pull did not bring; until when no other pull is tried for them
@@ -28,8 +30,9 @@ const byReader = "a reader"
 const maxAbsent = 1024
 
 // wantsPull decides whether a read pulls first. It does if the latest pull failed, if none has
-// succeeded since the start, or if the reader insists. It does not if the mirror has no usable
-// origin, nor if ready is false: then a failed origin is left alone.
+// succeeded since the start, or if the reader insists, as it does where the origin was looked at too
+// long ago. It does not if the mirror has no usable origin, nor if ready is false: then a failed origin
+// is left alone.
 func wantsPull(snap *Snapshot, origins origin.Policy, insists, pulled, ready bool) bool {
 	switch {
 	case !snap.Origin.Known():
@@ -43,10 +46,23 @@ func wantsPull(snap *Snapshot, origins origin.Policy, insists, pulled, ready boo
 
 // wantsPull applies the decision to the mirror as it is now.
 func (m *Mirror) wantsPull(insists bool) bool {
-	snap, r := m.Snapshot(), &m.refresh
+	snap, opts, r := m.Snapshot(), m.store.options.Load(), &m.refresh
+	age, limited := opts.maxAge(m.Name)
+	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return wantsPull(snap, m.store.options.Load().Origins, insists, r.pulled, true) && r.retry.Ready(time.Now())
+	insists = insists || limited && now.Sub(r.looked) >= age
+	return wantsPull(snap, opts.Origins, insists, r.pulled, true) && r.retry.Ready(now)
+}
+
+// NextLook tells for a mirror with a maximum age from when on a read looks at the origin again. ok is
+// false for another mirror, and for one at whose origin this process has not looked.
+func (m *Mirror) NextLook() (after time.Time, ok bool) {
+	age, limited := m.store.options.Load().maxAge(m.Name)
+	r := &m.refresh
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.looked.Add(age), limited && !r.looked.IsZero()
 }
 
 // Pulls tells whether a pull of the mirror has succeeded since the server started, and until when
@@ -74,8 +90,12 @@ func (m *Mirror) Refresh(ctx context.Context, insists bool) {
 	s := m.store
 	opts := s.options.Load()
 	patience := opts.Patience
-	if p := s.Progress(m.Name); p != nil && !insists {
-		patience -= time.Since(p.began) // others have waited for it already
+	if began, running := s.oldestPull(m.Name); running && !insists {
+		if age, limited := opts.maxAge(m.Name); limited && time.Since(began) >= age {
+			insists = true // it may have looked at the origin too long ago
+		} else {
+			patience -= time.Since(began) // others have waited for it already
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -85,6 +105,16 @@ func (m *Mirror) Refresh(ctx context.Context, insists bool) {
 	} else {
 		_, _ = s.pulls.Join(ctx, m.Name, v, work)
 	}
+}
+
+// oldestPull tells when the pull of that name has begun that is running longest.
+func (s *Store) oldestPull(name storage.Name) (began time.Time, running bool) {
+	for _, p := range s.Pulling(name) {
+		if !running || p.began.Before(began) {
+			began, running = p.began, true
+		}
+	}
+	return began, running
 }
 
 // EnsureCommit pulls for a commit that the mirror lacks, unless that was tried a moment ago. It
@@ -120,15 +150,19 @@ func (r *refresh) shouldPullFor(commit string) bool {
 	return true
 }
 
-// recordPull records how a pull ended. posted means that a POST asked for it: the origin has
+// recordPull records how a pull ended. looked is when the origin was asked for what the mirror has now,
+// zero if it was not; posted means that a POST asked for it: the origin has
 // news, and the next reader may pull at once, even if this pull has failed.
-func (r *refresh) recordPull(err error, posted bool, retry time.Duration) {
+func (r *refresh) recordPull(err error, looked time.Time, posted bool, retry time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case err == nil:
 		r.retry.Reset()
 		r.pulled = true
+		if looked.After(r.looked) {
+			r.looked = looked
+		}
 	case posted:
 		r.retry.Reset()
 	default:

@@ -30,8 +30,9 @@ func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error
 	}
 	sources := j.fallback.Sources(ctx, Query{
 		Name: j.req.Name, Origin: from, Move: j.req.Move, Accept: j.req.Accept, OriginDown: j.req.OriginDown,
-		Refs: j.opts.Refs,
-		Have: have, Damaged: func() bool { now, _ := j.have(j.req.Name); return now.Damaged },
+		Holders: j.isOnDemand(),
+		Refs:    j.opts.Refs,
+		Have:    have, Damaged: func() bool { now, _ := j.have(j.req.Name); return now.Damaged },
 	})
 	if sources == nil {
 		return Result{}, reason
@@ -60,6 +61,44 @@ func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error
 		return Result{}, explain(reason, failed, fmt.Errorf("what peer %s had pulled on %s is here now", src.Peer, date(src.Pulled)))
 	}
 	return Result{}, explain(reason, failed, nil)
+}
+
+// isOnDemand reports whether the mirror is, or will be, one that reads make: that other servers do not
+// have it is their own business.
+func (j *pullJob) isOnDemand() bool {
+	m, err := j.Get(j.req.Name)
+	return err == nil && m.Snapshot().OnDemand || err != nil && j.req.OnDemand
+}
+
+// holderTime is how long other servers have to say that they have a mirror which is to be made.
+const holderTime = 2 * time.Second
+
+// fromHolders makes a mirror that is not here of what another server has, if one has it. It is as old
+// as it is there: the origin has to be looked at afterwards. Without help the origin has all the work.
+func (j *pullJob) fromHolders(ctx context.Context) {
+	if _, err := j.Get(j.req.Name); !errors.Is(err, ErrUnknown) || j.opts.Origins.Check(j.req.Origin) != nil {
+		return
+	}
+	asking, cancel := context.WithTimeout(ctx, holderTime)
+	defer cancel()
+	j.fallbackBegan = time.Now()
+	sources := j.fallback.Sources(asking, Query{
+		Name: j.req.Name, Origin: j.req.Origin, OriginDown: true, Holders: true, Refs: j.opts.Refs, Have: Have{None: true}, Damaged: func() bool { return false },
+	})
+	if sources == nil {
+		return
+	}
+	j.progress.say("asking peers for the mirror")
+	for src, err := range sources {
+		if err == nil {
+			_, err = j.pullFrom(ctx, src)
+		}
+		if err == nil || git.IsLocalFault(err) || isInconclusive(err) {
+			break // the origin has the rest, or the same fault
+		}
+		j.log.Debug("a peer is of no help for a new mirror", "mirror", j.req.Name, "peer", src.Peer, "err", err)
+	}
+	j.remaining, j.transferred = j.opts.FetchTimeout, false
 }
 
 // peerFailure is why a peer was of no help.

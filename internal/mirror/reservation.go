@@ -31,7 +31,7 @@ func (s *Store) reserve(req Request) (release func(), err error) {
 			err = free // a fault of this storage is no conflict on other servers; the pull reports it
 		}
 		if err == nil {
-			err = s.checkWanted(req.Name, req.Wanted)
+			err = s.checkWanted(req.Name, later(req.Wanted, req.read))
 		}
 	case err == nil:
 		err = cmp.Or(checkOrigin(m.Snapshot().Origin, req), taken)

@@ -41,6 +41,8 @@ type Snapshot struct {
 	CheckError  string           // the damage that was found then; empty for none
 	Shallow     bool             // the history is cut off (gitrepository-layout(5)), as that of the origin may be
 	OnDemand    bool             // a read has made the mirror, and nobody has POSTed it since
+	Made        time.Time        // when a read has made the mirror; zero if none has
+	MadeBy      string           // the address of that reader
 	Gone        time.Time        // when the origin was deleted, as GoneBy says; zero if it is there as far as is known
 	GoneBy      string           // such as "the webhook github"
 	Warnings    git.Warnings     // about objects that git dislikes
@@ -60,6 +62,7 @@ func (s Snapshot) withState(state *stateFile) *Snapshot {
 	s.Failing, s.WantedBy = state.Failing, state.WantedBy
 	s.Wanted, s.Accepted, s.Removed = state.Wanted, state.Accepted, state.Removed
 	s.Checked, s.CheckError, s.Rebuilt = state.Checked, state.CheckError, state.Rebuilt
+	s.Made, s.MadeBy = state.Made, state.MadeBy
 	s.OnDemand, s.Gone, s.GoneBy = state.OnDemand, state.Gone, state.GoneBy
 	s.Warnings = state.Warnings
 	s.DateText = s.Date().UTC().Format(httpDate)

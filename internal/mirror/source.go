@@ -38,6 +38,7 @@ type Query struct {
 	Accept     refs.Acceptance
 	Refs       []refs.Pattern // of the refs that the pull needs: a replica must have all of them
 	OriginDown bool           // the origin is known to be down: replicas need not try to pull
+	Holders    bool           // only servers that have the mirror are of use: others must not make it
 	Have       Have           // this server's mirror, when the origin could not be reached
 	Damaged    func() bool    // whether this server's mirror is known to be damaged now
 }

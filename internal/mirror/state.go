@@ -34,6 +34,8 @@ type stateFile struct {
 	Removed   time.Time `json:"removed,omitzero"`       // when the previous mirror of this name was deleted; zero if there was none
 	Repacked  time.Time `json:"repacked,omitzero"`      // in full
 	OnDemand  bool      `json:"on_demand,omitempty"`    // a read has made the mirror, and nobody has POSTed it since
+	Made      time.Time `json:"made,omitzero"`          // when a read has made the mirror; zero if none has
+	MadeBy    string    `json:"made_by,omitempty"`      // the address of that reader
 	Gone      time.Time `json:"gone,omitzero"`          // when the origin was deleted, as GoneBy says; zero if it is there as far as is known
 	GoneBy    string    `json:"gone_by,omitempty"`
 
@@ -157,7 +159,7 @@ func (s *stateFile) successor() stateFile {
 		Origin: s.Origin, Formers: s.Formers, User: s.User, Password: s.Password,
 		Wanted: s.Wanted, WantedBy: s.WantedBy, Accepted: s.Accepted, Removed: s.Removed,
 		Checked: s.Checked, CheckError: s.CheckError, Rebuilt: s.Rebuilt,
-		OnDemand: s.OnDemand, Gone: s.Gone, GoneBy: s.GoneBy,
+		OnDemand: s.OnDemand, Made: s.Made, MadeBy: s.MadeBy, Gone: s.Gone, GoneBy: s.GoneBy,
 	}
 }
 

@@ -33,6 +33,18 @@ type Options struct {
 	Retry        time.Duration  // pause before a reader pulls again after a failed pull
 	Keep         time.Duration  // how long replaced and deleted refs are retained; 0 for not at all
 	MaxFetches   int            // transfers of objects at the same time
+
+	// MaxAge tells how long readers of a mirror take what an origin was seen to have without another
+	// look at it. ok is false for a mirror that is only pulled when somebody asks; nil for all mirrors.
+	MaxAge func(name storage.Name) (age time.Duration, ok bool)
+}
+
+// maxAge is MaxAge, which may be nil.
+func (o *Options) maxAge(name storage.Name) (age time.Duration, ok bool) {
+	if o.MaxAge == nil {
+		return 0, false
+	}
+	return o.MaxAge(name)
 }
 
 // Parts are what a store is made of, beside its options.
@@ -274,7 +286,7 @@ func (s *Store) install(staging string, built *Mirror, expected storage.Identity
 	old, err := s.dir.Install(staging, built.Name, expected)
 	if err == nil {
 		built.dir, built.identity = s.dir.MirrorDir(built.Name), id
-		built.completed, built.refresh.pulled = true, true
+		built.completed = true
 		s.byName[built.Name] = built
 		s.mirrorsChanged()
 	}

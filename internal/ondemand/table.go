@@ -153,6 +153,12 @@ func (t Tables) Find(name storage.Name) (r Rule, path string, ok bool) {
 	return Rule{}, "", false
 }
 
+// MaxAge returns the maximum age of a name that has a rule.
+func (t Tables) MaxAge(name storage.Name) (age time.Duration, ok bool) {
+	r, _, ok := t.Find(name)
+	return r.MaxAge, ok
+}
+
 // withoutGit drops every ".git" at the end: all spellings of a repository have one mirror.
 func withoutGit(path string) string {
 	for strings.HasSuffix(path, ".git") {

@@ -1,0 +1,61 @@
+package ondemand
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/git"
+	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/storage"
+)
+
+// Kind is why there is no mirror for a reader.
+type Kind int
+
+const (
+	Broken       Kind = iota // this server could not make it
+	Illegal                  // no origin has the path
+	Forbidden                // this server may not read the origin
+	NoRepository             // the origin has none, or none for this server
+	Nested                   // the name lies inside a mirror or above one, or a DELETE came meanwhile
+	OriginDown               // the origin could not be reached
+	Later                    // it is still being made, or waits in line
+)
+
+// Failure is why there is no mirror for a reader.
+type Failure struct {
+	Kind  Kind
+	Until time.Time // the origin is not asked again before; zero if that does not count
+	name  storage.Name
+	err   error
+}
+
+func (f *Failure) Error() string { return f.err.Error() }
+func (f *Failure) Unwrap() error { return f.err }
+
+// failure makes a failure of the error of a run.
+func failure(name storage.Name, err error) *Failure {
+	f := &Failure{name: name, err: err}
+	switch {
+	case git.IsRefused(err): // in the words of the forge, which may be many
+		f.Kind, f.err = NoRepository, fmt.Errorf("there is no such mirror, and none can be made: %s", errtext.Line(err.Error()))
+	case errors.As(err, new(*storage.Conflict)), errors.Is(err, mirror.ErrUnknown):
+		f.Kind, f.err = Nested, fmt.Errorf("there is no such mirror, and none can be made: %s", errtext.Line(err.Error()))
+	case errors.Is(err, limiter.ErrBusy):
+		f.Kind = Later
+	case mirror.IsUnreachable(err):
+		f.Kind, f.err = OriginDown, fmt.Errorf("the mirror can't be made now: %w", err)
+	default:
+		f.err = fmt.Errorf("the mirror can't be made: %w", err)
+	}
+	return f
+}
+
+// lasts reports whether a failure holds for who asks again in a moment: what is about the name or about
+// this server can change at once, and is found out without the origin.
+func (f *Failure) lasts() bool {
+	return f.Kind == NoRepository || f.Kind == OriginDown || f.Kind == Broken && !errors.Is(f.err, mirror.ErrClosing)
+}
