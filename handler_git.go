@@ -56,11 +56,11 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	if service == "git-receive-pack" {
 		return s.handlePush(w, r)
 	}
-	m, err := s.cloned(r, strings.TrimSuffix(r.URL.Path, smarthttp.RefsPath))
+	m, fresh, err := s.cloned(r, strings.TrimSuffix(r.URL.Path, smarthttp.RefsPath))
 	if err != nil {
 		return err
 	}
-	if !isPeer(r) {
+	if !fresh && !isPeer(r) {
 		m.Refresh(r.Context(), smarthttp.WantsFresh(r.Header))
 	}
 	snap := setCloneHeaders(w.Header(), m, smarthttp.Advertisement)
@@ -97,7 +97,7 @@ func (s *Server) offered(r *http.Request, m *mirror.Mirror) (capabilities []stri
 // handleFetch is POST /<name>/git-upload-pack: what a client wants and has. It pulls
 // nothing: it is about what the client was shown before.
 func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.cloned(r, strings.TrimSuffix(r.URL.Path, smarthttp.FetchPath))
+	m, _, err := s.cloned(r, strings.TrimSuffix(r.URL.Path, smarthttp.FetchPath))
 	if err != nil {
 		return err
 	}
@@ -283,27 +283,27 @@ func (s *Server) list(r *http.Request, m *mirror.Mirror, body *smarthttp.Request
 
 // cloned finds the mirror that a client calls by its name, or by its name and ".git". If there is none,
 // it may be made (read).
-func (s *Server) cloned(r *http.Request, raw string) (*mirror.Mirror, error) {
+func (s *Server) cloned(r *http.Request, raw string) (m *mirror.Mirror, fresh bool, err error) {
 	names, err := smarthttp.Names(raw)
 	if err != nil {
-		return nil, &fault{kindBadRequest, err}
+		return nil, false, &fault{kindBadRequest, err}
 	}
 	for _, name := range names {
 		if m, err := s.mirrors.find(name); !errors.Is(err, mirror.ErrUnknown) {
-			return m, err
+			return m, false, err
 		}
 	}
 	var unknown error
 	for _, name := range names {
-		m, err := s.read(r, name)
+		m, fresh, err := s.read(r, name)
 		if !errors.Is(err, mirror.ErrUnknown) {
-			return m, err
+			return m, fresh, err
 		}
 		if unknown == nil || errors.As(err, new(*tooEarly)) {
 			unknown = err
 		}
 	}
-	return nil, unknown
+	return nil, false, unknown
 }
 
 // setCloneHeaders writes what every answer to a git client says, and returns the snapshot

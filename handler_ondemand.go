@@ -13,29 +13,29 @@ import (
 
 // read finds the mirror that a reader asks for. If there is none and a table has the name, the mirror is
 // made first, for which the reader waits. Another server that asks makes none: what it asks for, it has
-// found here.
-func (s *Server) read(r *http.Request, name storage.Name) (*mirror.Mirror, error) {
-	m, err := s.mirrors.find(name)
+// found here. fresh is whether the origin was just looked at for the reader.
+func (s *Server) read(r *http.Request, name storage.Name) (m *mirror.Mirror, fresh bool, err error) {
+	m, err = s.mirrors.find(name)
 	if !errors.Is(err, mirror.ErrUnknown) || isPeer(r) {
-		return m, err
+		return m, false, err
 	}
 	short := s.mirrors.maker.Mirror(name)
 	if short != name {
 		if m, err := s.mirrors.find(short); !errors.Is(err, mirror.ErrUnknown) {
-			return m, err
+			return m, false, err
 		}
 	}
 	run, startErr := s.mirrors.maker.Start(short, address(r))
 	if errors.Is(startErr, mirror.ErrUnknown) {
-		return nil, err
+		return nil, false, err
 	}
 	if err = startErr; err == nil {
 		err = s.awaitMade(r, run)
 	}
 	if m, found := s.mirrors.find(short); found == nil { // also if the origin could not be reached: a peer had it
-		return m, nil
+		return m, true, nil
 	}
-	return nil, err
+	return nil, false, err
 }
 
 // awaitMade waits until the mirror of a first read is there.

@@ -30,11 +30,13 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	}
 	came := time.Now()
 	r = conditional.WithRange(r)
-	m, err := s.read(r, req.Name)
+	m, fresh, err := s.read(r, req.Name)
 	if err != nil {
 		return err
 	}
-	m.Refresh(r.Context(), conditional.WantsFresh(r.Header))
+	if !fresh {
+		m.Refresh(r.Context(), conditional.WantsFresh(r.Header))
+	}
 	rev, err := s.mirrors.revision(r.Context(), m, req, came)
 	header := w.Header()
 	setState(header, rev.Snapshot)

@@ -129,10 +129,10 @@ func (d *daemon) configure(lines ...string) {
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "listen") }) {
 		text += "listen = \"127.0.0.1:0\"\n"
 	}
-	text += strings.Join(lines, "\n") + "\n"
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "repair") }) {
 		text += "repair = 0\n" // what is not asked for must not happen by itself
 	}
+	text += strings.Join(lines, "\n") + "\n" // the last: there may be tables
 	// In one step: the daemon may just be reading it.
 	if err := os.WriteFile(d.conf+".new", []byte(text), 0o644); err != nil {
 		d.t.Fatal(err)

@@ -157,14 +157,14 @@ func compare(master, slave map[storage.Name]holding) (stale, newer []difference)
 // was pulled from a known origin, and is not being pulled.
 func (h holding) isComparable() bool { return !h.busy && h.origin.Known() && !h.pulled.IsZero() }
 
-// lacking returns the mirrors that a peer has and this server lacks, except those that were removed
-// here after somebody last asked for them. An origin is checked like that of a POST.
+// lacking returns the mirrors that a peer has and this server lacks, except those that reads have made
+// there, and those that were removed here after somebody last asked for them. An origin is checked like that of a POST.
 func lacking(
 	ours map[storage.Name]holding, theirs []protocol.Mirror, removed func(storage.Name) (time.Time, bool), unsecure bool,
 ) (missing []difference) {
 	for _, m := range theirs {
 		name, err := storage.ParseName(m.Name)
-		if _, exists := ours[name]; err != nil || exists || m.Fingerprint == "" {
+		if _, exists := ours[name]; err != nil || exists || m.OnDemand || m.Fingerprint == "" {
 			continue
 		}
 		if at, gone := removed(name); gone && !m.WantedAt().After(at) {

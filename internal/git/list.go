@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/reconquest/sould/internal/lsrefs"
 	"github.com/reconquest/sould/internal/pktline"
 )
 
@@ -92,13 +93,17 @@ const listMemory = 512 << 20
 // them may be left out.
 func (g *Git) List(ctx context.Context, remote Remote, prefixes ...string) (l Listing, err error) {
 	remote = remote.withNetrc()
-	if l, done, err := g.listOverWeb(ctx, remote, prefixes); done {
-		return l, remote.withHint(err)
+	l, done, webErr := g.listOverWeb(ctx, remote, prefixes)
+	if done {
+		return l, remote.withHint(webErr)
 	}
 	err = g.followRedirects(ctx, remote, func(remote Remote) (err error) {
 		l, err = g.list(ctx, remote)
 		return err
 	})
+	if err == nil && l.IDLength() == 0 && lsrefs.IsPage(webErr) {
+		err = errPage
+	}
 	return l, remote.withHint(err)
 }
 

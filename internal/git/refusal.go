@@ -11,14 +11,21 @@ var noRepository = regexp.MustCompile(`(?i)repository '' (not found|does not exi
 	`project you were looking for could not be found|'' does not appear to be a git repository|access denied or repository not exported|` +
 	`returned error: 4(01|03|04|10|51)|authentication failed|could not read (username|password)|` +
 	`(info/refs|'') not valid: (is this a git repository|could not determine hash algorithm)|` +
-	`unable to update url base from redirection|(origin redirects to|redirects? to) \S+, which is not a repository`)
+	`unable to update url base from redirection`)
+
+// errPage is why what git takes for an empty repository is none.
+var errPage = errors.New("the origin answers with a page for people, such as that of a login, and not with a list of refs")
+
+// toPage are sould's words for a redirect to such a page.
+var toPage = regexp.MustCompile(`origin redirects to \S+, which is not a repository`)
 
 // IsRefused reports whether a remote has answered that it has no such repository, or that whoever asks
 // may not read it. It does not tell forges that are down, or that refuse everybody for a while.
 func IsRefused(err error) bool {
 	e := (*Error)(nil)
-	if !errors.As(err, &e) || e.Err != nil {
-		return false
+	if errors.Is(err, errPage) {
+		return true
 	}
-	return noRepository.MatchString(quoted.ReplaceAllString(err.Error(), "''"))
+	return errors.As(err, &e) && e.Err == nil &&
+		(noRepository.MatchString(quoted.ReplaceAllString(e.Stderr, "''")) || toPage.MatchString(err.Error()))
 }

@@ -33,7 +33,10 @@ func TestRefusals(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, "<!DOCTYPE html><title>Sign in "+strconv.Itoa(status)+"</title>\n")
+		_, _ = io.WriteString(w, "<!DOCTYPE html><title>Sign in "+strconv.Itoa(status)+"</title>")
+		if how != "login/short" {
+			_, _ = io.WriteString(w, "\n")
+		}
 	}))
 	t.Cleanup(forge.Close)
 	server := origin.ServeHTTP(t, root)
@@ -46,6 +49,7 @@ func TestRefusals(t *testing.T) {
 		forge.URL + "/404/none":                         true,
 		forge.URL + "/410/gone":                         true,
 		forge.URL + "/451/law":                          true,
+		forge.URL + "/200/login/short":                  true,
 		forge.URL + "/200/login":                        true,
 		forge.URL + "/302/login":                        true,
 		forge.URL + "/429/repository-not-found":         false,
@@ -55,8 +59,8 @@ func TestRefusals(t *testing.T) {
 	} {
 		for _, r := range []Remote{{URL: url}, {URL: url, User: "jack", Password: "s3cr3t"}} {
 			_, err := New(Options{AllowLocal: true}).List(t.Context(), r)
-			if err == nil || IsRefused(err) != want {
-				t.Errorf("%s (user %q): refused: %v, want %v: %v", url, r.User, IsRefused(err), want, err)
+			if wrapped := fmt.Errorf("can't list refs: %w", err); err == nil || IsRefused(wrapped) != want {
+				t.Errorf("%s (user %q): refused: %v, want %v: %v", url, r.User, !want, want, err)
 			}
 		}
 	}

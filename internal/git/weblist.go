@@ -21,7 +21,7 @@ import (
 // makes of the same answer: to ask again would be in vain, and servers may count that. After any
 // other error git is asked. So all error messages are git's.
 
-// listOverWeb asks for refs in this process. done is false if git has to be asked.
+// listOverWeb asks for refs in this process. done is false if git has to be asked; err may say why.
 func (g *Git) listOverWeb(ctx context.Context, r Remote, prefixes []string) (l Listing, done bool, err error) {
 	u := r.webURL()
 	if u == nil {
@@ -36,7 +36,7 @@ func (g *Git) listOverWeb(ctx context.Context, r Remote, prefixes []string) (l L
 		c := g.listing(r, "0")
 		return Listing{}, true, c.error(ctx, err, "")
 	case err != nil:
-		return Listing{}, false, nil
+		return Listing{}, false, err
 	}
 	l.Head = Head{Ref: list.HeadRef, ID: list.HeadID}
 	l.Refs = make([]Ref, len(list.Refs))

@@ -85,6 +85,9 @@ func (i *Insight) isTold(asked why.Asking) bool {
 // addMirror adds what a loaded mirror tells beside its snapshot.
 func (i *Insight) addMirror(f *why.Facts, m *mirror.Mirror) {
 	f.Fresh, f.NextTry = m.Pulls()
+	if next, ok := m.NextLook(); ok {
+		f.NextLook = next
+	}
 	if damage := m.Damage(); damage != nil {
 		f.Damage, f.NextRebuild = line(damage.Error()), m.NextRecovery()
 	}
@@ -109,6 +112,7 @@ func addSnapshot(f *why.Facts, opts *Options, s *mirror.Snapshot) {
 	}
 	f.Checked, f.Rebuilt = s.Checked, s.Rebuilt
 	f.Asked = why.Asking{At: s.Wanted, By: s.WantedBy}
+	f.Made, f.Own = why.Asking{At: s.Made, By: s.MadeBy}, s.OnDemand
 }
 
 // addJournal adds what is remembered of requests, and of a pull that could not make the mirror.

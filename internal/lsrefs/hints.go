@@ -15,6 +15,7 @@ type hints struct {
 type hint struct {
 	v2     bool      // ask in version 2
 	forGit time.Time // leave the origin to git until then; zero for not at all
+	page   bool      // because it answers with a page for people
 }
 
 func (h hint) isForGit() bool { return time.Now().Before(h.forGit) }
@@ -33,7 +34,9 @@ func (h *hints) get(url string) hint {
 	return h.of[url]
 }
 
-func (h *hints) leaveToGit(url string) { h.set(url, hint{forGit: time.Now().Add(leaveTime)}) }
+func (h *hints) leaveToGit(url string, page bool) {
+	h.set(url, hint{forGit: time.Now().Add(leaveTime), page: page})
+}
 
 func (h *hints) setV2(url string, v2 bool) { h.set(url, hint{v2: v2}) }
 

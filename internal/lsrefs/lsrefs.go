@@ -110,12 +110,12 @@ func (r *Refusal) mayNeedV2() bool { return r.Status != http.StatusForbidden }
 func (c *Client) List(ctx context.Context, r Request) (List, error) {
 	hint := c.hints.get(r.URL)
 	if hint.isForGit() {
-		return List{}, errors.New("the origin's latest answer was unusual")
+		return List{}, &unusual{"the origin's latest answer was unusual", hint.page}
 	}
 	l, v2, err := c.list(ctx, r, hint.v2)
 	switch {
 	case isUnusual(err):
-		c.hints.leaveToGit(r.URL)
+		c.hints.leaveToGit(r.URL, IsPage(err))
 	case err == nil && v2 != hint.v2:
 		c.hints.setV2(r.URL, v2)
 	}
@@ -170,10 +170,20 @@ func tooManyUnwanted(l List, prefixes []string) bool {
 }
 
 // unusual is an error that the server will cause again next time.
-type unusual struct{ why string }
+type unusual struct {
+	why  string
+	page bool // it is a page for people
+}
 
 func (u *unusual) Error() string { return u.why }
 
-func unusualf(format string, args ...any) error { return &unusual{fmt.Sprintf(format, args...)} }
+// IsPage reports whether List has failed because the server answers with a page for people (HTML), such
+// as that of a login. Git may take one for the list of an empty repository.
+func IsPage(err error) bool {
+	u := (*unusual)(nil)
+	return errors.As(err, &u) && u.page
+}
+
+func unusualf(format string, args ...any) error { return &unusual{why: fmt.Sprintf(format, args...)} }
 
 func isUnusual(err error) bool { return errors.As(err, new(*unusual)) }

@@ -23,7 +23,7 @@ type greeting struct {
 }
 
 // errUnclear is the error for everything that git could understand differently.
-var errUnclear = &unusual{"git may read the answer differently"}
+var errUnclear = &unusual{why: "git may read the answer differently"}
 
 // errMoved is the error for a list that is inconsistent by chance: the next one may be right.
 var errMoved = errors.New("the branch of HEAD has moved while the list was made")

@@ -201,7 +201,8 @@ func (s *session) next(q *http.Request, answer *http.Response, redirects *int) (
 	case answer.StatusCode == http.StatusOK && len(kind) == 1 && kind[0] == want:
 		return false, nil
 	case answer.StatusCode == http.StatusOK:
-		return false, unusualf("the type of its answer is %.100q", kind)
+		media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+		return false, &unusual{fmt.Sprintf("the type of its answer is %.100q", kind), media == "text/html"}
 	case answer.StatusCode == http.StatusUnauthorized && s.basic == "" && s.Login != nil && wantsBasic(answer.Header):
 		user, password, ok := s.Login()
 		if !ok {

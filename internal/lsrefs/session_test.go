@@ -184,7 +184,7 @@ func TestHints(t *testing.T) {
 	if len(m.of) != maxHints || !m.get(strings.Repeat("x", 2*maxHints-1)).v2 {
 		t.Errorf("%d origins are remembered", len(m.of))
 	}
-	m.leaveToGit("y")
+	m.leaveToGit("y", false)
 	if n := m.get("y"); !n.isForGit() || n.v2 {
 		t.Errorf("%+v", n)
 	}

@@ -373,6 +373,9 @@ func (j *pullJob) recordSource(s *stateFile, src Source, from origin.URL) {
 		s.Wanted, s.WantedBy = at, by
 		s.OnDemand = false
 	}
+	if j.req.Origin.Known() && !j.req.OnDemand && !j.req.OriginOnly { // a POST, or another server that has one
+		s.OnDemand = false
+	}
 	if j.req.Accept != "" {
 		s.Accepted = j.listedAt
 	}

@@ -20,7 +20,7 @@ const (
 	Illegal                  // no origin has the path
 	Forbidden                // this server may not read the origin
 	NoRepository             // the origin has none, or none for this server
-	Nested                   // the name lies inside a mirror or above one, or a DELETE came meanwhile
+	Nested                   // the name lies inside a mirror or above one, or a DELETE or a reload came meanwhile
 	OriginDown               // the origin could not be reached
 	Later                    // it is still being made, or waits in line
 )
@@ -42,7 +42,9 @@ func failure(name storage.Name, err error) *Failure {
 	switch {
 	case git.IsRefused(err): // in the words of the forge, which may be many
 		f.Kind, f.err = NoRepository, fmt.Errorf("there is no such mirror, and none can be made: %s", errtext.Line(err.Error()))
-	case errors.As(err, new(*storage.Conflict)), errors.Is(err, mirror.ErrUnknown):
+	case errors.Is(err, mirror.ErrUnknown):
+		f.Kind = Nested
+	case errors.As(err, new(*storage.Conflict)):
 		f.Kind, f.err = Nested, fmt.Errorf("there is no such mirror, and none can be made: %s", errtext.Line(err.Error()))
 	case errors.Is(err, limiter.ErrBusy):
 		f.Kind = Later

@@ -100,13 +100,20 @@ func (f Facts) when(t time.Time) string {
 
 // asked says who wanted the mirror, and when.
 func (f Facts) asked() (all []string) {
+	if !f.Made.At.IsZero() {
+		made := "A read by " + f.Made.By + " has made it on " + f.when(f.Made.At) + "."
+		if f.Own {
+			made += " It is this server's own: others make it when somebody reads it there."
+		}
+		all = append(all, made)
+	}
 	if !f.Asked.At.IsZero() {
 		by := ""
 		if f.Asked.By != "" {
 			by = " by " + f.Asked.By
 		}
 		all = append(all, "It was last asked for on "+f.when(f.Asked.At)+by+".")
-	} else if f.Exists && f.Unreadable == "" && f.Storage == "" {
+	} else if f.Made.At.IsZero() && f.Exists && f.Unreadable == "" && f.Storage == "" {
 		all = append(all, "No POST for it is known; somebody may have copied it in.")
 	}
 	if r := f.Refused; !r.At.IsZero() && r.At.After(f.Asked.At) {
@@ -319,6 +326,8 @@ func (f Facts) nextPull() []string {
 		return []string{"The next POST or read of it tries again."}
 	case !f.Fresh:
 		return []string{"The next read of it pulls first, because the server has not pulled it since it started."}
+	case !f.NextLook.IsZero():
+		return []string{"It is pulled with the next POST, and with the next read after " + f.when(f.NextLook) + "."}
 	default:
 		return []string{"It is pulled with the next POST."}
 	}

@@ -53,6 +53,12 @@ var situations = []struct {
 		"It is pulled with the next POST.",
 		"were read on 2026-11-27 10:00:00 UTC (1 day ago), and are again on 2026-12-04 10:00:00 UTC (in 5 days).",
 	}, []string{"What you can do"}},
+	{"on demand", pulled(func(f *Facts) {
+		f.Asked, f.Made, f.Own, f.NextLook = Asking{}, Asking{At: ago(time.Hour), By: "10.1.2.3"}, true, now.Add(-2*time.Minute)
+	}), Good, []string{
+		"A read by 10.1.2.3 has made it on 2026-11-28 11:00:00 UTC (1 hour ago). It is this server's own",
+		"It is pulled with the next POST, and with the next read after 2026-11-28 11:58:00 UTC",
+	}, []string{"copied it in", "last asked for"}},
 	{"never pulled", pulled(func(f *Facts) {
 		f.Outcome, f.Pulled, f.Asked, f.Fresh, f.Checked = Never, time.Time{}, Asking{}, false, time.Time{}
 	}), Warn, []string{

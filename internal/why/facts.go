@@ -51,10 +51,13 @@ type Facts struct {
 	// Who wants it.
 	Asked   Asking // the latest POST
 	Refused Asking // the latest POST that was refused
+	Made    Asking // the read that has made the mirror
+	Own     bool   // the mirror is this server's own: nobody has POSTed it since a read has made it
 
 	// What happens next.
 	NextTry     time.Time     // until when readers leave the origin alone; zero if they need not
 	Fresh       bool          // a pull has succeeded since the server started
+	NextLook    time.Time     // from when on a read looks at the origin again; zero if it is pulled for a POST alone
 	NextRebuild time.Time     // before which a damaged mirror is not rebuilt again
 	CheckEvery  time.Duration // 0 for never
 	Repair      time.Duration // between two comparisons with another server; 0 for never
