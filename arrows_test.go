@@ -50,6 +50,7 @@ var arrows = map[string]string{
 	"status":       "archive cluster errtext mirror pack protocol refs storage units",
 	"metrics":      "archive cluster coalesce conn limiter mirror pack spool storage tally",
 	"why":          "units",
+	"webhook":      "access errtext origin storage units",
 	"page":         "units why",
 	"insight":      "cluster mirror protocol origin storage errtext page why limiter",
 }
