@@ -48,7 +48,7 @@ var arrows = map[string]string{
 	"housekeeping": "mirror storage backoff git units",
 	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",
 	"status":       "archive cluster errtext mirror pack protocol refs storage units",
-	"metrics":      "archive cluster coalesce conn limiter mirror pack spool storage tally",
+	"metrics":      "archive cluster coalesce conn limiter mirror pack spool storage tally webhook",
 	"why":          "units",
 	"webhook":      "access errtext origin storage units",
 	"page":         "units why",

@@ -25,6 +25,7 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/tomlkeys"
 	"github.com/reconquest/sould/internal/units"
+	"github.com/reconquest/sould/internal/webhook"
 )
 
 // Config is what the configuration file and the environment say, with defaults for what they do not
@@ -57,6 +58,7 @@ type Config struct {
 	LogFormat      logging.Format
 	LogLevel       slog.Level
 	MetricsMirrors int // 0 for none by name
+	Hooks          []webhook.Hook
 	SSHCommand     string
 	CAFile         string
 	OnDemand       []ondemand.Rule
@@ -191,6 +193,7 @@ func (c *Config) parse(file, text string, environ []string, checks ...startCheck
 	}
 	c.loadAccess(t.Report)
 	c.checkTables(t.Report)
+	c.nameHooks(t.Report)
 	if c.Storage == "" && !t.Has("storage") {
 		t.Report("storage", errors.New("HOME is not set, so that there is no default: write the directory of the mirrors"))
 	}

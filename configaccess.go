@@ -92,6 +92,9 @@ func (c *Config) Warnings(source string) (warnings []string) {
 	if c.Token != "" && c.TokenFile == "" || c.ReadToken != "" && c.ReadTokenFile == "" {
 		files = append(files, source)
 	}
+	for _, h := range c.Hooks {
+		files = append(files, h.SecretFile)
+	}
 	for _, file := range files {
 		if info, err := os.Stat(file); file != "" && err == nil && info.Mode()&0o004 != 0 {
 			warnings = append(warnings, fmt.Sprintf("%s holds a secret, and every user of this machine can read it: make it readable for sould alone (chmod 600)", file))

@@ -16,6 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/webhook"
 )
 
 // kind is what a failed request means to its client.
@@ -59,6 +60,7 @@ var reasons = map[int]string{
 	http.StatusBadRequest:            "bad_request",
 	http.StatusRequestEntityTooLarge: "bad_request",
 	http.StatusUnsupportedMediaType:  "bad_request",
+	http.StatusUnprocessableEntity:   "bad_request",
 	http.StatusUnauthorized:          "token",
 	http.StatusForbidden:             "forbidden",
 	http.StatusNotFound:              "not_found",
@@ -135,11 +137,20 @@ var requestStatuses = map[smarthttp.Kind]int{
 	smarthttp.TooLarge:  http.StatusRequestEntityTooLarge,
 }
 
+// deliveryStatuses are those of what may be wrong with a webhook's delivery.
+var deliveryStatuses = map[webhook.Kind]int{
+	webhook.Unsigned:  http.StatusUnauthorized,
+	webhook.Malformed: http.StatusBadRequest,
+	webhook.TooLarge:  http.StatusRequestEntityTooLarge,
+	webhook.Unheard:   http.StatusUnprocessableEntity,
+}
+
 // statusOf is the HTTP status of an error.
 func statusOf(err error) int {
 	var f *fault
 	var refused *access.Refusal
 	var request *smarthttp.Error
+	var delivery *webhook.Error
 	var c *storage.Conflict
 	var unmade *ondemand.Failure
 	if errors.As(err, &unmade) && failureStatuses[unmade.Kind] != 0 {
@@ -154,6 +165,8 @@ func statusOf(err error) int {
 		return statuses[kindUnauthorized]
 	case errors.As(err, &request):
 		return requestStatuses[request.Kind]
+	case errors.As(err, &delivery):
+		return deliveryStatuses[delivery.Kind]
 	case errors.As(err, &c), errors.Is(err, mirror.ErrEmpty):
 		return statuses[kindConflict]
 	case errors.Is(err, mirror.ErrUnknown), errors.Is(err, mirror.ErrUnknownRef), errors.Is(err, mirror.ErrNoDefault),

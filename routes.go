@@ -30,7 +30,7 @@ func (s *Server) route(method, path string, wantsPage bool) (answer handler, all
 		}
 		return nil, "GET, HEAD, POST"
 	case first == "x":
-		return s.routeOwn(path, get)
+		return s.routeOwn(method, path)
 	case smarthttp.IsPath(path):
 		return s.routeGit(method, path)
 	case get:
@@ -43,7 +43,7 @@ func (s *Server) route(method, path string, wantsPage bool) (answer handler, all
 }
 
 // routeOwn is route for paths below /x, which are the server's own.
-func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) {
+func (s *Server) routeOwn(method, path string) (answer handler, allow string) {
 	path = strings.Trim(path, "/")
 	_, asset := page.Assets[path]
 	switch {
@@ -59,6 +59,11 @@ func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) 
 		answer = s.handleMetrics
 	case path+"/" == whyPath:
 		answer = s.handleNameless
+	case strings.HasPrefix(path, hookPath):
+		if method != http.MethodPost {
+			return nil, "POST"
+		}
+		return s.handleHook, ""
 	case strings.HasPrefix(path, whyPath):
 		answer = s.handleWhy
 	case strings.HasPrefix(path, mirrorPath):
@@ -68,7 +73,7 @@ func (s *Server) routeOwn(path string, get bool) (answer handler, allow string) 
 	default:
 		return s.handleUnknown, ""
 	}
-	if !get {
+	if method != http.MethodGet && method != http.MethodHead {
 		return nil, "GET, HEAD"
 	}
 	return answer, ""
@@ -79,6 +84,9 @@ func refuseMethod(r *http.Request, allow string) error {
 	path := errtext.Word(r.URL.Path, 200)
 	if r.Method == http.MethodPost && strings.Contains(allow, http.MethodDelete) { // the path of a mirror
 		return fail(kindMethod, "POST is for /, and not for %s: the name of the mirror goes into the body: %s", path, postExample)
+	}
+	if strings.HasPrefix(strings.Trim(r.URL.Path, "/"), hookPath) {
+		return fail(kindMethod, "%s is for the POSTs of a forge", path)
 	}
 	if strings.Trim(r.URL.Path, "/") == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		return fail(kindMethod, "GET / is a page for browsers (Accept: text/html); the status for other clients is at /x/status")

@@ -27,6 +27,7 @@ import (
 	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/systemd"
+	"github.com/reconquest/sould/internal/webhook"
 )
 
 // Server is the whole of sould: one storage, one listening address, and the
@@ -53,6 +54,11 @@ type Server struct {
 	stopping  atomic.Bool
 	http      *http.Server
 	conns     *conn.Limiter
+
+	deliveries struct { // of webhooks
+		recent cluster.Recent[*hookAnswer]
+		counts webhook.Counts
+	}
 
 	sent     metrics.Sent
 	rejected metrics.Rejected

@@ -15,7 +15,7 @@ import (
 type Need int
 
 const (
-	Nothing Need = iota // the answer contains nothing confidential
+	Nothing Need = iota // the answer contains nothing confidential, or the request is signed
 	Read                // it reads mirrors or the status
 	Command             // it may change something
 )
@@ -30,6 +30,8 @@ func NeedOf(method, path string) Need {
 		return Read
 	case method == http.MethodPost && strings.HasSuffix(path, "/git-upload-pack"): // a clone
 		return Read
+	case method == http.MethodPost && strings.HasPrefix(path, "/x/hook/"): // its signature is looked at later
+		return Nothing
 	default:
 		return Command
 	}

@@ -24,6 +24,7 @@ func TestNeedOf(t *testing.T) {
 		{"GET", "/a", Read}, {"HEAD", "/a", Read}, {"GET", "/", Read}, {"GET", "/x/status", Read}, {"GET", "/x/metrics", Read},
 		{"GET", "/x/health", Nothing}, {"HEAD", "/x/health", Nothing}, {"GET", "/x/health/x", Read},
 		{"GET", "/x/health/live", Nothing}, {"HEAD", "/x/health/ready", Nothing}, {"GET", "/x/health/ready/", Read}, {"POST", "/x/health/live", Command},
+		{"POST", "/x/hook/github", Nothing}, {"POST", "//x/hook/github", Command}, {"POST", "/x/hook", Command}, {"GET", "/x/hook/github", Read},
 		{"GET", "/x/metrics", Read}, {"HEAD", "/x/metrics", Read}, {"GET", "/x/healthy", Read},
 	} {
 		if got := NeedOf(c.method, c.path); got != c.want {

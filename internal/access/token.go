@@ -34,7 +34,30 @@ func tokenRune(r rune) bool {
 }
 
 // ReadToken reads a token from a file of its own.
-func ReadToken(path string) (Secret, error) {
+func ReadToken(path string) (Secret, error) { return readWord(path, ParseToken) }
+
+// ReadSecret reads a secret that is a key of signatures from a file of its own. Another program may have
+// made it, so that it may have any characters that can be typed.
+func ReadSecret(path string) (Secret, error) { return readWord(path, parseSecret) }
+
+// parseSecret checks a secret that somebody has chosen. The error never repeats it.
+func parseSecret(s string) (Secret, error) {
+	switch {
+	case len(s) < shortestToken:
+		return "", fmt.Errorf("too weak: it has %d characters; %d at least (openssl rand -hex 32 makes one)", len(s), shortestToken)
+	case len(s) > longestToken:
+		return "", fmt.Errorf("it has %d characters; %d at most", len(s), longestToken)
+	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "", errors.New("it must be one line of printable ASCII characters without spaces")
+	}
+	return Secret(s), nil
+}
+
+// readWord reads the one line of a file, and parses it.
+func readWord(path string, parse func(string) (Secret, error)) (Secret, error) {
+	if path == "" {
+		return "", errors.New("must not be empty")
+	}
 	text, err := ReadFile(path)
 	if err != nil {
 		return "", err
@@ -43,9 +66,9 @@ func ReadToken(path string) (Secret, error) {
 	if word == "" {
 		return "", errors.New(path + " is empty")
 	}
-	token, err := ParseToken(word)
+	secret, err := parse(word)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	return token, nil
+	return secret, nil
 }

@@ -55,7 +55,7 @@ func (cs *Commands[T]) Begin(trace protocol.Trace, words any, start func(first b
 		work, c.err = start(true)
 		switch {
 		case c.err != nil:
-			cs.recent.leave(trace.ID)
+			cs.recent.Leave(trace.ID)
 		case !trace.Begins: // of one that begins here every copy comes by way of others
 			cs.keep(c, work)
 		}

@@ -46,8 +46,8 @@ func (r *Recent[T]) Enter(id string, now time.Time, create func() T) (value T, a
 	return r.by[id].value, false
 }
 
-// leave forgets a request.
-func (r *Recent[T]) leave(id string) {
+// Leave forgets a request.
+func (r *Recent[T]) Leave(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(id)

@@ -19,8 +19,8 @@ func TestRecent(t *testing.T) {
 			t.Errorf("%s: %d, %v", c.id, got, again)
 		}
 	}
-	r.leave("a")
-	r.leave("c")
+	r.Leave("a")
+	r.Leave("c")
 	if got, again := enter("a", 5); got != 5 || again {
 		t.Errorf("what was forgotten is %d, %v", got, again)
 	}

@@ -103,6 +103,7 @@ func addSnapshot(f *why.Facts, opts *Options, s *mirror.Snapshot) {
 	}
 	f.Branch, f.Revision, f.Refs, f.Retained = shown(s.Head.Ref), s.Head.ID, len(s.Refs), len(s.Retained)
 	f.Shallow = s.Shallow
+	f.Gone, f.GoneBy = s.Gone, shown(s.GoneBy)
 	for _, w := range s.Warnings {
 		f.Warnings = append(f.Warnings, fmt.Sprintf("%s (%d)", w.ID, w.Count))
 	}

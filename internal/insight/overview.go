@@ -97,6 +97,8 @@ func (e entry) problem() (words string, since time.Time) {
 		return e.m.Unreadable(), since
 	case damage != nil:
 		return "it is damaged: " + damage.Error(), e.snap.Checked
+	case !e.snap.Gone.IsZero():
+		return "its origin was deleted, as " + e.snap.GoneBy + " says", e.snap.Gone
 	case e.snap.Outcome == mirror.Failed:
 		return e.snap.LastError, e.snap.Failing
 	case len(e.behind) > 0:

@@ -12,6 +12,7 @@ import (
 	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/webhook"
 )
 
 // Parts are what is measured.
@@ -28,9 +29,10 @@ type Parts struct {
 	Reconciler *cluster.Reconciler
 	Conns      *conn.Limiter
 
-	Sent     *Sent
-	Rejected Rejected
-	Requests func() limiter.Stats // requests that are at work on this server and its slaves
+	Sent       *Sent
+	Rejected   Rejected
+	Deliveries *webhook.Counts
+	Requests   func() limiter.Stats // requests that are at work on this server and its slaves
 
 	Release  string     // of sould
 	Git      string     // its version

@@ -44,6 +44,13 @@ var serverMetrics = []metric{
 				to.count(n.Load(), reason)
 			}
 		}},
+	{"sould_webhook_deliveries_total", counter, []string{"hook", "result"},
+		"Deliveries of webhooks to the hooks of the configuration, by what became of them.",
+		func(now *scrape, to samples) {
+			for of, n := range now.parts.Deliveries.Stats() {
+				to.count(n, of.Hook, string(of.Result))
+			}
+		}},
 	{"sould_children_running", gauge, nil, "Git processes that sould has started and that run.",
 		func(now *scrape, to samples) { to.value(float64(now.childrenRunning)) }},
 	{"sould_children_started_total", counter, nil, "Git processes that sould has started.",

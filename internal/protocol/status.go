@@ -242,6 +242,8 @@ func (m *Mirror) branches(why bool) []errtext.Branch {
 	addDate("checked", m.Checked)
 	add("check_error", m.CheckError)
 	addDate("mended", m.Mended)
+	addDate("gone", m.Gone)
+	add("gone_by", m.GoneBy)
 	if m.Shallow {
 		add("shallow", "true")
 	}

@@ -8,6 +8,7 @@
 //	scan.go, body.go         payloads, as JSON or as a form, in memory that does not depend on their length
 //	event.go                 what each forge's payload means
 //	plan.go                  what becomes of the mirrors
+//	answer.go                what the forge is told
 //	stats.go                 what is counted
 package webhook
 

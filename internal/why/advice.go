@@ -108,6 +108,9 @@ func (f Facts) adviceOnMirror() []string {
 		return []string{"Move it to an origin that is no local path, or start the server with --unsecure: " + f.post(unknownOrigin, "move="+f.Origin)}
 	case f.OriginRefused != "":
 		return []string{"Add its origin to the key origins of the configuration, or move it to another one: " + f.post(unknownOrigin, "move="+f.Origin)}
+	case !f.Gone.IsZero():
+		return []string{"If the repository is elsewhere now, let the mirror follow it: " + f.post(unknownOrigin, "move="+f.Origin),
+			"If nobody needs the mirror any more, remove it with DELETE; otherwise nothing has to be done."}
 	case f.Outcome == Failed && len(f.Runs) == 0:
 		return []string{f.remedy()}
 	case f.Outcome == Never && len(f.Runs) == 0:

@@ -51,6 +51,8 @@ func (f Facts) headline() (words string, level Level) {
 		return "cannot be read.", Bad
 	case f.Damage != "":
 		return "is damaged.", Bad
+	case !f.Gone.IsZero():
+		return "is kept, but its origin was deleted on " + f.when(f.Gone) + ".", Warn
 	case f.Outcome == Failed && !f.Failing.IsZero():
 		return "could not be updated since " + f.when(f.Failing) + ".", Bad
 	case f.Outcome == Failed:
@@ -156,6 +158,9 @@ func (f Facts) saw() (all []string) {
 		if f.Unreadable == "" && len(f.Runs) == 0 {
 			all = append(all, "There was none: what is served is what was found in the storage.")
 		}
+	}
+	if !f.Gone.IsZero() {
+		all = append(all, "The origin "+f.Origin+" was deleted on "+f.when(f.Gone)+", as "+f.GoneBy+" says: what it had is served on.")
 	}
 	if f.Shallow {
 		all = append(all, "The mirror is shallow: it lacks a part of the history, which its origin may lack as well.")

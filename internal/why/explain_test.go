@@ -70,6 +70,11 @@ var situations = []struct {
 		"It is not pulled, since its origin is not known.", "sets its origin: curl", "'origin=<clone URL>'",
 	}, nil},
 	{"not pulled since the start", pulled(func(f *Facts) { f.Fresh = false }), Good, []string{"The next read of it pulls first"}, nil},
+	{"the origin was deleted", pulled(func(f *Facts) { f.Gone, f.GoneBy = ago(time.Hour), "the webhook github" }), Warn, []string{
+		"my/mirror is kept, but its origin was deleted on 2026-11-28 11:00:00 UTC (1 hour ago).",
+		"The origin https://git.in.local/a.git was deleted on 2026-11-28 11:00:00 UTC (1 hour ago), as the webhook github says: what it had is served on.",
+		"If the repository is elsewhere now", "move=https://git.in.local/a.git", "remove it with DELETE",
+	}, nil},
 	{"from a peer", pulled(func(f *Facts) { f.From = "b.local" }), Good, []string{"it read the peer b.local, which stood in for the origin https"}, nil},
 	{"failing since", failing("can't list refs: origin did not answer within 10s"), Bad, []string{
 		"could not be updated since 2026-11-28 10:00:00 UTC (2 hours ago).", "It failed: can't list refs: origin did not answer within 10s.",

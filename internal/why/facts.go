@@ -26,11 +26,13 @@ type Facts struct {
 	Deleted    time.Time // when a mirror of that name was deleted last; zero for never
 
 	// What it has, and from where.
-	Origin         string // without credentials; empty if it is not known
-	OriginRefused  string // why this server may not read the origin; empty if it may
-	Branch         string // the default branch, a full ref name
-	Revision       string // its commit; empty if there is none
-	Refs, Retained int    // how many
+	Origin         string    // without credentials; empty if it is not known
+	OriginRefused  string    // why this server may not read the origin; empty if it may
+	Gone           time.Time // when the origin was deleted, as GoneBy says; zero if it is there as far as is known
+	GoneBy         string    // such as "the webhook github"
+	Branch         string    // the default branch, a full ref name
+	Revision       string    // its commit; empty if there is none
+	Refs, Retained int       // how many
 	Shallow        bool
 	Warnings       []string // kinds of odd objects
 	Keep           time.Duration

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/tomlkeys"
+	"github.com/reconquest/sould/internal/webhook"
+)
+
+// maxHooks is how many hooks a configuration may have. Each of them has metrics of its own.
+const maxHooks = 100
+
+// hooksKey is the key of the forges that may send webhooks.
+var hooksKey = tomlkeys.Tables("hook", func(c *Config) *[]webhook.Hook { return &c.Hooks }, func() webhook.Hook { return webhook.Hook{} },
+	tomlkeys.Keys[webhook.Hook]{
+		tomlkeys.String("name", func(h *webhook.Hook) *string { return &h.Name }, webhook.CheckName),
+		tomlkeys.Words("forge", func(h *webhook.Hook, s string) (err error) {
+			h.Forge, err = webhook.ParseForge(s)
+			return err
+		}, func(h *webhook.Hook) string { return string(h.Forge) }),
+		tomlkeys.Words("secret_file", func(h *webhook.Hook, s string) (err error) {
+			h.SecretFile = s
+			h.Secret, err = access.ReadSecret(s)
+			return err
+		}, func(h *webhook.Hook) string { return h.SecretFile }),
+		tomlkeys.Bool("create", func(h *webhook.Hook) *bool { return &h.Create }),
+		tomlkeys.String("url", func(h *webhook.Hook) *string { return &h.URL }, webhook.CheckURL),
+	}, webhook.Hook.Check)
+
+// nameHooks gives each hook its name, and reports what is wrong with all of them together.
+func (c *Config) nameHooks(report func(key string, err error)) {
+	if len(c.Hooks) > maxHooks {
+		report("hook", fmt.Errorf("there are %d hooks; %d at most", len(c.Hooks), maxHooks))
+	}
+	for i, h := range c.Hooks {
+		c.Hooks[i] = h.Named()
+		for _, other := range c.Hooks[:i] {
+			if other.Name == c.Hooks[i].Name {
+				report("hook", fmt.Errorf("two hooks have the name %q: give one of them another name", other.Name))
+			}
+		}
+	}
+}
+
+// hook returns the hook of a name.
+func (c *Config) hook(name string) (h webhook.Hook, ok bool) {
+	for _, h := range c.Hooks {
+		if h.Name == name {
+			return h, true
+		}
+	}
+	return webhook.Hook{}, false
+}
+
+// namesFor finds a name for a repository that has no mirror; nil if the hook gives it none.
+func (c *Config) namesFor(h webhook.Hook) func(origin.Place) (storage.Name, origin.URL, bool) {
+	return nil
+}
