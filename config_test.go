@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -167,8 +169,9 @@ func TestExampleIsTheManual(t *testing.T) {
 		uncommented.WriteString(line)
 	}
 	keys, tables, _ := strings.Cut(uncommented.String(), "\n[") // tables have no defaults: they show what one may be
-	whole, _, err := LoadConfig(writeConfig(t, uncommented.String()))
-	if err != nil || len(whole.OnDemand) == 0 {
+	readable := regexp.MustCompile(`"/etc/sould/[^"]*"`).ReplaceAllString(uncommented.String(), fmt.Sprintf("%q", writeConfig(t, testToken)))
+	whole, _, err := LoadConfig(writeConfig(t, readable))
+	if err != nil || len(whole.OnDemand) == 0 || len(whole.Hooks) == 0 {
 		t.Errorf("with its tables: %v", err)
 	}
 	c, _, err := LoadConfig(writeConfig(t, keys))
@@ -185,9 +188,13 @@ func TestExampleIsTheManual(t *testing.T) {
 			t.Errorf("%s is not in the example", k.Name)
 		}
 	}
-	for _, k := range onDemandKeys {
-		if !strings.Contains(tables, "\n"+k.Name+" = ") {
-			t.Errorf("%s of [[ondemand]] is not in the example", k.Name)
+	for _, k := range configKeys {
+		_, table, _ := strings.Cut("["+tables, "["+k.Name+"]")
+		table, _, _ = strings.Cut(table, "\n[")
+		for _, inside := range k.Inside() {
+			if !strings.Contains(table, "\n"+inside+" = ") {
+				t.Errorf("%s of [[%s]] is not in the example", inside, k.Name)
+			}
 		}
 	}
 	fresh := defaultConfig()
@@ -213,6 +220,39 @@ func TestOnDemandTables(t *testing.T) {
 		_, _, err := LoadConfig(writeConfig(t, text))
 		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cr3t")) {
 			t.Errorf("%s\n%v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestHooks(t *testing.T) {
+	const secret = "the-secret-of-the-hook"
+	file := fmt.Sprintf("secret_file = %q\n", writeConfig(t, secret+"\n"))
+	weak, odd := writeConfig(t, "short"), writeConfig(t, "a secret of three lines\n\n")
+	github := "[[hook]]\nforge = 'github'\n" + file
+	for text, want := range map[string]string{
+		github: "",
+		github + "[[hook]]\nname = 'other'\nforge = 'github'\nurl = 'https://git.in.local/git/'\n" + file: "",
+		github + github:                  `two hooks have the name "github"`,
+		"[[hook]]\n":                     ":1: hook[1]: lacks forge",
+		"[[hook]]\nforge = 'gitlab'\n":   ":1: hook[1]: lacks secret_file",
+		"[[hook]]\nforge = 'gitbub'\n":   `:2: hook[1].forge: "gitbub" is no forge that is known`,
+		github + "name = 'a/b'\n":        ":4: hook[1].name: must have letters",
+		github + "url = 'ssh://git@h'\n": ":4: hook[1].url: must be the forge's own URL",
+		github + "create = 1\n":          ":4: hook[1].create: must be true or false",
+		github + "secret = 'x'\n":        ":4: hook[1].secret: unknown key",
+		"[[hook]]\nforge = 'github'\nsecret_file = '" + weak + "'\n":    ":3: hook[1].secret_file: " + weak + ": too weak",
+		"[[hook]]\nforge = 'github'\nsecret_file = '" + odd + "'\n":     ":3: hook[1].secret_file: " + odd + ": it must be one line",
+		"[[hook]]\nforge = 'github'\nsecret_file = '/does/not/exist'\n": ":3: hook[1].secret_file: open",
+		strings.Repeat(github, maxHooks+1):                              "there are 101 hooks",
+	} {
+		c, _, err := LoadConfig(writeConfig(t, text))
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "short")) {
+			t.Errorf("%.200s\n%v, want %q", text, err, want)
+		}
+		if shown := c.Show(); strings.Contains(shown, secret) {
+			t.Errorf("the secret is shown:\n%s", shown)
+		} else if again, _, err := LoadConfig(writeConfig(t, shown)); want == "" && (err != nil || again.Show() != shown) {
+			t.Errorf("%v\n%s\n%s", err, shown, again.Show())
 		}
 	}
 }

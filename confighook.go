@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/origin"
@@ -13,35 +14,38 @@ import (
 // maxHooks is how many hooks a configuration may have. Each of them has metrics of its own.
 const maxHooks = 100
 
-// hooksKey is the key of the forges that may send webhooks.
-var hooksKey = tomlkeys.Tables("hook", func(c *Config) *[]webhook.Hook { return &c.Hooks }, func() webhook.Hook { return webhook.Hook{} },
-	tomlkeys.Keys[webhook.Hook]{
-		tomlkeys.String("name", func(h *webhook.Hook) *string { return &h.Name }, webhook.CheckName),
-		tomlkeys.Words("forge", func(h *webhook.Hook, s string) (err error) {
-			h.Forge, err = webhook.ParseForge(s)
-			return err
-		}, func(h *webhook.Hook) string { return string(h.Forge) }),
-		tomlkeys.Words("secret_file", func(h *webhook.Hook, s string) (err error) {
-			h.SecretFile = s
-			h.Secret, err = access.ReadSecret(s)
-			return err
-		}, func(h *webhook.Hook) string { return h.SecretFile }),
-		tomlkeys.Bool("create", func(h *webhook.Hook) *bool { return &h.Create }),
-		tomlkeys.String("url", func(h *webhook.Hook) *string { return &h.URL }, webhook.CheckURL),
-	}, webhook.Hook.Check)
+// hookTables is the key of the forges that may send webhooks.
+var hookTables = tomlkeys.Tables("hook", func(c *Config) *[]webhook.Hook { return &c.Hooks },
+	func() webhook.Hook { return webhook.Hook{} }, hookKeys, webhook.Hook.Check)
+
+// hookKeys are the keys of one of them.
+var hookKeys = tomlkeys.Keys[webhook.Hook]{
+	tomlkeys.String("name", func(h *webhook.Hook) *string { return &h.Name }, webhook.CheckName),
+	tomlkeys.Words("forge", func(h *webhook.Hook, s string) (err error) {
+		h.Forge, err = webhook.ParseForge(s)
+		return err
+	}, func(h *webhook.Hook) string { return string(h.Forge) }),
+	tomlkeys.Words("secret_file", func(h *webhook.Hook, s string) (err error) {
+		h.SecretFile = s
+		h.Secret, err = access.ReadSecret(s)
+		return err
+	}, func(h *webhook.Hook) string { return h.SecretFile }),
+	tomlkeys.Bool("create", func(h *webhook.Hook) *bool { return &h.Create }),
+	tomlkeys.String("url", func(h *webhook.Hook) *string { return &h.URL }, webhook.CheckURL),
+}
 
 // nameHooks gives each hook its name, and reports what is wrong with all of them together.
 func (c *Config) nameHooks(report func(key string, err error)) {
 	if len(c.Hooks) > maxHooks {
 		report("hook", fmt.Errorf("there are %d hooks; %d at most", len(c.Hooks), maxHooks))
+		return
 	}
 	for i, h := range c.Hooks {
-		c.Hooks[i] = h.Named()
-		for _, other := range c.Hooks[:i] {
-			if other.Name == c.Hooks[i].Name {
-				report("hook", fmt.Errorf("two hooks have the name %q: give one of them another name", other.Name))
-			}
+		h = h.Named()
+		if slices.ContainsFunc(c.Hooks[:i], func(other webhook.Hook) bool { return other.Name == h.Name }) {
+			report("hook", fmt.Errorf("two hooks have the name %q: give one of them another name", h.Name))
 		}
+		c.Hooks[i] = h
 	}
 }
 

@@ -71,7 +71,7 @@ var configKeys = tomlkeys.Keys[Config]{
 	}, func(c *Config) string { return logging.LevelName(c.LogLevel) }),
 	tomlkeys.Int("metrics_mirrors", func(c *Config) *int { return &c.MetricsMirrors }, 0, maxMetricsMirrors),
 	onDemandTables,
-	hooksKey,
+	hookTables,
 }
 
 func checkNotEmpty(s string) error {

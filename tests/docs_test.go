@@ -138,15 +138,15 @@ func TestConfigurationsOfPages(t *testing.T) {
 	for name, text := range map[string]string{"token": token, "read-token": readToken} {
 		write(t, filepath.Join(authority.dir, "sould."+name), text+"\n")
 	}
-	for _, page := range []string{"security.md", "three-servers.md", "../README.md"} {
+	for _, page := range []string{"security.md", "three-servers.md", "webhooks.md", "../README.md"} {
 		for _, text := range blocks(t, page, "toml") {
 			text = strings.NewReplacer("/etc/sould.", authority.dir+"/sould.", "/etc/sould/cert", cert, "/etc/sould/key.pem", cert+".key",
-				"/etc/sould/ca.pem", authority.file).Replace(text)
+				"/etc/sould/ca.pem", authority.file, "/etc/sould/webhook.secret", secretFile(t, hookSecret)).Replace(text)
 			if strings.HasPrefix(text, "peers") {
 				text = "master = true\nslaves = [\"slave1.local\"]\n" + text
 			}
 			conf := filepath.Join(t.TempDir(), "sould.conf")
-			write(t, conf, text+fmt.Sprintf("storage = %q\n", t.TempDir()))
+			write(t, conf, fmt.Sprintf("storage = %q\n", t.TempDir())+text) // a table may be the last
 			cmd := exec.Command(binary, "--check", "-c", conf)
 			cmd.Env = environ()
 			if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "# warning") && strings.Contains(text, "token") {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -231,4 +232,21 @@ func TestWebhookSecretIsReadAgain(t *testing.T) {
 	}
 	d.reload()
 	d.deliver("github", `{"zen":"x"}`, "X-GitHub-Event", "ping").expect(t, 404)
+}
+
+// TestWebhookOfAProgram runs what the page shows of a program of one's own.
+func TestWebhookOfAProgram(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("no openssl on this machine")
+	}
+	r, _, url := acme(t)
+	file := secretFile(t, hookSecret)
+	d := start(t, "[[hook]]", `forge = "generic"`, fmt.Sprintf("secret_file = %q", file))
+	d.pulled("jack/configs", url)
+	tip := r.Commit("main", map[string]string{"file": "2"})
+	g := follow(t, "webhooks.md", "https://git.in.local/jack/configs.git", url, "/etc/sould/webhook.secret", file, "https://master.sould.local", d.url)
+	g.do(len(g.steps))
+	g.end()
+	eventually(t, "the pull", func() bool { return strings.Contains(refs(t, d.mirror("jack/configs")), tip) })
 }

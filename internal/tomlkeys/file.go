@@ -27,6 +27,7 @@ type Key[C any] struct {
 	// section shows a key whose value is a table or an array of them, with a comment behind its
 	// first header. TOML wants such keys behind all others.
 	section func(c *C, comment string) string
+	inside  []string // the names of the keys in each table of an array
 }
 
 // WithoutVariable is the key without a variable of the environment: only the file can set it.
@@ -37,6 +38,9 @@ func (k Key[C]) WithoutVariable(why string) Key[C] {
 
 // IsTable reports whether the key's value is a table or an array of them.
 func (k Key[C]) IsTable() bool { return k.section != nil }
+
+// Inside returns the names of the keys that each table of an array may have.
+func (k Key[C]) Inside() []string { return k.inside }
 
 // Keys are all keys of a file.
 type Keys[C any] []Key[C]

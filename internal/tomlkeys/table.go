@@ -26,8 +26,13 @@ func InTable(index int, key string, err error) error { return &insideError{index
 // fresh returns a table with the defaults, and check looks at one as a whole; it may join several
 // errors.
 func Tables[C, T any](name string, field func(*C) *[]T, fresh func() T, keys Keys[T], check func(T) error) Key[C] {
+	var inside []string
+	for _, k := range keys {
+		inside = append(inside, k.Name)
+	}
 	return Key[C]{
-		Name: name,
+		Name:   name,
+		inside: inside,
 		set: func(c *C, value any) error {
 			array, ok := value.([]map[string]any)
 			if list, isList := value.([]any); isList && len(list) == 0 { // name = []
