@@ -189,7 +189,7 @@ func TestExampleIsTheManual(t *testing.T) {
 		}
 	}
 	for _, k := range configKeys {
-		_, table, _ := strings.Cut("["+tables, "["+k.Name+"]")
+		_, table, _ := strings.Cut("\n["+tables, "\n[["+k.Name+"]]")
 		table, _, _ = strings.Cut(table, "\n[")
 		for _, inside := range k.Inside() {
 			if !strings.Contains(table, "\n"+inside+" = ") {
