@@ -1,12 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/reconquest/sould/internal/access"
-	"github.com/reconquest/sould/internal/origin"
-	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/tomlkeys"
 	"github.com/reconquest/sould/internal/webhook"
 )
@@ -43,7 +42,10 @@ func (c *Config) nameHooks(report func(key string, err error)) {
 	for i, h := range c.Hooks {
 		h = h.Named()
 		if slices.ContainsFunc(c.Hooks[:i], func(other webhook.Hook) bool { return other.Name == h.Name }) {
-			report("hook", fmt.Errorf("two hooks have the name %q: give one of them another name", h.Name))
+			report("hook", tomlkeys.InTable(i, "", fmt.Errorf("another hook has the name %q: give one of them another name", h.Name)))
+		}
+		if h.Create && len(c.OnDemand) == 0 {
+			report("hook", tomlkeys.InTable(i, "create", errors.New("there is no [[ondemand]] below whose prefix mirrors could be made")))
 		}
 		c.Hooks[i] = h
 	}
@@ -57,9 +59,4 @@ func (c *Config) hook(name string) (h webhook.Hook, ok bool) {
 		}
 	}
 	return webhook.Hook{}, false
-}
-
-// namesFor finds a name for a repository that has no mirror; nil if the hook gives it none.
-func (c *Config) namesFor(h webhook.Hook) func(origin.Place) (storage.Name, origin.URL, bool) {
-	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/webhook"
 )
 
@@ -113,7 +115,11 @@ func (s *Server) deliver(set *settings, hook webhook.Hook, d webhook.Delivery) (
 // again, and all steps are taken then. Any other error of one does not keep the rest from being taken.
 func (s *Server) carryOut(set *settings, hook webhook.Hook, d webhook.Delivery) (webhook.Answer, error) {
 	answer := webhook.NewAnswer(d)
-	steps, err := d.Plan(s.hookMirrors(), set.namesFor(hook))
+	var name func(origin.Place) (storage.Name, origin.URL, bool)
+	if hook.Create {
+		name = set.tables.At
+	}
+	steps, err := d.Plan(s.hookMirrors(), name)
 	switch {
 	case errors.Is(err, webhook.ErrNoMirror):
 		return answer, &fault{kindNotFound, hook.Refuse(d, err)}

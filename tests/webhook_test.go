@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -249,4 +250,38 @@ func TestWebhookOfAProgram(t *testing.T) {
 	g.do(len(g.steps))
 	g.end()
 	eventually(t, "the pull", func() bool { return strings.Contains(refs(t, d.mirror("jack/configs")), tip) })
+}
+
+// TestWebhookMakesAMirror: with create = true a repository without a mirror gets one on all servers, which
+// is nobody's on demand. One that a read has made stays a server's own.
+func TestWebhookMakesAMirror(t *testing.T) {
+	t.Parallel()
+	r, server, _ := acme(t)
+	demand := []string{"[[ondemand]]", `prefix = "git"`, fmt.Sprintf("origin = %q", server.URL+"/{path}")}
+	slave := start(t, demand...)
+	d := start(t, slices.Concat([]string{"master = true", slaves(slave.url)}, hookLines(t, "github"), []string{"create = true"}, demand)...)
+	body, headers := forgePush("github", "127.0.0.1", "acme/widgets")
+	deleted := append(slices.Clone(headers), "X-GitHub-Event", "repository")
+	d.deliver("github", strings.Replace(body, `"ref"`, `"action":"deleted","ref"`, 1), deleted...).expect(t, 404)
+	other, _ := forgePush("github", "other.example", "acme/widgets")
+	d.deliver("github", other, headers...).expect(t, 404).contains(t, "no [[ondemand]] prefix is for it")
+	d.deliver("github", body, headers...).expect(t, 202).contains(t, "git/acme/widgets: is being made from "+server.URL+"/acme/widgets")
+	for _, one := range []*daemon{d, slave} {
+		eventually(t, "the mirror is there", func() bool { return len(one.status("").Mirrors) == 1 && one.status("").Mirrors[0].State == "success" })
+	}
+	if text := d.get("/x/status?format=json").text() + slave.get("/x/status?format=json").text(); strings.Contains(text, "on_demand") {
+		t.Errorf("it was made on demand:\n%s", text)
+	}
+
+	gears := origin.New(t, filepath.Join(filepath.Dir(r.Dir), "gears.git"))
+	gears.Commit("main", map[string]string{"file": "1"})
+	d.get("/git/acme/gears").expect(t, 200)
+	tip := gears.Commit("main", map[string]string{"file": "2"})
+	body, headers = forgePush("github", "127.0.0.1", "acme/gears")
+	d.deliver("github", body, headers...).expect(t, 202).contains(t, "git/acme/gears: a pull has begun")
+	eventually(t, "the pull", func() bool { return strings.Contains(refs(t, d.mirror("git/acme/gears")), tip) })
+	d.get("/x/status?format=json&name=git/acme/gears").contains(t, `"on_demand":true`)
+	if n := slave.status("").Total; n != 1 {
+		t.Errorf("the slave has %d mirrors", n)
+	}
 }

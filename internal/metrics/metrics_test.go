@@ -20,6 +20,7 @@ import (
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/webhook"
 )
 
 // TestMetricsAreDocumented keeps docs/metrics.md whole: each metric has a row there, with its type
@@ -113,7 +114,7 @@ func newParts(t *testing.T, slaves ...string) Parts {
 	p := Parts{
 		Life: life, Dir: dir, Cache: cache, Archives: archive.NewCache(cache, dir.Neutral, &archive.Options{}),
 		Packs: pack.NewMaker(cache, log), Client: cluster.NewClient(dir.ID, "x", log, opts), Conns: conn.NewLimiter(256),
-		Sent: &Sent{}, Rejected: NewRejected("broken"), Requests: func() limiter.Stats { return limiter.Stats{} }, MaxNamed: func() int { return 10 },
+		Sent: &Sent{}, Deliveries: &webhook.Counts{}, Rejected: NewRejected("broken"), Requests: func() limiter.Stats { return limiter.Stats{} }, MaxNamed: func() int { return 10 },
 	}
 	p.Prefetcher = archive.NewPrefetcher(p.Archives, log)
 	p.Store = mirror.NewStore(life, mirror.Parts{Dir: dir, Log: log, MaxLists: 1}, &mirror.Options{Git: git.New(git.Options{})})
