@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 	"unicode"
 )
 
@@ -18,6 +19,10 @@ type Error struct {
 	Signal   syscall.Signal // the signal that ended it, or 0
 	Stderr   string         // the end of its standard error
 	Err      error          // why it was ended or did not start; nil if it ended by itself
+
+	// RetryAfter is for how long a web server asks to be left alone; 0 if that is not known. See the
+	// function of this name.
+	RetryAfter time.Duration
 }
 
 // Error returns git's own words if there are any, else how the command ended.

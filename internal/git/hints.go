@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
+
+	"github.com/reconquest/sould/internal/units"
 )
 
 // Git's messages about a server are for somebody at a terminal: they speak of prompts, and of
@@ -83,6 +86,9 @@ func (r Remote) withHint(err error) error {
 	e := (*Error)(nil)
 	if r.Direct || !errors.As(err, &e) || e.Err != nil {
 		return err
+	}
+	if wait := RetryAfter(err); wait > 0 {
+		return fmt.Errorf("the origin asks to come again in %s: %w", units.FormatDuration(wait.Round(time.Second)), err)
 	}
 	if hint := r.hint(e.Stderr); hint != "" {
 		return fmt.Errorf("%s: %w", hint, err)

@@ -157,7 +157,7 @@ var quoted = regexp.MustCompile(`'[^'\n]*'`)
 
 var unanswered = regexp.MustCompile(`(?i)could not resolve|(failed|couldn't|unable|could not) (to )?connect|` +
 	`connection (refused|timed out|reset)|timed out|no route to host|network is unreachable|certificate|\b(ssl|tls)\b|` +
-	`could not read (username|password)|authentication failed|permission denied|host key|returned error: 40[13]|` +
+	`could not read (username|password)|authentication failed|permission denied|host key|returned error: (40[13]|429)|` +
 	`transport '' not allowed|cannot run|unable to find remote helper`)
 
 // listing is the command that lists a remote's refs in this version of the protocol.

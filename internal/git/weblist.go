@@ -76,7 +76,7 @@ func (g *Git) refused(r Remote, a *lsrefs.Refusal) error {
 		_, _ = fmt.Fprintf(&stderr, "fatal: unable to access '%s': The requested URL returned error: %d\n", url, a.Status)
 	}
 	c := g.listing(r, "0")
-	return &Error{Command: c.name, Args: redactAll(c.args, c.secrets), ExitCode: 128, Stderr: stderr.text()}
+	return &Error{Command: c.name, Args: redactAll(c.args, c.secrets), ExitCode: 128, Stderr: stderr.text(), RetryAfter: a.RetryAfter}
 }
 
 // webRequest is the request for the refs of a remote.

@@ -25,7 +25,7 @@ const (
 	leaveTime = 5 * time.Minute
 
 	// maxHints is how many origins have a hint.
-	maxHints = 4096
+	maxHints = 16_384
 )
 
 func (h *hints) get(url string) hint {

@@ -30,6 +30,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Options say how a Client reaches servers.
@@ -98,12 +99,17 @@ type Refusal struct {
 	Status int
 	Text   string   // for people, without spaces around it; empty for none
 	V2     *Refusal // the answer in version 2, if that was tried too
+
+	// RetryAfter is for how long the server asks to be left alone; 0 if it does not.
+	RetryAfter time.Duration
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("the status is %d", r.Status) }
 
 // mayNeedV2 reports whether the server may have refused because it speaks only version 2.
-func (r *Refusal) mayNeedV2() bool { return r.Status != http.StatusForbidden }
+func (r *Refusal) mayNeedV2() bool {
+	return r.Status != http.StatusForbidden && r.Status != http.StatusTooManyRequests
+}
 
 // List asks for refs. After any error but a *Refusal the caller has to ask git, unless ctx has
 // ended.

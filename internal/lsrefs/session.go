@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/reconquest/sould/internal/pktline"
@@ -226,12 +227,13 @@ func isRefusal(status int) bool {
 
 // refusal reads what a server says about its status. Git shows only plain text.
 func refusal(answer *http.Response) error {
+	r := &Refusal{Status: answer.StatusCode, RetryAfter: retryAfter(answer.StatusCode, answer.Header, time.Now())}
 	kind, parameters, err := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	if answer.Header.Get("Content-Type") != "" && err != nil {
 		return unusualf("its type is none")
 	}
 	if kind != "text/plain" {
-		return &Refusal{Status: answer.StatusCode}
+		return r
 	}
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxText+1))
 	switch charset := strings.ToLower(parameters["charset"]); {
@@ -240,7 +242,8 @@ func refusal(answer *http.Response) error {
 	case len(text) > maxText || !utf8.Valid(text) || charset != "" && charset != "utf-8" && charset != "us-ascii":
 		return unusualf("git may show its text differently")
 	}
-	return &Refusal{Status: answer.StatusCode, Text: strings.Trim(string(text), " \t\n\v\f\r")}
+	r.Text = strings.Trim(string(text), " \t\n\v\f\r")
+	return r
 }
 
 // follow sets the repository that the server redirects to, if that is allowed.
