@@ -137,7 +137,7 @@ func (j *pullJob) finish(repo git.Repo, b fetchedPlan, all []git.Ref, old *survi
 		disk: disk{packed: true, refused: newRefusedIDs(j.opts.Git, b.refused)},
 	}
 	state := j.successor(m, old, from)
-	j.recordSource(&state, src, from)
+	j.recordSource(&state, src, from, true)
 	b.recordIn(&state)
 	packs, err := repo.Inventory()
 	if err != nil {

@@ -18,6 +18,7 @@
 //	retention.go                             refs that the origin has replaced
 //	reservation.go, intent.go, progress.go   what requests want, and how far they are
 //	journal.go                               what is remembered of requests and pulls
+//	hook.go, pauses.go                       hooks that seem broken; hosts that want to be left alone
 //	stats.go                                 what is counted
 //	repack.go, fsck.go, delete.go            the other writers
 //

@@ -115,13 +115,18 @@ func (s *Store) Refuse(name storage.Name, by string, reason error) {
 	s.generation.Add()
 }
 
-// recordPull remembers a pull that has ended.
-func (s *Store) recordPull(req Request, began time.Time, result Result, err error) {
+// recordPull remembers a pull that has ended. It reports whether the one before has ended in the same
+// way, and has brought nothing new either.
+func (s *Store) recordPull(req Request, began time.Time, result Result, err error) (repeats bool) {
 	p := Pull{Began: began, Took: time.Since(began), By: req.By, Changed: result.Changed}
 	if err != nil {
 		p.Error = errtext.Clip(errtext.Line(err.Error()), maxJournalWords)
 	} else if now := result.Snapshot; now != nil {
 		p.From, p.Revision = now.From, now.Head.ID
 	}
-	s.journals.change(req.Name, func(j *Journal) { j.add(p) })
+	s.journals.change(req.Name, func(j *Journal) {
+		j.add(p)
+		repeats = j.Pulls[len(j.Pulls)-1].Times > 1
+	})
+	return repeats
 }

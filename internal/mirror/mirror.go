@@ -258,6 +258,9 @@ func (h *health) inherit(old *health) {
 	h.recovery, h.wholeAt = old.recovery, old.wholeAt
 }
 
+// RefsChanged is when the mirror's refs last changed on disk, as far as the dates of its files tell.
+func (m *Mirror) RefsChanged() time.Time { return refsChangedAt(m.dir) }
+
 // refsChangedAt returns when a repository's refs last changed on disk.
 func refsChangedAt(dir string) time.Time {
 	var latest time.Time

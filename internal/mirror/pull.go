@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"time"
 
@@ -30,6 +31,7 @@ type Request struct {
 	OriginDown bool            // the origin is known to be down: ask replicas at once
 	OnDemand   bool            // a read asks: a mirror that is made is marked as made on demand
 	PeersFirst bool            // what a peer has of a mirror that is not here is fetched before the origin is asked
+	Poll       bool            // nobody waits for it: do not ask replicas, and log only what is new
 	read       time.Time       // when a read asked, for a request OnDemand; see Begin
 	check      bool            // the mirror may be damaged: check it, and rebuild it if it is
 }
@@ -43,6 +45,7 @@ type variant struct {
 	origin, move      origin.URL
 	accept            refs.Acceptance
 	originDown, check bool
+	poll              bool
 }
 
 // Result is what a pull did. A failed pull that has changed the mirror all the same has a
@@ -120,7 +123,7 @@ func (s *Store) startRun(req Request) (*coalesce.Run[variant, Result], error) {
 // job returns the work of a run that carries out a request, and what must be equal in requests
 // that share the run.
 func (s *Store) job(opts *Options, req Request) (v variant, work func() (Result, error)) {
-	v = variant{opts, req.Origin, req.Move, req.Accept, req.OriginDown, req.check}
+	v = variant{opts, req.Origin, req.Move, req.Accept, req.OriginDown, req.check, req.Poll}
 	return v, func() (Result, error) { return s.pull(opts, req) }
 }
 
@@ -141,10 +144,17 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 	if !req.isGuess(err) {
 		s.counts.record(result, err, time.Since(progress.began))
 	}
-	if !errors.Is(err, ErrClosing) {
-		s.recordPull(req, progress.began, result, err)
-	}
 	log = log.With("took", units.FormatSeconds(time.Since(progress.began)))
+	if !errors.Is(err, ErrClosing) && s.recordPull(req, progress.began, result, err) && req.Poll {
+		log.Debug("polled, with the same result as before")
+		return result, err
+	}
+	logPull(log, req, result, err)
+	return result, err
+}
+
+// logPull tells how a pull has ended.
+func logPull(log *slog.Logger, req Request, result Result, err error) {
 	switch {
 	case errors.Is(err, ErrClosing):
 		log.Info("pull ended by the shutdown")
@@ -163,7 +173,6 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 		log.Info("pulled", "refs_changed", result.Changed,
 			"branch", result.Snapshot.Head.Ref, "revision", result.Snapshot.Head.ID)
 	}
-	return result, err
 }
 
 // pullJob is one pull.
@@ -218,7 +227,7 @@ func (j *pullJob) fallBack(ctx context.Context, reason error) (Result, error) {
 		return Result{}, errtext.Several("neither the origin nor the storage can be used",
 			reason, fmt.Errorf("can't use the storage: %w", fault))
 	}
-	if j.req.OriginOnly {
+	if j.req.OriginOnly || j.req.Poll {
 		return Result{}, reason
 	}
 	return j.fromReplicas(ctx, reason)
@@ -337,7 +346,7 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 		}
 	}
 	next := h.state()
-	j.recordSource(&next, src, from)
+	j.recordSource(&next, src, from, b.Changed() > 0)
 	b.recordIn(&next)
 	if known != nil && j.transferred {
 		if packs, err := h.repo.Inventory(); err == nil && packs.Includes(known) {
@@ -350,6 +359,9 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 	if j.transferred {
 		h.measure()
 	}
+	if !now.Hook.BrokenSince().IsZero() && next.Hook.BrokenSince().IsZero() {
+		j.log.Info(HookMended, "mirror", j.req.Name, "by", next.WantedBy)
+	}
 	if !b.Empty() {
 		j.changed(h.Mirror, now, h.Snapshot())
 	}
@@ -357,8 +369,8 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 }
 
 // recordSource records in a mirror's state the source of this pull, and what its requests asked
-// for.
-func (j *pullJob) recordSource(s *stateFile, src Source, from origin.URL) {
+// for. changed means that it has brought something new.
+func (j *pullJob) recordSource(s *stateFile, src Source, from origin.URL, changed bool) {
 	if j.req.OnDemand && s.Origin == "" { // it is new
 		s.OnDemand, s.Made, s.MadeBy = true, time.Now(), j.req.By
 	}
@@ -372,6 +384,7 @@ func (j *pullJob) recordSource(s *stateFile, src Source, from origin.URL) {
 	if at, by := j.wanted(j.req.Name); at.After(s.Wanted) {
 		s.Wanted, s.WantedBy = at, by
 		s.OnDemand = false
+		s.Hook = s.Hook.asked(by, changed)
 	}
 	if j.req.Origin.Known() && !j.req.OnDemand && !j.req.OriginOnly { // a POST, or another server that has one
 		s.OnDemand = false

@@ -52,7 +52,8 @@ func (m *Mirror) wantsPull(insists bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	insists = insists || limited && now.Sub(r.looked) >= age
-	return wantsPull(snap, opts.Origins, insists, r.pulled, true) && r.retry.Ready(now)
+	return wantsPull(snap, opts.Origins, insists, r.pulled, true) && r.retry.Ready(now) &&
+		m.store.PausedUntil(snap.Origin.Host()).IsZero()
 }
 
 // NextLook tells for a mirror with a maximum age from when on a read looks at the origin again. ok is

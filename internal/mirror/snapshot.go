@@ -45,6 +45,7 @@ type Snapshot struct {
 	MadeBy      string           // the address of that reader
 	Gone        time.Time        // when the origin was deleted, as GoneBy says; zero if it is there as far as is known
 	GoneBy      string           // such as "the webhook github"
+	Hook        Hook             // that announces changes
 	Warnings    git.Warnings     // about objects that git dislikes
 	Rebuilt     time.Time        // when the mirror was last rebuilt because of damage; zero for never
 	Retained    []refs.Retained  // refs that the origin has replaced or deleted, the oldest first
@@ -63,7 +64,7 @@ func (s Snapshot) withState(state *stateFile) *Snapshot {
 	s.Wanted, s.Accepted, s.Removed = state.Wanted, state.Accepted, state.Removed
 	s.Checked, s.CheckError, s.Rebuilt = state.Checked, state.CheckError, state.Rebuilt
 	s.Made, s.MadeBy = state.Made, state.MadeBy
-	s.OnDemand, s.Gone, s.GoneBy = state.OnDemand, state.Gone, state.GoneBy
+	s.OnDemand, s.Gone, s.GoneBy, s.Hook = state.OnDemand, state.Gone, state.GoneBy, state.Hook
 	s.Warnings = state.Warnings
 	s.DateText = s.Date().UTC().Format(httpDate)
 	return &s

@@ -38,6 +38,7 @@ type stateFile struct {
 	MadeBy    string    `json:"made_by,omitempty"`      // the address of that reader
 	Gone      time.Time `json:"gone,omitzero"`          // when the origin was deleted, as GoneBy says; zero if it is there as far as is known
 	GoneBy    string    `json:"gone_by,omitempty"`
+	Hook      Hook      `json:"hook,omitzero"`
 
 	Whole      wholeness `json:"whole,omitzero"` // which server knows that all objects are there
 	Checked    time.Time `json:"checked,omitzero"`
@@ -159,7 +160,7 @@ func (s *stateFile) successor() stateFile {
 		Origin: s.Origin, Formers: s.Formers, User: s.User, Password: s.Password,
 		Wanted: s.Wanted, WantedBy: s.WantedBy, Accepted: s.Accepted, Removed: s.Removed,
 		Checked: s.Checked, CheckError: s.CheckError, Rebuilt: s.Rebuilt,
-		OnDemand: s.OnDemand, Made: s.Made, MadeBy: s.MadeBy, Gone: s.Gone, GoneBy: s.GoneBy,
+		OnDemand: s.OnDemand, Made: s.Made, MadeBy: s.MadeBy, Gone: s.Gone, GoneBy: s.GoneBy, Hook: s.Hook,
 	}
 }
 

@@ -34,6 +34,7 @@ type Stats struct {
 	Changed, Unchanged, Failed tally.Counts  // pulls that have changed refs, found nothing new, and failed
 	Damaged                    uint64        // how often damage of a mirror was found
 	Rebuilt                    uint64        // damaged mirrors that were rebuilt
+	PausedHosts                int           // hosts of origins that have asked to be left alone
 	Transfers, Lists, Queries  limiter.Stats // of objects, of a source's refs, about commits
 }
 
@@ -43,6 +44,7 @@ func (s *Store) Stats() Stats {
 	return Stats{
 		Changed: c.changed.Counts(), Unchanged: c.unchanged.Counts(), Failed: c.failed.Counts(),
 		Damaged: c.damaged.Load(), Rebuilt: c.rebuilt.Load(),
-		Transfers: s.fetches.Stats(), Lists: s.lists.Stats(), Queries: s.queries.Stats(),
+		PausedHosts: s.pauses.count(time.Now()),
+		Transfers:   s.fetches.Stats(), Lists: s.lists.Stats(), Queries: s.queries.Stats(),
 	}
 }

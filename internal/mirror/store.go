@@ -80,6 +80,7 @@ type Store struct {
 
 	generation changes.Counter
 	moves      changes.Counter
+	pauses     pauses
 	journals   journals
 	ready      chan struct{} // closed when the first scan has ended
 	wake       chan struct{} // has an element when Watch shall scan at once

@@ -87,10 +87,23 @@ func (j *pullJob) list(ctx context.Context, src Source, from origin.URL) (git.Li
 		listing, err = j.opts.Git.List(ctx, src.remote(from), refs.Prefixes(j.opts.Refs)...)
 		return err
 	})
+	j.heed(src, from, j.listedAt, err)
 	if err != nil {
 		return listing, &unreachable{err: fmt.Errorf("can't list refs%s: %w", src.fromText(), err)}
 	}
 	return listing, src.verifyAdvertised(listing, j.opts.Refs)
+}
+
+// heed records whether the host of an origin, which was asked at that time, wants to be left alone.
+func (j *pullJob) heed(src Source, from origin.URL, asked time.Time, err error) {
+	wait := git.RetryAfter(err)
+	switch {
+	case !src.isOrigin():
+	case err == nil:
+		j.pauses.answered(from.Host(), asked)
+	case wait > 0 && j.pauses.set(from.Host(), time.Now(), wait):
+		j.log.Warn("a host of origins asks to be left alone: polls and reads heed that", "host", from.Host(), "for", units.FormatDuration(wait))
+	}
 }
 
 // maxTransferWait is how long a pull waits for a place for its transfer. It is long: each
@@ -118,6 +131,7 @@ func (j *pullJob) fetch(
 		return err
 	})
 	if err != nil {
+		j.heed(src, from, time.Time{}, err)
 		local := git.IsLocalFault(err)
 		if err = fmt.Errorf("can't fetch%s: %w", src.fromText(), err); !local { // with a local fault, no other source would do
 			err = &unreachable{err, true}
