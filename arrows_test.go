@@ -46,6 +46,7 @@ var arrows = map[string]string{
 	"archive":      "mirror storage spool limiter git units prefetch errtext tally",
 	"pack":         "conn mirror smarthttp spool limiter git storage prefetch tally",
 	"housekeeping": "mirror storage backoff git units",
+	"poll":         "mirror origin storage backoff limiter",
 	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",
 	"status":       "archive cluster errtext mirror pack protocol refs storage units",
 	"metrics":      "archive cluster coalesce conn limiter mirror pack spool storage tally webhook",

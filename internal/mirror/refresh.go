@@ -66,6 +66,9 @@ func (m *Mirror) NextLook() (after time.Time, ok bool) {
 	return r.looked.Add(age), limited && !r.looked.IsZero()
 }
 
+// MayPull reports whether mirrors of this origin are updated.
+func (s *Store) MayPull(from origin.URL) bool { return s.options.Load().Origins.Check(from) == nil }
+
 // Pulls tells whether a pull of the mirror has succeeded since the server started, and until when
 // readers leave a failed origin alone; zero if they need not.
 func (m *Mirror) Pulls() (succeeded bool, next time.Time) {

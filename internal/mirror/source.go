@@ -121,6 +121,13 @@ func IsUnreachable(err error) bool {
 	return errors.As(err, new(*unreachable)) && !git.IsLocalFault(err)
 }
 
+// IsOriginDown reports whether a pull has failed because the host of its origin could not be reached,
+// did not answer, or was in trouble itself: its other repositories cannot be had either.
+func IsOriginDown(err error) bool {
+	u := (*unreachable)(nil)
+	return errors.As(err, &u) && !u.listed && git.IsServerDown(u.err)
+}
+
 func (u *unreachable) Error() string { return u.err.Error() }
 func (u *unreachable) Unwrap() error { return u.err }
 
