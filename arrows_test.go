@@ -49,11 +49,11 @@ var arrows = map[string]string{
 	"poll":         "mirror origin storage backoff limiter",
 	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",
 	"status":       "archive cluster errtext mirror pack protocol refs storage units",
-	"metrics":      "archive cluster coalesce conn limiter mirror pack spool storage tally webhook",
+	"metrics":      "archive cluster coalesce conn limiter mirror pack poll spool storage tally webhook",
 	"why":          "units",
 	"webhook":      "access errtext origin storage units",
 	"page":         "units why",
-	"insight":      "cluster mirror protocol origin storage errtext page why limiter",
+	"insight":      "cluster poll mirror protocol origin storage errtext page why limiter",
 }
 
 // outside are packages of others that one place alone may import.

@@ -20,6 +20,7 @@ import (
 	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/storage"
@@ -43,6 +44,8 @@ type Config struct {
 	Patience       time.Duration
 	Retry          time.Duration
 	MaxFetches     int
+	Poll           time.Duration // 0 for never
+	MaxPolls       int
 	Refs           []refs.Pattern
 	CacheSize      int64 // bytes
 	MaxArchives    int
@@ -90,6 +93,7 @@ func defaultConfig() Config {
 		Patience:       5 * time.Second,
 		Retry:          5 * time.Second,
 		MaxFetches:     2 * runtime.NumCPU(),
+		MaxPolls:       16,
 		Refs:           refs.DefaultPatterns(),
 		CacheSize:      4 << 30,
 		MaxArchives:    runtime.NumCPU(),
@@ -190,6 +194,10 @@ func (c *Config) parse(file, text string, environ []string, checks ...startCheck
 				units.FormatDuration(c.ListTimeout), units.FormatDuration(c.FetchTimeout)))
 		}
 		c.ListTimeout = c.FetchTimeout
+	}
+	if c.Poll > 0 && c.Poll < poll.LeastInterval {
+		t.Report("poll", fmt.Errorf("%s is too short: write %s or longer, or 0 for never",
+			units.FormatDuration(c.Poll), units.FormatDuration(poll.LeastInterval)))
 	}
 	c.loadAccess(t.Report)
 	c.checkTables(t.Report)

@@ -179,7 +179,11 @@ func (ms *mirrors) pull(req mirror.Request) (*pull, error) {
 }
 
 func (p *pull) here(ctx context.Context) protocol.Outcome {
-	result, err := p.run.Wait(ctx)
+	return outcomeOf(p.run.Wait(ctx))
+}
+
+// outcomeOf is what is told of a pull that has ended.
+func outcomeOf(result mirror.Result, err error) protocol.Outcome {
 	outcome := protocol.Outcome{State: protocol.Success}
 	if err != nil {
 		outcome = protocol.Failure(err)

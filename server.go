@@ -22,6 +22,7 @@ import (
 	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/metrics"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/requestlog"
 	"github.com/reconquest/sould/internal/smarthttp"
@@ -41,6 +42,7 @@ type Server struct {
 	id        string // tells this server from others
 	dir       *storage.Dir
 	mirrors   *mirrors
+	poller    *poll.Poller
 	clones    *smarthttp.Reader    // of what git clients ask
 	greetings *smarthttp.Greetings // to them
 	places    limiter.Slots        // of propagations
@@ -65,7 +67,7 @@ type Server struct {
 
 	life context.Context // of everything that goes on when its client is gone
 	end  context.CancelCauseFunc
-	work sync.WaitGroup // propagations
+	work sync.WaitGroup // propagations and looks
 
 	handling sync.RWMutex // held for reading by every handler
 	closed   bool         // guarded by handling
@@ -117,6 +119,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *logging.L
 		return nil, errors.Join(err, listeners.Close(), dir.Close())
 	}
 	s.mirrors.run()
+	s.work.Go(func() { s.poller.Run(s.life) })
 	s.listeners.Serve(func() *tls.Config { return s.settings().tls }, s.http.Serve)
 	s.logListening("started", "role", set.role(), "storage", dir.Path,
 		"config", set.Sources(source), "git", gitVersion)
@@ -164,6 +167,8 @@ func (s *Server) wire(set *settings) (err error) {
 	if s.mirrors, err = newMirrors(s.life, s.dir, s.epoch, s.version, s.log.Logger, set, s.settings); err != nil {
 		return err
 	}
+	s.poller = poll.New(poll.Parts{Store: s.mirrors.store, Log: s.log.Logger, Changed: s.tellSlaves}, set.pollOptions())
+	s.mirrors.insight.Poller = s.poller
 	s.metrics = newMetrics(s)
 	return nil
 }
@@ -203,6 +208,7 @@ func (s *Server) Reload() error {
 	s.log.Configure(set.logOptions())
 	s.current.Store(set)
 	s.mirrors.configure(set)
+	s.poller.Configure(set.pollOptions())
 	old.git.CloseIdle()
 	s.greetings.Forget() // after the store, whose git is asked: there may be another one
 	s.logListening("reloaded", "role", set.role(), "config", set.Sources(source))

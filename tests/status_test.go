@@ -37,6 +37,7 @@ type mirrorStatus struct {
 	Mended                                                          int64
 	Kept                                                            []kept
 	Warnings                                                        []warning
+	HookBrokenSince                                                 int64 `json:"hook_broken_since"`
 }
 
 type warning struct {

@@ -295,8 +295,10 @@ func (c *comparer) distrustClocks(stale, newer []difference) (_, left []differen
 	return stale, left
 }
 
-// by is who starts the pulls here that a comparison finds to be due.
-func (c *comparer) by() string { return "the comparison with " + c.address.String() }
+// ByComparison begins the By of a pull that a comparison with another server finds to be due.
+const ByComparison = "the comparison with "
+
+func (c *comparer) by() string { return ByComparison + c.address.String() }
 
 // isFor reports whether the try was about the same difference.
 func (t *try) isFor(d difference) bool { return t.ours == d.ours && t.theirs == d.theirs }

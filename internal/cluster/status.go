@@ -41,6 +41,9 @@ func StatusOf(name storage.Name, s *mirror.Snapshot, running *mirror.Progress, u
 		if !s.Gone.IsZero() {
 			m.Gone, m.GoneBy = s.Gone.Unix(), s.GoneBy
 		}
+		if since := s.Hook.BrokenSince(); !since.IsZero() {
+			m.HookBroken = since.Unix()
+		}
 		if !s.Rebuilt.IsZero() {
 			m.Mended = s.Rebuilt.Unix()
 		}

@@ -41,6 +41,7 @@ func (i *Insight) Facts(opts *Options, base string, name storage.Name, others []
 	}
 	if snap != nil {
 		addSnapshot(&f, opts, snap)
+		f.LeftAlone = i.Store.PausedUntil(snap.Origin.Host())
 	}
 	if f.Storage == "" && !f.Exists {
 		if t, err := i.Dir.Tombstone(name); err == nil {
@@ -88,6 +89,7 @@ func (i *Insight) addMirror(f *why.Facts, m *mirror.Mirror) {
 	if next, ok := m.NextLook(); ok {
 		f.NextLook = next
 	}
+	f.NextPoll, f.PollEvery = i.Poller.Next(m.Name)
 	if damage := m.Damage(); damage != nil {
 		f.Damage, f.NextRebuild = line(damage.Error()), m.NextRecovery()
 	}
@@ -96,6 +98,7 @@ func (i *Insight) addMirror(f *why.Facts, m *mirror.Mirror) {
 // addSnapshot adds what a snapshot tells.
 func addSnapshot(f *why.Facts, opts *Options, s *mirror.Snapshot) {
 	f.Origin = shown(s.Origin.String())
+	f.HookBroken = s.Hook.BrokenSince()
 	if s.Origin.Known() {
 		if err := opts.Origins.Check(s.Origin); err != nil {
 			f.OriginRefused = line(err.Error())

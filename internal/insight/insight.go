@@ -19,6 +19,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -42,6 +43,7 @@ type Insight struct {
 	Store      *mirror.Store
 	Observer   *cluster.Observer
 	Reconciler *cluster.Reconciler
+	Poller     *poll.Poller
 
 	Epoch       string // tells this start of the server from others
 	Descriptors uint64 // that the process may have

@@ -16,6 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/page"
+	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
 )
@@ -66,7 +67,8 @@ func newInsight(t testing.TB, names []string, refs []string, failure string) *In
 		dir.Close()
 	})
 	<-store.Ready()
-	return &Insight{Dir: dir, Store: store, Observer: cluster.NewObserver(life, client), Reconciler: cluster.NewReconciler(life, store, client, log)}
+	poller := poll.New(poll.Parts{Store: store, Log: log}, &poll.Options{})
+	return &Insight{Dir: dir, Store: store, Poller: poller, Observer: cluster.NewObserver(life, client), Reconciler: cluster.NewReconciler(life, store, client, log)}
 }
 
 var someFrame = page.Frame{Now: time.Unix(1_800_000_000, 0), Version: "1", Server: "sould.local"}

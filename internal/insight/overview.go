@@ -1,6 +1,7 @@
 package insight
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,6 +86,8 @@ func (e entry) judge(running bool) int {
 		name = "never"
 	case len(e.behind) > 0:
 		name = "behind"
+	case !e.snap.Hook.BrokenSince().IsZero():
+		name = "hook"
 	}
 	return slices.IndexFunc(states, func(s state) bool { return s.name == name })
 }
@@ -103,6 +106,8 @@ func (e entry) problem() (words string, since time.Time) {
 		return e.snap.LastError, e.snap.Failing
 	case len(e.behind) > 0:
 		return "behind on " + strings.Join(e.behind, ", "), since
+	case !e.snap.Hook.BrokenSince().IsZero():
+		return "its hook seems broken: the poll finds changes that nobody has announced", e.snap.Hook.BrokenSince()
 	case len(e.snap.Refs) == 0 && e.snap.Outcome == mirror.Success:
 		return "empty, as its origin is", since
 	default:
@@ -172,15 +177,19 @@ func addServersInTrouble(o *page.Overview, others []cluster.Sight) {
 	}
 }
 
-// addAttention adds the mirrors that fail, those that have done so the longest first.
+// addAttention adds the mirrors that fail, and then those whose hook seems broken, of each those that
+// have done so the longest first.
 func addAttention(o *page.Overview, all []entry) {
 	var bad []entry
 	for _, e := range all {
-		if states[e.state].level == why.Bad {
+		if s := states[e.state]; s.level == why.Bad || s.name == "hook" {
 			bad = append(bad, e)
 		}
 	}
 	slices.SortStableFunc(bad, func(a, b entry) int {
+		if a.state != b.state {
+			return cmp.Compare(a.state, b.state)
+		}
 		_, first := a.problem()
 		_, second := b.problem()
 		if first.IsZero() != second.IsZero() { // since when is not known: last
@@ -191,11 +200,13 @@ func addAttention(o *page.Overview, all []entry) {
 	for _, e := range bad[:min(len(bad), maxAttention)] {
 		words, since := e.problem()
 		o.Attention = append(o.Attention, page.Attention{
-			Name: errtext.Clip(e.m.Name.String(), maxRowName), Link: MirrorPath(e.m.Name), Level: why.Bad,
+			Name: errtext.Clip(e.m.Name.String(), maxRowName), Link: MirrorPath(e.m.Name), Level: states[e.state].level,
 			Words: errtext.Clip(errtext.Line(words), maxWords), Since: since,
 		})
 	}
-	o.More, o.MoreLink = max(len(bad)-maxAttention, 0), link("/", "state", "failing")
+	if o.More = max(len(bad)-maxAttention, 0); o.More > 0 {
+		o.MoreLink = link("/", "state", states[bad[maxAttention].state].name)
+	}
 }
 
 // addRows adds the rows that fit.

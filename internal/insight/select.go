@@ -32,6 +32,7 @@ type state struct {
 var states = []state{
 	{"failing", "failing", why.Bad},
 	{"behind", "behind elsewhere", why.Warn},
+	{"hook", "hook broken", why.Warn},
 	{"never", "never pulled", why.Warn},
 	{"updating", "updating", why.Work},
 	{"ok", "up to date", why.Good},

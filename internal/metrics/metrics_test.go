@@ -17,6 +17,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/pack"
+	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
@@ -119,6 +120,7 @@ func newParts(t *testing.T, slaves ...string) Parts {
 	p.Prefetcher = archive.NewPrefetcher(p.Archives, log)
 	p.Store = mirror.NewStore(life, mirror.Parts{Dir: dir, Log: log, MaxLists: 1}, &mirror.Options{Git: git.New(git.Options{})})
 	p.Reconciler = cluster.NewReconciler(life, p.Store, p.Client, log)
+	p.Poller = poll.New(poll.Parts{Store: p.Store, Log: log}, &poll.Options{})
 	t.Cleanup(func() {
 		end(mirror.ErrClosing)
 		err := cache.Close()

@@ -10,6 +10,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/pack"
+	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/webhook"
@@ -27,6 +28,7 @@ type Parts struct {
 	Packs      *pack.Maker
 	Client     *cluster.Client
 	Reconciler *cluster.Reconciler
+	Poller     *poll.Poller
 	Conns      *conn.Limiter
 
 	Sent       *Sent
@@ -46,6 +48,7 @@ type scrape struct {
 	storageUsable bool
 	space         *storage.Space // nil if it is not known
 	store         mirror.Stats
+	poll          poll.Stats
 	archives      archive.Stats
 	packs         pack.Stats
 	cache         spool.Stats
@@ -66,7 +69,7 @@ type scrape struct {
 func newScrape(p *Parts) *scrape {
 	now := &scrape{
 		parts: p, ready: p.Store.IsReady(), storageUsable: p.Dir.Check(p.Life) == nil,
-		store: p.Store.Stats(), archives: p.Archives.Stats(), packs: p.Packs.Stats(), cache: p.Cache.Stats(),
+		store: p.Store.Stats(), poll: p.Poller.Stats(), archives: p.Archives.Stats(), packs: p.Packs.Stats(), cache: p.Cache.Stats(),
 		conns: p.Conns.Stats(), comparisons: shown(p.Reconciler.Comparisons()), pulling: len(p.Store.Running()),
 	}
 	if space, err := p.Dir.Space(p.Life); err == nil {
@@ -107,6 +110,8 @@ type oneMirror struct {
 	refs    int
 	size    int64
 	damaged bool
+
+	hookBroken bool
 }
 
 func measured(m *mirror.Mirror) (one oneMirror) {
@@ -115,6 +120,7 @@ func measured(m *mirror.Mirror) (one oneMirror) {
 	switch {
 	case snap != nil:
 		one.state, one.pulled, one.refs = snap.Outcome, snap.Pulled, len(snap.Refs)
+		one.hookBroken = !snap.Hook.BrokenSince().IsZero()
 		one.damaged = snap.CheckError != "" && snap.Rebuilt.Before(snap.Checked)
 	case m.Unreadable() != "":
 		one.state = mirror.Failed
@@ -134,6 +140,7 @@ func (now *scrape) eachMirror(show func(name string, one *oneMirror)) {
 type allMirrors struct {
 	states               map[mirror.Outcome]int
 	refs, damaged        int
+	hookBroken           int
 	size                 int64
 	oldest, oldestFailed time.Time // of the latest successful pulls; zero if there is none
 }
@@ -155,6 +162,9 @@ func (all *allMirrors) add(one oneMirror) {
 	all.size += one.size
 	if one.damaged {
 		all.damaged++
+	}
+	if one.hookBroken {
+		all.hookBroken++
 	}
 	if one.pulled.IsZero() {
 		return

@@ -27,7 +27,7 @@ type metric struct {
 }
 
 // table has all metrics of sould's own.
-var table = slices.Concat(serverMetrics, mirrorMetrics, pullMetrics, clusterMetrics, servedMetrics, loadMetrics)
+var table = slices.Concat(serverMetrics, mirrorMetrics, pullMetrics, pollMetrics, clusterMetrics, servedMetrics, loadMetrics)
 
 var serverMetrics = []metric{
 	{"sould_build_info", gauge, []string{"version", "go_version", "git_version"},
@@ -112,6 +112,31 @@ var pullMetrics = []metric{
 		}},
 	{"sould_pulls_running", gauge, nil, "Mirrors that are being pulled.",
 		func(now *scrape, to samples) { to.value(float64(now.pulling)) }},
+}
+
+var pollMetrics = []metric{
+	{"sould_polled_mirrors", gauge, nil, "Mirrors whose origins are looked at without a request.",
+		func(now *scrape, to samples) { to.value(float64(now.poll.Mirrors)) }},
+	{"sould_polls_total", counter, []string{"result"},
+		"Looks at origins without a request: that have changed the mirror, have found nothing new, and have failed.",
+		func(now *scrape, to samples) {
+			to.count(now.poll.Changed, "changed")
+			to.count(now.poll.Unchanged, "unchanged")
+			to.count(now.poll.Failed, "failed")
+		}},
+	{"sould_polls_late_seconds", gauge, nil, "For how long the look waits that is overdue the longest.",
+		func(now *scrape, to samples) { to.value(now.poll.Late.Seconds()) }},
+	{"sould_unannounced_changes_total", counter, nil,
+		"Changes that a look has found, and that the hook of the mirror had not announced.",
+		func(now *scrape, to samples) { to.count(now.poll.Unannounced) }},
+	{"sould_mirrors_hook_broken", gauge, nil, "Mirrors whose hook seems broken.",
+		func(now *scrape, to samples) { to.value(float64(now.all.hookBroken)) }},
+	{"sould_origin_hosts_left_alone", gauge, []string{"reason"},
+		"Hosts of origins that have asked to be left alone (asked), or do not answer looks (down).",
+		func(now *scrape, to samples) {
+			to.value(float64(now.store.PausedHosts), "asked")
+			to.value(float64(now.poll.DownHosts), "down")
+		}},
 }
 
 var clusterMetrics = []metric{

@@ -158,9 +158,10 @@ func (p *planner) schedule(e *entry, now, notBefore time.Time) {
 	p.enqueue(e, moment(e.phase, e.period(now), p.from, notBefore))
 }
 
-// postpone puts an entry into the queue that could not be looked at because of its host.
-func (p *planner) postpone(e *entry, until time.Time) {
-	p.enqueue(e, moment(e.phase, e.every, p.from, until))
+// postpone puts an entry into the queue that could not be looked at because of its host, which may answer
+// again before it has said: a POST finds that out.
+func (p *planner) postpone(e *entry, now time.Time) {
+	p.enqueue(e, moment(e.phase, e.every, p.from, now.Add(e.every/2)))
 }
 
 func (p *planner) enqueue(e *entry, due time.Time) {
@@ -180,14 +181,10 @@ func (p *planner) next(now time.Time) *job {
 		if e == nil {
 			return nil
 		}
-		if until := p.blocked(e.host); !e.removed && until.After(now) {
-			e.host.taken--
-			p.postpone(e, until)
-			p.admit(e.host, now)
-			continue
-		}
-		if e.removed {
-			e.host.taken--
+		if blocked := p.blocked(e.host).After(now); blocked || e.removed {
+			if e.host.taken--; !e.removed {
+				p.postpone(e, now)
+			}
 			p.admit(e.host, now)
 			continue
 		}
@@ -215,14 +212,14 @@ func (p *planner) pop(now time.Time) *entry {
 // admit gives free places of a host to the entries that wait for them. If the host must be left alone,
 // they are postponed.
 func (p *planner) admit(h *host, now time.Time) {
-	until := p.blocked(h)
-	for len(h.waiting) > 0 && (until.After(now) || h.taken < h.places()) {
+	blocked := p.blocked(h).After(now)
+	for len(h.waiting) > 0 && (blocked || h.taken < h.places()) {
 		e := h.waiting[0]
 		h.waiting = h.waiting[1:]
 		switch {
 		case e.removed:
-		case until.After(now):
-			p.postpone(e, until)
+		case blocked:
+			p.postpone(e, now)
 		default:
 			h.taken++
 			p.ready = append(p.ready, e)

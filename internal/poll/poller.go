@@ -13,12 +13,15 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
+// LeastInterval is the shortest interval of a mirror.
+const LeastInterval = time.Second
+
 // Options are the part of the configuration that a poller uses.
 type Options struct {
 	Places int // looks at the same time
 
-	// Every is the interval of a mirror, as its snapshot shows it; 0 for no looks. It is nil if no mirror
-	// is looked at.
+	// Every is the interval of a mirror, as its snapshot shows it; 0 for no looks, LeastInterval at
+	// least. It is nil if no mirror is looked at.
 	Every func(storage.Name, *mirror.Snapshot) time.Duration
 }
 
@@ -144,7 +147,7 @@ func (p *Poller) storeSubjects(opts *Options) []subject {
 			continue
 		}
 		if every := opts.Every(m.Name, s); every > 0 {
-			subjects = append(subjects, subject{m.Name, s.Origin, every, !s.Gone.IsZero()})
+			subjects = append(subjects, subject{m.Name, s.Origin, max(every, LeastInterval), !s.Gone.IsZero()})
 		}
 	}
 	return subjects
@@ -182,7 +185,7 @@ func (p *Poller) do(ctx context.Context, j *job) {
 	p.plan.done(time.Now(), j, o)
 	p.mu.Unlock()
 	p.kick()
-	if now := result.Snapshot; now != nil && result.Changed > 0 {
+	if now := result.Snapshot; now != nil && result.Changed > 0 && ctx.Err() == nil {
 		p.changed(j.name, result)
 		if now.Hook.Known {
 			p.judge(ctx, j, now.Pulled)

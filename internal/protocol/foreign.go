@@ -38,7 +38,7 @@ const (
 	progressSize = int(unsafe.Sizeof(Progress{}))
 
 	serverIndent = 15 // bytes before a line, for each server above it
-	mirrorLines  = 9  // of a rendered mirror
+	mirrorLines  = 10 // of a rendered mirror
 
 	progressLines = 9 // of a rendered pull, in TOML
 )

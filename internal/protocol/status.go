@@ -70,16 +70,17 @@ type Mirror struct {
 	Error       string `json:"error,omitempty" toml:"error,omitempty"`  // of the latest pull, one line
 	Wanted      int64  `json:"wanted,omitempty" toml:"wanted,omitzero"` // when somebody last asked for it on any server, in Unix nanoseconds
 
-	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`          // when all its objects were last read, in Unix seconds
-	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"` // what was damaged then, one line
-	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`            // when it was last rebuilt because it was damaged, in Unix seconds
-	OnDemand   bool         `json:"on_demand,omitempty" toml:"on_demand,omitempty"`     // a read has made it: it is this server's alone
-	Gone       int64        `json:"gone,omitempty" toml:"gone,omitzero"`                // when its origin was deleted, as gone_by says, in Unix seconds
-	GoneBy     string       `json:"gone_by,omitempty" toml:"gone_by,omitempty"`         // such as "the webhook github"
-	Shallow    bool         `json:"shallow,omitempty" toml:"shallow,omitempty"`         // a part of the history is missing; the origin may lack it too
-	Warnings   git.Warnings `json:"warnings,omitempty" toml:"warnings,omitempty"`       // about odd objects that are mirrored all the same
-	Pull       *Progress    `json:"pull,omitempty" toml:"pull,omitempty"`               // the one that is running; not for servers that only compare mirrors
-	Kept       []Retained   `json:"kept,omitempty" toml:"kept,omitempty"`               // only if a client asked for this mirror alone
+	Checked    int64        `json:"checked,omitempty" toml:"checked,omitzero"`                     // when all its objects were last read, in Unix seconds
+	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"`            // what was damaged then, one line
+	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`                       // when it was last rebuilt because it was damaged, in Unix seconds
+	OnDemand   bool         `json:"on_demand,omitempty" toml:"on_demand,omitempty"`                // a read has made it: it is this server's alone
+	Gone       int64        `json:"gone,omitempty" toml:"gone,omitzero"`                           // when its origin was deleted, as gone_by says, in Unix seconds
+	GoneBy     string       `json:"gone_by,omitempty" toml:"gone_by,omitempty"`                    // such as "the webhook github"
+	HookBroken int64        `json:"hook_broken_since,omitempty" toml:"hook_broken_since,omitzero"` // since when changes come unannounced, in Unix seconds
+	Shallow    bool         `json:"shallow,omitempty" toml:"shallow,omitempty"`                    // a part of the history is missing; the origin may lack it too
+	Warnings   git.Warnings `json:"warnings,omitempty" toml:"warnings,omitempty"`                  // about odd objects that are mirrored all the same
+	Pull       *Progress    `json:"pull,omitempty" toml:"pull,omitempty"`                          // the one that is running; not for servers that only compare mirrors
+	Kept       []Retained   `json:"kept,omitempty" toml:"kept,omitempty"`                          // only if a client asked for this mirror alone
 }
 
 // Retained is a ref that the origin has replaced or deleted, and the commit that it had.
@@ -239,6 +240,7 @@ func (m *Mirror) branches(why bool) []errtext.Branch {
 	if why {
 		add("why", "/x/why/"+m.Name)
 	}
+	addDate("hook_broken_since", m.HookBroken)
 	addDate("checked", m.Checked)
 	add("check_error", m.CheckError)
 	addDate("mended", m.Mended)

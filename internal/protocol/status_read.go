@@ -160,7 +160,7 @@ func (m Mirror) sanitize(name storage.Name, secrets []string) Mirror {
 		pull := m.Pull.sanitize(secrets)
 		m.Pull = &pull
 	}
-	m.Checked, m.Mended = max(m.Checked, 0), max(m.Mended, 0)
+	m.Checked, m.Mended, m.HookBroken = max(m.Checked, 0), max(m.Mended, 0), max(m.HookBroken, 0)
 	m.Warnings = m.Warnings.Sanitize()
 	m.Nanoseconds = min(max(m.Nanoseconds, 0), 1e9-1)
 	return m

@@ -117,6 +117,8 @@ func (f Facts) adviceOnMirror() []string {
 		return []string{"Read it, or send a POST: " + f.post(f.Origin)}
 	case f.isEmpty() && len(f.Runs) == 0:
 		return []string{"Push something to the origin, then send a POST: " + f.post(f.Origin)}
+	case !f.HookBroken.IsZero():
+		return []string{"See that the hook in the origin runs, and what it says; see docs/poll.md. The next change that it announces in time ends this."}
 	case f.Shallow:
 		return []string{"If the origin has the whole history by now, send a POST, which fetches it: " + f.post(f.Origin)}
 	default:

@@ -83,6 +83,8 @@ func (f Facts) headlineOfSuccess() (words string, level Level) {
 		return "is up to date here, but not on " + strings.Join(behind, ", ") + ".", Warn
 	case f.Shallow:
 		return "is as its origin was on " + f.when(f.Pulled) + ", but a part of the history is missing.", Warn
+	case !f.HookBroken.IsZero():
+		return "is as its origin was on " + f.when(f.Pulled) + ", but its hook seems broken since " + f.when(f.HookBroken) + ".", Warn
 	default:
 		return "is as its origin was on " + f.when(f.Pulled) + ".", Good
 	}
@@ -124,6 +126,9 @@ func (f Facts) asked() (all []string) {
 			by = " of " + r.By
 		}
 		all = append(all, "A later request"+by+" on "+f.when(r.At)+" was refused: "+sentence(r.Words))
+	}
+	if !f.HookBroken.IsZero() {
+		all = append(all, "The poll has found changes since "+f.when(f.HookBroken)+" that nobody had announced.")
 	}
 	if !f.Exists && f.Asked.At.IsZero() && f.Refused.At.IsZero() && f.Storage == "" {
 		all = append(all, "Nobody has asked for it since this server started.")
@@ -290,6 +295,7 @@ func (f Facts) next() (all []string) {
 	}
 	if f.Exists {
 		all = append(all, f.nextPull()...)
+		all = append(all, f.nextPoll()...)
 	} else if f.Outcome == Failed && len(f.Runs) == 0 {
 		all = append(all, "The next POST tries again.")
 	}
@@ -307,6 +313,21 @@ func (f Facts) next() (all []string) {
 		default:
 			all = append(all, "All its objects were read on "+f.when(f.Checked)+", and are again when its turn comes.")
 		}
+	}
+	return all
+}
+
+// nextPoll says when the origin is looked at without a request.
+func (f Facts) nextPoll() (all []string) {
+	if f.LeftAlone.After(f.Now) {
+		all = append(all, "The host of its origin has asked to be left alone: reads and the poll do so until "+f.when(f.LeftAlone)+".")
+	}
+	switch every := "about every " + units.FormatSpan(f.PollEvery); {
+	case f.PollEvery == 0:
+	case f.NextPoll.After(f.Now):
+		all = append(all, "Its origin is looked at "+every+" without a request, the next time on "+f.when(f.NextPoll)+".")
+	default:
+		all = append(all, "Its origin is looked at "+every+" without a request, and now as soon as its turn comes.")
 	}
 	return all
 }

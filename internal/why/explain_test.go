@@ -76,6 +76,17 @@ var situations = []struct {
 		"If the repository is elsewhere now", "move=https://git.in.local/a.git", "remove it with DELETE",
 	}, nil},
 	{"from a peer", pulled(func(f *Facts) { f.From = "b.local" }), Good, []string{"it read the peer b.local, which stood in for the origin https"}, nil},
+	{"polled", pulled(func(f *Facts) { f.PollEvery, f.NextPoll = 5*time.Minute, now.Add(2*time.Minute) }), Good, []string{
+		"It is pulled with the next POST.", "Its origin is looked at about every 5 minutes without a request, the next time on 2026-11-28 12:02:00 UTC (in 2 minutes).",
+	}, nil},
+	{"polled, and due", pulled(func(f *Facts) { f.PollEvery, f.NextPoll = 5*time.Minute, ago(time.Second) }), Good, []string{"and now as soon as its turn comes."}, nil},
+	{"left alone", pulled(func(f *Facts) { f.LeftAlone = now.Add(time.Minute) }), Good, []string{
+		"The host of its origin has asked to be left alone: reads and the poll do so until 2026-11-28 12:01:00 UTC (in 1 minute).",
+	}, []string{"looked at"}},
+	{"a broken hook", pulled(func(f *Facts) { f.HookBroken = ago(time.Hour) }), Warn, []string{
+		"my/mirror is as its origin was on 2026-11-28 11:57:00 UTC (3 minutes ago), but its hook seems broken since 2026-11-28 11:00:00 UTC (1 hour ago).",
+		"The poll has found changes since 2026-11-28 11:00:00 UTC (1 hour ago) that nobody had announced.", "See that the hook in the origin runs",
+	}, nil},
 	{"failing since", failing("can't list refs: origin did not answer within 10s"), Bad, []string{
 		"could not be updated since 2026-11-28 10:00:00 UTC (2 hours ago).", "It failed: can't list refs: origin did not answer within 10s.",
 		"What is served is what the origin had on 2026-11-28 11:57:00 UTC", "The next POST or read of it tries again.",

@@ -45,6 +45,12 @@ type Facts struct {
 	Error   string    // of the latest pull, if it failed
 	Runs    []Run     // the pulls that are running now
 
+	// The poll.
+	PollEvery  time.Duration // about how often its origin is looked at; 0 for never
+	NextPoll   time.Time     // when it is looked at next
+	LeftAlone  time.Time     // until when the origin's host has asked to be left alone; zero if it has not
+	HookBroken time.Time     // since when changes come that nobody has announced; zero if they do not
+
 	// Its objects.
 	Damage  string    // what the last check has found; empty for nothing, or if the mirror was rebuilt since
 	Checked time.Time // when all objects were last read; zero for never
