@@ -138,7 +138,7 @@ func TestConfigurationsOfPages(t *testing.T) {
 	for name, text := range map[string]string{"token": token, "read-token": readToken} {
 		write(t, filepath.Join(authority.dir, "sould."+name), text+"\n")
 	}
-	for _, page := range []string{"security.md", "three-servers.md", "webhooks.md", "../README.md"} {
+	for _, page := range []string{"security.md", "three-servers.md", "webhooks.md", "poll.md", "../README.md"} {
 		for _, text := range blocks(t, page, "toml") {
 			text = strings.NewReplacer("/etc/sould.", authority.dir+"/sould.", "/etc/sould/cert", cert, "/etc/sould/key.pem", cert+".key",
 				"/etc/sould/ca.pem", authority.file, "/etc/sould/webhook.secret", secretFile(t, hookSecret)).Replace(text)
