@@ -188,7 +188,11 @@ func TestPlanOfHosts(t *testing.T) {
 	}
 	s.run(every)
 	clear(s.looks)
+	clear(s.atHost)
 	s.run(time.Hour)
+	if n := s.atHost["https://bad.example"]; n != 1 {
+		t.Errorf("%d looks at the same time at a host that is down", n)
+	}
 	tried := 0
 	for _, m := range bad {
 		tried += len(s.looks[m.name])
