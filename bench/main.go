@@ -53,6 +53,7 @@ var measurements = []measurement{
 	{"POST nothing new over http", postNothingNewOverHTTP},
 	{"POST one commit over http", postOneCommitOverHTTP},
 	{"looks over http", looksOverHTTP},
+	{"poll", pollOfMany},
 	{"POST one commit", postOneCommit},
 	{"POST at once", postAtOnce},
 	{"slaves", fanOut},
