@@ -20,7 +20,6 @@ import (
 	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
-	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/storage"
@@ -195,9 +194,8 @@ func (c *Config) parse(file, text string, environ []string, checks ...startCheck
 		}
 		c.ListTimeout = c.FetchTimeout
 	}
-	if c.Poll > 0 && c.Poll < poll.LeastInterval {
-		t.Report("poll", fmt.Errorf("%s is too short: write %s or longer, or 0 for never",
-			units.FormatDuration(c.Poll), units.FormatDuration(poll.LeastInterval)))
+	if err := checkPoll(c.Poll); err != nil {
+		t.Report("poll", err)
 	}
 	c.loadAccess(t.Report)
 	c.checkTables(t.Report)

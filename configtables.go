@@ -52,6 +52,9 @@ func (c *Config) checkTables(report func(key string, err error)) {
 		if first := slices.IndexFunc(c.OnDemand, func(other ondemand.Rule) bool { return other.Prefix == r.Prefix }); first < i && r.Prefix != "" {
 			report("ondemand", tomlkeys.InTable(i, "prefix", fmt.Errorf("%q is also the prefix of ondemand[%d]", r.Prefix, first+1)))
 		}
+		if err := checkPoll(r.Poll); err != nil {
+			report("ondemand", tomlkeys.InTable(i, "poll", err))
+		}
 		if url, err := r.Origin("a"); err == nil && !policy.Reaches(url) {
 			report("ondemand", tomlkeys.InTable(i, "origin", errors.New("origins does not name what this table mirrors: add it there")))
 		}

@@ -126,7 +126,7 @@ func (s *Server) carryOut(set *settings, hook webhook.Hook, d webhook.Delivery) 
 	case err != nil:
 		return answer, &fault{kindConflict, err}
 	}
-	by := "the webhook " + hook.Name
+	by := mirror.ByWebhook + hook.Name
 	for _, step := range steps {
 		stepErr := s.takeStep(step, by)
 		if errors.Is(stepErr, limiter.ErrBusy) {

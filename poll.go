@@ -2,34 +2,53 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/units"
 	"github.com/reconquest/sould/internal/why"
 )
 
 // pollOptions are what package poll reads of the settings.
 func (s *settings) pollOptions() *poll.Options {
 	opts := &poll.Options{Places: s.MaxPolls}
-	if s.Poll > 0 {
+	if s.Poll > 0 || slices.ContainsFunc(s.OnDemand, func(r ondemand.Rule) bool { return r.Poll > 0 }) {
 		opts.Every = s.pollEvery
 	}
 	return opts
 }
 
 // pollEvery is how often a mirror is looked at; 0 for never. Only one server looks at a mirror: the
-// master or, where that is unknown, the server that a client has asked. What reads have made is polled
-// only where the table that has made it says so.
-func (s *settings) pollEvery(_ storage.Name, snap *mirror.Snapshot) time.Duration {
-	if snap.OnDemand || !s.Master && isTold(snap) {
+// master or, where that is unknown, the server that a client has asked. What reads have made here is
+// looked at only if the table of its name says so, which holds for what was POSTed below it as well.
+func (s *settings) pollEvery(name storage.Name, snap *mirror.Snapshot) time.Duration {
+	rule, _, below := s.tables.Find(name)
+	switch {
+	case !s.Master && isTold(snap):
 		return 0
+	case below && (rule.Poll > 0 || snap.OnDemand):
+		return rule.Poll
+	case snap.OnDemand: // by a table that is not there any more
+		return 0
+	default:
+		return s.Poll
 	}
-	return s.Poll
+}
+
+// checkPoll checks an interval between looks.
+func checkPoll(every time.Duration) error {
+	if every == 0 || every >= poll.LeastInterval {
+		return nil
+	}
+	return fmt.Errorf("%s is too short: write %s or longer, or 0 for never", units.FormatDuration(every), units.FormatDuration(poll.LeastInterval))
 }
 
 // isTold reports whether another server has told this one of a mirror.

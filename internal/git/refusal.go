@@ -26,6 +26,9 @@ func IsRefused(err error) bool {
 	if errors.Is(err, errPage) {
 		return true
 	}
+	if RetryAfter(err) > 0 {
+		return false
+	}
 	return errors.As(err, &e) && e.Err == nil &&
 		(noRepository.MatchString(quoted.ReplaceAllString(e.Stderr, "''")) || toPage.MatchString(err.Error()))
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +32,9 @@ func TestRefusals(t *testing.T) {
 		case status == http.StatusUnauthorized:
 			w.Header().Set("WWW-Authenticate", `Basic realm="forge"`)
 		}
+		if strings.HasPrefix(how, "too-fast") {
+			w.Header().Set("Retry-After", "60")
+		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, "<!DOCTYPE html><title>Sign in "+strconv.Itoa(status)+"</title>")
@@ -46,6 +50,7 @@ func TestRefusals(t *testing.T) {
 		root + "/none.git":                              true,
 		forge.URL + "/401/private":                      true,
 		forge.URL + "/403/private":                      true,
+		forge.URL + "/403/too-fast":                     false,
 		forge.URL + "/404/none":                         true,
 		forge.URL + "/410/gone":                         true,
 		forge.URL + "/451/law":                          true,

@@ -12,7 +12,7 @@ import (
 const ByPoll = "the poll"
 
 // ByWebhook begins the By of a request that a forge's webhook has led to.
-const ByWebhook = "the webhook"
+const ByWebhook = "the webhook "
 
 // Hook is what is known of the hook that announces the changes of a mirror's origin: what sends a POST,
 // or a forge's webhook. A poll finds out when it is broken.

@@ -202,7 +202,9 @@ func (j *pullJob) run(ctx context.Context) (result Result, err error) {
 		if j.req.PeersFirst {
 			j.fromHolders(ctx)
 		}
-		result, err = j.pullFrom(ctx, Source{})
+		if err = j.leaveAlone(); err == nil {
+			result, err = j.pullFrom(ctx, Source{})
+		}
 	}
 	if errors.As(err, new(*unreachable)) {
 		result, err = j.fallBack(ctx, err)
@@ -211,6 +213,15 @@ func (j *pullJob) run(ctx context.Context) (result Result, err error) {
 		return Result{}, err
 	}
 	return result, j.record(ctx, err)
+}
+
+// leaveAlone returns an *unreachable if a first read wants a mirror from a host that has asked to be left
+// alone. Who reads a mirror that is there, and who polls, has not even begun a pull then.
+func (j *pullJob) leaveAlone() error {
+	if until := j.PausedUntil(j.req.Origin.Host()); j.req.OnDemand && !until.IsZero() {
+		return &unreachable{err: fmt.Errorf("the host of the origin has asked to be left alone until %s", date(until))}
+	}
+	return nil
 }
 
 // isInconclusive reports whether an error says nothing about the origin or about the mirror
