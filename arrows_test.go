@@ -49,7 +49,7 @@ var arrows = map[string]string{
 	"poll":         "mirror origin storage backoff limiter",
 	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",
 	"status":       "archive cluster errtext mirror pack protocol refs storage units",
-	"metrics":      "archive cluster coalesce conn limiter mirror pack poll spool storage tally webhook",
+	"metrics":      "archive cluster coalesce conn limiter mirror pack poll spool storage tally webhook ondemand",
 	"why":          "units",
 	"webhook":      "access errtext origin storage units",
 	"page":         "units why",

@@ -477,12 +477,10 @@ func TestShutdownEndsFirstReads(t *testing.T) {
 	}
 }
 
-// TestInsteadOf does what README.md says, word by word but for names: every clone goes through the
-// server, and every push to the origin.
+// TestInsteadOf does what README.md and docs/on-demand.md say, word by word but for names: every clone
+// goes through the server, and every push to the origin.
 func TestInsteadOf(t *testing.T) {
 	t.Parallel()
-	f := newForge(t)
-	r := f.repo("acme/x")
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -497,10 +495,25 @@ func TestInsteadOf(t *testing.T) {
 		}
 		return text
 	}
-	conf := adapt(t, block("toml"), `"https://github.com/{path}"`, fmt.Sprintf("%q", f.URL+"/{path}.git"))
-	d := start(t, conf)
+	insteadOf(t, block("toml"), block("sh"))
+	page := blocks(t, "on-demand.md", "sh")
+	d, run := insteadOf(t, blocks(t, "on-demand.md", "toml")[0], page[0])
+	before := d.status("").Total
+	run(strings.NewReplacer("http://sould.local", d.url, "jack/configs", "acme/x").Replace(page[1]))
+	if a := d.get("/x/status?format=json"); d.status("").Total != before || strings.Contains(a.text(), `"on_demand":true`) {
+		t.Errorf("after the POST of the page:\n%s", a.text())
+	}
+}
+
+// insteadOf starts a server with a table for github.com, does what a client is told to, and clones and
+// pushes. run runs more in the client's shell.
+func insteadOf(t *testing.T, conf, told string) (d *daemon, run func(script string) string) {
+	t.Helper()
+	f := newForge(t)
+	r := f.repo("acme/x")
+	d = start(t, adapt(t, conf, `"https://github.com/{path}"`, fmt.Sprintf("%q", f.URL+"/{path}.git")))
 	home := t.TempDir()
-	run := func(script string) string {
+	run = func(script string) string {
 		t.Helper()
 		cmd := exec.Command("sh", "-e", "-c", script)
 		cmd.Dir = home
@@ -512,7 +525,7 @@ func TestInsteadOf(t *testing.T) {
 		}
 		return string(out)
 	}
-	run(adapt(t, block("sh"), "http://sould.local", d.url, "https://github.com", f.URL))
+	run(adapt(t, told, "http://sould.local", d.url, "https://github.com", f.URL))
 	run("git clone -q " + f.URL + "/acme/x.git && cd x && git commit -q --allow-empty -m new && git push -q origin HEAD:main")
 	d.made("github.com/acme/x", f.URL+"/acme/x.git", true)
 	if got, want := r.Git("rev-parse", "main"), strings.TrimSpace(run("git -C x rev-parse HEAD")); got != want {
@@ -521,4 +534,5 @@ func TestInsteadOf(t *testing.T) {
 	if f.lists("acme/x") > 3 { // ours, that of the transfer, and that of the push
 		t.Errorf("the client has asked the origin: %d lists", f.lists("acme/x"))
 	}
+	return d, run
 }

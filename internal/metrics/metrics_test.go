@@ -16,6 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/protocol"
@@ -114,7 +115,7 @@ func newParts(t *testing.T, slaves ...string) Parts {
 	log := slog.New(slog.DiscardHandler)
 	p := Parts{
 		Life: life, Dir: dir, Cache: cache, Archives: archive.NewCache(cache, dir.Neutral, &archive.Options{}),
-		Packs: pack.NewMaker(cache, log), Client: cluster.NewClient(dir.ID, "x", log, opts), Conns: conn.NewLimiter(256),
+		Packs: pack.NewMaker(cache, log), Maker: ondemand.NewMaker(life, nil, &ondemand.Options{}), Client: cluster.NewClient(dir.ID, "x", log, opts), Conns: conn.NewLimiter(256),
 		Sent: &Sent{}, Deliveries: &webhook.Counts{}, Rejected: NewRejected("broken"), Requests: func() limiter.Stats { return limiter.Stats{} }, MaxNamed: func() int { return 10 },
 	}
 	p.Prefetcher = archive.NewPrefetcher(p.Archives, log)

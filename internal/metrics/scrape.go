@@ -9,6 +9,7 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/spool"
@@ -26,6 +27,7 @@ type Parts struct {
 	Archives   *archive.Cache
 	Prefetcher *archive.Prefetcher
 	Packs      *pack.Maker
+	Maker      *ondemand.Maker
 	Client     *cluster.Client
 	Reconciler *cluster.Reconciler
 	Poller     *poll.Poller
@@ -51,6 +53,7 @@ type scrape struct {
 	poll          poll.Stats
 	archives      archive.Stats
 	packs         pack.Stats
+	maker         ondemand.Stats
 	cache         spool.Stats
 	conns         conn.Stats
 	lines         map[string]limiter.Stats
@@ -69,7 +72,7 @@ type scrape struct {
 func newScrape(p *Parts) *scrape {
 	now := &scrape{
 		parts: p, ready: p.Store.IsReady(), storageUsable: p.Dir.Check(p.Life) == nil,
-		store: p.Store.Stats(), poll: p.Poller.Stats(), archives: p.Archives.Stats(), packs: p.Packs.Stats(), cache: p.Cache.Stats(),
+		store: p.Store.Stats(), poll: p.Poller.Stats(), archives: p.Archives.Stats(), packs: p.Packs.Stats(), maker: p.Maker.Stats(), cache: p.Cache.Stats(),
 		conns: p.Conns.Stats(), comparisons: shown(p.Reconciler.Comparisons()), pulling: len(p.Store.Running()),
 	}
 	if space, err := p.Dir.Space(p.Life); err == nil {
@@ -80,7 +83,7 @@ func newScrape(p *Parts) *scrape {
 		"transfers": now.store.Transfers, "lists": now.store.Lists, "queries": now.store.Queries,
 		"archives": now.archives.Archives, "digests": now.archives.Digest,
 		"packs": now.packs.Clients, "packs_for_servers": now.packs.Peers,
-		"requests": p.Requests(),
+		"first_reads": now.maker.Line, "requests": p.Requests(),
 	}
 	all := p.Store.All()
 	now.all = sumUp(all)

@@ -27,7 +27,7 @@ type metric struct {
 }
 
 // table has all metrics of sould's own.
-var table = slices.Concat(serverMetrics, mirrorMetrics, pullMetrics, pollMetrics, clusterMetrics, servedMetrics, loadMetrics)
+var table = slices.Concat(serverMetrics, mirrorMetrics, pullMetrics, pollMetrics, clusterMetrics, servedMetrics, loadMetrics, onDemandMetrics)
 
 var serverMetrics = []metric{
 	{"sould_build_info", gauge, []string{"version", "go_version", "git_version"},
@@ -136,6 +136,21 @@ var pollMetrics = []metric{
 		func(now *scrape, to samples) {
 			to.value(float64(now.store.PausedHosts), "asked")
 			to.value(float64(now.poll.DownHosts), "down")
+		}},
+}
+
+var onDemandMetrics = []metric{
+	{"sould_first_read_duration_seconds", histogram, []string{"result"},
+		"How long it took to make mirrors for their first readers, without the time in line.",
+		func(now *scrape, to samples) {
+			to.durations(now.maker.Made, "made")
+			to.durations(now.maker.Failed, "failed")
+		}},
+	{"sould_first_reads_shared_total", counter, []string{"with"},
+		"First reads that needed no run of their own.",
+		func(now *scrape, to samples) {
+			to.count(now.maker.Joined, "run")
+			to.count(now.maker.Remembered, "failure")
 		}},
 }
 
