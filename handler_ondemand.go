@@ -47,6 +47,9 @@ func (s *Server) awaitMade(r *http.Request, run *ondemand.Run) error {
 
 // begin has a pull make a mirror for readers.
 func (ms *mirrors) begin(req mirror.Request) (wait func(context.Context) error, err error) {
+	if _, err := ms.store.Get(req.Name); err == nil { // it was made since the reader has looked
+		return func(context.Context) error { return nil }, nil
+	}
 	run, err := ms.store.Begin(req)
 	if err != nil {
 		return nil, err

@@ -66,6 +66,7 @@ var measurements = []measurement{
 	{"GET first zst", firstZstd},
 	{"GET first zip", firstZip},
 	{"first mirror", firstMirror},
+	{"clones within max_age", clonesWithinMaxAge},
 	{"clone", clones},
 	{"herd", herd},
 	{"slow herd", slowHerd},

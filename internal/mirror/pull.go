@@ -241,6 +241,9 @@ func (j *pullJob) fallBack(ctx context.Context, reason error) (Result, error) {
 	if j.req.OriginOnly || j.req.Poll {
 		return Result{}, reason
 	}
+	if _, err := j.Get(j.req.Name); j.req.PeersFirst && errors.Is(err, ErrUnknown) {
+		return Result{}, reason // nobody has it: fromHolders has asked
+	}
 	return j.fromReplicas(ctx, reason)
 }
 
