@@ -73,6 +73,7 @@ type Text struct {
 	values     map[string]any
 	variables  map[string]variable // by key
 	wrong      []*Error
+	parts      []part // of the text, once somebody needs to know a line
 }
 
 // Read reads the text of a file, by its syntax alone. isSecret reports whether a text begins with a
@@ -142,25 +143,25 @@ func (t *Text) Report(key string, err error) {
 		t.reportLine(key, err)
 		return
 	}
-	for _, err := range parts(err) {
+	for _, err := range errorsOf(err) {
 		t.wrong = append(t.wrong, &Error{File: v.name, Err: err})
 	}
 }
 
 // reportLine is Report for what the file says, also if a variable overrides it.
 func (t *Text) reportLine(key string, err error) {
-	for _, err := range parts(err) {
+	for _, err := range errorsOf(err) {
 		at := place{table: key, index: noIndex}
 		var inside *insideError
 		if errors.As(err, &inside) {
 			at.index, at.key, err = inside.index, inside.key, inside.err
 		}
-		t.wrong = append(t.wrong, &Error{t.file, at.line(t.text), at.String(), err})
+		t.wrong = append(t.wrong, &Error{t.file, t.line(at), at.String(), err})
 	}
 }
 
-// parts are the errors of which an error is joined.
-func parts(err error) []error {
+// errorsOf are the errors of which an error is joined.
+func errorsOf(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
 	}

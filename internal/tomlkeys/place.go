@@ -44,27 +44,45 @@ func (p place) isIn(values map[string]any) bool {
 	return ok
 }
 
-// line finds the line in which the text says what is at the place; 0 if it does not. The TOML library
-// does not tell, and a search for the key's name could find it in a string of several lines. So line
-// decodes the first line, the first two lines, and so on: the place begins after the longest part that
-// is valid and does not contain it.
-func (p place) line(text string) int {
-	start := 1
-	lines := strings.SplitAfter(text, "\n")
-	part := ""
+// part is what the first lines of a text say, where these are valid by themselves.
+type part struct {
+	lines  int // how many
+	values map[string]any
+}
+
+// parts decodes the first line of a text, the first two lines, and so on.
+func parts(lines []string) (all []part) {
+	text := ""
 	for i, line := range lines {
-		part += line
-		var values map[string]any
-		if _, err := toml.Decode(part, &values); err != nil {
+		text += line
+		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		if p.isIn(values) {
-			for start <= i && isBlank(lines[start-1]) {
+		var values map[string]any
+		if _, err := toml.Decode(text, &values); err == nil {
+			all = append(all, part{i + 1, values})
+		}
+	}
+	return all
+}
+
+// line finds the line in which the text says what is at a place; 0 if it does not. The TOML library
+// does not tell, and a search for the key's name could find it in a string of several lines. So the
+// place begins after the longest part of the text that is valid and does not contain it.
+func (t *Text) line(p place) int {
+	lines := strings.SplitAfter(t.text, "\n")
+	if t.parts == nil {
+		t.parts = parts(lines)
+	}
+	start := 1
+	for _, part := range t.parts {
+		if p.isIn(part.values) {
+			for start < part.lines && isBlank(lines[start-1]) {
 				start++
 			}
 			return start
 		}
-		start = i + 2
+		start = part.lines + 1
 	}
 	return 0
 }

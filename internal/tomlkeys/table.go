@@ -75,7 +75,7 @@ func (keys Keys[T]) setTable(one *T, index int, table map[string]any) (wrong []e
 			err = key.set(one, table[name])
 		}
 		if err != nil {
-			for _, err := range parts(err) {
+			for _, err := range errorsOf(err) {
 				wrong = append(wrong, &insideError{index, name, err})
 			}
 		}
@@ -88,7 +88,7 @@ func inTable(index int, err error) (wrong []error) {
 	if err == nil {
 		return nil
 	}
-	for _, err := range parts(err) {
+	for _, err := range errorsOf(err) {
 		wrong = append(wrong, &insideError{index, "", err})
 	}
 	return wrong

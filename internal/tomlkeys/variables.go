@@ -81,11 +81,11 @@ func (t *Text) From(key string) string {
 	_, inFile := t.values[key]
 	switch {
 	case isVariable && inFile:
-		return fmt.Sprintf("%s, which overrides %s:%d", v.name, t.file, place{table: key, index: noIndex}.line(t.text))
+		return fmt.Sprintf("%s, which overrides %s:%d", v.name, t.file, t.line(place{table: key, index: noIndex}))
 	case isVariable:
 		return v.name
 	case inFile:
-		return fmt.Sprintf("%s:%d", t.file, place{table: key, index: noIndex}.line(t.text))
+		return fmt.Sprintf("%s:%d", t.file, t.line(place{table: key, index: noIndex}))
 	default:
 		return "default"
 	}
