@@ -94,6 +94,9 @@ func (c *Config) Warnings(source string) (warnings []string) {
 	}
 	for _, h := range c.Hooks {
 		files = append(files, h.SecretFile)
+		if h.Secret.IsWeak() {
+			warnings = append(warnings, fmt.Sprintf("the secret of the hook %s can be guessed: make one of %d characters or more (openssl rand -hex 32), here and in the forge", h.Name, access.ShortestToken))
+		}
 	}
 	for _, file := range files {
 		if info, err := os.Stat(file); file != "" && err == nil && info.Mode()&0o004 != 0 {

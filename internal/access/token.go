@@ -8,7 +8,7 @@ import (
 
 // Limits of a token, in characters.
 const (
-	shortestToken = 16 // a shorter one can be guessed
+	ShortestToken = 16 // a shorter one can be guessed
 	longestToken  = 1024
 )
 
@@ -17,8 +17,8 @@ func ParseToken(s string) (Secret, error) {
 	switch {
 	case s == "***":
 		return "", errors.New(`"***" is what --check shows instead of a token`)
-	case len(s) < shortestToken:
-		return "", fmt.Errorf("too weak: it has %d characters; %d at least (openssl rand -hex 32 makes one)", len(s), shortestToken)
+	case len(s) < ShortestToken:
+		return "", fmt.Errorf("too weak: it has %d characters; %d at least (openssl rand -hex 32 makes one)", len(s), ShortestToken)
 	case len(s) > longestToken:
 		return "", fmt.Errorf("it has %d characters; %d at most", len(s), longestToken)
 	case strings.ContainsFunc(s, func(r rune) bool { return !tokenRune(r) }):
@@ -43,15 +43,16 @@ func ReadSecret(path string) (Secret, error) { return readWord(path, parseSecret
 // parseSecret checks a secret that somebody has chosen. The error never repeats it.
 func parseSecret(s string) (Secret, error) {
 	switch {
-	case len(s) < shortestToken:
-		return "", fmt.Errorf("too weak: it has %d characters; %d at least (openssl rand -hex 32 makes one)", len(s), shortestToken)
 	case len(s) > longestToken:
 		return "", fmt.Errorf("it has %d characters; %d at most", len(s), longestToken)
-	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", errors.New("it must be one line of printable ASCII characters without spaces")
+	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }):
+		return "", errors.New("it must be one line of printable ASCII characters")
 	}
 	return Secret(s), nil
 }
+
+// IsWeak reports whether a secret is so short that it may be guessed.
+func (s Secret) IsWeak() bool { return len(s) < ShortestToken }
 
 // readWord reads the one line of a file, and parses it.
 func readWord(path string, parse func(string) (Secret, error)) (Secret, error) {
