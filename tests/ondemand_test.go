@@ -173,7 +173,11 @@ func TestFirstReadsThatFail(t *testing.T) {
 	}
 
 	// Another server's question makes nothing. A reload forgets, and a table that is gone makes nothing.
+	f.repo("acme/new")
 	d.get("/forge/acme/new/info/refs?service=git-upload-pack", "Sould-Peer", "x").expect(t, 404)
+	if n := f.lists("acme/new"); n != 0 {
+		t.Errorf("the origin was asked %d times for another server", n)
+	}
 	f.repo("acme/none")
 	d.get("/forge/acme/none").expect(t, 404)
 	d.reload(f.table())
@@ -454,6 +458,46 @@ func TestPeersDoNotMakeWhatTheyLack(t *testing.T) {
 	if n := f.lists("acme/x"); n != 0 {
 		t.Errorf("the peer has asked the origin %d times", n)
 	}
+
+	// Nor when it has the mirror, of which another peer is gone.
+	holder := start(t, f.table())
+	holder.get("/forge/acme/x").expect(t, 200)
+	away.reload("retry = 0", peers(peer.url, holder.url), f.table())
+	away.get("/forge/acme/x").expect(t, 200)
+	holder.stop()
+	away.get("/forge/acme/x", "Cache-Control", "no-cache").expect(t, 200, "X-State", "failed")
+	peer.get("/x/status?name=forge/acme/x").expect(t, 404)
+}
+
+// TestOriginIsLookedAtAfterAPeer: who reads while a mirror has only what a peer had waits as well.
+func TestOriginIsLookedAtAfterAPeer(t *testing.T) {
+	t.Parallel()
+	f := newForge(t)
+	r := f.repo("acme/x")
+	holder := start(t, f.table())
+	holder.get("/forge/acme/x").expect(t, 200)
+	commit := r.Commit("main", map[string]string{"file": "2"})
+	arrived, held := make(chan bool, 10), newHold(t)
+	f.watch(func(*http.Request) { arrived <- true; held.wait() })
+	d := start(t, `patience = "1m"`, peers(holder.url), f.table())
+	var readers sync.WaitGroup
+	read := func() {
+		readers.Go(func() {
+			if a, err := d.try("GET", "/forge/acme/x", nil); err != nil || a.StatusCode != 200 || a.Header.Get("X-Revision") != commit {
+				t.Errorf("a reader gets %v, %v, %v; want %s", a.Status, a.Header, err, commit)
+			}
+		})
+	}
+	read()
+	<-arrived
+	if !exists(d.mirror("forge/acme/x")) {
+		t.Error("the origin is asked before the peer")
+	}
+	read()
+	d.waitRead()
+	held.release()
+	readers.Wait()
+	d.made("forge/acme/x", f.URL+"/acme/x.git", true)
 }
 
 // TestShutdownEndsFirstReads: they are told so.
