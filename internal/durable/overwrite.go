@@ -33,6 +33,16 @@ var ErrOtherVersion = errors.New("the file was changed by somebody else")
 //
 // It costs an eighth of [WriteFile], because the file system has nothing to write but the data.
 func Overwrite(path string, was Version, offset int64, data []byte) (Version, error) {
+	return overwrite(path, was, offset, data, syncData)
+}
+
+// OverwriteSoon is Overwrite, but for when the data gets to disk: that is up to the kernel. A loss of
+// power until then may leave the old bytes as well; the end of this process changes nothing.
+func OverwriteSoon(path string, was Version, offset int64, data []byte) (Version, error) {
+	return overwrite(path, was, offset, data, func(*os.File) error { return nil })
+}
+
+func overwrite(path string, was Version, offset int64, data []byte, sync func(*os.File) error) (Version, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return Version{}, err
@@ -48,7 +58,7 @@ func Overwrite(path string, was Version, offset int64, data []byte) (Version, er
 	if _, err := f.WriteAt(data, offset); err != nil {
 		return Version{}, err
 	}
-	if err := syncData(f); err != nil {
+	if err := sync(f); err != nil {
 		return Version{}, err
 	}
 	info, err = f.Stat()

@@ -74,3 +74,27 @@ func TestOverwriteAgain(t *testing.T) {
 		t.Errorf("%q, %v, %v", text, err, readErr)
 	}
 }
+
+// TestOverwriteSoon does what Overwrite does, as far as can be told without a loss of power.
+func TestOverwriteSoon(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte("0123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	was, err := VersionOf(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if was, err = OverwriteSoon(path, was, 4, []byte("xy")); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "0123xy6789" {
+		t.Errorf("%q %v", text, err)
+	}
+	if err := os.WriteFile(path, []byte("somebody's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OverwriteSoon(path, was, 4, []byte("xy")); !errors.Is(err, ErrOtherVersion) {
+		t.Errorf("a file of somebody else: %v", err)
+	}
+}

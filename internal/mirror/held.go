@@ -32,11 +32,12 @@ type held struct {
 	opts *Options
 	repo git.Repo
 	lock *keylock.Lock[storage.Name]
+	poll bool // nobody waits for what is written
 }
 
 // hold returns the mirror as the holder of its lock has it.
 func (m *Mirror) hold(opts *Options, lock *keylock.Lock[storage.Name]) *held {
-	return &held{m, opts, opts.Git.Repo(m.dir), lock}
+	return &held{Mirror: m, opts: opts, repo: opts.Git.Repo(m.dir), lock: lock}
 }
 
 // packRefs puts all refs into packed-refs, where they can be changed in one step. It also makes
@@ -74,7 +75,11 @@ func (h *held) apply(ctx context.Context, p refs.Plan, own []git.Ref, next state
 			return errors.Join(err, h.reread(ctx))
 		}
 	}
-	if err := h.disk.file.write(h.dir, next); err != nil {
+	write := h.disk.file.write
+	if h.poll {
+		write = h.disk.file.writePulled
+	}
+	if err := write(h.dir, next); err != nil {
 		return errors.Join(err, h.reread(ctx))
 	}
 	h.disk.state = next

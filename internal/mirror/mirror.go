@@ -258,8 +258,16 @@ func (h *health) inherit(old *health) {
 	h.recovery, h.wholeAt = old.recovery, old.wholeAt
 }
 
-// RefsChanged is when the mirror's refs last changed on disk, as far as the dates of its files tell.
-func (m *Mirror) RefsChanged() time.Time { return refsChangedAt(m.dir) }
+// RefsChanged is when the refs of a mirror that was pulled here last changed, as far as the dates of its
+// files tell.
+func (m *Mirror) RefsChanged() (latest time.Time) {
+	for _, file := range []string{"HEAD", "packed-refs"} { // a pull has put all refs there
+		if info, err := os.Stat(filepath.Join(m.dir, file)); err == nil && info.ModTime().After(latest) {
+			latest = info.ModTime()
+		}
+	}
+	return latest
+}
 
 // refsChangedAt returns when a repository's refs last changed on disk.
 func refsChangedAt(dir string) time.Time {

@@ -293,6 +293,7 @@ func (j *pullJob) pullFrom(ctx context.Context, src Source) (Result, error) {
 		}
 	}
 	h := m.hold(j.opts, lock)
+	h.poll = j.req.Poll
 	result, err := j.update(ctx, h, src)
 	if err != nil {
 		if replaced := m.checkIdentity(); replaced != nil { // another mirror has its place

@@ -143,10 +143,26 @@ func (s *stateFile) replace(dir string) (stateOnDisk, error) {
 
 // write makes next the state on disk, with the promise of stateFile.write. If only its dates are
 // new, and the file is as this process has left it, it overwrites them.
-func (d *stateOnDisk) write(dir string, next stateFile) (err error) {
+func (d *stateOnDisk) write(dir string, next stateFile) error {
+	return d.writeBy(durable.Overwrite, dir, next)
+}
+
+// writePulled is write for a pull for which nobody waits. If only the date of the pull is new, a loss of
+// power may lose that: ten thousand mirrors that are polled would keep a disk busy with their dates.
+func (d *stateOnDisk) writePulled(dir string, next stateFile) error {
+	if !next.Wanted.Equal(d.state.Wanted) {
+		return d.write(dir, next)
+	}
+	return d.writeBy(durable.OverwriteSoon, dir, next)
+}
+
+// writeBy is write, with a way to overwrite the dates.
+func (d *stateOnDisk) writeBy(
+	overwrite func(path string, was durable.Version, offset int64, data []byte) (durable.Version, error), dir string, next stateFile,
+) (err error) {
 	if d.rest != nil && d.state.equalsBesideDates(next) {
 		if latest := next.latest(d.rest); latest != nil {
-			d.version, err = durable.Overwrite(filepath.Join(dir, storage.StateFile), d.version, int64(len(d.rest)), latest)
+			d.version, err = overwrite(filepath.Join(dir, storage.StateFile), d.version, int64(len(d.rest)), latest)
 			if err == nil {
 				return nil
 			}

@@ -50,8 +50,9 @@ type Poller struct {
 	results     [3]atomic.Uint64 // looks that have changed the mirror, have brought nothing, have failed
 	unannounced atomic.Uint64
 
-	mu   sync.Mutex // guards plan
-	plan *planner
+	mu    sync.Mutex // guards all below
+	plan  *planner
+	until time.Time // when loop looks by itself for what is to be done
 }
 
 // New returns a poller of a store's mirrors. Run does the looks.
@@ -174,6 +175,7 @@ func (p *Poller) pause(now time.Time, opts *Options, next time.Time) time.Durati
 	if due := p.plan.wake(); !due.IsZero() && due.Before(next) {
 		next = due
 	}
+	p.until = next
 	return max(next.Sub(now), 0)
 }
 
@@ -183,8 +185,12 @@ func (p *Poller) do(ctx context.Context, j *job) {
 	o, result := p.look(ctx, j)
 	p.mu.Lock()
 	p.plan.done(time.Now(), j, o)
+	due := p.plan.wake()
+	early := !due.IsZero() && due.Before(p.until)
 	p.mu.Unlock()
-	p.kick()
+	if early {
+		p.kick()
+	}
 	if now := result.Snapshot; now != nil && result.Changed > 0 && ctx.Err() == nil {
 		p.changed(j.name, result)
 		if now.Hook.Known {
