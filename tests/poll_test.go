@@ -212,3 +212,29 @@ func TestBrokenHook(t *testing.T) {
 	d.wait("INFO the hook of a mirror works again")
 	d.get("/x/why/m").contains(t, "m is as its origin was on")
 }
+
+// TestPollOfFirstReads: what a read has made is looked at if its table says so, by the server that has
+// made it. A first read asks no host that wants to be left alone.
+func TestPollOfFirstReads(t *testing.T) {
+	t.Parallel()
+	p := newPollable(t)
+	d := start(t, "[[ondemand]]", `prefix = "od"`, fmt.Sprintf("origin = %q", p.server.URL+"/{path}.git"), `max_age = "1h"`, `poll = "1s"`)
+	d.get("/od/r").expect(t, 200)
+	tip := p.push("2")
+	eventually(t, "the poll finds the change", func() bool { return d.status("&name=od/r").Mirrors[0].Revision == tip })
+	if n := d.metrics()["sould_unannounced_changes_total"]; n != 0 {
+		t.Errorf("%v changes should have been announced", n)
+	}
+	var refused atomic.Int64
+	p.server.Be(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		refused.Add(1)
+		w.Header().Set("Retry-After", "3000")
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	d.wait(`WARN a host of origins asks to be left alone`)
+	asked := refused.Load()
+	d.get("/od/other").expect(t, 502).contains(t, "the host of the origin has asked to be left alone until")
+	if n := refused.Load(); n != asked {
+		t.Errorf("it was asked %d times all the same", n-asked)
+	}
+}
