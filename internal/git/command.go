@@ -37,6 +37,7 @@ type command struct {
 	progress    func(Progress) // gets each line of progress; may be nil
 	trace       func(string)   // gets each header that GIT_TRACE_CURL shows as received; nil if there is no trace
 	found       func(finding)  // gets each message about an object; may be nil
+	packs       io.Writer      // gets the packs that are received; nil for nobody
 	memory      uint64         // the most that each process may allocate, in bytes, if less than the common limit
 	helpers     bool           // it starts other processes at once: see limitFromStart
 	lowPriority bool
@@ -58,12 +59,18 @@ func (g *Git) run(ctx context.Context, c command) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	cmd, stderr := g.prepare(ctx, c)
+	packs, err := tracePacks(cmd, c.packs)
+	if err != nil {
+		return c.error(ctx, err, "")
+	}
+	defer packs.wait()
 	var writeErr error
-	err := g.start(cmd, c, func(out io.Reader) {
+	err = g.start(cmd, c, func(out io.Reader) {
 		if writeErr = copyOut(c.stdout, out); writeErr != nil {
 			cancel(writeErr) // git itself would only see a broken pipe
 		}
 	})
+	packs.started()
 	if err == nil {
 		err = cmd.Wait()
 		g.leash.ended()

@@ -19,9 +19,10 @@ import (
 // costs nothing more.
 
 // fetchQuarantined is Fetch through a quarantine.
-func (r Repo) fetchQuarantined(ctx context.Context, remote Remote, ids []string, progress func(Progress)) (f Fetched, err error) {
+func (r Repo) fetchQuarantined(ctx context.Context, remote Remote, request fetchRequest, progress func(Progress)) (f Fetched, err error) {
+	ids := request.ids
 	err = r.inQuarantine(len(ids[0]), func(q quarantine) error {
-		if err := q.transfer(ctx, remote, fetchRequest{ids: ids}, uncheckedSettings, progress, nil); err != nil {
+		if err := q.transfer(ctx, remote, request, uncheckedSettings, progress, nil); err != nil {
 			return err
 		}
 		if progress != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -116,6 +117,10 @@ type FetchMode struct {
 	// Hold lists the ids that no ref names yet. The fetch gives each of them a temporary ref
 	// (holdPrefix), so that no repack can drop the new objects before [Repo.Release].
 	Hold []string
+	// Packs is called for each transfer that is tried, and returns who gets the pack of it as it
+	// comes, byte for byte, before it is checked. There may be several transfers, of which each
+	// brings a part, or none brings anything. A nil Packs or writer is for nobody.
+	Packs func() io.Writer
 }
 
 // newIDs returns the ids that the repository lacks. With Deepen, the others are fetched only
@@ -180,7 +185,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 		if err := errors.Join(r.Sweep(), r.dropRefused(ctx, before, ids)); err != nil {
 			return Fetched{}, err
 		}
-		return r.fetchQuarantined(ctx, remote, ids, progress)
+		return r.fetchQuarantined(ctx, remote, fetchRequest{ids: ids, FetchMode: FetchMode{Packs: mode.Packs}}, progress)
 	}
 	if err != nil {
 		return Fetched{}, remote.withHint(err)
@@ -302,6 +307,9 @@ func (g *Git) transferIn(ctx context.Context, c command, remote Remote, version 
 		c.args = append(c.args, request.into)
 	} else {
 		c.stdin = strings.NewReader(request.refspecs())
+	}
+	if request.Packs != nil {
+		c.packs = request.Packs()
 	}
 	c.settings = append(remote.settings(version), c.settings...)
 	c.env = g.envFor(remote)
