@@ -56,11 +56,15 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	if service == "git-receive-pack" {
 		return s.handlePush(w, r)
 	}
-	m, fresh, err := s.cloned(r, strings.TrimSuffix(r.URL.Path, smarthttp.RefsPath))
-	if err != nil {
+	found, err := s.cloned(r, strings.TrimSuffix(r.URL.Path, smarthttp.RefsPath))
+	switch {
+	case err != nil:
 		return err
+	case found.growing != nil:
+		return s.greetFirst(w, r, found.growing)
 	}
-	if !fresh && !isPeer(r) {
+	m := found.mirror
+	if !found.fresh && !isPeer(r) {
 		m.Refresh(r.Context(), smarthttp.WantsFresh(r.Header))
 	}
 	snap := setCloneHeaders(w.Header(), m, smarthttp.Advertisement)
@@ -97,7 +101,7 @@ func (s *Server) offered(r *http.Request, m *mirror.Mirror) (capabilities []stri
 // handleFetch is POST /<name>/git-upload-pack: what a client wants and has. It pulls
 // nothing: it is about what the client was shown before.
 func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
-	m, _, err := s.cloned(r, strings.TrimSuffix(r.URL.Path, smarthttp.FetchPath))
+	found, err := s.cloned(r, strings.TrimSuffix(r.URL.Path, smarthttp.FetchPath))
 	if err != nil {
 		return err
 	}
@@ -109,15 +113,22 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 		body.Close()
 		return fail(kindBadRequest, "the body: %w", err)
 	}
-	version := smarthttp.Version(r.Header["Git-Protocol"])
 	steady := conn.NewDeadlineWriter(w)
+	if found.growing != nil {
+		return s.serveFirst(steady, r, found.growing, body)
+	}
+	return s.answer(steady, r, found.mirror, smarthttp.Version(r.Header["Git-Protocol"]), body)
+}
+
+// answer answers a request about a mirror, and closes it.
+func (s *Server) answer(steady *conn.DeadlineWriter, r *http.Request, m *mirror.Mirror, version int, body *smarthttp.Request) (err error) {
 	if version == 2 {
 		if err := s.ensureContained(r, m, body); err != nil {
 			body.Close()
 			return s.sayError(steady, m, err)
 		}
 	}
-	snap := setCloneHeaders(w.Header(), m, smarthttp.Result)
+	snap := setCloneHeaders(steady.Header(), m, smarthttp.Result)
 	switch {
 	case version == 2 && body.Is("ls-refs"):
 	case version == 2 && body.Is(smarthttp.BundleURI):
@@ -196,6 +207,9 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 		return nil
 	case !w.Begun && errors.Is(err, limiter.ErrBusy):
 		return err
+	case errors.Is(err, limiter.ErrBusy): // it has waited for the mirror before
+		_, err = w.Write(git.ErrorPacket(err))
+		return hungUp(err)
 	default:
 		return packFailed(sender, s.log.With("mirror", m.Name, "client", r.RemoteAddr), m, ctx.Err() != nil, err)
 	}
@@ -283,27 +297,27 @@ func (s *Server) list(r *http.Request, m *mirror.Mirror, body *smarthttp.Request
 
 // cloned finds the mirror that a client calls by its name, or by its name and ".git". If there is none,
 // it may be made (read).
-func (s *Server) cloned(r *http.Request, raw string) (m *mirror.Mirror, fresh bool, err error) {
+func (s *Server) cloned(r *http.Request, raw string) (reading, error) {
 	names, err := smarthttp.Names(raw)
 	if err != nil {
-		return nil, false, &fault{kindBadRequest, err}
+		return reading{}, &fault{kindBadRequest, err}
 	}
 	for _, name := range names {
 		if m, err := s.mirrors.find(name); !errors.Is(err, mirror.ErrUnknown) {
-			return m, false, err
+			return reading{mirror: m}, err
 		}
 	}
 	var unknown error
 	for _, name := range names {
-		m, fresh, err := s.read(r, name)
+		found, err := s.read(r, name)
 		if !errors.Is(err, mirror.ErrUnknown) {
-			return m, fresh, err
+			return found, err
 		}
 		if unknown == nil || errors.As(err, new(*tooEarly)) {
 			unknown = err
 		}
 	}
-	return nil, false, unknown
+	return reading{}, unknown
 }
 
 // setCloneHeaders writes what every answer to a git client says, and returns the snapshot
@@ -311,10 +325,15 @@ func (s *Server) cloned(r *http.Request, raw string) (m *mirror.Mirror, fresh bo
 func setCloneHeaders(header http.Header, m *mirror.Mirror, contentType string) *mirror.Snapshot {
 	snap := m.Snapshot()
 	setState(header, snap)
+	setGitHeaders(header, contentType)
+	return snap
+}
+
+// setGitHeaders writes what every answer to a git client says, whatever it is about.
+func setGitHeaders(header http.Header, contentType string) {
 	header["Cache-Control"] = revalidated
 	header["Content-Type"] = []string{contentType}
 	header["X-Content-Type-Options"] = []string{"nosniff"}
-	return snap
 }
 
 // hungUp ends an answer that could not be sent whole.

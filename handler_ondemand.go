@@ -5,44 +5,72 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"sync"
 
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/ondemand"
+	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/storage"
 )
 
+// reading is what a reader gets: a mirror, or one that is being made, of which a git client of version 2
+// can have something already.
+type reading struct {
+	mirror  *mirror.Mirror
+	growing *mirror.Growing
+	fresh   bool // the origin was just looked at for the reader
+}
+
 // read finds the mirror that a reader asks for. If there is none and a table has the name, the mirror is
 // made first, for which the reader waits. Another server that asks makes none: what it asks for, it has
-// found here. fresh is whether the origin was just looked at for the reader.
-func (s *Server) read(r *http.Request, name storage.Name) (m *mirror.Mirror, fresh bool, err error) {
-	m, err = s.mirrors.find(name)
+// found here.
+func (s *Server) read(r *http.Request, name storage.Name) (reading, error) {
+	m, err := s.mirrors.find(name)
 	if !errors.Is(err, mirror.ErrUnknown) || isPeer(r) {
-		return m, false, err
+		return reading{mirror: m}, err
 	}
 	short := s.mirrors.maker.Mirror(name)
 	if short != name {
 		if m, err := s.mirrors.find(short); !errors.Is(err, mirror.ErrUnknown) {
-			return m, false, err
+			return reading{mirror: m}, err
 		}
 	}
 	run, startErr := s.mirrors.maker.Start(short, address(r))
 	if errors.Is(startErr, mirror.ErrUnknown) {
-		return nil, false, err
+		return reading{}, err
 	}
 	if err = startErr; err == nil {
-		err = s.awaitMade(r, run)
+		var g *mirror.Growing
+		if g, err = s.awaitMade(r, run); g != nil {
+			return reading{growing: g}, nil
+		}
 	}
 	if m, found := s.mirrors.find(short); found == nil { // also if the origin could not be reached: a peer had it
-		return m, true, nil
+		return reading{mirror: m, fresh: true}, nil
 	}
-	return nil, false, err
+	return reading{}, err
 }
 
-// awaitMade waits until the mirror of a first read is there.
-func (s *Server) awaitMade(r *http.Request, run *ondemand.Run) error {
+// awaitMade waits until the mirror of a first read is there or, if the client can do with that, until its
+// refs are known.
+func (s *Server) awaitMade(r *http.Request, run *ondemand.Run) (g *mirror.Growing, err error) {
 	ctx, end := s.whileAlive(r.Context())
 	defer end()
-	return run.Wait(ctx)
+	if !smarthttp.IsPath(r.URL.Path) || smarthttp.Version(r.Header["Git-Protocol"]) != 2 {
+		return nil, run.Wait(ctx)
+	}
+	looking, stop := context.WithCancel(ctx)
+	listed := make(chan struct{})
+	var look sync.WaitGroup
+	look.Go(func() {
+		if g = s.mirrors.store.AwaitGrowing(looking, run.Name); g != nil {
+			close(listed)
+		}
+	})
+	err = run.WaitUnless(ctx, listed)
+	stop()
+	look.Wait()
+	return g, err
 }
 
 // begin has a pull make a mirror for readers.

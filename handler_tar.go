@@ -30,11 +30,12 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	}
 	came := time.Now()
 	r = conditional.WithRange(r)
-	m, fresh, err := s.read(r, req.Name)
+	found, err := s.read(r, req.Name)
 	if err != nil {
 		return err
 	}
-	if !fresh {
+	m := found.mirror
+	if !found.fresh {
 		m.Refresh(r.Context(), conditional.WantsFresh(r.Header))
 	}
 	rev, err := s.mirrors.revision(r.Context(), m, req, came)

@@ -60,7 +60,7 @@ func newMirrors(
 	ms.keeper = housekeeping.NewKeeper(dir, log, first.keeperOptions())
 	ms.client = cluster.NewClient(dir.ID, instance, log, first.clusterOptions())
 	ms.store = mirror.NewStore(life, mirror.Parts{
-		Dir: dir, Log: log, Fallback: cluster.NewFallback(ms.client), Changed: ms.changed,
+		Dir: dir, Log: log, Fallback: cluster.NewFallback(ms.client), Changed: ms.changed, Spool: ms.cache,
 		MaxLists: conn.ListBound(conn.DescriptorLimit()),
 	}, first.mirrorOptions())
 	ms.maker = ondemand.NewMaker(life, ms.begin, first.makerOptions())

@@ -22,12 +22,18 @@ type Greeting struct {
 	idLength     int
 	capabilities string // in versions 0 and 1: the words after the first ref
 	whole        []byte // in version 2: all of it
+	early        []byte // the same with sideband-all
 }
+
+// sidebandAll lets a server tell of its progress before it has anything to answer
+// (gitprotocol-v2(5), "fetch"). While a mirror is made there is much to tell, and otherwise nothing.
+const sidebandAll = " sideband-all"
 
 // NewGreeting reads what [Repo.Advertise] returned for a repository with at least one ref.
 func NewGreeting(advertised []byte, version, idLength int) (Greeting, error) {
 	g := Greeting{version: version, idLength: idLength, whole: advertised}
 	if version == 2 {
+		g.whole, g.early = without(advertised, sidebandAll), advertised
 		return g, nil
 	}
 	for p := pktline.NewReader(bytes.NewReader(advertised)); ; {
@@ -42,6 +48,24 @@ func NewGreeting(advertised []byte, version, idLength int) (Greeting, error) {
 		}
 	}
 }
+
+// without returns packets whose lines do not have these words.
+func without(packets []byte, words string) (left []byte) {
+	for p := pktline.NewReader(bytes.NewReader(packets)); ; {
+		line, special, err := p.Next()
+		switch {
+		case err != nil:
+			return left
+		case special != "":
+			left = append(left, special...)
+		default:
+			left = pktline.Append(left, strings.ReplaceAll(string(line), words, ""))
+		}
+	}
+}
+
+// Early greets a client, in version 2, of a repository that is being made.
+func (g Greeting) Early() []byte { return g.early }
 
 // Write greets a client of a repository with these refs. There must be at least one. In version 2
 // the server can do more than git can; the others have no words for that.

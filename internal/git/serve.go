@@ -27,7 +27,7 @@ var serveSettings = []string{
 
 	// All repositories must offer the same.
 	"uploadpack.allowRefInWant", "false",
-	"uploadpack.allowSidebandAll", "false",
+	"uploadpack.allowSidebandAll", "true", // offered only while a mirror is made: see Greeting
 	"uploadpack.keepAlive", "5", // seconds
 	"uploadpackfilter.allow", "true",
 	// This filter names a file by any revision syntax, also through hidden refs. If there is no

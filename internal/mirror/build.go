@@ -27,6 +27,7 @@ func (j *pullJob) create(ctx context.Context, lock *keylock.Lock[storage.Name], 
 	if err := j.checkWanted(j.req.Name, later(wanted, j.req.read)); err != nil {
 		return Result{}, err
 	}
+	j.startGrowing(src)
 	listing, err := j.list(ctx, src, from)
 	if err != nil {
 		return Result{}, err
@@ -36,8 +37,9 @@ func (j *pullJob) create(ctx context.Context, lock *keylock.Lock[storage.Name], 
 	}
 	result, err := j.build(ctx, lock, src, from, listing, nil)
 	if result.Snapshot == nil {
-		return result, err
+		return result, err // another source may do
 	}
+	j.endGrowing(result, err)
 	return result, cmp.Or(j.dir.RemoveTombstone(j.req.Name), err)
 }
 
@@ -115,6 +117,7 @@ func (j *pullJob) stage(
 	if err := repo.Init(ctx, idLength, from.String()); err != nil {
 		return repo, fetchedPlan{}, err
 	}
+	j.growing.list(repo, src, listing, j.opts.Refs)
 	b, err := j.fetchMissing(ctx, lock, repo, git.Listing{}, src, from, listing)
 	if err == nil {
 		err = peel(ctx, repo, &b.Plan)

@@ -128,7 +128,7 @@ func (s *Store) job(opts *Options, req Request) (v variant, work func() (Result,
 }
 
 // pull carries out a request and logs the result.
-func (s *Store) pull(opts *Options, req Request) (Result, error) {
+func (s *Store) pull(opts *Options, req Request) (result Result, err error) {
 	progress, end := s.startProgress(req.Name)
 	defer end()
 	job := &pullJob{Store: s, opts: opts, req: req, remaining: opts.FetchTimeout, progress: progress}
@@ -137,9 +137,10 @@ func (s *Store) pull(opts *Options, req Request) (Result, error) {
 		log = log.With("request", req.ID)
 	}
 
+	defer func() { job.endGrowing(result, err) }()
 	stop := progress.logUntil(log)
 	defer stop() // if the job panics
-	result, err := job.run(s.life)
+	result, err = job.run(s.life)
 	stop()
 	if !req.isGuess(err) {
 		s.counts.record(result, err, time.Since(progress.began))
@@ -190,7 +191,8 @@ type pullJob struct {
 	refused  map[string]string // reasons by the ids of the refused objects; see refusedIDs
 	warnings git.Warnings      // about the fetched objects
 
-	transferred bool // whether a transfer was tried
+	transferred bool     // whether a transfer was tried
+	growing     *Growing // what readers are shown of a mirror that they wait for; nil for nothing
 }
 
 // run pulls from the origin or, if that cannot be reached, from a replica, and records how it

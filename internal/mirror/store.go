@@ -18,6 +18,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -51,8 +52,9 @@ func (o *Options) maxAge(name storage.Name) (age time.Duration, ok bool) {
 type Parts struct {
 	Dir      *storage.Dir
 	Log      *slog.Logger
-	Fallback Fallback // finds replicas when an origin cannot be reached
-	MaxLists int      // requests for a source's refs at the same time
+	Fallback Fallback     // finds replicas when an origin cannot be reached
+	MaxLists int          // requests for a source's refs at the same time
+	Spool    *spool.Cache // for packs that readers follow while they come; nil for none
 
 	// Changed is called after a pull that has changed a mirror, while its lock is still held. Of
 	// a mirror that the pull has built, new or in place of another one, before is nil.
@@ -65,6 +67,8 @@ type Store struct {
 	log      *slog.Logger
 	fallback Fallback
 	changed  func(m *Mirror, before, after *Snapshot)
+	spool    *spool.Cache  // may be nil
+	received atomic.Uint64 // packs in it, so far
 
 	life    context.Context // ends when the server shuts down
 	options atomic.Pointer[Options]
@@ -93,6 +97,7 @@ type Store struct {
 	byName     map[storage.Name]*Mirror
 	sorted     []*Mirror                    // of byName; nil if byName has changed
 	running    map[storage.Name][]*Progress // pulls, the latest last
+	growing    map[storage.Name]*Growing
 	reserved   map[storage.Name]*reservation
 	checking   storage.Name          // the mirror that Check reads; zero for none
 	maintained map[storage.Name]bool // mirrors with a writer that is no pull
@@ -101,12 +106,13 @@ type Store struct {
 // NewStore returns the store of a directory's mirrors. Pulls end when life does.
 func NewStore(life context.Context, parts Parts, options *Options) *Store {
 	s := &Store{
-		dir: parts.Dir, log: parts.Log, fallback: parts.Fallback, changed: parts.Changed,
+		dir: parts.Dir, log: parts.Log, fallback: parts.Fallback, changed: parts.Changed, spool: parts.Spool,
 		life:       life,
 		wake:       make(chan struct{}, 1),
 		ready:      make(chan struct{}),
 		byName:     make(map[storage.Name]*Mirror),
 		running:    make(map[storage.Name][]*Progress),
+		growing:    make(map[storage.Name]*Growing),
 		reserved:   make(map[storage.Name]*reservation),
 		maintained: make(map[storage.Name]bool),
 	}

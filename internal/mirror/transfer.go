@@ -41,6 +41,7 @@ func (j *pullJob) fetchMissing(
 		if listing, err = j.list(ctx, src, from); err != nil {
 			return fetchedPlan{}, err
 		}
+		j.growing.list(repo, src, listing, j.opts.Refs)
 	}
 }
 
@@ -123,6 +124,9 @@ func (j *pullJob) fetch(
 	defer j.fetches.Release()
 	lock.Preempt()
 	j.progress.read("fetching"+src.fromText(), src)
+	if j.growing != nil && j.growing.pack != nil {
+		mode.Packs = j.growing.pack.next
+	}
 	reason := fmt.Errorf("the transfer took longer than %s", units.FormatDuration(j.opts.FetchTimeout))
 	err := j.spend(ctx, j.remaining, reason, func(ctx context.Context) error {
 		j.transferred = true

@@ -188,11 +188,16 @@ var errPatience = errors.New("it is taking longer than first_patience")
 
 // Wait waits until the mirror is there, as long as the reader's patience lasts. The error is a *Failure,
 // or the cause of ctx's end. The run goes on without the reader.
-func (r *Run) Wait(ctx context.Context) error {
+func (r *Run) Wait(ctx context.Context) error { return r.WaitUnless(ctx, nil) }
+
+// WaitUnless is Wait, but it returns nil as soon as the reader has what is enough.
+func (r *Run) WaitUnless(ctx context.Context, enough <-chan struct{}) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.rule.FirstPatience, errPatience)
 	defer cancel()
 	select {
 	case <-r.done:
+	case <-enough:
+		return nil
 	case <-ctx.Done():
 		if context.Cause(ctx) == errPatience {
 			return &Failure{Kind: Later, err: fmt.Errorf("the mirror %s is being made, and will be there later: %w", r.Name, errPatience)}

@@ -93,7 +93,7 @@ func (k *Maker) Get(m *mirror.Mirror, version int, request *smarthttp.Request, p
 	fetch, ok := request.Fetch(version)
 	if ok && !snap.Shallow { // a shallow mirror may get more history while its refs stay
 		key = sharedKey(m, snap, fetch)
-		if !peer {
+		if _, early := fetch.TakesProgress(); !peer && !early { // else nobody will ask so again
 			k.Prefetcher.asked(m.Name, snap, fetch)
 			if fetch.IsWhole() {
 				k.Offers.wanted(m)
@@ -146,8 +146,9 @@ type patientWriter struct {
 	begun bool
 }
 
-// isRefusal reports whether an answer begins with an error in git's own form (gitprotocol-pack(5)).
-func isRefusal(b []byte) bool { return len(b) >= 8 && string(b[4:8]) == "ERR " }
+// isRefusal reports whether an answer begins with an error in git's own form (gitprotocol-pack(5)),
+// or with one on the band for errors.
+func isRefusal(b []byte) bool { return len(b) >= 8 && (string(b[4:8]) == "ERR " || b[4] == bandError) }
 
 func (p *patientWriter) Write(b []byte) (int, error) {
 	if p.begun {

@@ -135,7 +135,7 @@ func (f *Fetch) argument(line string) bool {
 			return false
 		}
 	case "have", "shallow", "deepen-not":
-	case "deepen-relative", "thin-pack", "no-progress", "include-tag", "ofs-delta", "done", "wait-for-done":
+	case "deepen-relative", "thin-pack", "no-progress", "include-tag", "ofs-delta", "done", "wait-for-done", "sideband-all":
 		if value != "" {
 			return false
 		}
@@ -187,6 +187,23 @@ func (f Fetch) IsWhole() bool {
 		return strings.HasPrefix(line, "deepen") || strings.HasPrefix(line, "filter ")
 	})
 }
+
+// TakesAnyPack reports whether the answer to a request of version 2 may be any pack, in any order and of
+// objects of this length, that has at least what the client wants and all that leads to.
+func (f Fetch) TakesAnyPack(idLength int) bool {
+	format := map[int]string{40: "object-format=sha1", 64: "object-format=sha256"}[idLength]
+	named := slices.ContainsFunc(f.capabilities, func(word string) bool { return strings.HasPrefix(word, "object-format=") })
+	return f.version == 2 && f.IsWhole() && f.has("ofs-delta") && !f.has("wait-for-done") &&
+		(slices.Contains(f.capabilities, format) || !named && idLength == 40)
+}
+
+// TakesProgress reports whether the client of a request of version 2 wants to be told of the
+// progress, and early whether that may begin before the answer does.
+func (f Fetch) TakesProgress() (wanted, early bool) {
+	return !f.has("no-progress"), f.has("sideband-all")
+}
+
+func (f Fetch) has(argument string) bool { return slices.Contains(f.arguments, argument) }
 
 // Version is that of the protocol: 0, 1 or 2.
 func (f Fetch) Version() int { return f.version }

@@ -82,6 +82,28 @@ func Counting(began chan<- bool, end <-chan struct{}) Odd {
 	}
 }
 
+// Halting sends the first half of a pack, says so, and goes on when the channel is closed. It works for
+// clients that have nothing yet.
+func Halting(began chan<- bool, end <-chan struct{}) Odd {
+	return func(w http.ResponseWriter, r *http.Request, git http.Handler) {
+		answer := recorded(r, git)
+		body := answer.Body.String()
+		head, pack, found := strings.Cut(body, pkt("packfile\n"))
+		if !found {
+			show(w, answer, body)
+			return
+		}
+		show(w, answer, head+pkt("packfile\n")+pack[:len(pack)/2])
+		_ = http.NewResponseController(w).Flush()
+		began <- true
+		select {
+		case <-end:
+			_, _ = io.WriteString(w, pack[len(pack)/2:])
+		case <-r.Context().Done():
+		}
+	}
+}
+
 // keepAlive says, as git does every five seconds, that there will be more.
 func keepAlive(w http.ResponseWriter, r *http.Request, end <-chan struct{}) {
 	tick := time.NewTicker(5 * time.Second)
