@@ -68,9 +68,11 @@ func (f *forge) table(lines ...string) string {
 	return strings.Join(append([]string{"[[ondemand]]", `prefix = "forge/"`, fmt.Sprintf("origin = %q", f.URL+"/{path}.git")}, lines...), "\n")
 }
 
-// made checks that a mirror is there, and whether a read has made it.
+// made checks that a mirror is there, or is in the making (who lists its refs does not wait for
+// more), and whether a read has made it.
 func (d *daemon) made(name, origin string, onDemand bool) {
 	d.t.Helper()
+	eventually(d.t, "the mirror "+name+" is there", func() bool { return exists(d.mirror(name)) })
 	a := d.get("/x/status?format=json&name="+name).expect(d.t, 200)
 	if !strings.Contains(a.text(), fmt.Sprintf("%q", origin)) || strings.Contains(a.text(), `"on_demand":true`) != onDemand {
 		d.t.Errorf("%s is not as it should be (origin %s, on demand %v):\n%s", name, origin, onDemand, a.text())

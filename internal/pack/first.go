@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,18 +77,26 @@ func (a *First) Send(ctx context.Context) (complete bool, err error) {
 			return complete, err
 		}
 	}
+	if err := a.wait(ctx); err != nil {
+		return false, err
+	}
+	return false, a.say("")
+}
+
+// wait waits until the mirror stands or cannot be made, and tells the client how far it is.
+func (a *First) wait(ctx context.Context) error {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-a.growing.Over():
-			return false, a.say("")
+			return nil
 		case <-ctx.Done():
-			return false, context.Cause(ctx)
+			return context.Cause(ctx)
 		case <-tick.C:
 		}
 		if err := a.tell(); err != nil {
-			return false, err
+			return err
 		}
 	}
 }
@@ -129,7 +138,7 @@ func (a *First) follow(ctx context.Context) (complete bool, err error) {
 		case errors.Is(err, mirror.ErrStands):
 			return true, a.write([]byte(pktline.Flush))
 		default:
-			return true, a.fail(err)
+			return true, a.fail(ctx, err)
 		}
 		if err != nil {
 			return a.begun, err
@@ -137,9 +146,14 @@ func (a *First) follow(ctx context.Context) (complete bool, err error) {
 	}
 }
 
-// fail ends a pack with the reason why it is not to be used.
-func (a *First) fail(reason error) error {
-	text := fmt.Sprintf("sould: the mirror %s is not what has come: %s: try again\n", a.growing.Name, errtext.Line(reason.Error()))
+// fail ends a pack with the reason why it is not to be used, which is known when the pull has ended.
+// Then there may be a mirror for the next attempt.
+func (a *First) fail(ctx context.Context, reason error) error {
+	if err := a.wait(ctx); err != nil {
+		return err
+	}
+	reason = cmp.Or(a.growing.Err(), reason)
+	text := fmt.Sprintf("sould: the mirror %s is not what has come: %s: try again", a.growing.Name, errtext.Line(reason.Error()))
 	return a.write(pktline.Append(nil, string(rune(bandError)), text))
 }
 
