@@ -47,7 +47,7 @@ func (s *Server) serveFirst(w *conn.DeadlineWriter, r *http.Request, g *mirror.G
 		body.Close()
 		return hungUp(list.Write(w, g.Refs()))
 	}
-	first := pack.NewFirst(g, body, w)
+	first := s.mirrors.packs.First(g, body, w)
 	complete, err := s.sendFirst(w, r, first)
 	if complete || err != nil {
 		body.Close()

@@ -67,6 +67,7 @@ var measurements = []measurement{
 	{"GET first zip", firstZip},
 	{"first mirror", firstMirror},
 	{"clones within max_age", clonesWithinMaxAge},
+	{"first clone", firstClone},
 	{"clone", clones},
 	{"herd", herd},
 	{"slow herd", slowHerd},

@@ -135,6 +135,9 @@ func TestFirstCloneGetsThePackAsItComes(t *testing.T) {
 	if n := now[`sould_packs_total{result="made"}`] + now[`sould_packs_total{result="shared"}`]; n != 0 {
 		t.Errorf("%v packs were made or shared", n)
 	}
+	if n := now[`sould_packs_total{result="passed"}`]; n != 4 {
+		t.Errorf("%v packs were passed on", n)
+	}
 	if n := h.Fetches.Load(); n > 2 { // the list in version 2, and the objects
 		t.Errorf("the origin was asked %d times", n)
 	}

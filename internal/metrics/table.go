@@ -216,10 +216,11 @@ var servedMetrics = []metric{
 	{"sould_archive_made_bytes_total", counter, nil, "Bytes of the archives that were made.",
 		func(now *scrape, to samples) { to.count(now.archives.Bytes) }},
 	{"sould_packs_total", counter, []string{"result"},
-		"Answers to clones and fetches: made for the client (made), or for another one or ahead (shared).",
+		"Answers to clones and fetches: made for the client (made), for another one or ahead (shared), or passed on as they came from the origin while the mirror was made (passed).",
 		func(now *scrape, to samples) {
 			to.count(now.packs.Made, "made")
 			to.count(now.packs.Shared, "shared")
+			to.count(now.packs.Passed, "passed")
 		}},
 	{"sould_packs_kept_total", counter, nil, "Answers to clones and fetches that were put into the cache.",
 		func(now *scrape, to samples) { to.count(now.packs.Kept) }},

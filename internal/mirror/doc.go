@@ -14,6 +14,7 @@
 //	pull.go, transfer.go                     the pull
 //	source.go, replicas.go                   the origin, and the replicas that stand in for it
 //	build.go, recover.go                     new mirrors, and new ones in place of damaged ones
+//	growing.go, incoming.go                  what readers have of a new one before it stands
 //	whole.go, refused.go                     missing objects, and objects that git refuses
 //	retention.go                             refs that the origin has replaced
 //	reservation.go, intent.go, progress.go   what requests want, and how far they are

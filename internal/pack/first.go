@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/reconquest/sould/internal/conn"
@@ -53,11 +54,12 @@ type First struct {
 	said          string
 	spoke         time.Time // when something was last sent
 	packet        []byte
+	passed        *atomic.Uint64 // counts packs that were sent to their end
 }
 
-// NewFirst returns the answer to a request of version 2, which it does not close.
-func NewFirst(g *mirror.Growing, request *smarthttp.Request, w *conn.DeadlineWriter) *First {
-	a := &First{growing: g, w: w, spoke: time.Now()}
+// First returns the answer to a request of version 2, which it does not close.
+func (k *Maker) First(g *mirror.Growing, request *smarthttp.Request, w *conn.DeadlineWriter) *First {
+	a := &First{growing: g, w: w, spoke: time.Now(), passed: &k.counts.passed}
 	a.fetch, a.known = request.Fetch(2)
 	if commit, err := request.Contains(); commit != "" || err != nil { // whether the mirror has that is to be seen
 		a.known = false
@@ -136,6 +138,7 @@ func (a *First) follow(ctx context.Context) (complete bool, err error) {
 		case !a.begun:
 			return false, nil
 		case errors.Is(err, mirror.ErrStands):
+			a.passed.Add(1)
 			return true, a.write([]byte(pktline.Flush))
 		default:
 			return true, a.fail(ctx, err)

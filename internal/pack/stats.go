@@ -14,6 +14,7 @@ import (
 // counts is what a maker counts. The zero value is empty.
 type counts struct {
 	made, shared, ahead, failed, bytes atomic.Uint64
+	passed                             atomic.Uint64
 	making                             tally.Durations
 }
 
@@ -46,6 +47,7 @@ func (c *counts) measure(ctx context.Context, w io.Writer, make func(w io.Writer
 type Stats struct {
 	Made           uint64        // answers that git has made for a client or another server
 	Shared         uint64        // answers that had been made for another client, or ahead
+	Passed         uint64        // packs of origins that clients got as they came
 	Kept           uint64        // answers that were put into the cache
 	Ahead          uint64        // answers made before somebody asked
 	Failed         uint64        // answers and bundles that could not be made
@@ -57,7 +59,7 @@ type Stats struct {
 // Stats returns what was counted up to now.
 func (k *Maker) Stats() Stats {
 	return Stats{
-		Made: k.counts.made.Load(), Shared: k.counts.shared.Load(), Ahead: k.counts.ahead.Load(),
+		Made: k.counts.made.Load(), Shared: k.counts.shared.Load(), Ahead: k.counts.ahead.Load(), Passed: k.counts.passed.Load(),
 		Kept:   k.clients.lane.Kept() + k.peers.lane.Kept(),
 		Failed: k.counts.failed.Load(), Bytes: k.counts.bytes.Load(), Making: k.counts.making.Counts(),
 		Clients: k.clients.places.Stats(), Peers: k.peers.places.Stats(),

@@ -167,3 +167,43 @@ func FuzzFetch(f *testing.F) {
 		}
 	})
 }
+
+// TestTakesAnyPack: only a whole clone does, by a client that can read what git makes.
+func TestTakesAnyPack(t *testing.T) {
+	sha256 := body("command=fetch", "object-format=sha256", "0001", "ofs-delta", "want "+idA, "done", "0000")
+	for what, c := range map[string]struct {
+		version  int
+		request  *Request
+		idLength int
+		want     bool
+	}{
+		"a clone":                    {2, modern(), 40, true},
+		"one with early progress":    {2, modern("sideband-all"), 40, true},
+		"without a word of format":   {2, body("command=fetch", "0001", "ofs-delta", "want "+idA, "done", "0000"), 40, true},
+		"the same of SHA-256":        {2, body("command=fetch", "0001", "ofs-delta", "want "+idA, "done", "0000"), 64, false},
+		"SHA-256":                    {2, sha256, 64, true},
+		"another format":             {2, sha256, 40, false},
+		"who cannot read ofs-delta":  {2, body("command=fetch", "0001", "want "+idA, "done", "0000"), 40, false},
+		"a shallow one":              {2, modern("deepen 1"), 40, false},
+		"one since a date":           {2, modern("deepen-since 5"), 40, false},
+		"one with a filter":          {2, modern("filter blob:none"), 40, false},
+		"who has something":          {2, modern("have " + idC), 40, false},
+		"who has a part of it":       {2, modern("shallow " + idC), 40, false},
+		"who has not said it all":    {2, body("command=fetch", "0001", "ofs-delta", "want "+idA, "0000"), 40, false},
+		"who only negotiates":        {2, modern("wait-for-done"), 40, false},
+		"an older clone":             {0, classic("done"), 40, false},
+		"an older one, of ofs-delta": {1, body("want "+idA+" ofs-delta side-band-64k", "0000", "done"), 40, false},
+	} {
+		f, ok := c.request.Fetch(c.version)
+		if !ok || f.TakesAnyPack(c.idLength) != c.want {
+			t.Errorf("%s: %v, %v", what, ok, f.TakesAnyPack(c.idLength))
+		}
+	}
+	for _, words := range [][]string{nil, {"no-progress"}, {"sideband-all"}, {"no-progress", "sideband-all"}} {
+		f, _ := modern(words...).Fetch(2)
+		wanted, early := f.TakesProgress()
+		if wanted == slices.Contains(words, "no-progress") || early != slices.Contains(words, "sideband-all") {
+			t.Errorf("%v: progress is wanted: %v, early: %v", words, wanted, early)
+		}
+	}
+}
