@@ -98,7 +98,7 @@ func TestPackagesAreReproducible(t *testing.T) {
 // TestContents lists what is in both packages.
 func TestContents(t *testing.T) {
 	deb, rpm := packages(t, "1.0")
-	const common = "/etc/sould.conf /usr/bin/sould /usr/bin/sould-hook /usr/lib/sysusers.d/sould.conf /usr/share/man/man1/sould.1.gz " +
+	const common = "/etc/sould.conf /usr/bin/sould /usr/bin/sould-hook /usr/lib/sould/github-app-token /usr/lib/sysusers.d/sould.conf /usr/share/man/man1/sould.1.gz " +
 		"/usr/share/man/man5/sould.conf.5.gz /usr/share/bash-completion/completions/sould /usr/share/fish/vendor_completions.d/sould.fish "
 	has := func(list, prefix, want string) {
 		t.Helper()

@@ -367,7 +367,7 @@ func TestHookIsClean(t *testing.T) {
 	if _, err := exec.LookPath("shellcheck"); err != nil {
 		t.Skip("no shellcheck on this machine")
 	}
-	if out, err := exec.Command("shellcheck", "../contrib/post-receive").CombinedOutput(); err != nil {
+	if out, err := exec.Command("shellcheck", "../contrib/post-receive", "../contrib/github-app-token").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
