@@ -65,6 +65,8 @@ type Config struct {
 	CAFile         string
 	OnDemand       []ondemand.Rule
 
+	CredentialCommand map[string]string // by the servers that they are for
+
 	// Who may do what.
 	Token, ReadToken         access.Secret // read from the token files, if these are set
 	TokenFile, ReadTokenFile string

@@ -9,6 +9,7 @@ import (
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/tomlkeys"
 )
 
@@ -77,6 +78,9 @@ func (c *Config) loadAccess(report func(key string, err error)) {
 		if c.certificate, err = access.ReadCertificate(c.TLSCert, c.TLSKey); err != nil {
 			report("tls_cert", err)
 		}
+	}
+	if err := credential.CheckServers(c.CredentialCommand); err != nil {
+		report("credential_command", err)
 	}
 	if c.TLSCA != "" {
 		var err error

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/origin"
@@ -47,6 +48,7 @@ var configKeys = tomlkeys.Keys[Config]{
 	tomlkeys.Size("bundle_from", func(c *Config) *int64 { return &c.BundleFrom }),
 	tomlkeys.String("ssh_command", func(c *Config) *string { return &c.SSHCommand }, checkNotEmpty),
 	tomlkeys.String("ca_file", func(c *Config) *string { return &c.CAFile }, checkReadable),
+	tomlkeys.Map("credential_command", func(c *Config) *map[string]string { return &c.CredentialCommand }, checkCredentialCommand),
 	secretKey("token", func(c *Config) *access.Secret { return &c.Token }, func(c *Config) *string { return &c.TokenFile }),
 	tomlkeys.String("token_file", func(c *Config) *string { return &c.TokenFile }, anyString),
 	secretKey("read_token", func(c *Config) *access.Secret { return &c.ReadToken }, func(c *Config) *string { return &c.ReadTokenFile }),
@@ -107,6 +109,13 @@ func checkReadable(path string) error {
 		return fmt.Errorf("%s is a directory: write the name of a file with certificates (PEM)", path)
 	}
 	return nil
+}
+
+func checkCredentialCommand(server, command string) error {
+	if err := credential.CheckCommand(server, command); err != nil {
+		return err
+	}
+	return git.CheckCredentialCommand(command)
 }
 
 func checkListen(s string) error {

@@ -18,6 +18,8 @@ import (
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/credential"
+	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/metrics"
@@ -43,6 +45,7 @@ type Server struct {
 	dir       *storage.Dir
 	mirrors   *mirrors
 	poller    *poll.Poller
+	logins    *credential.Source   // to origins
 	clones    *smarthttp.Reader    // of what git clients ask
 	greetings *smarthttp.Greetings // to them
 	places    limiter.Slots        // of propagations
@@ -114,7 +117,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *logging.L
 	}
 	s := newServer(configFile, unsecure, log, dir, listeners)
 	s.git = gitVersion
-	set := newSettings(config, source, unsecure, dir)
+	set := newSettings(config, source, unsecure, dir, s.logins)
 	if err := s.wire(set); err != nil {
 		return nil, errors.Join(err, listeners.Close(), dir.Close())
 	}
@@ -146,6 +149,7 @@ func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.
 		rejected: newRejected(),
 	}
 	s.life, s.end = context.WithCancelCause(context.Background())
+	s.logins = git.NewCredentials(s.life, dir.Leash)
 	s.clones, s.greetings = smarthttp.NewReader(dir.Own("incoming"), &s.conns.Bodies), smarthttp.NewGreetings()
 	s.http = &http.Server{
 		Handler:           s,
@@ -164,6 +168,7 @@ func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.
 // wire gives a server its first settings, its mirrors, and what looks at them.
 func (s *Server) wire(set *settings) (err error) {
 	s.current.Store(set)
+	s.logins.Configure(set.CredentialCommand)
 	if s.mirrors, err = newMirrors(s.life, s.dir, s.epoch, s.version, s.log.Logger, set, s.settings); err != nil {
 		return err
 	}
@@ -204,9 +209,10 @@ func (s *Server) Reload() error {
 			return fmt.Errorf("%s: listen: %w", source, err)
 		}
 	}
-	set := newSettings(config, source, s.unsecure, s.dir)
+	set := newSettings(config, source, s.unsecure, s.dir, s.logins)
 	s.log.Configure(set.logOptions())
 	s.current.Store(set)
+	s.logins.Configure(set.CredentialCommand)
 	s.mirrors.configure(set)
 	s.poller.Configure(set.pollOptions())
 	old.git.CloseIdle()
@@ -274,6 +280,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.listeners.Wait()
 	s.metrics.Wait()
 	err = errors.Join(err, s.mirrors.close())
+	s.logins.Wait()
 	s.settings().git.CloseIdle()
 	return errors.Join(err, s.dir.Close())
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/housekeeping"
 	"github.com/reconquest/sould/internal/insight"
@@ -29,7 +30,7 @@ type settings struct {
 	tables   ondemand.Tables
 }
 
-func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *settings {
+func newSettings(c Config, source string, unsecure bool, dir *storage.Dir, credentials *credential.Source) *settings {
 	return &settings{
 		Config: c, unsecure: unsecure, tls: access.ServerTLS(c.certificate), warnings: c.Warnings(source),
 		tables: ondemand.NewTables(c.OnDemand),
@@ -41,6 +42,8 @@ func newSettings(c Config, source string, unsecure bool, dir *storage.Dir) *sett
 			MaxIdle:    conn.ListBound(conn.DescriptorLimit()),
 			Scratch:    dir.Own("incoming"),
 			Fsck:       c.Fsck,
+
+			Credentials: credentials,
 
 			RestrictRedirects: len(c.Origins) > 0,
 			AllowRedirect:     origin.Policy{Local: unsecure, Patterns: c.Origins}.CheckURL,

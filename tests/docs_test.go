@@ -138,10 +138,14 @@ func TestConfigurationsOfPages(t *testing.T) {
 	for name, text := range map[string]string{"token": token, "read-token": readToken} {
 		write(t, filepath.Join(authority.dir, "sould."+name), text+"\n")
 	}
-	for _, page := range []string{"security.md", "three-servers.md", "webhooks.md", "poll.md", "../README.md"} {
+	contrib, err := filepath.Abs("../contrib")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{"security.md", "credentials.md", "three-servers.md", "webhooks.md", "poll.md", "../README.md"} {
 		for _, text := range blocks(t, page, "toml") {
 			text = strings.NewReplacer("/etc/sould.", authority.dir+"/sould.", "/etc/sould/cert", cert, "/etc/sould/key.pem", cert+".key",
-				"/etc/sould/ca.pem", authority.file, "/etc/sould/webhook.secret", secretFile(t, hookSecret)).Replace(text)
+				"/etc/sould/ca.pem", authority.file, "/etc/sould/webhook.secret", secretFile(t, hookSecret), "/usr/lib/sould/", contrib+"/").Replace(text)
 			if strings.HasPrefix(text, "peers") {
 				text = "master = true\nslaves = [\"slave1.local\"]\n" + text
 			}
@@ -149,7 +153,7 @@ func TestConfigurationsOfPages(t *testing.T) {
 			write(t, conf, fmt.Sprintf("storage = %q\n", t.TempDir())+text) // a table may be the last
 			cmd := exec.Command(binary, "--check", "-c", conf)
 			cmd.Env = environ()
-			if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "# warning") && strings.Contains(text, "token") {
+			if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "# warning") && strings.Contains(text, "token_file") {
 				t.Errorf("docs/%s: %v\n%s\n%s", page, err, text, out)
 			}
 		}

@@ -175,8 +175,15 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 	cmd.Stdin = c.stdin
 	cmd.Stderr = stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if g.leash != nil {
-		cmd.ExtraFiles = []*os.File{g.leash.file}
+	endAsGroup(cmd, g.leash)
+	return cmd, stderr
+}
+
+// endAsGroup has the process group of a command end when its context does, and, if the daemon is
+// killed, by the leash.
+func endAsGroup(cmd *exec.Cmd, leash *Leash) {
+	if leash != nil {
+		cmd.ExtraFiles = []*os.File{leash.file}
 	}
 	cmd.Cancel = func() error {
 		group := -cmd.Process.Pid
@@ -184,7 +191,6 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 		return syscall.Kill(group, syscall.SIGTERM)
 	}
 	cmd.WaitDelay = grace + time.Second
-	return cmd, stderr
 }
 
 // memoryLimit is how much each process of a command may allocate, in bytes. An origin can make

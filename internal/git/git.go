@@ -27,6 +27,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/lsrefs"
 )
 
@@ -40,6 +41,8 @@ type Options struct {
 	Scratch    string // a directory for temporary files of commands; empty for the system's
 	Memory     uint64 // the most that each process may allocate, in bytes; 0 for the default
 	Fsck       Fsck   // which objects are refused; empty for [FsckDefault]
+
+	Credentials *credential.Source // of http and https servers ([NewCredentials]); nil for none
 
 	// RestrictRedirects has AllowRedirect asked before any redirect is followed: an origin may
 	// redirect to a place that the operator did not permit.
@@ -69,6 +72,8 @@ type Git struct {
 	fsck      Fsck   // which objects are refused
 	messages  *messages
 	overrides []string // settings that no command can change
+
+	credentials *credential.Source
 
 	restrictRedirects bool
 	allowRedirect     func(url string) error
@@ -146,7 +151,7 @@ func New(o Options) *Git {
 	g := &Git{
 		env: env, leash: o.Leash, protocols: protocols, scratch: o.Scratch,
 		memory:            min(cmp.Or(o.Memory, defaultMemory()), ownMemory()),
-		restrictRedirects: o.RestrictRedirects, allowRedirect: o.AllowRedirect,
+		restrictRedirects: o.RestrictRedirects, allowRedirect: o.AllowRedirect, credentials: o.Credentials,
 		fsck: cmp.Or(o.Fsck, FsckDefault), messages: newMessages(),
 		web: lsrefs.NewClient(lsrefs.Options{CAFile: o.CAFile, MaxIdle: o.MaxIdle, Getenv: os.LookupEnv}),
 	}
@@ -221,6 +226,11 @@ type Remote struct {
 	CAFile  string   // certificates (PEM) to trust; empty for Options.CAFile
 
 	netrc string // the password that ~/.netrc has for User, if Password is empty
+
+	// Of a remote whose server has a credential command (withCredentials).
+	asker     *credential.Asker // nil for others
+	askedUser string            // the user that the command is asked for; User is empty then
+	login     credential.Login  // what the command gave; zero for nothing yet
 }
 
 // webURL is the remote's URL, or nil if it is neither http nor https.
@@ -248,7 +258,7 @@ func (r Remote) settings(version string) []string {
 	if r.Direct {
 		s = append(s, "http.proxy", "")
 	}
-	if r.Direct || len(headers) > 0 || r.User != "" {
+	if r.Direct || len(headers) > 0 || r.User != "" { // headers has the login, too
 		redirects = "false" // git would send the headers to the target too; see followRedirects
 	}
 	for _, header := range headers {
@@ -259,11 +269,28 @@ func (r Remote) settings(version string) []string {
 
 // headers are what an http server is sent with each request.
 func (r Remote) headers() []string {
-	if r.Password == "" {
-		return r.Headers
+	if a := r.authorization(); a != "" {
+		return append(slices.Clip(r.Headers), "Authorization: "+a)
 	}
-	basic := base64.StdEncoding.EncodeToString([]byte(r.User + ":" + r.Password))
-	return append(slices.Clip(r.Headers), "Authorization: Basic "+basic)
+	return r.Headers
+}
+
+// authorization is the value of the header with the credentials that are sent unasked; empty for
+// none.
+func (r Remote) authorization() string {
+	switch {
+	case r.Password != "":
+		return basicAuthorization(r.User, r.Password)
+	case !r.login.IsZero():
+		return r.login.Authorization()
+	default:
+		return ""
+	}
+}
+
+// basicAuthorization is the value of the header for Basic authentication (RFC 7617).
+func basicAuthorization(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
 // envFor are the variables of a command that talks to this remote.
@@ -272,9 +299,12 @@ func (g *Git) envFor(r Remote) []string {
 	if r.CAFile != "" {
 		env = append(env, "GIT_SSL_CAINFO="+r.CAFile)
 	}
-	if u := r.webURL(); u != nil && r.userOnly() {
+	switch u := r.webURL(); {
+	case u != nil && r.userOnly():
 		_, helper := r.credentialHelper(u)
 		env = append(env, helper...)
+	case r.asker != nil:
+		env = append(env, "HOME="+os.DevNull) // else git's library tries ~/.netrc first
 	}
 	return env
 }
@@ -286,7 +316,7 @@ func (r Remote) Secrets() []string {
 	if r.User != "" || r.Password != "" {
 		s = append(s, base64.StdEncoding.EncodeToString([]byte(r.User+":"+r.Password)))
 	}
-	for _, header := range r.Headers {
+	for _, header := range r.headers() {
 		if value, ok := strings.CutPrefix(header, "Authorization: "); ok {
 			s = append(s, value[strings.LastIndexByte(value, ' ')+1:])
 		}
@@ -294,7 +324,7 @@ func (r Remote) Secrets() []string {
 	if r.netrc != "" {
 		s = append(s, base64.StdEncoding.EncodeToString([]byte(r.User+":"+r.netrc)))
 	}
-	for _, word := range []string{r.Password, r.netrc, r.User} {
+	for _, word := range append(r.login.Secrets(), r.Password, r.netrc, r.User, r.askedUser) {
 		if len(word) >= shortestSecret {
 			for _, form := range []string{word, url.PathEscape(word), url.User(word).String()} {
 				s = append(s, form, url.QueryEscape(form))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/units"
 )
 
@@ -84,7 +85,7 @@ var hints = []hint{
 // of the cluster gets none.
 func (r Remote) withHint(err error) error {
 	e := (*Error)(nil)
-	if r.Direct || !errors.As(err, &e) || e.Err != nil {
+	if r.Direct || !errors.As(err, &e) || e.Err != nil || errors.As(err, new(*credential.Error)) {
 		return err
 	}
 	if wait := RetryAfter(err); wait > 0 {

@@ -92,14 +92,16 @@ const listMemory = 512 << 20
 // which does not exist: Head is empty then. With prefixes, refs whose names begin with none of
 // them may be left out.
 func (g *Git) List(ctx context.Context, remote Remote, prefixes ...string) (l Listing, err error) {
-	remote = remote.withNetrc()
+	remote = g.withCredentials(remote)
 	l, done, webErr := g.listOverWeb(ctx, remote, prefixes)
 	if done {
 		return l, remote.withHint(webErr)
 	}
-	err = g.followRedirects(ctx, remote, func(remote Remote) (err error) {
-		l, err = g.list(ctx, remote)
-		return err
+	err = remote.authenticated(ctx, func(remote Remote) error {
+		return g.followRedirects(ctx, remote, func(remote Remote) (err error) {
+			l, err = g.list(ctx, remote)
+			return err
+		})
 	})
 	if err == nil && l.IDLength() == 0 && lsrefs.IsPage(webErr) {
 		err = errPage

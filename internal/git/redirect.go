@@ -22,7 +22,7 @@ const maxRedirects = 5
 
 // followsItself reports whether git may follow redirects of the remote without asking.
 func (g *Git) followsItself(r Remote) bool {
-	return !g.restrictRedirects && !r.Direct && r.User == "" && r.Password == "" && len(r.Headers) == 0
+	return !g.restrictRedirects && !r.Direct && r.User == "" && len(r.headers()) == 0
 }
 
 // followRedirects calls work with a remote, and again with the place on the same server that it

@@ -3,6 +3,8 @@ package git
 import (
 	"errors"
 	"regexp"
+
+	"github.com/reconquest/sould/internal/credential"
 )
 
 // noRepository are the words of git and of forges for a repository that is not there, or not for who
@@ -23,7 +25,7 @@ var toPage = regexp.MustCompile(`origin redirects to \S+, which is not a reposit
 // may not read it. It does not tell forges that are down, or that refuse everybody for a while.
 func IsRefused(err error) bool {
 	e := (*Error)(nil)
-	if errors.Is(err, errPage) {
+	if errors.Is(err, errPage) || credential.IsRefused(err) || credential.IsNone(err) {
 		return true
 	}
 	if RetryAfter(err) > 0 {

@@ -148,7 +148,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 	if len(ids) == 0 {
 		return Fetched{}, nil
 	}
-	remote = remote.withNetrc()
+	remote = r.git.withCredentials(remote)
 	before, err := r.indexedPacks()
 	if err != nil {
 		return Fetched{}, err
@@ -270,7 +270,9 @@ func (r Repo) transfer(
 // follow runs a command that transfers objects, wherever the remote redirects to. The error is
 // [ErrMoved] if the remote no longer has what it listed.
 func (g *Git) follow(ctx context.Context, c command, remote Remote, request fetchRequest) error {
-	err := g.followRedirects(ctx, remote, func(remote Remote) error { return g.transfer(ctx, c, remote, request) })
+	err := remote.authenticated(ctx, func(remote Remote) error {
+		return g.followRedirects(ctx, remote, func(remote Remote) error { return g.transfer(ctx, c, remote, request) })
+	})
 	if e := (*Error)(nil); errors.As(err, &e) && e.Err == nil && movedText.MatchString(e.Stderr) {
 		return fmt.Errorf("%w: %w", ErrMoved, err)
 	}

@@ -8,10 +8,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode"
 
+	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/lsrefs"
 )
 
@@ -30,6 +30,8 @@ func (g *Git) listOverWeb(ctx context.Context, r Remote, prefixes []string) (l L
 	list, err := g.web.List(ctx, g.webRequest(r, u, prefixes))
 	refusal := (*lsrefs.Refusal)(nil)
 	switch refused := errors.As(err, &refusal); {
+	case errors.As(err, new(*credential.Error)):
+		return Listing{}, true, err
 	case refused:
 		return Listing{}, true, g.refusedBoth(r, refusal)
 	case err != nil && ctx.Err() != nil:
@@ -82,34 +84,51 @@ func (g *Git) refused(r Remote, a *lsrefs.Refusal) error {
 // webRequest is the request for the refs of a remote.
 func (g *Git) webRequest(r Remote, u *url.URL, prefixes []string) lsrefs.Request {
 	return lsrefs.Request{
-		URL: r.URL, Header: r.headers(), CAFile: r.CAFile, Direct: r.Direct, V0: !r.mayNeedV2(),
-		Prefixes: prefixes, Login: r.login(u), Follow: g.followable(r),
+		URL: r.URL, Header: r.Headers, Authorization: r.authorization(), CAFile: r.CAFile, Direct: r.Direct, V0: !r.mayNeedV2(),
+		Prefixes: prefixes, Login: r.logins(u), Follow: g.followable(r),
 	}
 }
 
 // CloseIdle closes the connections that are kept for the next list. The Git can be used afterwards.
 func (g *Git) CloseIdle() { g.web.Close() }
 
-// login returns the credentials for a server that asks for some: those of a user whose password
-// is in ~/.netrc, or those that git's library would find there.
-func (r Remote) login(u *url.URL) func() (user, password string, ok bool) {
+// logins returns the credentials for a server that asks for some: those of its command, those of a
+// user whose password is in ~/.netrc, or those that git's library would find there.
+func (r Remote) logins(u *url.URL) func(ctx context.Context, basic bool) (string, error) {
 	switch {
-	case r.userOnly():
-		return func() (string, string, bool) { return r.User, r.netrc, true }
-	case slices.ContainsFunc(r.headers(), func(line string) bool { return strings.HasPrefix(strings.ToLower(line), "authorization:") }):
+	case r.asker != nil:
+		return func(ctx context.Context, _ bool) (string, error) {
+			login, err := r.asker.Next(ctx)
+			return login.Authorization(), err
+		}
+	case r.authorization() != "", r.isAuthorized():
 		return nil // it has them already
 	}
-	return func() (user, password string, ok bool) {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", "", false
-		}
-		text, err := os.ReadFile(filepath.Join(home, ".netrc"))
-		if err != nil {
-			return "", "", false
-		}
-		return netrcLogin(string(text), u.Hostname())
+	known := func() (user, password string, ok bool) { return r.User, r.netrc, true }
+	if !r.userOnly() {
+		known = func() (user, password string, ok bool) { return netrcOf(u.Hostname()) }
 	}
+	return func(_ context.Context, basic bool) (string, error) {
+		user, password, ok := known()
+		known = func() (user, password string, ok bool) { return "", "", false } // they were refused
+		if !basic || !ok {
+			return "", lsrefs.ErrNoLogin
+		}
+		return basicAuthorization(user, password), nil
+	}
+}
+
+// netrcOf finds the user of a host in ~/.netrc.
+func netrcOf(host string) (user, password string, ok bool) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", "", false
+	}
+	text, err := os.ReadFile(filepath.Join(home, ".netrc"))
+	if err != nil {
+		return "", "", false
+	}
+	return netrcLogin(string(text), host)
 }
 
 // netrcLogin finds the user of a host in the text of a .netrc file. ok is false if there is not

@@ -5,7 +5,8 @@
 // [Refusal], which is an answer as well. So all that is unusual is an error: a redirect that must
 // not be followed, authentication other than Basic, a dumb server, a line that git could read
 // differently, a proxy or a certificate that net/http handles differently than git's library.
-// Nobody needs to read these errors: git either succeeds or says what is wrong.
+// Nobody needs to read these errors, except those of Request.Login: git either succeeds or says what
+// is wrong.
 //
 // # Versions of the protocol
 //
@@ -49,13 +50,20 @@ type Request struct {
 	V0       bool     // the server speaks version 0: do not try version 2
 	Prefixes []string // of the names of wanted refs; the answer may have others too. Empty for all
 
-	// Login is called when the server asks for credentials. With nil, or if ok is false, List
-	// returns an error.
-	Login func() (user, password string, ok bool)
+	// Authorization is the value of this header, to be sent from the first request on; empty for
+	// nothing until the server asks for credentials.
+	Authorization string
+	// Login is called when the server asks for credentials, or refuses those that it was sent. basic
+	// is whether it takes only Basic authentication. It returns the value of the header. With nil, or
+	// after an ErrNoLogin, the caller has to ask git; any other error is the one of List.
+	Login func(ctx context.Context, basic bool) (authorization string, err error)
 	// Follow is called when the server redirects to target, and returns the repository to ask
 	// instead. With nil, or if ok is false, List returns an error.
 	Follow func(target *url.URL) (repository string, ok bool)
 }
+
+// ErrNoLogin says that there are no credentials for a server that wants some.
+var ErrNoLogin = errors.New("there are no credentials")
 
 // Ref is a ref that a server shows.
 type Ref struct {

@@ -3,7 +3,6 @@ package lsrefs
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +35,9 @@ const (
 	// maxRedirects is how many redirects of a question are followed.
 	maxRedirects = 5
 
+	// maxLogins is how many credentials are asked for.
+	maxLogins = 5
+
 	// maxPrefixes is how many prefixes are sent. With more, all refs are asked for.
 	maxPrefixes = 100
 )
@@ -58,7 +60,7 @@ type session struct {
 	transport *http.Transport
 	proxy     *url.URL // nil for none
 	base      string   // the URL of the repository, with a slash at the end
-	basic     string   // the credentials, as a header's value; empty until the server asks for them
+	logins    int      // how often the server has wanted credentials, or other ones
 }
 
 func (c *Client) session(r Request) (*session, error) {
@@ -185,8 +187,8 @@ func (s *session) request(ctx context.Context, method, path string, body []byte)
 		}
 		q.Header.Add(name, value)
 	}
-	if s.basic != "" {
-		q.Header.Set("Authorization", s.basic)
+	if s.Authorization != "" {
+		q.Header.Set("Authorization", s.Authorization)
 	}
 	return q, nil
 }
@@ -204,13 +206,13 @@ func (s *session) next(q *http.Request, answer *http.Response, redirects *int) (
 	case answer.StatusCode == http.StatusOK:
 		media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 		return false, &unusual{fmt.Sprintf("the type of its answer is %.100q", kind), media == "text/html"}
-	case answer.StatusCode == http.StatusUnauthorized && s.basic == "" && s.Login != nil && wantsBasic(answer.Header):
-		user, password, ok := s.Login()
-		if !ok {
+	case answer.StatusCode == http.StatusUnauthorized && s.logins < maxLogins && s.Login != nil:
+		s.logins++
+		s.Authorization, err = s.Login(q.Context(), wantsBasic(answer.Header))
+		if errors.Is(err, ErrNoLogin) {
 			break
 		}
-		s.basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
-		return true, nil
+		return err == nil, err
 	case answer.StatusCode/100 == 3 && q.Method == http.MethodGet && *redirects < maxRedirects:
 		*redirects++
 		return true, s.follow(q.URL, answer.Header["Location"])

@@ -7,6 +7,7 @@ import (
 	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/ondemand"
@@ -32,6 +33,7 @@ type Parts struct {
 	Reconciler *cluster.Reconciler
 	Poller     *poll.Poller
 	Conns      *conn.Limiter
+	Logins     *credential.Source
 
 	Sent       *Sent
 	Rejected   Rejected
@@ -56,6 +58,7 @@ type scrape struct {
 	maker         ondemand.Stats
 	cache         spool.Stats
 	conns         conn.Stats
+	logins        credential.Stats
 	lines         map[string]limiter.Stats
 	comparisons   []cluster.Comparison
 	pulling       int
@@ -73,7 +76,7 @@ func newScrape(p *Parts) *scrape {
 	now := &scrape{
 		parts: p, ready: p.Store.IsReady(), storageUsable: p.Dir.Check(p.Life) == nil,
 		store: p.Store.Stats(), poll: p.Poller.Stats(), archives: p.Archives.Stats(), packs: p.Packs.Stats(), maker: p.Maker.Stats(), cache: p.Cache.Stats(),
-		conns: p.Conns.Stats(), comparisons: shown(p.Reconciler.Comparisons()), pulling: len(p.Store.Running()),
+		conns: p.Conns.Stats(), logins: p.Logins.Stats(), comparisons: shown(p.Reconciler.Comparisons()), pulling: len(p.Store.Running()),
 	}
 	if space, err := p.Dir.Space(p.Life); err == nil {
 		now.space = &space

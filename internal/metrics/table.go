@@ -110,6 +110,12 @@ var pullMetrics = []metric{
 			to.durations(now.store.Unchanged, "unchanged")
 			to.durations(now.store.Failed, "failed")
 		}},
+	{"sould_credential_commands_total", counter, []string{"result"},
+		"Credential commands that were asked for credentials, by whether they gave some.",
+		func(now *scrape, to samples) {
+			to.count(now.logins.Given, "success")
+			to.count(now.logins.Failed, "failed")
+		}},
 	{"sould_pulls_running", gauge, nil, "Mirrors that are being pulled.",
 		func(now *scrape, to samples) { to.value(float64(now.pulling)) }},
 }
