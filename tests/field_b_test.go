@@ -318,7 +318,7 @@ func TestFieldOriginsOfFiles(t *testing.T) {
 			r.Git("update-server-info")
 		}
 		main := r.Commit("main", map[string]string{"file": "1"})
-		first, _ := setOdd(r, "hasDotgit")
+		first, bad := setOdd(r, "hasDotgit")
 		publish()
 		url := origin.ServeDumb(t, root) + "/r.git"
 		d := start(t)
@@ -329,7 +329,9 @@ func TestFieldOriginsOfFiles(t *testing.T) {
 				t.Errorf("packed: %v, %s: the mirror has\n%snot\n%s", packed, when, got, want)
 			}
 			d.get("/m").expect(t, 200, "X-Revision", main)
-			d.get("/m?ref=odd").expect(t, 404) // by its id git knows it, and does not archive it
+			d.get("/m?ref=odd").expect(t, 404)
+			d.get("/m?ref="+bad).expect(t, 404) // nor is it there by its id
+			d.fsck("m")
 		}
 		check("at first", first)
 		main = r.Commit("main", map[string]string{"file": "2"})
@@ -338,7 +340,8 @@ func TestFieldOriginsOfFiles(t *testing.T) {
 		r.Git("update-ref", "-d", first)
 		publish()
 		d.post("m", url).expect(t, 200)
-		later, _ := setOdd(r, "hasDotdot")
+		var later string
+		later, bad = setOdd(r, "hasDotdot")
 		publish()
 		check("later", later)
 

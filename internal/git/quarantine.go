@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,13 +46,64 @@ func (r Repo) fetchQuarantined(ctx context.Context, remote Remote, request fetch
 
 // examineHere checks objects that are here, although no ref leads to them and no fetch has checked
 // them. A ref once led to them, or a killed fetch left them behind after git had refused them, or
-// they have come as files.
-func (r Repo) examineHere(ctx context.Context, ids []string) (f Fetched, err error) {
+// they have come as files. Of those that are not among the files of before, only what leads to no
+// refused object stays.
+func (r Repo) examineHere(ctx context.Context, before objectFiles, ids []string) (f Fetched, err error) {
 	err = r.inQuarantine(len(ids[0]), func(q quarantine) (err error) {
 		f, err = q.assess(ctx, ids)
 		return err
 	})
+	if err == nil && len(f.Refused) > 0 {
+		err = r.keepSound(ctx, before, ids, f.Refused)
+	}
 	return f, err
+}
+
+// keepSound removes new files of objects, and keeps what the ids lead to that are not refused in a pack
+// of its own.
+func (r Repo) keepSound(ctx context.Context, before objectFiles, ids []string, refused map[string]string) error {
+	fetched, err := r.objectFiles()
+	if err != nil {
+		return err
+	}
+	sound := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return refused[id] != "" })
+	refs, _ := r.Survivors()
+	if err := r.copyObjects(ctx, r, sound, refs); err != nil {
+		return err
+	}
+	copied, err := r.indexedPacks()
+	if err != nil {
+		return err
+	}
+	for pack := range fetched.packs {
+		delete(copied, pack)
+	}
+	maps.Copy(copied, before.packs)
+	for file := range fetched.loose {
+		if !before.loose[file] {
+			err = errors.Join(err, os.Remove(file))
+		}
+	}
+	return errors.Join(err, r.dropRefused(ctx, copied, ids))
+}
+
+// objectFiles are the files of a repository's objects.
+type objectFiles struct {
+	packs map[string]bool // see indexedPacks
+	loose map[string]bool // by their paths
+}
+
+// objectFiles lists them. Where git fetches, there are few loose ones (fetch.unpackLimit).
+func (r Repo) objectFiles() (files objectFiles, err error) {
+	if files.packs, err = r.indexedPacks(); err != nil {
+		return files, err
+	}
+	found, err := filepath.Glob(filepath.Join(globQuote(r.Dir), "objects/[0-9a-f][0-9a-f]/*"))
+	files.loose = make(map[string]bool, len(found))
+	for _, path := range found {
+		files.loose[path] = true
+	}
+	return files, err
 }
 
 // dropRefused removes packs that git installed before it refused an object in them: it finds

@@ -149,7 +149,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 		return Fetched{}, nil
 	}
 	remote = r.git.withCredentials(remote)
-	before, err := r.indexedPacks()
+	before, err := r.objectFiles()
 	if err != nil {
 		return Fetched{}, err
 	}
@@ -163,7 +163,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 	}
 	err = r.inViewIfNeeded(len(ids[0]), func(view Repo) error {
 		transfer := view.transfer
-		if mode.Clone && len(before) == 0 {
+		if mode.Clone && len(before.packs) == 0 {
 			transfer = r.clone
 		}
 		for {
@@ -182,7 +182,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 		}
 	})
 	if e := (*Error)(nil); refused && errors.As(err, &e) && e.Err == nil {
-		if err := errors.Join(r.Sweep(), r.dropRefused(ctx, before, ids)); err != nil {
+		if err := errors.Join(r.Sweep(), r.dropRefused(ctx, before.packs, ids)); err != nil {
 			return Fetched{}, err
 		}
 		return r.fetchQuarantined(ctx, remote, fetchRequest{ids: ids, FetchMode: FetchMode{Packs: mode.Packs}}, progress)
@@ -194,7 +194,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 		if err := r.Release(); err != nil { // else the temporary refs would lead to them
 			return Fetched{}, err
 		}
-		return r.examineHere(ctx, newIDs)
+		return r.examineHere(ctx, before, newIDs)
 	}
 	return Fetched{Warnings: counted.warnings()}, durable.Sync(filepath.Join(r.Dir, "objects", "pack"))
 }
