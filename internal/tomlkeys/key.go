@@ -166,7 +166,7 @@ func List[C any, T Item[T]](name string, field func(*C) *[]T, parse func(string)
 				case err != nil:
 					wrong = append(wrong, err)
 				case slices.ContainsFunc(list, v.Same):
-					wrong = append(wrong, fmt.Errorf("%q is listed twice", s))
+					wrong = append(wrong, fmt.Errorf("%q is listed twice", v.String())) // s may have a secret
 				default:
 					list = append(list, v)
 				}
