@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ReadCertificate reads a certificate and its key from files (PEM).
@@ -34,6 +35,27 @@ func ReadAuthorities(path string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
 		return nil, errors.New(path + " holds no certificate (PEM)")
+	}
+	return pool, nil
+}
+
+// TrustAlso returns the system's authorities and those in files (PEM); an empty name is no file. It returns
+// nil, which stands for the system's alone, if there is no file.
+func TrustAlso(paths ...string) (*x509.CertPool, error) {
+	paths = slices.DeleteFunc(paths, func(path string) bool { return path == "" })
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		text, err := ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		pool.AppendCertsFromPEM(text) // a file without one is an error of the key that names it
 	}
 	return pool, nil
 }
