@@ -50,11 +50,12 @@ var arrows = map[string]string{
 	"poll":         "mirror origin storage backoff limiter",
 	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",
 	"status":       "archive cluster errtext mirror pack protocol refs storage units",
-	"metrics":      "archive cluster coalesce conn credential limiter mirror pack poll spool storage tally webhook ondemand",
+	"metrics":      "archive cluster coalesce conn credential limiter mirror pack poll spool storage tally webhook ondemand notify",
+	"notify":       "access backoff cluster durable errtext git mirror origin refs storage units",
 	"why":          "units",
 	"webhook":      "access errtext origin storage units",
 	"page":         "units why",
-	"insight":      "cluster poll mirror protocol origin storage errtext page why limiter",
+	"insight":      "cluster poll mirror notify protocol origin storage errtext page why limiter",
 }
 
 // outside are packages of others that one place alone may import.

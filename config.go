@@ -18,6 +18,7 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
+	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/protocol"
@@ -61,6 +62,7 @@ type Config struct {
 	LogLevel       slog.Level
 	MetricsMirrors int // 0 for none by name
 	Hooks          []webhook.Hook
+	Notify         []notify.Target
 	SSHCommand     string
 	CAFile         string
 	OnDemand       []ondemand.Rule
@@ -75,6 +77,9 @@ type Config struct {
 	TLSCert, TLSKey, TLSCA   string
 	certificate              *tls.Certificate // of TLSCert and TLSKey; nil for plain HTTP
 	authorities              *x509.CertPool   // of TLSCA; nil for the system's
+	NotifySecretFile         string
+	notifySecret             access.Secret  // of NotifySecretFile
+	notifyTrust              *x509.CertPool // the system's, with those of CAFile and TLSCA; nil for the system's alone
 
 	text *tomlkeys.Text // which says what has set a key; nil for the defaults
 }
@@ -202,6 +207,7 @@ func (c *Config) parse(file, text string, environ []string, checks ...startCheck
 	c.loadAccess(t.Report)
 	c.checkTables(t.Report)
 	c.nameHooks(t.Report)
+	c.loadNotify(t.Report)
 	if c.Storage == "" && !t.Has("storage") {
 		t.Report("storage", errors.New("HOME is not set, so that there is no default: write the directory of the mirrors"))
 	}

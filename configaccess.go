@@ -90,9 +90,31 @@ func (c *Config) loadAccess(report func(key string, err error)) {
 	}
 }
 
+// loadNotify reads what those who are told of changes check the teller by, and whose certificates they may
+// have.
+func (c *Config) loadNotify(report func(key string, err error)) {
+	switch {
+	case c.NotifySecretFile != "":
+		var err error
+		if c.notifySecret, err = access.ReadToken(c.NotifySecretFile); err != nil {
+			report("notify_secret_file", err)
+		}
+	case len(c.Notify) > 0:
+		report("notify", errors.New("notify_secret_file is not set: what is sent is signed with the secret in it, or whoever receives it could not know who has sent it"))
+	}
+	if len(c.Notify) == 0 {
+		return
+	}
+	trust, err := access.TrustAlso(c.CAFile, c.TLSCA)
+	if err != nil {
+		report("notify", err)
+	}
+	c.notifyTrust = trust
+}
+
 // Warnings are about what is legal in a configuration, but hardly intended.
 func (c *Config) Warnings(source string) (warnings []string) {
-	files := []string{c.TokenFile, c.ReadTokenFile, c.TLSKey}
+	files := []string{c.TokenFile, c.ReadTokenFile, c.TLSKey, c.NotifySecretFile}
 	if c.Token != "" && c.TokenFile == "" || c.ReadToken != "" && c.ReadTokenFile == "" {
 		files = append(files, source)
 	}

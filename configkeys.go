@@ -13,6 +13,7 @@ import (
 	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
+	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
@@ -73,6 +74,8 @@ var configKeys = tomlkeys.Keys[Config]{
 		c.LogLevel, err = logging.ParseLevel(s)
 		return err
 	}, func(c *Config) string { return logging.LevelName(c.LogLevel) }),
+	tomlkeys.List("notify", func(c *Config) *[]notify.Target { return &c.Notify }, notify.ParseTarget, checkTargets),
+	tomlkeys.String("notify_secret_file", func(c *Config) *string { return &c.NotifySecretFile }, anyString),
 	tomlkeys.Int("metrics_mirrors", func(c *Config) *int { return &c.MetricsMirrors }, 0, maxMetricsMirrors),
 	onDemandTables,
 	hookTables,
@@ -92,6 +95,13 @@ func anyList[T any]([]T) error { return nil }
 func checkRefs(patterns []refs.Pattern) error {
 	if len(patterns) == 0 {
 		return errors.New("must not be empty, or mirrors would be: leave the key out for branches and tags")
+	}
+	return nil
+}
+
+func checkTargets(targets []notify.Target) error {
+	if len(targets) > notify.MaxTargets {
+		return fmt.Errorf("there are %d URLs; %d at most", len(targets), notify.MaxTargets)
 	}
 	return nil
 }

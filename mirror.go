@@ -14,6 +14,7 @@ import (
 	"github.com/reconquest/sould/internal/housekeeping"
 	"github.com/reconquest/sould/internal/insight"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/protocol"
@@ -34,9 +35,11 @@ type mirrors struct {
 	keeper     *housekeeping.Keeper
 	client     *cluster.Client
 	reconciler *cluster.Reconciler
+	notifier   *notify.Notifier
 	insight    *insight.Insight
 	status     *status.Reporter
 	set        func() *settings // in force now
+	release    string           // of sould
 
 	life context.Context
 	work sync.WaitGroup // what goes on without a request
@@ -47,7 +50,7 @@ type mirrors struct {
 func newMirrors(
 	life context.Context, dir *storage.Dir, instance, release string, log *slog.Logger, first *settings, current func() *settings,
 ) (*mirrors, error) {
-	ms := &mirrors{dir: dir, set: current, life: life}
+	ms := &mirrors{dir: dir, set: current, life: life, release: release}
 	var err error
 	if ms.cache, err = spool.Open(dir.Own("cache"), first.CacheSize); err != nil {
 		return nil, err
@@ -64,9 +67,10 @@ func newMirrors(
 		MaxLists: conn.ListBound(conn.DescriptorLimit()),
 	}, first.mirrorOptions())
 	ms.maker = ondemand.NewMaker(life, ms.begin, first.makerOptions())
-	ms.reconciler = cluster.NewReconciler(life, ms.store, ms.client, log)
+	ms.notifier = notify.New(dir, ms.store, ms.client, log, first.notifyOptions(release))
+	ms.reconciler = cluster.NewReconciler(life, ms.store, ms.client, log, ms.notifier.Settled)
 	ms.insight = &insight.Insight{
-		Dir: dir, Store: ms.store, Observer: cluster.NewObserver(life, ms.client), Reconciler: ms.reconciler,
+		Dir: dir, Store: ms.store, Observer: cluster.NewObserver(life, ms.client), Reconciler: ms.reconciler, Notifier: ms.notifier,
 		Epoch: instance, Descriptors: conn.DescriptorLimit(),
 	}
 	ms.status = &status.Reporter{
@@ -84,6 +88,7 @@ func (ms *mirrors) run() {
 	ms.work.Go(func() { ms.archives.Run(ms.life) })
 	ms.work.Go(func() { ms.keeper.Run(ms.life, ms.store) })
 	ms.work.Go(func() { ms.client.FindItself(ms.life) })
+	ms.work.Go(func() { ms.notifier.Run(ms.life) })
 	ms.reconciler.Configure()
 }
 
@@ -97,6 +102,7 @@ func (ms *mirrors) configure(set *settings) {
 	ms.maker.Configure(set.makerOptions())
 	ms.keeper.Configure(set.keeperOptions())
 	ms.reconciler.Configure()
+	ms.notifier.Configure(set.notifyOptions(ms.release))
 	ms.store.Wake()
 	ms.archives.Configure(set.archiveOptions())
 	ms.cache.Resize(set.CacheSize) // the last: it may remove many files
@@ -122,6 +128,7 @@ func (ms *mirrors) changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 	ms.packs.Prefetcher.Changed(m, after)
 	ms.packs.Offers.Changed(m)
 	ms.keeper.Changed(m)
+	ms.notifier.Changed(m, before, after)
 }
 
 // find returns the mirror that a GET asks for. If it is being fetched for the first time, the error

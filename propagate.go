@@ -120,6 +120,7 @@ func (s *Server) fanOut(w work, p *propagation, slaves []protocol.Address, trace
 		p.record(func(all *protocol.Outcome) { o.Slaves = all.Slaves; *all = o })
 		parts.Wait()
 		s.places.Release()
+		s.mirrors.notifier.Settled(p.name)
 		p.log(s.log.Logger) // before the answer: who has that finds it in the log
 		close(p.done)
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/reconquest/sould/internal/housekeeping"
 	"github.com/reconquest/sould/internal/insight"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/status"
@@ -108,6 +109,13 @@ func (s *settings) statusOptions() *status.Options {
 func (s *settings) insightOptions(version string) *insight.Options {
 	return &insight.Options{
 		Role: s.role(), Origins: s.originPolicy(), Keep: s.Keep, Check: s.Check, Repair: s.Repair, Release: version, Token: s.accessPolicy().Token != "",
+	}
+}
+
+func (s *settings) notifyOptions(version string) *notify.Options {
+	return &notify.Options{
+		Targets: s.Notify, Secret: s.notifySecret, Trust: s.notifyTrust, Retry: s.Retry, Timeout: s.Timeout,
+		Slaves: s.Master && len(s.Slaves) > 0, Release: version,
 	}
 }
 

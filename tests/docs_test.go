@@ -135,14 +135,14 @@ func TestConfigurationsOfPages(t *testing.T) {
 	authority := newAuthority(t)
 	_, serial := authority.issue()
 	cert := filepath.Join(authority.dir, fmt.Sprint(serial))
-	for name, text := range map[string]string{"token": token, "read-token": readToken} {
+	for name, text := range map[string]string{"token": token, "read-token": readToken, "notify": notifySecret} {
 		write(t, filepath.Join(authority.dir, "sould."+name), text+"\n")
 	}
 	contrib, err := filepath.Abs("../contrib")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range []string{"security.md", "credentials.md", "three-servers.md", "webhooks.md", "poll.md", "../README.md"} {
+	for _, page := range []string{"security.md", "credentials.md", "three-servers.md", "webhooks.md", "poll.md", "notify.md", "../README.md"} {
 		for _, text := range blocks(t, page, "toml") {
 			text = strings.NewReplacer("/etc/sould.", authority.dir+"/sould.", "/etc/sould/cert", cert, "/etc/sould/key.pem", cert+".key",
 				"/etc/sould/ca.pem", authority.file, "/etc/sould/webhook.secret", secretFile(t, hookSecret), "/usr/lib/sould/", contrib+"/").Replace(text)

@@ -28,6 +28,7 @@ type Reconciler struct {
 	client *Client
 	log    *slog.Logger
 	life   context.Context
+	pushed func(mirror string) // called when a slave has pulled what it had missed
 
 	running   sync.WaitGroup       // the comparers' goroutines
 	mu        sync.Mutex           // guards comparers
@@ -70,9 +71,10 @@ type try struct {
 	backoff.Backoff
 }
 
-// NewReconciler returns a reconciler that works until life ends. It starts with Configure.
-func NewReconciler(life context.Context, store *mirror.Store, client *Client, log *slog.Logger) *Reconciler {
-	return &Reconciler{store: store, client: client, log: log, life: life, comparers: make(map[string]*comparer)}
+// NewReconciler returns a reconciler that works until life ends. It starts with Configure. pushed is called
+// with the name of a mirror when a slave has pulled what it had missed of it.
+func NewReconciler(life context.Context, store *mirror.Store, client *Client, log *slog.Logger, pushed func(mirror string)) *Reconciler {
+	return &Reconciler{store: store, client: client, log: log, life: life, pushed: pushed, comparers: make(map[string]*comparer)}
 }
 
 // Configure starts and stops comparers, so that there is one for each server that the client's
@@ -386,6 +388,7 @@ func (c *comparer) push(ctx context.Context, set *settings, stale []difference) 
 			return errors.New(o.Error)
 		}
 		c.log.Info("had a slave pull what it had missed", "mirror", d.name, "slave", c.address)
+		c.pushed(d.name.String())
 		return nil
 	})
 }

@@ -29,7 +29,7 @@ func TestReconcilerLeavesRequestedMirrorsAlone(t *testing.T) {
 	}
 	store := mirror.NewStore(t.Context(), mirror.Parts{Dir: dir, Log: log, Fallback: NewFallback(client), MaxLists: 1}, opts)
 	defer store.Wait()
-	c := &comparer{Reconciler: NewReconciler(t.Context(), store, client, log), tries: make(map[storage.Name]*try)}
+	c := &comparer{Reconciler: NewReconciler(t.Context(), store, client, log, func(string) {}), tries: make(map[storage.Name]*try)}
 	name, from := named("m"), mustParse(t, filepath.Join(t.TempDir(), "none.git"))
 	build := func() error {
 		return c.build(t.Context(), client.current.Load(), []difference{{name: name, origin: from}})

@@ -49,6 +49,7 @@ func (i *Insight) Facts(opts *Options, base string, name storage.Name, others []
 		}
 	}
 	i.addJournal(&f, name)
+	i.addTold(&f, name)
 	if !f.Exists || f.Unreadable != "" {
 		snap = nil // others have it, and this server as good as not
 	}
@@ -129,6 +130,18 @@ func (i *Insight) addJournal(f *why.Facts, name storage.Name) {
 	if n := len(j.Pulls); !f.Exists && n > 0 && j.Pulls[n-1].Error != "" && j.Pulls[n-1].Began.After(f.Deleted) {
 		f.Outcome, f.Error, f.Failing = why.Failed, line(j.Pulls[n-1].Error), j.Pulls[n-1].First
 	}
+}
+
+// addTold adds who was told of a mirror that is there.
+func (i *Insight) addTold(f *why.Facts, name storage.Name) {
+	if !f.Exists {
+		return
+	}
+	told, unconfirmed := i.Notifier.Told(name)
+	for _, t := range told {
+		f.Told = append(f.Told, why.Telling{URL: shown(t.Target), At: t.At, Since: t.Since, Error: line(t.Fault)})
+	}
+	f.Untold = unconfirmed
 }
 
 // server is another server, as far as one mirror is concerned.

@@ -18,6 +18,7 @@ import (
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/storage"
@@ -44,6 +45,7 @@ type Insight struct {
 	Observer   *cluster.Observer
 	Reconciler *cluster.Reconciler
 	Poller     *poll.Poller
+	Notifier   *notify.Notifier
 
 	Epoch       string // tells this start of the server from others
 	Descriptors uint64 // that the process may have

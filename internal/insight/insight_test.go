@@ -14,6 +14,7 @@ import (
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/page"
 	"github.com/reconquest/sould/internal/poll"
@@ -67,8 +68,11 @@ func newInsight(t testing.TB, names []string, refs []string, failure string) *In
 		dir.Close()
 	})
 	<-store.Ready()
-	poller := poll.New(poll.Parts{Store: store, Log: log}, &poll.Options{})
-	return &Insight{Dir: dir, Store: store, Poller: poller, Observer: cluster.NewObserver(life, client), Reconciler: cluster.NewReconciler(life, store, client, log)}
+	return &Insight{
+		Dir: dir, Store: store, Poller: poll.New(poll.Parts{Store: store, Log: log}, &poll.Options{}), Observer: cluster.NewObserver(life, client),
+		Reconciler: cluster.NewReconciler(life, store, client, log, func(string) {}),
+		Notifier:   notify.New(dir, store, client, log, &notify.Options{}),
+	}
 }
 
 var someFrame = page.Frame{Now: time.Unix(1_800_000_000, 0), Version: "1", Server: "sould.local"}

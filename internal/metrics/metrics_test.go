@@ -16,6 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/poll"
@@ -120,7 +121,8 @@ func newParts(t *testing.T, slaves ...string) Parts {
 	}
 	p.Prefetcher = archive.NewPrefetcher(p.Archives, log)
 	p.Store = mirror.NewStore(life, mirror.Parts{Dir: dir, Log: log, MaxLists: 1}, &mirror.Options{Git: git.New(git.Options{})})
-	p.Reconciler = cluster.NewReconciler(life, p.Store, p.Client, log)
+	p.Notifier = notify.New(dir, p.Store, p.Client, log, &notify.Options{})
+	p.Reconciler = cluster.NewReconciler(life, p.Store, p.Client, log, func(string) {})
 	p.Poller = poll.New(poll.Parts{Store: p.Store, Log: log}, &poll.Options{})
 	t.Cleanup(func() {
 		end(mirror.ErrClosing)

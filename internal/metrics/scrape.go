@@ -10,6 +10,7 @@ import (
 	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/poll"
@@ -32,6 +33,7 @@ type Parts struct {
 	Client     *cluster.Client
 	Reconciler *cluster.Reconciler
 	Poller     *poll.Poller
+	Notifier   *notify.Notifier
 	Conns      *conn.Limiter
 	Logins     *credential.Source
 
@@ -61,6 +63,7 @@ type scrape struct {
 	logins        credential.Stats
 	lines         map[string]limiter.Stats
 	comparisons   []cluster.Comparison
+	notifications notify.Stats
 	pulling       int
 
 	childrenRunning int64
@@ -77,6 +80,7 @@ func newScrape(p *Parts) *scrape {
 		parts: p, ready: p.Store.IsReady(), storageUsable: p.Dir.Check(p.Life) == nil,
 		store: p.Store.Stats(), poll: p.Poller.Stats(), archives: p.Archives.Stats(), packs: p.Packs.Stats(), maker: p.Maker.Stats(), cache: p.Cache.Stats(),
 		conns: p.Conns.Stats(), logins: p.Logins.Stats(), comparisons: shown(p.Reconciler.Comparisons()), pulling: len(p.Store.Running()),
+		notifications: p.Notifier.Stats(),
 	}
 	if space, err := p.Dir.Space(p.Life); err == nil {
 		now.space = &space

@@ -27,7 +27,7 @@ type metric struct {
 }
 
 // table has all metrics of sould's own.
-var table = slices.Concat(serverMetrics, mirrorMetrics, pullMetrics, pollMetrics, clusterMetrics, servedMetrics, loadMetrics, onDemandMetrics)
+var table = slices.Concat(serverMetrics, mirrorMetrics, pullMetrics, pollMetrics, clusterMetrics, notifyMetrics, servedMetrics, loadMetrics, onDemandMetrics)
 
 var serverMetrics = []metric{
 	{"sould_build_info", gauge, []string{"version", "go_version", "git_version"},
@@ -308,6 +308,27 @@ var loadMetrics = []metric{
 		func(now *scrape, to samples) {
 			if now.space != nil {
 				to.value(float64(now.space.Free))
+			}
+		}},
+}
+
+var notifyMetrics = []metric{
+	{"sould_notifications_unconfirmed", gauge, nil,
+		"Mirrors that have changed, and of which not all servers are known to have what this one has. Nobody is told before that.",
+		func(now *scrape, to samples) { to.value(float64(now.notifications.Unconfirmed)) }},
+	{"sould_notifications_waiting", gauge, []string{"url"}, "Deliveries that the URL has not accepted yet.",
+		func(now *scrape, to samples) {
+			for _, t := range now.notifications.Targets {
+				to.value(float64(t.Waiting), t.Target.String())
+			}
+		}},
+	{"sould_notifications_total", counter, []string{"url", "result"},
+		"Deliveries by what became of sending them: sent (accepted), failed (to be sent again), dropped (given up after a week).",
+		func(now *scrape, to samples) {
+			for _, t := range now.notifications.Targets {
+				to.count(t.Sent, t.Target.String(), "sent")
+				to.count(t.Failed, t.Target.String(), "failed")
+				to.count(t.Dropped, t.Target.String(), "dropped")
 			}
 		}},
 }

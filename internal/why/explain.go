@@ -22,6 +22,7 @@ func Explain(f Facts) Answer {
 		{"Who asked for it", f.asked()},
 		{"What the latest pull saw", f.saw()},
 		{"What is where", f.where()},
+		{"Who is told of it", f.told()},
 		{"What happens now", f.next()},
 		{Advice, f.advice()},
 	} {
@@ -187,6 +188,29 @@ func (f Facts) health() (all []string) {
 	}
 	if !f.Rebuilt.IsZero() {
 		all = append(all, "It was damaged, and rebuilt on "+f.when(f.Rebuilt)+".")
+	}
+	return all
+}
+
+// told says which URLs were told of what is here.
+func (f Facts) told() (all []string) {
+	for _, t := range f.Told {
+		if !t.Since.IsZero() {
+			words := t.URL + " is being told of a change of " + f.when(t.Since)
+			if t.Error != "" {
+				words += ", and has not accepted it yet: " + t.Error
+			}
+			all = append(all, sentence(words))
+		}
+		switch {
+		case !t.At.IsZero() && t.Since.IsZero() && !f.Untold:
+			all = append(all, t.URL+" was told of what is here on "+f.when(t.At)+".")
+		case !t.At.IsZero():
+			all = append(all, t.URL+" was last told of it on "+f.when(t.At)+".")
+		}
+	}
+	if f.Untold && len(f.Told) > 0 {
+		all = append(all, "It has changed, which "+count(len(f.Told), "URL")+" will be told of as soon as all servers have it so.")
 	}
 	return all
 }

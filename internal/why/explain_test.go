@@ -75,6 +75,17 @@ var situations = []struct {
 		"The origin https://git.in.local/a.git was deleted on 2026-11-28 11:00:00 UTC (1 hour ago), as the webhook github says: what it had is served on.",
 		"If the repository is elsewhere now", "move=https://git.in.local/a.git", "remove it with DELETE",
 	}, nil},
+	{"told", pulled(func(f *Facts) { f.Told = []Telling{{URL: "http://ci.local", At: ago(time.Minute)}} }), Good, []string{
+		"Who is told of it", "http://ci.local was told of what is here on 2026-11-28 11:59:00 UTC (1 minute ago).",
+	}, []string{"as soon as"}},
+	{"being told", pulled(func(f *Facts) {
+		f.Told = []Telling{{URL: "http://ci.local", Since: ago(time.Minute), Error: "it answered 500"}, {URL: "http://b.local", At: ago(time.Hour)}}
+		f.Untold = true
+	}), Good, []string{
+		"http://ci.local is being told of a change of 2026-11-28 11:59:00 UTC (1 minute ago), and has not accepted it yet: it answered 500.",
+		"http://b.local was last told of it on 2026-11-28 11:00:00 UTC (1 hour ago).",
+		"It has changed, which 2 URLs will be told of as soon as all servers have it so.",
+	}, []string{"what is here on"}},
 	{"from a peer", pulled(func(f *Facts) { f.From = "b.local" }), Good, []string{"it read the peer b.local, which stood in for the origin https"}, nil},
 	{"polled", pulled(func(f *Facts) { f.PollEvery, f.NextPoll = 5*time.Minute, now.Add(2*time.Minute) }), Good, []string{
 		"It is pulled with the next POST.", "Its origin is looked at about every 5 minutes without a request, the next time on 2026-11-28 12:02:00 UTC (in 2 minutes).",

@@ -70,6 +70,18 @@ type Facts struct {
 	CheckEvery  time.Duration // 0 for never
 	Repair      time.Duration // between two comparisons with another server; 0 for never
 	Servers     []Server
+
+	// Who is told of changes.
+	Told   []Telling
+	Untold bool // it has changed, and nobody is told before all servers have it so
+}
+
+// Telling is a URL that is told of changes, and what it was told of this mirror.
+type Telling struct {
+	URL   string    // without credentials
+	At    time.Time // when it has last accepted something; zero for never
+	Since time.Time // since when it is being told of a change; zero if it is not
+	Error string    // why it has not accepted that yet; empty if it was not asked
 }
 
 // Outcome is how the latest pull ended.

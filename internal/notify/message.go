@@ -1,0 +1,78 @@
+package notify
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/reconquest/sould/internal/access"
+	"github.com/reconquest/sould/internal/git"
+)
+
+// Message is the JSON that a target is sent. docs/notify.md explains it.
+type Message struct {
+	ID     string    `json:"id"` // the same however often it is sent
+	Time   time.Time `json:"time"`
+	Mirror string    `json:"mirror"`
+	Origin string    `json:"origin"` // without credentials
+
+	DefaultBranch    string `json:"default_branch"`               // a full ref name; empty if there is none
+	OldDefaultBranch string `json:"old_default_branch,omitempty"` // if it was another one
+	Revision         string `json:"revision"`                     // the commit of the default branch; empty if there is none
+
+	Refs     []change `json:"refs"`                // the default branch first, then by name
+	MoreRefs int      `json:"more_refs,omitempty"` // how many have changed beside them
+
+	Servers int      `json:"servers"`          // that have it, this one included
+	Slaves  []string `json:"slaves,omitempty"` // the addresses of the others, maxSlaves at most
+}
+
+// Bounds of a message.
+const (
+	maxRefs     = 1000      // that are named
+	maxRefBytes = 128 << 10 // of their names
+	maxSlaves   = 100       // that are named
+)
+
+// message returns the JSON that tells of changes.
+func message(now news, changes []change, before git.Head, at time.Time, id string) ([]byte, error) {
+	head := now.snap.Head
+	m := Message{
+		ID: id, Time: at.UTC(), Mirror: now.name, Origin: now.snap.Origin.String(), DefaultBranch: head.Ref, Revision: head.ID,
+		Refs: []change{}, Servers: 1 + len(now.servers), Slaves: now.servers[:min(len(now.servers), maxSlaves)],
+	}
+	if before.Ref != head.Ref {
+		m.OldDefaultBranch = before.Ref
+	}
+	slices.SortStableFunc(changes, func(a, b change) int {
+		return -cmp.Compare(truth(a.Name == head.Ref), truth(b.Name == head.Ref))
+	})
+	size := 0
+	for _, c := range changes[:min(len(changes), maxRefs)] {
+		if size += len(c.Name); size > maxRefBytes {
+			break
+		}
+		m.Refs = append(m.Refs, c)
+	}
+	m.MoreRefs = len(changes) - len(m.Refs)
+	return json.Marshal(m)
+}
+
+func truth(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Signature is the value of the header that lets a target check who has sent a body: "sha256=" and the
+// body's HMAC-SHA256 (RFC 2104) by the secret, in hex.
+func Signature(secret access.Secret, body []byte) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write(body)
+	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
+}

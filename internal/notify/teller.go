@@ -1,0 +1,425 @@
+package notify
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/reconquest/sould/internal/backoff"
+	"github.com/reconquest/sould/internal/durable"
+	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/units"
+)
+
+// teller tells one target. Only its run reads and writes ledgers.
+type teller struct {
+	*Notifier
+	target Target
+	opts   *Options
+	client *http.Client
+	dir    string
+	kick   chan struct{} // has an element when there is something new
+
+	// Owned by run.
+	pause     backoff.Backoff // of the target as a whole
+	unwritten string          // why a ledger could not be written, as the log was told last
+
+	mu      sync.Mutex // guards all below
+	entries map[string]*entry
+	counts  counts
+}
+
+// counts count deliveries.
+type counts struct{ Sent, Failed, Dropped uint64 }
+
+// entry is what is known of a ledger.
+type entry struct {
+	fingerprint refs.Fingerprint // of what was told
+	at          time.Time        // when a delivery was last accepted
+	since       time.Time        // when the one on its way was made; zero for none
+	over        outcome          // what became of that, if its ledger does not say so yet
+	busy        bool             // it is being sent
+	next        *news            // what is to be told after it
+	waits       backoff.Backoff
+	fault       string // why it was not accepted
+}
+
+const (
+	maxSending = 4                  // deliveries to one target at the same time
+	maxAge     = 7 * 24 * time.Hour // of a delivery
+)
+
+func newTeller(n *Notifier, target Target, opts *Options, transport http.RoundTripper) *teller {
+	return &teller{
+		Notifier: n, target: target, opts: opts, dir: filepath.Join(n.place(), target.key), kick: make(chan struct{}, 1),
+		client: &http.Client{
+			Transport:     transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		entries: make(map[string]*entry),
+	}
+}
+
+// complete is the name of the file that says that there is a ledger of each mirror that was there when the
+// target was named first. A mirror without one is new.
+const complete = "complete"
+
+// file is where the ledger of a mirror is.
+func (t *teller) file(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return filepath.Join(t.dir, hex.EncodeToString(sum[:16]))
+}
+
+// open reads all ledgers. For a target that is new it makes them, so that it is told of nothing that was
+// there before. It returns the mirrors that are not as the target was told.
+func (t *teller) open(ctx context.Context) (differs []*mirror.Mirror, err error) {
+	if err := t.ensureDir(); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(t.dir, complete)); errors.Is(err, fs.ErrNotExist) {
+		if err := t.begin(); err != nil {
+			return nil, err
+		}
+	}
+	all := t.store.All()
+	exists := make(map[string]bool, len(all))
+	for _, m := range all {
+		exists[m.Name.String()] = true
+	}
+	files, err := os.ReadDir(t.dir)
+	for _, file := range files {
+		if ctx.Err() != nil || file.Name() == complete {
+			continue
+		}
+		t.load(filepath.Join(t.dir, file.Name()), exists)
+	}
+	for _, m := range all {
+		e, snap := t.entries[m.Name.String()], m.Snapshot()
+		if snap != nil && (e == nil || e.fingerprint != snap.Fingerprint) {
+			differs = append(differs, m)
+		}
+	}
+	return differs, err
+}
+
+// load reads one ledger. That of a mirror that is gone is removed, unless it has a delivery.
+func (t *teller) load(path string, exists map[string]bool) {
+	text, err := os.ReadFile(path)
+	l, damage := parseLedger(text)
+	switch {
+	case filepath.Ext(path) == temporary: // an interrupted daemon has left it
+		_ = os.Remove(path)
+	case err == nil && damage == nil && (exists[l.Mirror] || l.Delivery != nil):
+		e := &entry{fingerprint: l.Fingerprint, at: l.At}
+		if l.Delivery != nil {
+			e.since = l.Delivery.Since
+		}
+		t.entries[l.Mirror] = e
+	case err == nil && damage == nil:
+		_ = os.Remove(path) // the next start tries again
+	case err == nil: // a loss of power while it was written for the first time
+		t.log.Warn("what a URL was told of a mirror cannot be read", "url", t.target, "file", path, "err", damage)
+	default:
+		t.log.Error("can't read what a URL was told of a mirror", "url", t.target, "err", err)
+	}
+}
+
+// begin makes a ledger of each mirror that is there and not new. They are not synced each by itself: one
+// that is lost with the power is found damaged.
+func (t *teller) begin() error {
+	known := t.known()
+	for _, m := range t.store.All() {
+		l := ledger{Mirror: m.Name.String(), Blank: true}
+		snap := m.Snapshot()
+		if u := known[l.Mirror]; u != nil && u.isNew {
+			continue
+		} else if u != nil {
+			snap = u.before
+		}
+		if snap != nil {
+			l.Blank, l.Fingerprint, l.Told = false, snap.Fingerprint, keep(snap.Listing)
+		}
+		text, err := l.bytes()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(t.file(l.Mirror), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return durable.WriteFile(filepath.Join(t.dir, complete), filepath.Join(t.dir, complete+temporary), nil, 0o600)
+}
+
+// temporary is the end of the names of files that are being written.
+const temporary = ".new"
+
+func (t *teller) ensureDir() error {
+	if err := t.Notifier.dir.CheckOwned(); err != nil {
+		return err
+	}
+	return os.MkdirAll(t.dir, 0o700)
+}
+
+// read reads the ledger of a mirror. Of one without a ledger nothing was told.
+func (t *teller) read(name string) (ledger, error) {
+	text, err := os.ReadFile(t.file(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return ledger{Mirror: name}, nil
+	}
+	if err != nil {
+		return ledger{}, err
+	}
+	l, err := parseLedger(text)
+	if err != nil || l.Mirror != name {
+		return ledger{Mirror: name, Blank: true}, nil
+	}
+	return l, nil
+}
+
+func (t *teller) write(l ledger) error {
+	text, err := l.bytes()
+	if err == nil {
+		err = t.ensureDir()
+	}
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(t.file(l.Mirror), t.file(l.Mirror)+temporary, text, 0o600)
+}
+
+// tell has the target told what all servers have.
+func (t *teller) tell(now news) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.entries[now.name]
+	if e == nil {
+		e = &entry{}
+		t.entries[now.name] = e
+	}
+	e.next = &now
+	wake(t.kick)
+}
+
+// run sends what is on its way until ctx ends.
+func (t *teller) run(ctx context.Context) {
+	results := make(chan result)
+	sending := 0
+	for ctx.Err() == nil {
+		pause := t.settle(time.Now())
+		for sending < t.places() {
+			name, wait := t.next(time.Now())
+			pause = min(pause, wait)
+			if name == "" {
+				break
+			}
+			sending++
+			go func() { results <- t.send(ctx, name) }() // which is waited for below
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case r := <-results:
+			sending--
+			t.take(r, time.Now())
+		case <-timer.C:
+		case <-t.kick:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	for ; sending > 0; sending-- {
+		if r := <-results; r.outcome == accepted {
+			t.take(r, time.Now())
+		}
+	}
+	t.settle(time.Now())
+}
+
+// places is how many deliveries may be sent at once: one to a target that has not taken the last one.
+func (t *teller) places() int {
+	if t.pause.Wait > 0 {
+		return 1
+	}
+	return maxSending
+}
+
+// next takes the delivery that was made first of those that are due. If none is, the name is empty, and
+// wait the time until one is.
+func (t *teller) next(now time.Time) (name string, wait time.Duration) {
+	if !t.pause.Ready(now) {
+		return "", t.pause.Until.Sub(now)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var first *entry
+	wait = time.Hour
+	for candidate, e := range t.entries {
+		switch {
+		case e.since.IsZero() || e.busy || e.over != pending:
+		case !e.waits.Ready(now):
+			wait = min(wait, e.waits.Until.Sub(now))
+		case first == nil || e.since.Before(first.since):
+			name, first = candidate, e
+		}
+	}
+	if first != nil {
+		first.busy = true
+	}
+	return name, wait
+}
+
+// settle writes down what became of deliveries, and makes the next ones. It returns the time until it has
+// to try again what could not be written.
+func (t *teller) settle(now time.Time) (pause time.Duration) {
+	all, pause := t.unsettled(now)
+	for name, e := range all {
+		err := t.advance(name, e, now)
+		if err == nil {
+			continue
+		}
+		t.mu.Lock()
+		e.waits.Fail(now, t.opts.Retry)
+		pause = min(pause, e.waits.Wait)
+		t.mu.Unlock()
+		if words := err.Error(); words != t.unwritten {
+			t.unwritten = words
+			t.log.Error("can't write down what a URL is to be told", "url", t.target, "mirror", name, "err", err)
+		}
+	}
+	return pause
+}
+
+// unsettled are the entries whose ledgers are to be written, and the time until others are.
+func (t *teller) unsettled(now time.Time) (all map[string]*entry, pause time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all, pause = make(map[string]*entry), time.Hour
+	for name, e := range t.entries {
+		if !e.since.IsZero() && e.over == pending && !e.busy && now.Sub(e.since) > maxAge {
+			e.over = dropped
+		}
+		switch {
+		case e.busy, e.over == pending && (e.next == nil || !e.since.IsZero()):
+		case e.waits.Ready(now):
+			all[name] = e
+		default:
+			pause = min(pause, e.waits.Until.Sub(now))
+		}
+	}
+	return all, pause
+}
+
+// advance writes a ledger: without the delivery that is over, and with the next one.
+func (t *teller) advance(name string, e *entry, now time.Time) error {
+	t.mu.Lock()
+	over, next := e.over, e.next
+	t.mu.Unlock()
+	l, err := t.read(name)
+	if err != nil {
+		return err
+	}
+	if over != pending {
+		l.Delivery = nil
+	}
+	if over == accepted {
+		l.At = now
+	}
+	told := false
+	if l.Delivery == nil && next != nil {
+		if l, told, err = l.tell(*next, now, rand.Text()); err != nil {
+			return err
+		}
+	}
+	if err := t.write(l); err != nil {
+		return err
+	}
+	if over == dropped {
+		t.log.Error("gave up telling a URL of a change", "url", t.target, "mirror", name, "since", e.since.UTC().Format(time.RFC3339),
+			"reason", "it was not accepted for "+units.FormatSpan(maxAge))
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e.fingerprint, e.at, e.over = l.Fingerprint, l.At, pending
+	e.since, e.fault = time.Time{}, ""
+	e.waits.Reset()
+	if l.Delivery != nil {
+		e.since = l.Delivery.Since
+	}
+	if e.next == next && (told || l.Delivery == nil) {
+		e.next = nil
+	}
+	if over == dropped {
+		t.counts.Dropped++
+	}
+	return nil
+}
+
+// take takes in what became of a delivery that was sent. The log is told of the first failure of each one,
+// and of a target that takes nothing at all only once.
+func (t *teller) take(r result, now time.Time) {
+	was := t.pause.Wait
+	if r.outcome == unreachable {
+		t.pause.Fail(now, t.opts.Retry)
+		if later := now.Add(r.after); later.After(t.pause.Until) {
+			t.pause.Until = later
+		}
+	} else {
+		t.pause.Reset()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.entries[r.name]
+	e.busy = false
+	before := e.fault
+	if r.outcome == accepted {
+		e.over = accepted
+		e.waits.Reset()
+		t.counts.Sent++
+	} else {
+		t.counts.Failed++
+		e.waits.Fail(now, t.opts.Retry)
+		e.fault = errtext.Line(r.err.Error())
+	}
+	switch {
+	case r.outcome == unreachable && was == 0:
+		t.log.Warn("can't tell a URL of changes, and tries again", "url", t.target, "mirror", r.name, "err", r.err)
+	case r.outcome == refused && before == "":
+		t.log.Warn("a URL does not accept that it is told of a change, and is told again", "url", t.target, "mirror", r.name, "err", r.err)
+	case r.outcome == accepted && was > 0:
+		t.log.Info("a URL is told of changes again", "url", t.target)
+	}
+}
+
+func (t *teller) stats() TargetStats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := TargetStats{Target: t.target, counts: t.counts}
+	for _, e := range t.entries {
+		if !e.since.IsZero() {
+			s.Waiting++
+		}
+		if e.next != nil {
+			s.Waiting++
+		}
+	}
+	return s
+}
+
+func (t *teller) told(name string) Telling {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	told := Telling{Target: t.target.String()}
+	if e := t.entries[name]; e != nil {
+		told.At, told.Since, told.Fault = e.at, e.since, e.fault
+	}
+	return told
+}

@@ -1,0 +1,413 @@
+package tests
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const notifySecret = "the-secret-of-the-notifications"
+
+// delivered is a request that a receiver has got.
+type delivered struct {
+	ID            string
+	Mirror        string
+	Origin        string
+	DefaultBranch string `json:"default_branch"`
+	Revision      string
+	Refs          []struct{ Name, Old, New string }
+	MoreRefs      int `json:"more_refs"`
+	Servers       int
+	Slaves        []string
+	Time          time.Time
+}
+
+// was is what happened to a ref.
+func (d delivered) was(name string) string {
+	for _, ref := range d.Refs {
+		if ref.Name == name {
+			return ref.Old + " " + ref.New
+		}
+	}
+	return ""
+}
+
+// receiver is a web server that is told of changes.
+type receiver struct {
+	*httptest.Server
+	t      *testing.T
+	all    chan delivered
+	mu     sync.Mutex                               // guards answer
+	answer func(w http.ResponseWriter, d delivered) // nil for 200
+}
+
+// newReceiver starts a receiver at an address, or anywhere.
+func newReceiver(t *testing.T, address string) *receiver {
+	t.Helper()
+	r := &receiver{t: t, all: make(chan delivered, 1000)}
+	r.Server = httptest.NewUnstartedServer(http.HandlerFunc(r.serve))
+	if address != "" {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Listener.Close()
+		r.Listener = listener
+	}
+	r.Start()
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) answers(answer func(w http.ResponseWriter, d delivered)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer = answer
+}
+
+func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	mac := hmac.New(sha256.New, []byte(notifySecret))
+	mac.Write(body)
+	want := "sha256=" + hex.EncodeToString(mac.Sum(nil))
+	var d delivered
+	if err == nil {
+		err = json.Unmarshal(body, &d)
+	}
+	if h := req.Header; err != nil || req.Method != "POST" || h.Get("X-Sould-Signature-256") != want || h.Get("X-Hub-Signature-256") != want ||
+		h.Get("Sould-Delivery") != d.ID || d.ID == "" || h.Get("Content-Type") != "application/json" || d.Time.IsZero() {
+		r.t.Errorf("%v: %s %v\n%s", err, req.Method, req.Header, body)
+	}
+	r.mu.Lock()
+	answer := r.answer
+	r.mu.Unlock()
+	r.all <- d
+	if answer != nil {
+		answer(w, d)
+	}
+}
+
+// next is the next request.
+func (r *receiver) next() delivered {
+	r.t.Helper()
+	select {
+	case d := <-r.all:
+		return d
+	case <-time.After(patient):
+		r.t.Fatal("nobody was told of anything")
+		panic("unreachable")
+	}
+}
+
+// silent checks that nothing has come.
+func (r *receiver) silent() {
+	r.t.Helper()
+	select {
+	case d := <-r.all:
+		r.t.Errorf("it was told %+v", d)
+	default:
+	}
+}
+
+// notifies are the lines of a configuration that has these URLs told.
+func notifies(t *testing.T, urls ...string) []string {
+	t.Helper()
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, secret, notifySecret+"\n")
+	var quoted []string
+	for _, url := range urls {
+		quoted = append(quoted, fmt.Sprintf("%q", url))
+	}
+	return []string{"notify = [" + strings.Join(quoted, ", ") + "]", fmt.Sprintf("notify_secret_file = %q", secret), `retry = "20ms"`}
+}
+
+// hasTold waits until the daemon has nothing to tell any more.
+func (d *daemon) hasTold() {
+	d.t.Helper()
+	busy := regexp.MustCompile(`sould_notifications_(waiting\{.*\}|unconfirmed) [1-9]`)
+	eventually(d.t, "all is told", func() bool { return !busy.MatchString(d.get("/x/metrics").text()) })
+}
+
+var noID = strings.Repeat("0", 40)
+
+// TestNotify: what has changed is told, in order, and nothing else.
+func TestNotify(t *testing.T) {
+	t.Parallel()
+	r, old := newOrigin(t), newOrigin(t)
+	to := newReceiver(t, "")
+	d := start(t)
+	d.pulled("old", old.Dir) // before anybody is to be told
+	d.reload(notifies(t, strings.Replace(to.URL, "http://", "http://user:pass-word@", 1)+"/hook?key=hidden-key")...)
+
+	first := r.Git("rev-parse", "main")
+	d.pulled("a/new", r.Dir)
+	got := to.next()
+	if got.Mirror != "a/new" || got.Origin != r.Dir || got.DefaultBranch != "refs/heads/main" || got.Revision != first || got.Servers != 1 ||
+		len(got.Refs) != 1 || got.was("refs/heads/main") != noID+" "+first {
+		t.Errorf("of a new mirror: %+v", got)
+	}
+	second := r.Commit("main", map[string]string{"file": "2"})
+	r.Git("branch", "topic", "main")
+	d.pulled("a/new", r.Dir)
+	got = to.next()
+	if len(got.Refs) != 2 || got.was("refs/heads/main") != first+" "+second || got.was("refs/heads/topic") != noID+" "+second || got.Refs[0].Name != "refs/heads/main" {
+		t.Errorf("of a push: %+v", got)
+	}
+	r.Git("branch", "-D", "topic")
+	d.pulled("a/new", r.Dir)
+	if got = to.next(); len(got.Refs) != 1 || got.was("refs/heads/topic") != second+" "+noID {
+		t.Errorf("of a branch that is gone: %+v", got)
+	}
+	d.pulled("a/new", r.Dir) // nothing new
+	before := old.Git("rev-parse", "main")
+	after := old.Commit("main", map[string]string{"file": "2"})
+	d.pulled("old", old.Dir)
+	if got = to.next(); got.Mirror != "old" || got.was("refs/heads/main") != before+" "+after {
+		t.Errorf("of a mirror that was there before: %+v", got)
+	}
+	d.hasTold()
+	d.stop()
+	d.run()
+	third := r.Commit("main", map[string]string{"file": "3"})
+	d.pulled("a/new", r.Dir)
+	if got = to.next(); got.Mirror != "a/new" || got.was("refs/heads/main") != second+" "+third {
+		t.Errorf("after a restart: %+v", got)
+	}
+	d.hasTold()
+	to.silent()
+	tellsNothing(t, []string{"pass-word", "hidden-key", notifySecret}, d.log.String(), d.get("/x/status?format=json").text(),
+		d.get("/x/why/a/new").text(), d.get("/x/metrics").text())
+	eventually(t, "the answer is taken in", func() bool {
+		return strings.Contains(d.get("/x/why/a/new").text(), to.URL+"/hook was told of what is here on ")
+	})
+	d.get("/x/metrics").contains(t, `sould_notifications_total{result="sent",url="`+to.URL+`/hook"} 1
+`)
+}
+
+// TestNotifyAgain: what was not accepted is sent again with the same id, what comes meanwhile is one further
+// delivery after it, and neither a kill nor a change of the configuration loses any of it.
+func TestNotifyAgain(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	to := newReceiver(t, "")
+	to.answers(func(w http.ResponseWriter, _ delivered) { http.Error(w, "not \x1b[31m today "+notifySecret, 500) })
+	lines := notifies(t, to.URL)
+	d := start(t, lines...)
+	d.pulled("m", r.Dir)
+	first := to.next()
+	if again := to.next(); again.ID != first.ID || again.was("refs/heads/main") != first.was("refs/heads/main") {
+		t.Errorf("%+v became %+v", first, again)
+	}
+	d.get("/x/why/m").contains(t, "it answered 500: not [31m today ***")
+	for i := range 3 {
+		r.Commit("main", map[string]string{"file": fmt.Sprint("new", i)})
+		d.pulled("m", r.Dir)
+	}
+	last := r.Git("rev-parse", "main")
+	d.kill()
+	d.run()
+	d.reload(append(lines, "patience = 1000")...)
+	to.answers(nil)
+	var all []delivered
+	for len(all) == 0 || all[len(all)-1].Revision != last {
+		if got := to.next(); len(all) == 0 || all[len(all)-1].ID != got.ID {
+			all = append(all, got)
+		}
+	}
+	if len(all) != 2 || all[0].ID != first.ID || all[1].was("refs/heads/main") != first.Revision+" "+last {
+		t.Errorf("%+v was told, first %+v", all, first)
+	}
+	d.hasTold()
+	to.silent()
+	tellsNothing(t, []string{notifySecret}, d.log.String())
+}
+
+// TestNotifyHangs: a receiver that does not answer, one that is not there and one that redirects keep
+// nobody else waiting, nor the daemon from stopping; and the one that comes back is told.
+func TestNotifyHangs(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	hung, moved, well := newReceiver(t, ""), newReceiver(t, ""), newReceiver(t, "")
+	held := newHold(t)
+	hung.answers(func(http.ResponseWriter, delivered) { held.wait() })
+	t.Cleanup(held.release)
+	moved.answers(func(w http.ResponseWriter, _ delivered) {
+		w.Header().Set("Location", well.URL)
+		w.WriteHeader(307)
+	})
+	address := "127.0.0.1:" + freePort(t)
+	d := start(t, notifies(t, hung.URL, moved.URL, "http://"+address+"/", well.URL)...)
+	for i := range 6 {
+		d.pulled(fmt.Sprint("m", i), r.Dir)
+	}
+	seen := make(map[string]bool)
+	for range 6 {
+		seen[well.next().Mirror] = true
+	}
+	if len(seen) != 6 {
+		t.Errorf("told of %v", seen)
+	}
+	for range 4 {
+		hung.next()
+	}
+	moved.next()
+	d.wait(`can't tell a URL of changes, and tries again url=http://` + address)
+	d.get("/x/why/m0").contains(t, "it answered with a redirect (307)")
+	late := newReceiver(t, address)
+	for range 6 {
+		seen["late "+late.next().Mirror] = true
+	}
+	if len(seen) != 12 {
+		t.Errorf("told of %v", seen)
+	}
+	d.wait(`a URL is told of changes again url=http://` + address)
+	hung.silent() // no more than four at once
+	well.silent()
+	began := time.Now()
+	d.stop()
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+}
+
+// TestNotifyWhenAllHaveIt: a change is told when all slaves have it, and those below them, and not before;
+// also one that a reader's pull has brought, or that the master had before it was killed.
+func TestNotifyWhenAllHaveIt(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	to := newReceiver(t, "")
+	bottom := start(t)
+	middle := start(t, "master = true", slaves(bottom.url))
+	port := freePort(t)
+	slave := start(t, `listen = "127.0.0.1:`+port+`"`)
+	lines := append(notifies(t, to.URL), "master = true", slaves(middle.url, slave.url), `repair = "200ms"`, `timeout = "2s"`)
+	master := start(t, lines...)
+	master.pulled("m", r.Dir)
+	got := to.next()
+	if first := r.Git("rev-parse", "main"); got.Revision != first || got.Servers != 4 || len(got.Slaves) != 3 || got.was("refs/heads/main") != noID+" "+first {
+		t.Errorf("%+v", got)
+	}
+	before := got.Revision
+
+	slave.stop()
+	r.Commit("main", map[string]string{"file": "2"})
+	if a := master.post("m", r.Dir); a.StatusCode != 502 {
+		t.Fatalf("%s\n%s", a.Status, a.text())
+	}
+	master.get("/x/why/m").contains(t, "as soon as all servers have it")
+	r.Git("branch", "topic", "main")
+	tip := r.Commit("main", map[string]string{"file": "3"})
+	if a := master.post("m", r.Dir); a.StatusCode != 502 {
+		t.Fatalf("%s\n%s", a.Status, a.text())
+	}
+	master.kill()
+	master.run()
+	eventually(t, "the master knows that it has something to tell", func() bool {
+		return strings.Contains(master.get("/x/metrics").text(), "sould_notifications_unconfirmed 1")
+	})
+	to.silent()
+	slave.run()
+	if got = to.next(); got.Revision != tip || got.was("refs/heads/main") != before+" "+tip || len(got.Refs) != 2 || got.Servers != 4 {
+		t.Errorf("%+v", got)
+	}
+	if has := slave.get("/m").Header.Get("X-Revision"); has != tip {
+		t.Errorf("it was told of %s, and the slave has %s", tip, has)
+	}
+	to.silent()
+}
+
+// checkConfig is what --check says of a configuration.
+func (d *daemon) checkConfig() (string, error) {
+	cmd := exec.Command(binary, "--check", "-c", d.conf)
+	cmd.Env = environ()
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// TestNotifyIsChecked: what cannot be told is refused with the file's line.
+func TestNotifyIsChecked(t *testing.T) {
+	t.Parallel()
+	lines := notifies(t, "http://user:secret@ci.local/hook")
+	d := prepare(t, lines[1:]...)
+	for _, c := range []struct{ notify, says string }{
+		{`["ftp://ci.local/"]`, `notify: "ftp://ci.local" is no URL of a web server`},
+		{`["http://user:secret@/x"]`, `names no host`},
+		{`["http://ci.local/", "http://other:secret@CI.local/"]`, `is listed twice`},
+		{`["http://ci.local/#x"]`, `has a fragment`},
+		{`["http://user:secret@ci.local/%zz"]`, `cannot be read`},
+	} {
+		d.configure(append(lines[1:], "notify = "+c.notify)...)
+		out, err := d.checkConfig()
+		if err == nil || !strings.Contains(out, c.says) || strings.Contains(out, "secret@") {
+			t.Errorf("%s: %v\n%s", c.notify, err, out)
+		}
+	}
+	d.configure(lines[0])
+	if out, err := d.checkConfig(); err == nil || !strings.Contains(out, "notify_secret_file is not set") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	d.configure(lines...)
+	if out, err := d.checkConfig(); err != nil || !strings.Contains(out, `notify = ["http://ci.local/hook"]`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestReceiverOfThePage runs the receiver that docs/notify.md shows.
+func TestReceiverOfThePage(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("no python3 on this machine")
+	}
+	r, port := newOrigin(t), freePort(t)
+	lines := notifies(t, "http://127.0.0.1:"+port+"/")
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, secret, notifySecret+"\n")
+	said := &logText{}
+	cmd := exec.Command("python3", "-c", adapt(t, blocks(t, "notify.md", "python")[0], "8099", port))
+	cmd.Env = append(environ(), "SECRET_FILE="+secret)
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	d := start(t, lines...)
+	d.pulled("my/dev/mirror", r.Dir)
+	eventually(t, "the receiver knows of it", func() bool {
+		return strings.Contains(said.String(), "my/dev/mirror "+r.Git("rev-parse", "main"))
+	})
+	a, err := http.Post("http://127.0.0.1:"+port, "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Body.Close()
+	if a.StatusCode != 403 {
+		t.Errorf("what is not signed is answered %s", a.Status)
+	}
+}
+
+// TestMessageOfThePage: the JSON that docs/notify.md shows has the fields that are sent.
+func TestMessageOfThePage(t *testing.T) {
+	t.Parallel()
+	decoder := json.NewDecoder(strings.NewReader(blocks(t, "notify.md", "json")[0]))
+	decoder.DisallowUnknownFields()
+	var d delivered
+	if err := decoder.Decode(&d); err != nil || len(d.Refs) != 1 || d.Servers != 3 {
+		t.Errorf("%v: %+v", err, d)
+	}
+}
