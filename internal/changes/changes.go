@@ -23,15 +23,16 @@ type Counter struct {
 	next chan struct{} // closed with the next change; nil if nobody waits
 }
 
-// Add records a change.
-func (c *Counter) Add() {
-	c.count.Add(1)
+// Add records a change, and returns how many there have been.
+func (c *Counter) Add() uint64 {
+	now := c.count.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.next != nil {
 		close(c.next)
 		c.next = nil
 	}
+	return now
 }
 
 // Count returns how many changes there have been.

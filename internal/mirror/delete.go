@@ -46,7 +46,7 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 	}
 	s.mu.Lock()
 	delete(s.byName, name)
-	s.mirrorsChanged()
+	s.mirrorsChanged(name)
 	to, err := s.dir.MoveToTrash(name, m.identity, time.Now())
 	s.mu.Unlock()
 	if err == nil {

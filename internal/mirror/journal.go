@@ -112,7 +112,7 @@ func (s *Store) Refuse(name storage.Name, by string, reason error) {
 	s.journals.change(name, func(j *Journal) {
 		j.Refused = Asking{time.Now(), by, errtext.Clip(errtext.Line(reason.Error()), maxJournalWords)}
 	})
-	s.generation.Add()
+	s.generation.Add(name)
 }
 
 // recordPull remembers a pull that has ended. It reports whether the one before has ended in the same

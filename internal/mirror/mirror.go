@@ -188,13 +188,13 @@ func (m *Mirror) complete(ctx context.Context, repo git.Repo) error {
 func (m *Mirror) setSnapshot(snap *Snapshot) {
 	m.snapshot.Store(snap)
 	m.unreadable.set(nil)
-	m.store.generation.Add()
+	m.store.generation.Add(m.Name)
 }
 
 // setUnreadable records why the mirror could not be loaded.
 func (m *Mirror) setUnreadable(err error) {
 	if m.unreadable.set(err) {
-		m.store.generation.Add()
+		m.store.generation.Add(m.Name)
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 // Progress is how far a pull is. It is safe for concurrent use.
 type Progress struct {
 	began time.Time
-	moved *changes.Counter // Store.moves
+	name  storage.Name
+	moved *changes.Feed[storage.Name] // Store.moves
 
 	mu    sync.Mutex // guards all below
 	now   Step
@@ -52,7 +53,7 @@ func (p *Progress) begin(step Step) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now, p.shown = step, step.Since
-	p.moved.Add()
+	p.moved.Add(p.name)
 }
 
 // transferring records how far the current step is.
@@ -63,7 +64,7 @@ func (p *Progress) transferring(far git.Progress) {
 	p.now.Progress = far
 	if now.Sub(p.shown) >= statusPace {
 		p.shown = now
-		p.moved.Add()
+		p.moved.Add(p.name)
 	}
 }
 
@@ -147,14 +148,23 @@ func (s *Store) Moves() uint64 { return s.moves.Count() }
 // AfterMoves returns a channel that is closed when Moves returns another number than this one.
 func (s *Store) AfterMoves(moves uint64) <-chan struct{} { return s.moves.After(moves) }
 
+// AfterMovesOf is AfterMoves for the pulls of one mirror.
+func (s *Store) AfterMovesOf(name storage.Name, moves uint64) <-chan struct{} {
+	return s.moves.AfterOf(name, moves)
+}
+
+// MovesSince returns the names of the mirrors of which pulls have made steps after Moves returned this
+// number. If that is not known any more, ok is false.
+func (s *Store) MovesSince(moves uint64) (names []storage.Name, ok bool) { return s.moves.Since(moves) }
+
 // startProgress records that a pull is running, until end is called.
 func (s *Store) startProgress(name storage.Name) (p *Progress, end func()) {
-	p = &Progress{began: time.Now(), moved: &s.moves}
+	p = &Progress{name: name, began: time.Now(), moved: &s.moves}
 	p.wait("waiting to begin")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running[name] = append(s.running[name], p)
-	s.generation.Add()
+	s.generation.Add(name)
 	return p, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -162,6 +172,6 @@ func (s *Store) startProgress(name storage.Name) (p *Progress, end func()) {
 		if len(s.running[name]) == 0 {
 			delete(s.running, name)
 		}
-		s.generation.Add()
+		s.generation.Add(name)
 	}
 }

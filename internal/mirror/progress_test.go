@@ -10,6 +10,7 @@ import (
 	"github.com/reconquest/sould/internal/changes"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // TestLogUntil: the log has a line every half a minute of a pull that takes long, and none of one
@@ -17,7 +18,7 @@ import (
 func TestLogUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
-		p := &Progress{began: time.Now(), moved: new(changes.Counter)}
+		p := &Progress{began: time.Now(), moved: new(changes.Feed[storage.Name])}
 		stop := p.logUntil(logging.New(&b).Logger)
 		p.wait("waiting for other transfers")
 		time.Sleep(65 * time.Second)
@@ -38,7 +39,7 @@ func TestLogUntil(t *testing.T) {
 // TestStatusPace: each step changes the status, and a transfer now and then.
 func TestStatusPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var moves changes.Counter
+		var moves changes.Feed[storage.Name]
 		p := &Progress{moved: &moves}
 		p.wait("waiting")
 		p.read("fetching", Source{})

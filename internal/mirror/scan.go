@@ -88,7 +88,7 @@ func (s *Store) scan() error {
 	_ = readers.Wait()
 	if s.life.Err() == nil && !s.IsReady() {
 		close(s.ready)
-		s.generation.Add()
+		s.generation.AddAll()
 	}
 	return err
 }

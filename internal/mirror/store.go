@@ -82,9 +82,9 @@ type Store struct {
 
 	checkingSuspect sync.Mutex // held while a mirror is checked because something has failed
 
-	generation changes.Counter
-	moves      changes.Counter
 	pauses     pauses
+	generation changes.Feed[storage.Name] // of what the status shows of mirrors
+	moves      changes.Feed[storage.Name] // of how far pulls are
 	journals   journals
 	ready      chan struct{} // closed when the first scan has ended
 	wake       chan struct{} // has an element when Watch shall scan at once
@@ -126,7 +126,7 @@ func NewStore(life context.Context, parts Parts, options *Options) *Store {
 func (s *Store) Configure(options *Options) {
 	s.fetches.Resize(options.MaxFetches)
 	s.options.Store(options)
-	s.generation.Add() // the status of mirrors depends on them
+	s.generation.AddAll() // the status of mirrors depends on them
 }
 
 // ErrUnknown means that no mirror has the name.
@@ -178,7 +178,7 @@ func (s *Store) LastKnown(name storage.Name) *Snapshot {
 func (s *Store) CheckStorage() error {
 	err := s.dir.CheckOwned()
 	if s.fault.set(err) {
-		s.generation.Add()
+		s.generation.AddAll()
 		s.Wake() // the scan logs the error
 	}
 	return err
@@ -237,7 +237,7 @@ func (s *Store) find(name storage.Name) (*Mirror, error) {
 		}
 		if known != nil { // an operator has removed, replaced or changed it
 			delete(s.byName, name)
-			s.mirrorsChanged()
+			s.mirrorsChanged(name)
 		}
 		if id == (storage.Identity{}) {
 			return nil, ErrUnknown
@@ -264,7 +264,7 @@ func isRecent(then int64, now time.Time, span time.Duration) bool {
 func (s *Store) add(name storage.Name, id storage.Identity) *Mirror {
 	m := &Mirror{Name: name, dir: s.dir.MirrorDir(name), store: s, identity: id}
 	s.byName[name] = m
-	s.mirrorsChanged()
+	s.mirrorsChanged(name)
 	return m
 }
 
@@ -295,7 +295,7 @@ func (s *Store) install(staging string, built *Mirror, expected storage.Identity
 		built.dir, built.identity = s.dir.MirrorDir(built.Name), id
 		built.completed = true
 		s.byName[built.Name] = built
-		s.mirrorsChanged()
+		s.mirrorsChanged(built.Name)
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -337,10 +337,22 @@ func (s *Store) Generation() uint64 { return s.generation.Count() }
 // After returns a channel that is closed when Generation returns another number than this one.
 func (s *Store) After(generation uint64) <-chan struct{} { return s.generation.After(generation) }
 
-// mirrorsChanged must be called after a change of byName. The caller holds s.mu.
-func (s *Store) mirrorsChanged() {
+// AfterOf returns a channel that is closed when that mirror has changed after Generation returned this
+// number.
+func (s *Store) AfterOf(name storage.Name, generation uint64) <-chan struct{} {
+	return s.generation.AfterOf(name, generation)
+}
+
+// Since returns the names of the mirrors that have changed, have come or have gone after Generation returned
+// this number. If that is not known any more, ok is false.
+func (s *Store) Since(generation uint64) (names []storage.Name, ok bool) {
+	return s.generation.Since(generation)
+}
+
+// mirrorsChanged must be called after a change of what byName has under a name. The caller holds s.mu.
+func (s *Store) mirrorsChanged(name storage.Name) {
 	s.sorted = nil
-	s.generation.Add()
+	s.generation.Add(name)
 }
 
 // Wait returns when no pull is running.
