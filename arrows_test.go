@@ -49,7 +49,7 @@ var arrows = map[string]string{
 	"housekeeping": "mirror storage backoff git units",
 	"poll":         "mirror origin storage backoff limiter",
 	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",
-	"status":       "archive cluster errtext mirror pack protocol refs storage units",
+	"status":       "archive cluster errtext mirror pack protocol refs storage units changes coalesce",
 	"metrics":      "archive cluster coalesce conn credential limiter mirror pack poll spool storage tally webhook ondemand notify",
 	"notify":       "access backoff cluster durable errtext git mirror origin refs storage units",
 	"why":          "units",

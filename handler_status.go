@@ -1,12 +1,13 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/reconquest/sould/internal/conditional"
-	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/insight"
 	"github.com/reconquest/sould/internal/requestlog"
 	"github.com/reconquest/sould/internal/status"
 )
@@ -23,17 +24,11 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	version := s.mirrors.insight.Version() // before the answer
-	answer, err := s.answerStatus(r, q, trace)
-	isCurrent := func() bool {
-		return err == nil && conditional.Precondition(r.Header, answer.ETag) == http.StatusNotModified
-	}
-	if left := q.Hold() - time.Since(began); left > 0 && trace.FromClient() && !isPeer(r) && isCurrent() {
-		s.mirrors.insight.AwaitChange(r.Context(), s.closing, version, left, func() bool {
-			// With the id of before, slaves would take it for the same request, and not ask theirs.
-			answer, err = s.answerStatus(r, q, protocol.NewClientTrace())
-			return !isCurrent()
-		})
+	by := status.Asker{Trace: trace, Peer: isPeer(r)}
+	isNeeded := func(etag string) bool { return conditional.Precondition(r.Header, etag) == 0 }
+	answer, err := s.mirrors.status.Answer(r.Context(), s.settings().statusOptions(), q, by, isNeeded)
+	if err == nil && trace.FromClient() && !by.Peer && isCurrent(r, q, answer) {
+		answer, err = s.awaitStatus(r, q, answer, q.Hold()-time.Since(began))
 	}
 	if err != nil {
 		return err
@@ -52,9 +47,23 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// answerStatus is the answer to a query now.
-func (s *Server) answerStatus(r *http.Request, q status.Query, trace protocol.Trace) (status.Answer, error) {
-	isNeeded := func(etag string) bool { return conditional.Precondition(r.Header, etag) == 0 }
-	by := status.Asker{Trace: trace, Peer: isPeer(r)}
-	return s.mirrors.status.Answer(r.Context(), s.settings().statusOptions(), q, by, isNeeded)
+// isCurrent reports whether an answer tells a client nothing that it does not know.
+func isCurrent(r *http.Request, q status.Query, answer status.Answer) bool {
+	if q.IsSince() {
+		return !answer.News
+	}
+	return conditional.Precondition(r.Header, answer.ETag) == http.StatusNotModified
+}
+
+// awaitStatus waits for the answer after one that the client has, for as long as hold. If too many wait
+// already, it does not.
+func (s *Server) awaitStatus(r *http.Request, q status.Query, had status.Answer, hold time.Duration) (status.Answer, error) {
+	look := s.mirrors.insight
+	if hold <= 0 || !look.TakePlace() {
+		return had, nil
+	}
+	defer look.LeavePlace()
+	ctx, cancel := context.WithTimeout(r.Context(), min(hold, insight.MaxWatch))
+	defer cancel()
+	return s.mirrors.status.Await(ctx, s.closing, func() *status.Options { return s.settings().statusOptions() }, q, had)
 }

@@ -75,6 +75,7 @@ func newMirrors(
 	}
 	ms.status = &status.Reporter{
 		Dir: dir, Store: ms.store, Archives: ms.archives, Packs: ms.packs, Client: ms.client, Epoch: instance, Release: release,
+		Life: life,
 	}
 	return ms, nil
 }
@@ -115,6 +116,7 @@ func (ms *mirrors) close() error {
 	ms.reconciler.Wait()
 	ms.insight.Observer.Wait()
 	ms.maker.Wait()
+	ms.status.Wait()
 	ms.store.Wait()
 	ms.client.Close()
 	return err

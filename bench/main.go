@@ -77,6 +77,7 @@ var measurements = []measurement{
 	{"status", statusOfMany},
 	{"metrics", metricsOfMany},
 	{"repair", repairRound},
+	{"long polls", longPolls},
 	{"slaves in great number", fanOutToMany},
 }
 

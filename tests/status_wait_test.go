@@ -1,8 +1,15 @@
 package tests
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -164,4 +171,117 @@ func TestStatusesThatWaitAreBounded(t *testing.T) {
 		}
 	}
 	d.run()
+}
+
+// TestStatusSince: a cursor leads to what has changed since, and to all where that is not known.
+func TestStatusSince(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	d := start(t, fmt.Sprintf("token = %q", token), `check = "0"`, "maintenance = false")
+	post := func(name string) { d.postAs("Bearer "+token, name, r.Dir).expect(t, 200) }
+	post("a")
+	post("b")
+	eventually(t, "all is read", func() bool { return !d.status("").Loading })
+	type document struct {
+		Cursor  string
+		Full    bool
+		Total   int
+		Mirrors []struct{ Name, State string }
+		Removed []string
+	}
+	ask := func(query string) (doc document) {
+		t.Helper()
+		a := d.get("/x/status?format=json"+query).expect(t, 200)
+		if err := json.Unmarshal(a.body, &doc); err != nil {
+			t.Fatal(err)
+		}
+		return doc
+	}
+	tells := func(doc document, mirrors ...string) {
+		t.Helper()
+		var names []string
+		for _, m := range doc.Mirrors {
+			names = append(names, m.Name)
+		}
+		if doc.Full || !slices.Equal(names, mirrors) || doc.Total != 2 && len(doc.Removed) == 0 {
+			t.Errorf("%+v, want %v", doc, mirrors)
+		}
+	}
+	first := ask("")
+	since := func(doc document) string { return "&since=" + doc.Cursor }
+	tells(ask(since(first)))
+	post("b")
+	second := ask(since(first))
+	tells(second, "b")
+	tells(ask(since(second)))
+	if one := ask(since(first) + "&name=a"); len(one.Mirrors) != 0 {
+		t.Errorf("%+v", one)
+	}
+	if one := ask(since(first) + "&name=b"); len(one.Mirrors) != 1 {
+		t.Errorf("%+v", one)
+	}
+
+	waits := make(chan document)
+	go func() { waits <- ask(since(second) + "&wait=1h&progress=0") }()
+	d.do("DELETE", "/a", nil, "Authorization", "Bearer "+token).expect(t, 200)
+	third := <-waits
+	if tells(third); !slices.Equal(third.Removed, []string{"a"}) {
+		t.Errorf("%+v", third)
+	}
+	began := time.Now()
+	if one := ask(since(ask("&progress=0")) + "&wait=50ms&progress=0&name=b"); len(one.Mirrors) != 0 {
+		t.Errorf("%+v", one)
+	}
+	if took := time.Since(began); took < 50*time.Millisecond {
+		t.Errorf("it has waited for %s", took)
+	}
+	for _, text := range []string{"", "nonsense", "x-1-2", first.Cursor + "0", strings.Repeat("9", 10000)} {
+		if doc := ask("&since=" + text); !doc.Full || len(doc.Mirrors) != 1 {
+			t.Errorf("since %.20q: %+v", text, doc)
+		}
+	}
+	d.get("/x/status?format=toml&since="+first.Cursor).contains(t, `removed = ["a"]`)
+	d.get("/x/status?since="+first.Cursor).contains(t, "└─ a\n")
+	d.get("/x/status?upstream=1&since="+first.Cursor).expect(t, 400)
+	d.get("/x/status?name=nobody&since="+first.Cursor).expect(t, 404)
+	d.stop()
+	d.run()
+	if doc := ask(since(third)); !doc.Full {
+		t.Errorf("after a restart: %+v", doc)
+	}
+}
+
+// TestARenderer runs the loop that docs/clients.md shows.
+func TestARenderer(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl on this machine")
+	}
+	r, dir := newOrigin(t), t.TempDir()
+	d := start(t)
+	d.pulled("jack/configs", r.Dir)
+	write(t, filepath.Join(dir, "render"), "#!/bin/sh\ntar xOf \"$1\" file\n")
+	if err := os.Chmod(filepath.Join(dir, "render"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	said := &logText{}
+	cmd := exec.Command("bash", "-c", adapt(t, blocks(t, "clients.md", "bash")[0], "http://sould.local", d.url))
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, said, said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+	})
+	want := "1"
+	eventually(t, "it has rendered what is there", func() bool { return said.String() == want })
+	for i := range 3 {
+		content := fmt.Sprint(" then ", i)
+		r.Commit("main", map[string]string{"file": content})
+		d.pulled("jack/configs", r.Dir)
+		want += content
+		eventually(t, "it has rendered what was pushed", func() bool { return said.String() == want })
+	}
 }

@@ -24,25 +24,27 @@ func (i *Insight) Version() Version {
 
 // Bounds of requests that wait for news.
 const (
-	maxWatch    = 30 * time.Second // for which one waits
-	maxWatchers = 512              // that wait at once, or 1/32 of the descriptors
-	lookPause   = 2 * time.Second  // after news that were none for the one who waits
+	MaxWatch    = time.Minute // for which one waits
+	maxWatchers = 2048        // that wait at once, or 1/32 of the descriptors
 )
 
-// takePlace takes a place for a request that waits, if there is one.
-func (i *Insight) takePlace() bool {
+// TakePlace takes a place for a request that waits, if there is one, which is to be given back by LeavePlace.
+func (i *Insight) TakePlace() bool {
 	return i.watchers.Take(int(min(maxWatchers, i.Descriptors/32)))
 }
+
+// LeavePlace gives back a place.
+func (i *Insight) LeavePlace() { i.watchers.Release() }
 
 // AwaitNews waits until a page with that version is not the current one any more, for as long as
 // wait, until ctx ends, or until closing is closed. It has the other servers asked meanwhile. If too many
 // wait already, it does not.
 func (i *Insight) AwaitNews(ctx context.Context, closing <-chan struct{}, version Version, wait time.Duration) {
-	if !i.takePlace() {
+	if !i.TakePlace() {
 		return
 	}
-	defer i.watchers.Release()
-	over := time.NewTimer(min(wait, maxWatch))
+	defer i.LeavePlace()
+	over := time.NewTimer(min(wait, MaxWatch))
 	defer over.Stop()
 	look := time.NewTicker(LookEvery)
 	defer look.Stop()
@@ -65,41 +67,6 @@ func (i *Insight) AwaitNews(ctx context.Context, closing <-chan struct{}, versio
 		case <-closing:
 			return
 		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// AwaitChange is for what depends on more than a Version. It calls look when this server's own mirrors
-// are not those of that version any more, and every LookEvery for what announces no changes, until look
-// reports a change, for as long as wait, until ctx ends, or until closing is closed. If too many wait
-// already, it does not.
-func (i *Insight) AwaitChange(ctx context.Context, closing <-chan struct{}, version Version, wait time.Duration, look func() bool) {
-	if !i.takePlace() {
-		return
-	}
-	defer i.watchers.Release()
-	over := time.NewTimer(min(wait, maxWatch))
-	defer over.Stop()
-	goesOn := func(mirrors, moves <-chan struct{}, pause time.Duration) bool {
-		paused := time.NewTimer(pause)
-		defer paused.Stop()
-		select {
-		case <-mirrors:
-		case <-moves:
-		case <-paused.C:
-		case <-over.C:
-			return false
-		case <-closing:
-			return false
-		case <-ctx.Done():
-			return false
-		}
-		return true
-	}
-	for goesOn(i.Store.After(version.mirrors), i.Store.AfterMoves(version.moves), LookEvery-lookPause) {
-		version = i.Version() // before it looks
-		if look() || !goesOn(nil, nil, lookPause) {
 			return
 		}
 	}

@@ -54,30 +54,3 @@ func TestAwaitNews(t *testing.T) {
 		t.Errorf("%d places are not given back", n)
 	}
 }
-
-// TestAwaitChange: what is waited for is looked at after each change, until it is another one.
-func TestAwaitChange(t *testing.T) {
-	i := newInsight(t, []string{"a"}, nil, "")
-	i.Descriptors = 32 // for one
-	name, err := storage.ParseName("a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := i.Version()
-	i.Store.Refuse(name, "somebody", errors.New("x"))
-	looks := 0
-	i.AwaitChange(t.Context(), nil, seen, time.Hour, func() bool {
-		looks++
-		i.AwaitChange(t.Context(), nil, seen, time.Hour, func() bool { t.Error("one too many waits"); return true })
-		return true
-	})
-	if looks != 1 {
-		t.Errorf("%d looks", looks)
-	}
-	closing := make(chan struct{})
-	i.AwaitChange(t.Context(), closing, seen, time.Hour, func() bool { looks++; close(closing); return false })
-	i.AwaitChange(t.Context(), nil, i.Version(), time.Millisecond, func() bool { t.Error("it looks, though nothing has changed"); return true })
-	if n := i.watchers.Taken(); looks != 2 || n != 0 {
-		t.Errorf("%d looks, %d places are not given back", looks, n)
-	}
-}

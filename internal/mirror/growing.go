@@ -80,7 +80,7 @@ func (j *pullJob) startGrowing(src Source) {
 	j.mu.Lock()
 	j.Store.growing[g.Name] = g
 	j.mu.Unlock()
-	j.moves.Add()
+	j.moves.Add(j.req.Name)
 }
 
 // endGrowing ends it with the error of the pull. The mirror stands, or it could not be made.

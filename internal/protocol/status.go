@@ -27,6 +27,13 @@ type Status struct {
 	// unknown.
 	Loading bool `json:"loading,omitempty" toml:"loading,omitempty"`
 
+	// Cursor stands for this moment. A client that sends it back is told of what has changed since: then
+	// Mirrors are those, and Removed are the names of those that are gone. Full says that all are told,
+	// because what has changed is not known.
+	Cursor  string   `json:"cursor,omitempty" toml:"cursor,omitempty"`
+	Full    bool     `json:"full,omitempty" toml:"full,omitempty"`
+	Removed []string `json:"removed,omitempty" toml:"removed,omitempty"`
+
 	Error             string `json:"error,omitempty" toml:"error,omitempty"` // one line
 	HierarchicalError string `json:"hierarchical_error,omitempty" toml:"hierarchical_error,omitempty"`
 
@@ -192,6 +199,13 @@ func (d *Status) branches() []errtext.Branch {
 			mirrors.Below[i] = errtext.Branch{Text: d.Mirrors[i].Name, Below: d.Mirrors[i].branches(d.Address == "" && d.Mirrors[i].State == Failed)}
 		}
 		all = append(all, mirrors)
+	}
+	if len(d.Removed) > 0 {
+		removed := errtext.Branch{Text: "removed"}
+		for _, name := range d.Removed {
+			removed.Below = append(removed.Below, errtext.Branch{Text: name})
+		}
+		all = append(all, removed)
 	}
 	if u := d.Upstream; u != nil {
 		upstream := errtext.Branch{Text: "upstream", Below: []errtext.Branch{

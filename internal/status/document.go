@@ -27,27 +27,43 @@ func (r *Reporter) self(opts *Options, fault error) *protocol.Status {
 	return d
 }
 
-// all is what this server tells of itself and of all mirrors, and of the pulls that run if these are
-// asked for.
-func (r *Reporter) all(opts *Options, pulls bool, fault error) *protocol.Status {
+// scope is how much of mirrors is told.
+type scope struct {
+	running  bool // which are being pulled
+	progress bool // how far those pulls are
+	retained bool // which refs are retained, of one mirror
+}
+
+// all is what this server tells of itself and of all mirrors, or of some only if these are given.
+func (r *Reporter) all(opts *Options, tells scope, only map[storage.Name]bool, fault error) *protocol.Status {
 	d := r.self(opts, fault)
 	d.Loading = !r.Store.IsReady()
-	running := r.Store.Running()
+	var running map[storage.Name]*mirror.Progress
+	if tells.running {
+		running = r.Store.Running()
+	}
 	all := r.Store.All()
-	d.Mirrors = make([]protocol.Mirror, 0, len(all)+len(running))
+	if d.Total = len(all); only == nil {
+		d.Mirrors = make([]protocol.Mirror, 0, len(all)+len(running))
+	}
 	for _, m := range all {
+		d.Loading = d.Loading || m.Snapshot() == nil && m.Unreadable() == ""
+		if only != nil && !only[m.Name] {
+			delete(running, m.Name)
+			continue
+		}
 		one := cluster.MirrorStatus(m, running[m.Name])
 		if fault != nil { // what was read before is not there now
 			one = cluster.StatusOf(m.Name, nil, running[m.Name], fault.Error())
 		}
 		delete(running, m.Name)
-		d.Loading = d.Loading || m.Snapshot() == nil && m.Unreadable() == ""
 		d.Mirrors = append(d.Mirrors, one)
 	}
 	for name, pull := range running { // that are being built
+		d.Total++
 		d.Mirrors = append(d.Mirrors, cluster.StatusOf(name, nil, pull, ""))
 	}
-	if !pulls {
+	if !tells.progress {
 		for i := range d.Mirrors {
 			d.Mirrors[i].Pull = nil
 		}
@@ -55,16 +71,17 @@ func (r *Reporter) all(opts *Options, pulls bool, fault error) *protocol.Status 
 	if len(running) > 0 {
 		slices.SortFunc(d.Mirrors, func(a, b protocol.Mirror) int { return strings.Compare(a.Name, b.Name) })
 	}
-	d.Total = len(d.Mirrors)
 	return d
 }
 
-// one is what this server tells of itself if it is asked about one mirror, and of the refs that are
-// retained of it if these are asked for. The error is mirror.ErrUnknown.
-func (r *Reporter) one(opts *Options, name storage.Name, retained bool, fault error) (*protocol.Status, error) {
+// one is what this server tells of itself if it is asked about one mirror. The error is mirror.ErrUnknown.
+func (r *Reporter) one(opts *Options, name storage.Name, tells scope, fault error) (*protocol.Status, error) {
 	d := r.self(opts, fault)
 	d.Total = 1
-	running := r.Store.Progress(name)
+	var running *mirror.Progress
+	if tells.running {
+		running = r.Store.Progress(name)
+	}
 	m, err := r.Store.Get(name)
 	switch {
 	case errors.Is(err, mirror.ErrUnknown) && running != nil: // it is being built
@@ -75,7 +92,7 @@ func (r *Reporter) one(opts *Options, name storage.Name, retained bool, fault er
 		d.Mirrors = []protocol.Mirror{cluster.StatusOf(name, nil, running, err.Error())}
 	default:
 		one := cluster.MirrorStatus(m, running)
-		if retained {
+		if tells.retained {
 			one.Kept = cluster.RetainedStatus(m.Snapshot())
 		}
 		d.Mirrors = []protocol.Mirror{one}

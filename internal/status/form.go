@@ -45,7 +45,8 @@ type formKey struct {
 	format   string
 	upstream bool
 	peer     bool // for another server
-	pulls    bool
+	client   bool
+	tells    scope
 }
 
 type rendered struct {

@@ -10,6 +10,8 @@
 //	query.go       what is asked for
 //	document.go    what this server tells of itself
 //	served.go      how many archives and packs it has made
+//	cursor.go      what has changed since another answer
+//	watch.go       waiting for the next answer: one look for all who wait for the same
 //	form.go        the forms of an answer, and those that are kept
 //	toml.go        one of them
 package status
@@ -21,6 +23,7 @@ import (
 
 	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/cluster"
+	"github.com/reconquest/sould/internal/coalesce"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/protocol"
@@ -42,12 +45,15 @@ type Reporter struct {
 	Archives *archive.Cache
 	Packs    *pack.Maker
 	Client   *cluster.Client
-	Epoch    string // tells this start of the server from others
-	Release  string // of sould
+	Epoch    string          // tells this start of the server from others
+	Release  string          // of sould
+	Life     context.Context // of what goes on for several clients
 
 	requests cluster.Recent[struct{}] // that have had the slaves asked
 	served   servedCounts
 	kept     renderings
+	watching watches
+	asking   coalesce.Group[storage.Name, time.Duration, []cluster.SlaveStatus]
 }
 
 // Asker is who asks.
@@ -61,6 +67,9 @@ type Answer struct {
 	ETag string
 	Type string // the content type
 	Body []byte // empty if it is not needed
+	News bool   // of one that tells only what has changed: something has
+
+	since bool // it is such a one
 }
 
 // Answer answers a query. isNeeded is asked whether an answer with this ETag is new to the client; if it
@@ -71,50 +80,100 @@ func (r *Reporter) Answer(ctx context.Context, opts *Options, q Query, by Asker,
 		_, again := r.requests.Enter(by.Trace.ID, time.Now(), func() struct{} { return struct{}{} })
 		asked = !again
 	}
+	client := !by.Peer && by.Trace.FromClient()
+	tells := scope{
+		running:  by.Peer || q.progress,
+		progress: !by.Peer && q.progress && (client || q.upstream), // who only compares mirrors would read all of them anew
+		retained: client,                                           // to a server they are nothing, and could be more than it reads
+	}
+	fault := r.Store.CheckStorage()
+	at := r.now() // before anything is read
+	if !tells.progress {
+		at.moves = 0
+	}
+	if q.name != (storage.Name{}) || q.hasSince {
+		return r.answerSmall(ctx, opts, q, by, tells, asked, at, fault)
+	}
 	var counts protocol.Served
 	if !by.Peer { // to which it would be one more change
 		counts = r.served.get(r.Packs.Stats(), r.Archives.Stats(), time.Now())
 	}
-	retained := !by.Peer && by.Trace.FromClient()              // to a server they are nothing, and could be more than it reads
-	pulls := !by.Peer && (by.Trace.FromClient() || q.upstream) // who only compares mirrors would read all of them anew
-	fault := r.Store.CheckStorage()
-	generation, moves := r.Store.Generation(), uint64(0) // before anything is read
-	if pulls {
-		moves = r.Store.Moves()
-	}
-	var own *protocol.Status
-	var err error
-	if q.name != (storage.Name{}) { // an unknown one needs no slaves
-		if own, err = r.one(opts, q.name, retained, fault); err != nil {
-			return Answer{}, err
-		}
-	}
 	var slaves []cluster.SlaveStatus
 	if asked {
-		slaves = r.Client.AskSlaves(ctx, q.name, q.wait, by.Trace.Through(r.Dir.ID))
+		slaves = r.askSlaves(ctx, q, by)
 	}
-	made := func() ([]byte, error) {
-		if own == nil {
-			own = r.all(opts, pulls, fault)
-		}
+	a := Answer{Type: contentTypes[q.format]}
+	a.ETag = strongTag(append([]string{
+		r.Dir.ID, fmt.Sprint(at, asked, tells, client, counts.Packs, counts.Archives), q.format,
+	}, cluster.Versions(slaves)...)...)
+	if !isNeeded(a.ETag) {
+		return a, nil
+	}
+	var err error
+	a.Body, err = r.kept.get(formKey{q.format, asked, by.Peer, client, tells}, a.ETag, func() ([]byte, error) {
+		own := r.all(opts, tells, nil, fault)
 		own.Served = counts
+		if client {
+			own.Cursor = at.String()
+		}
 		if asked {
 			own.Upstream = protocol.NewUpstream(cluster.Documents(slaves))
 		}
 		return render(own, q.format)
-	}
-	a := Answer{Type: contentTypes[q.format]}
-	if own != nil {
-		if a.Body, err = made(); err == nil {
-			a.ETag = strongTag(string(a.Body))
+	})
+	return a, err
+}
+
+// answerSmall answers a query for one mirror, or for what has changed since another answer: it tells so
+// little that it is made each time, and its ETag is that of what it says. The error is mirror.ErrUnknown.
+func (r *Reporter) answerSmall(
+	ctx context.Context, opts *Options, q Query, by Asker, tells scope, asked bool, at cursor, fault error,
+) (a Answer, err error) {
+	a = Answer{Type: contentTypes[q.format], since: q.hasSince}
+	var own *protocol.Status
+	switch changed := map[storage.Name]bool(nil); {
+	case q.hasSince:
+		if changed = r.since(q.since, tells.progress); q.name == (storage.Name{}) {
+			a.News = changed == nil || len(changed) > 0
+			own = r.changed(opts, tells, changed, fault)
+			break
 		}
-		return a, err
+		if own, err = r.one(opts, q.name, tells, fault); err != nil {
+			return a, err
+		}
+		own.Full, a.News = changed == nil, changed == nil || changed[q.name]
+		if !a.News {
+			own.Mirrors = nil
+		}
+	default: // an unknown one needs no slaves
+		if own, err = r.one(opts, q.name, tells, fault); err != nil {
+			return a, err
+		}
 	}
-	a.ETag = strongTag(append([]string{
-		r.Dir.ID, r.Epoch, fmt.Sprint(generation, moves, asked, pulls, counts.Packs, counts.Archives), q.format,
-	}, cluster.Versions(slaves)...)...)
-	if isNeeded(a.ETag) {
-		a.Body, err = r.kept.get(formKey{q.format, asked, by.Peer, pulls}, a.ETag, made)
+	if q.hasSince {
+		own.Cursor = at.String()
+	}
+	if asked {
+		own.Upstream = protocol.NewUpstream(cluster.Documents(r.askSlaves(ctx, q, by)))
+	}
+	if a.Body, err = render(own, q.format); err == nil {
+		a.ETag = strongTag(string(a.Body))
 	}
 	return a, err
+}
+
+// askSlaves asks the slaves. Clients that wait for changes come back all at once with each of them, and share
+// what is asked.
+func (r *Reporter) askSlaves(ctx context.Context, q Query, by Asker) []cluster.SlaveStatus {
+	ask := func(ctx context.Context) []cluster.SlaveStatus {
+		return r.Client.AskSlaves(ctx, q.name, q.wait, by.Trace.Through(r.Dir.ID))
+	}
+	if q.hold == 0 || !by.Trace.FromClient() {
+		return ask(ctx)
+	}
+	slaves, err := r.asking.Do(ctx, q.name, q.wait, func() ([]cluster.SlaveStatus, error) { return ask(r.Life), nil })
+	if err != nil { // the client has gone, or too many wait for different times
+		return ask(ctx)
+	}
+	return slaves
 }

@@ -34,7 +34,7 @@ func newReporter(t *testing.T) *Reporter {
 	life, end := context.WithCancelCause(context.Background())
 	log := slog.New(slog.DiscardHandler)
 	r := &Reporter{
-		Dir: dir, Epoch: "e", Release: "v1",
+		Dir: dir, Epoch: "e", Life: life, Release: "v1",
 		Store:    mirror.NewStore(life, mirror.Parts{Dir: dir, Log: log, MaxLists: 1}, &mirror.Options{Git: git.New(git.Options{})}),
 		Archives: archive.NewCache(cache, dir.Neutral, &archive.Options{}), Packs: pack.NewMaker(cache, log),
 		Client: cluster.NewClient(dir.ID, "e", log, &cluster.Options{}),
