@@ -1,6 +1,7 @@
 package status
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -103,11 +104,35 @@ func TestManyWaitersShareALook(t *testing.T) {
 	news.Wait()
 	quiet := r.join(opts, one)
 	r.waitFor(t, one, 1, 1)
-	r.Store.Refuse(b, "somebody", errors.New("x"))
+	for range 20 {
+		since.since = r.now().String()
+		news.Go(func() { _, _ = r.Await(t.Context(), over, opts, since, Answer{since: true}) })
+		r.waitFor(t, since, 1, 1)
+		r.Store.Refuse(b, "somebody", errors.New("x"))
+		news.Wait()
+	}
 	r.leave(one, quiet)
 	r.Wait()
 	if quiet.begun != 1 || len(r.watching.byQuery) != 0 {
-		t.Errorf("%d looks because of another mirror, %d watches are left", quiet.begun, len(r.watching.byQuery))
+		t.Errorf("%d looks, because of another mirror; %d watches are left", quiet.begun, len(r.watching.byQuery))
+	}
+}
+
+// TestLateWaiter: who has another answer than the last look has found is not given that, which may be older,
+// but one that is looked for at once.
+func TestLateWaiter(t *testing.T) {
+	r := newReporter(t)
+	opts := func() *Options { return &Options{Role: "slave"} }
+	q := Query{format: "json", hold: 1}
+	w := r.join(opts, q)
+	r.waitFor(t, q, 1, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), lookEvery/2)
+	defer cancel()
+	answer, err := r.Await(ctx, nil, opts, q, Answer{ETag: `"older or newer"`})
+	r.leave(q, w)
+	r.Wait()
+	if err != nil || answer.ETag == `"older or newer"` || w.begun < 2 {
+		t.Errorf("%v: %s after %d looks", err, answer.ETag, w.begun)
 	}
 }
 
