@@ -23,7 +23,8 @@ const (
 // its own: those that wait for one mirror, beside pushes to others, and those that wait for any.
 func longPolls(b *bench) (rows []row) {
 	for _, c := range []struct{ what, path string }{
-		{"of one mirror", "/x/status?format=json&wait=60s&progress=0&name=m00"},
+		{"of one mirror", "/x/status?format=json&wait=60s&progress=0&upstream=0&name=m00"},
+		{"of one mirror and its slaves'", "/x/status?format=json&wait=60s&name=m00"},
 		{"of all, on a master with two slaves", "/x/status?format=json&wait=60s"},
 	} {
 		rows = append(rows, b.longPolls(c.what, c.path)...)

@@ -69,4 +69,5 @@ func confirmed(states []*mirror.Snapshot, copies []cluster.Copy) *mirror.Snapsho
 const (
 	firstPause = 2 * time.Second // after a change that no propagation has told them of; doubles with each time that they do not have it
 	maxAsking  = 4               // mirrors of which they are asked at the same time
+	maxRound   = 64              // mirrors of which they are asked before it is looked for what has changed meanwhile
 )

@@ -36,6 +36,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/reconquest/sould/internal/backoff"
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/storage"
@@ -86,14 +87,18 @@ func (n *Notifier) Changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 		return
 	}
 	u := n.doubt(m)
-	if len(u.states) == 0 {
+	var due time.Time
+	if n.options.Slaves && !after.OnDemand {
+		due = time.Now().Add(firstPause)
+	}
+	first := len(u.states) == 0
+	if first {
 		u.before, u.isNew = before, before == nil
 	}
-	u.become(after)
-	u.waits.Reset()
-	if n.options.Slaves && !after.OnDemand {
-		u.waits.Until = time.Now().Add(firstPause)
+	if first || u.waits.Until.After(due) { // not later, however often it changes
+		u.waits = backoff.Backoff{Until: due}
 	}
+	u.become(after)
 	wake(n.kick)
 }
 
@@ -231,7 +236,9 @@ func (n *Notifier) confirm(ctx context.Context, options *Options) time.Duration 
 	return max(pause, 0)
 }
 
-// due are the names of the mirrors of which the other servers are to be asked now.
+// due are the names of the mirrors of which the other servers are to be asked now, those that have waited
+// longest first, and no more than a round may have: what has just changed must not wait for thousands whose
+// slave does not answer.
 func (n *Notifier) due(now time.Time) (names []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -240,7 +247,8 @@ func (n *Notifier) due(now time.Time) (names []string) {
 			names = append(names, name)
 		}
 	}
-	return names
+	slices.SortFunc(names, func(a, b string) int { return n.unsure[a].waits.Until.Compare(n.unsure[b].waits.Until) })
+	return names[:min(len(names), maxRound)]
 }
 
 // confirmOne tells the targets of a mirror if all servers have it.
