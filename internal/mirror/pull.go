@@ -362,14 +362,7 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 			return Result{}, errors.Join(err, h.repo.Sweep())
 		}
 	}
-	next := h.state()
-	j.recordSource(&next, src, from, b.Changed() > 0)
-	b.recordIn(&next)
-	if known != nil && j.transferred {
-		if packs, err := h.repo.Inventory(); err == nil && packs.Includes(known) {
-			next.Whole = j.wholenessOf(packs)
-		}
-	}
+	next := j.stateAfter(h, src, from, b, known)
 	if err := h.apply(ctx, b.Plan, own, next); err != nil {
 		return Result{}, err
 	}
@@ -383,6 +376,20 @@ func (j *pullJob) update(ctx context.Context, h *held, src Source) (result Resul
 		j.changed(h.Mirror, now, h.Snapshot())
 	}
 	return Result{h.Snapshot(), b.Changed()}, b.refusal()
+}
+
+// stateAfter returns the state of a mirror after this pull. known are the packs of before that have all
+// objects; nil if that is not known.
+func (j *pullJob) stateAfter(h *held, src Source, from origin.URL, b fetchedPlan, known git.Inventory) stateFile {
+	next := h.state()
+	j.recordSource(&next, src, from, b.Changed() > 0)
+	b.recordIn(&next)
+	if known != nil && j.transferred {
+		if packs, err := h.repo.Inventory(); err == nil && packs.Includes(known) {
+			next.Whole = j.wholenessOf(packs)
+		}
+	}
+	return next
 }
 
 // recordSource records in a mirror's state the source of this pull, and what its requests asked
