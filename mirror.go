@@ -13,6 +13,7 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/housekeeping"
 	"github.com/reconquest/sould/internal/insight"
+	"github.com/reconquest/sould/internal/manifest"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/ondemand"
@@ -38,6 +39,7 @@ type mirrors struct {
 	notifier   *notify.Notifier
 	insight    *insight.Insight
 	status     *status.Reporter
+	manifest   *manifest.Maker
 	set        func() *settings // in force now
 	release    string           // of sould
 
@@ -77,6 +79,7 @@ func newMirrors(
 		Dir: dir, Store: ms.store, Archives: ms.archives, Packs: ms.packs, Client: ms.client, Epoch: instance, Release: release,
 		Life: life,
 	}
+	ms.manifest = manifest.NewMaker(ms.store)
 	return ms, nil
 }
 
@@ -117,6 +120,7 @@ func (ms *mirrors) close() error {
 	ms.insight.Observer.Wait()
 	ms.maker.Wait()
 	ms.status.Wait()
+	ms.manifest.Wait()
 	ms.store.Wait()
 	ms.client.Close()
 	return err
