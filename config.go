@@ -16,6 +16,7 @@ import (
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/notify"
@@ -66,6 +67,7 @@ type Config struct {
 	SSHCommand     string
 	CAFile         string
 	OnDemand       []ondemand.Rule
+	Discover       []discover.Table
 
 	CredentialCommand map[string]string // by the servers that they are for
 
@@ -208,6 +210,7 @@ func (c *Config) parse(file, text string, environ []string, checks ...startCheck
 	c.checkTables(t.Report)
 	c.nameHooks(t.Report)
 	c.loadNotify(t.Report)
+	c.checkDiscoverTables(t.Report)
 	if c.Storage == "" && !t.Has("storage") {
 		t.Report("storage", errors.New("HOME is not set, so that there is no default: write the directory of the mirrors"))
 	}

@@ -171,7 +171,7 @@ func TestExampleIsTheManual(t *testing.T) {
 	keys, tables, _ := strings.Cut(uncommented.String(), "\n[") // tables have no defaults: they show what one may be
 	readable := regexp.MustCompile(`"/etc/sould/[^"]*"`).ReplaceAllString(uncommented.String(), fmt.Sprintf("%q", writeConfig(t, testToken)))
 	whole, _, err := LoadConfig(writeConfig(t, readable))
-	if err != nil || len(whole.OnDemand) == 0 || len(whole.Hooks) == 0 {
+	if err != nil || len(whole.OnDemand) == 0 || len(whole.Hooks) == 0 || len(whole.Discover) == 0 {
 		t.Errorf("with its tables: %v", err)
 	}
 	c, _, err := LoadConfig(writeConfig(t, keys))

@@ -124,6 +124,9 @@ func (c *Config) Warnings(source string) (warnings []string) {
 			warnings = append(warnings, fmt.Sprintf("the secret of the hook %s can be guessed: make one of %d characters or more (openssl rand -hex 32), here and in the forge", h.Name, access.ShortestToken))
 		}
 	}
+	for _, t := range c.Discover {
+		files = append(files, t.TokenFile)
+	}
 	for _, file := range files {
 		if info, err := os.Stat(file); file != "" && err == nil && info.Mode()&0o004 != 0 {
 			warnings = append(warnings, fmt.Sprintf("%s holds a secret, and every user of this machine can read it: make it readable for sould alone (chmod 600)", file))
@@ -135,6 +138,14 @@ func (c *Config) Warnings(source string) (warnings []string) {
 	}
 	if len(c.Slaves) > 0 && !c.Master {
 		warnings = append(warnings, "slaves are named, but this server is not their master, and passes nothing on to them: set master = true, or remove slaves")
+	}
+	if len(c.Discover) > 0 && !c.Master {
+		warnings = append(warnings, "[[discover]] is set, but only a master discovers: set master = true, also where there are no slaves, or remove it")
+	}
+	for _, t := range c.Discover {
+		if t.TokenFile != "" && strings.HasPrefix(t.URL, "http://") {
+			warnings = append(warnings, fmt.Sprintf("the token in %s goes to %s without encryption: write https", t.TokenFile, t))
+		}
 	}
 	if conn.IsForeign(c.Listen) {
 		warnings = append(warnings, fmt.Sprintf("no interface of this machine has the address of listen = %q now", c.Listen))

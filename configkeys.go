@@ -79,6 +79,7 @@ var configKeys = tomlkeys.Keys[Config]{
 	tomlkeys.Int("metrics_mirrors", func(c *Config) *int { return &c.MetricsMirrors }, 0, maxMetricsMirrors),
 	onDemandTables,
 	hookTables,
+	discoverTables,
 }
 
 func checkNotEmpty(s string) error {

@@ -34,7 +34,7 @@ const usage = `sould keeps mirrors of git repositories and serves them as tarbal
 
 Usage:
   sould [-c <config>] [--unsecure | --insecure]
-  sould --check [-c <config>] [--unsecure | --insecure]
+  sould --check [--discover] [-c <config>] [--unsecure | --insecure]
   sould --help | --version
 
 Options:
@@ -43,6 +43,7 @@ Options:
   --unsecure    Allow origins that are local paths. For tests and for one machine.
   --insecure    The same.
   --check       Read the configuration, print the settings in force, and exit.
+  --discover    With --check: ask the forges of [[discover]], and print what would be mirrored.
   -h --help     Print this.
   --version     Print the version.
 `
@@ -77,8 +78,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitFine
 	}
 	var o struct {
-		Config                             string `docopt:"-c"`
-		Unsecure, Insecure, Check, Version bool
+		Config                                       string `docopt:"-c"`
+		Unsecure, Insecure, Check, Discover, Version bool
 	}
 	if err := options.Bind(&o); err != nil {
 		fmt.Fprintln(stderr, err)
@@ -87,6 +88,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case o.Version:
 		_, err = io.WriteString(stdout, versions())
+	case o.Discover:
+		err = checkDiscovery(o.Config, o.Unsecure || o.Insecure, stdout)
 	case o.Check:
 		err = check(o.Config, stdout)
 	default:
@@ -113,7 +116,7 @@ func misuse(args []string) string {
 			}
 		case strings.HasPrefix(arg, "-c"):
 			option = "-c"
-		case arg == "--check", arg == "--unsecure", arg == "--insecure":
+		case arg == "--check", arg == "--discover", arg == "--unsecure", arg == "--insecure":
 		case arg == "-h", arg == "--help", arg == "--version":
 			if len(args) > 1 {
 				return arg + " stands alone"
@@ -131,6 +134,9 @@ func misuse(args []string) string {
 		}
 		seen[option] = true
 	}
+	if seen["--discover"] && !seen["--check"] {
+		return "--discover goes with --check"
+	}
 	if seen["--unsecure"] && seen["--insecure"] {
 		return "--unsecure and --insecure mean the same: give one of them"
 	}
@@ -140,7 +146,7 @@ func misuse(args []string) string {
 // hasValue reports whether an argument gives a value to an option that takes none.
 func hasValue(arg string) bool {
 	option, _, ok := strings.Cut(arg, "=")
-	return ok && slices.Contains([]string{"--check", "--unsecure", "--insecure", "--help", "--version"}, option)
+	return ok && slices.Contains([]string{"--check", "--discover", "--unsecure", "--insecure", "--help", "--version"}, option)
 }
 
 // check prints the settings in force.

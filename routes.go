@@ -57,6 +57,8 @@ func (s *Server) routeOwn(method, path string) (answer handler, allow string) {
 		answer = s.handleReady
 	case path == "x/metrics":
 		answer = s.handleMetrics
+	case path == manifestPath:
+		answer = s.handleManifest
 	case path+"/" == whyPath:
 		answer = s.handleNameless
 	case strings.HasPrefix(path, hookPath):

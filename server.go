@@ -19,6 +19,7 @@ import (
 	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/credential"
+	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/logging"
@@ -45,7 +46,8 @@ type Server struct {
 	dir       *storage.Dir
 	mirrors   *mirrors
 	poller    *poll.Poller
-	logins    *credential.Source   // to origins
+	logins    *credential.Source // to origins
+	discovery *discover.Runner
 	clones    *smarthttp.Reader    // of what git clients ask
 	greetings *smarthttp.Greetings // to them
 	places    limiter.Slots        // of propagations
@@ -55,6 +57,7 @@ type Server struct {
 	epoch     string // tells this start from others
 	metrics   *metrics.Metrics
 	scrapes   limiter.Slots // clients that are sent the metrics
+	manifests limiter.Slots // clients that are sent the manifest
 	closing   chan struct{} // closed when the server begins to stop
 	stopping  atomic.Bool
 	http      *http.Server
@@ -123,6 +126,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *logging.L
 	}
 	s.mirrors.run()
 	s.work.Go(func() { s.poller.Run(s.life) })
+	s.discovery.Configure(set.discoverOptions())
 	s.listeners.Serve(func() *tls.Config { return s.settings().tls }, s.http.Serve)
 	s.logListening("started", "role", set.role(), "storage", dir.Path,
 		"config", set.Sources(source), "git", gitVersion)
@@ -174,6 +178,7 @@ func (s *Server) wire(set *settings) (err error) {
 	}
 	s.poller = poll.New(poll.Parts{Store: s.mirrors.store, Log: s.log.Logger, Changed: s.tellSlaves}, set.pollOptions())
 	s.mirrors.insight.Poller = s.poller
+	s.discovery = s.newDiscovery()
 	s.metrics = newMetrics(s)
 	return nil
 }
@@ -215,6 +220,7 @@ func (s *Server) Reload() error {
 	s.logins.Configure(set.CredentialCommand)
 	s.mirrors.configure(set)
 	s.poller.Configure(set.pollOptions())
+	s.discovery.Configure(set.discoverOptions())
 	old.git.CloseIdle()
 	s.greetings.Forget() // after the store, whose git is asked: there may be another one
 	s.logListening("reloaded", "role", set.role(), "config", set.Sources(source))
@@ -276,6 +282,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.handling.Lock() // until every handler has returned; new ones find it closed
 	s.closed = true
 	s.handling.Unlock()
+	s.discovery.Wait() // it begins work
 	s.work.Wait()
 	s.listeners.Wait()
 	s.metrics.Wait()

@@ -8,6 +8,7 @@ import (
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/credential"
+	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/housekeeping"
 	"github.com/reconquest/sould/internal/insight"
@@ -99,6 +100,10 @@ func (s *settings) archiveOptions() *archive.Options {
 
 func (s *settings) keeperOptions() *housekeeping.Options {
 	return &housekeeping.Options{Keep: s.Keep, Repack: s.Maintenance, Check: s.Check}
+}
+
+func (s *settings) discoverOptions() *discover.Options {
+	return &discover.Options{Tables: s.Discover, Master: s.Master, Origins: s.originPolicy(), CAFile: s.CAFile}
 }
 
 func (s *settings) statusOptions() *status.Options {

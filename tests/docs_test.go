@@ -142,10 +142,13 @@ func TestConfigurationsOfPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range []string{"security.md", "credentials.md", "three-servers.md", "webhooks.md", "poll.md", "notify.md", "../README.md"} {
+	for _, page := range []string{"security.md", "credentials.md", "three-servers.md", "webhooks.md", "poll.md", "notify.md", "discovery.md", "../README.md"} {
 		for _, text := range blocks(t, page, "toml") {
 			text = strings.NewReplacer("/etc/sould.", authority.dir+"/sould.", "/etc/sould/cert", cert, "/etc/sould/key.pem", cert+".key",
 				"/etc/sould/ca.pem", authority.file, "/etc/sould/webhook.secret", secretFile(t, hookSecret), "/usr/lib/sould/", contrib+"/").Replace(text)
+			if strings.HasPrefix(text, "[[discover]]") { // which is for masters
+				text = "master = true\n" + text
+			}
 			if strings.HasPrefix(text, "peers") {
 				text = "master = true\nslaves = [\"slave1.local\"]\n" + text
 			}

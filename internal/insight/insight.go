@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/cluster"
+	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/notify"
@@ -46,6 +47,7 @@ type Insight struct {
 	Reconciler *cluster.Reconciler
 	Poller     *poll.Poller
 	Notifier   *notify.Notifier
+	Discovery  *discover.Runner // nil for none
 
 	Epoch       string // tells this start of the server from others
 	Descriptors uint64 // that the process may have

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/cluster"
+	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/page"
@@ -29,6 +30,7 @@ func (i *Insight) Overview(opts *Options, frame page.Frame, q Query, others []cl
 	o.Counts = counts(q, all)
 	addChoices(o, q)
 	addServersInTrouble(o, others)
+	addDiscoveries(o, i.Discovery.Stats())
 	addAttention(o, all)
 	addRows(o, q, q.choose(all))
 	return o
@@ -156,6 +158,9 @@ const (
 	maxRowWords = 60  // a branch
 )
 
+// maxDiscoveries is how many tables of discovery the overview shows.
+const maxDiscoveries = 20
+
 // addServersInTrouble adds the other servers that cannot be asked, or say that they are in trouble. The
 // fault of this server stands above all.
 func addServersInTrouble(o *page.Overview, others []cluster.Sight) {
@@ -174,6 +179,24 @@ func addServersInTrouble(o *page.Overview, others []cluster.Sight) {
 	}
 	if n > maxAttention {
 		o.Attention = append(o.Attention, page.Attention{Name: fmt.Sprintf("and %d more", n-maxAttention), Link: link, Level: why.Bad, Words: "servers, which are named below"})
+	}
+}
+
+// addDiscoveries adds what the tables of discovery have found, and those that have failed.
+func addDiscoveries(o *page.Overview, all []discover.Stats) {
+	for _, s := range all[:min(len(all), maxDiscoveries)] {
+		one := page.Discovery{Table: errtext.Clip(s.Table, maxRowName), Level: why.Good, State: "listed", Done: s.Done, Found: s.Found, Wanted: s.Wanted, Failed: s.Failed, Gone: s.Gone}
+		switch {
+		case s.Error != "":
+			one.Level, one.State = why.Warn, "can't be listed"
+			o.Attention = append(o.Attention, page.Attention{
+				Name: "discovery of " + one.Table, Link: "#discovery-title", Level: why.Warn,
+				Words: errtext.Clip(errtext.Line(s.Error), maxWords), Since: s.Failing,
+			})
+		case s.Done.IsZero():
+			one.Level, one.State = why.Work, "not listed yet"
+		}
+		o.Discoveries = append(o.Discoveries, one)
 	}
 }
 

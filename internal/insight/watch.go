@@ -10,16 +10,17 @@ import (
 type Version struct {
 	epoch                string // of this start
 	mirrors, moves, news uint64
+	found                uint64 // by discovery
 }
 
 func (v Version) String() string {
-	return fmt.Sprintf("%.8s-%d-%d-%d", v.epoch, v.mirrors, v.moves, v.news)
+	return fmt.Sprintf("%.8s-%d-%d-%d-%d", v.epoch, v.mirrors, v.moves, v.news, v.found)
 }
 
 // Version returns the version that a page has which is read from now on.
 func (i *Insight) Version() Version {
 	news, _ := i.Observer.News()
-	return Version{i.Epoch, i.Store.Generation(), i.Store.Moves(), news}
+	return Version{i.Epoch, i.Store.Generation(), i.Store.Moves(), news, i.Discovery.Generation()}
 }
 
 // Bounds of requests that wait for news.
@@ -61,6 +62,8 @@ func (i *Insight) AwaitNews(ctx context.Context, closing <-chan struct{}, versio
 		case <-i.Store.After(version.mirrors):
 			return
 		case <-i.Store.AfterMoves(version.moves):
+			return
+		case <-i.Discovery.After(version.found):
 			return
 		case <-over.C:
 			return

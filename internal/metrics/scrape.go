@@ -8,6 +8,7 @@ import (
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/credential"
+	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/notify"
@@ -40,6 +41,7 @@ type Parts struct {
 	Sent       *Sent
 	Rejected   Rejected
 	Deliveries *webhook.Counts
+	Discovery  *discover.Runner     // nil for none
 	Requests   func() limiter.Stats // requests that are at work on this server and its slaves
 
 	Release  string     // of sould
@@ -64,6 +66,7 @@ type scrape struct {
 	lines         map[string]limiter.Stats
 	comparisons   []cluster.Comparison
 	notifications notify.Stats
+	discoveries   []discover.Stats
 	pulling       int
 
 	childrenRunning int64
@@ -82,6 +85,7 @@ func newScrape(p *Parts) *scrape {
 		conns: p.Conns.Stats(), logins: p.Logins.Stats(), comparisons: shown(p.Reconciler.Comparisons()), pulling: len(p.Store.Running()),
 		notifications: p.Notifier.Stats(),
 	}
+	now.discoveries = p.Discovery.Stats()
 	if space, err := p.Dir.Space(p.Life); err == nil {
 		now.space = &space
 	}

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/mirror"
 )
 
@@ -27,7 +28,7 @@ type metric struct {
 }
 
 // table has all metrics of sould's own.
-var table = slices.Concat(serverMetrics, mirrorMetrics, pullMetrics, pollMetrics, clusterMetrics, notifyMetrics, servedMetrics, loadMetrics, onDemandMetrics)
+var table = slices.Concat(serverMetrics, mirrorMetrics, discoveryMetrics, pullMetrics, pollMetrics, clusterMetrics, notifyMetrics, servedMetrics, loadMetrics, onDemandMetrics)
 
 var serverMetrics = []metric{
 	{"sould_build_info", gauge, []string{"version", "go_version", "git_version"},
@@ -55,6 +56,37 @@ var serverMetrics = []metric{
 		func(now *scrape, to samples) { to.value(float64(now.childrenRunning)) }},
 	{"sould_children_started_total", counter, nil, "Git processes that sould has started.",
 		func(now *scrape, to samples) { to.count(now.childrenStarted) }},
+}
+
+var discoveryMetrics = []metric{
+	{"sould_discovery_last_success_timestamp_seconds", gauge, []string{"table"},
+		"When the latest round of a table of discovery ended whose listing was whole; absent for none.",
+		eachDiscovery(func(s discover.Stats, to samples) { to.time(s.Done, s.Table) })},
+	{"sould_discovery_failing", gauge, []string{"table"}, "Whether the latest listing of the forge has failed (1) or not (0).",
+		eachDiscovery(func(s discover.Stats, to samples) { to.value(truth(s.Error != ""), s.Table) })},
+	{"sould_discovery_repositories", gauge, []string{"table", "state"},
+		"Repositories of the latest whole listing: found, wanted, failed (without a mirror yet); and gone, those that are not listed any more and whose mirrors are kept.",
+		eachDiscovery(func(s discover.Stats, to samples) {
+			for state, n := range map[string]int{"found": s.Found, "wanted": s.Wanted, "failed": s.Failed, "gone": s.Gone} {
+				to.value(float64(n), s.Table, state)
+			}
+		})},
+	{"sould_discovery_mirrors_total", counter, []string{"table", "action"}, "Mirrors that discovery has made, or moved because their repository was renamed.",
+		eachDiscovery(func(s discover.Stats, to samples) {
+			to.count(s.Made, s.Table, "made")
+			to.count(s.Moved, s.Table, "moved")
+		})},
+	{"sould_discovery_requests_total", counter, []string{"table"}, "Requests to the forge.",
+		eachDiscovery(func(s discover.Stats, to samples) { to.count(s.Requests, s.Table) })},
+}
+
+// eachDiscovery reads each table of discovery.
+func eachDiscovery(read func(s discover.Stats, to samples)) func(*scrape, samples) {
+	return func(now *scrape, to samples) {
+		for _, s := range now.discoveries {
+			read(s, to)
+		}
+	}
 }
 
 var mirrorMetrics = []metric{

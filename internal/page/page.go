@@ -38,13 +38,14 @@ type Frame struct {
 // Overview is the page of the cluster.
 type Overview struct {
 	Frame
-	Fault     string  // why the storage cannot be used; empty if it can
-	Loading   bool    // the storage is still being read
-	Counts    []Count // of mirrors by state; the first is that of all
-	Servers   []Server
-	Attention []Attention // servers in trouble, and mirrors that fail, the longest first
-	More      int         // mirrors of them that are not in Attention
-	MoreLink  string
+	Fault       string  // why the storage cannot be used; empty if it can
+	Loading     bool    // the storage is still being read
+	Counts      []Count // of mirrors by state; the first is that of all
+	Servers     []Server
+	Discoveries []Discovery
+	Attention   []Attention // servers in trouble, and mirrors that fail, the longest first
+	More        int         // mirrors of them that are not in Attention
+	MoreLink    string
 
 	Text, State, Sort string // what is searched for
 	Sorts, States     []Choice
@@ -77,6 +78,15 @@ type Server struct {
 	Detail  string    // a sentence; may be empty
 	Since   time.Time // zero if it does not matter
 	Mirrors int       // -1 if it is not known
+}
+
+// Discovery is a forge whose repositories are looked at.
+type Discovery struct {
+	Table                       string
+	Level                       why.Level
+	State                       string    // in a few words
+	Done                        time.Time // when it was last listed; zero for never
+	Found, Wanted, Failed, Gone int
 }
 
 // Attention is a mirror or a server that somebody should look at.

@@ -39,6 +39,8 @@ type Status struct {
 
 	Served // only for a client
 
+	Discovery []Discovery `json:"discovery,omitempty" toml:"discovery,omitempty"`
+
 	Mirrors  []Mirror  `json:"mirrors,omitempty" toml:"mirrors,omitempty"`   // sorted by name
 	Upstream *Upstream `json:"upstream,omitempty" toml:"upstream,omitempty"` // of a master
 }
@@ -182,6 +184,13 @@ func (d *Status) branches() []errtext.Branch {
 	}
 	if d.Archives != nil {
 		all = append(all, leaf("archives", fmt.Sprintf("%d hit, %d missed", d.Archives.Hits, d.Archives.Misses)))
+	}
+	if len(d.Discovery) > 0 {
+		tables := errtext.Branch{Text: "discovery"}
+		for i := range d.Discovery {
+			tables.Below = append(tables.Below, errtext.Branch{Text: d.Discovery[i].Table, Below: d.Discovery[i].branches()})
+		}
+		all = append(all, tables)
 	}
 	if d.Loading {
 		all = append(all, errtext.Branch{Text: "loading: the storage is being read"})

@@ -9,6 +9,7 @@
 //	status.go      an answer, and what it depends on
 //	query.go       what is asked for
 //	document.go    what this server tells of itself
+//	discovery.go   what it has found at forges
 //	served.go      how many archives and packs it has made
 //	cursor.go      what has changed since another answer
 //	watch.go       waiting for the next answer: one look for all who wait for the same
@@ -24,6 +25,7 @@ import (
 	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/coalesce"
+	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/pack"
 	"github.com/reconquest/sould/internal/protocol"
@@ -48,6 +50,8 @@ type Reporter struct {
 	Epoch    string          // tells this start of the server from others
 	Release  string          // of sould
 	Life     context.Context // of what goes on for several clients
+
+	Discovery *discover.Runner // nil for none
 
 	requests cluster.Recent[struct{}] // that have had the slaves asked
 	served   servedCounts
@@ -95,7 +99,9 @@ func (r *Reporter) Answer(ctx context.Context, opts *Options, q Query, by Asker,
 		return r.answerSmall(ctx, opts, q, by, tells, asked, at, fault)
 	}
 	var counts protocol.Served
+	var found []protocol.Discovery
 	if !by.Peer { // to which it would be one more change
+		found = discoveries(r.Discovery)
 		counts = r.served.get(r.Packs.Stats(), r.Archives.Stats(), time.Now())
 	}
 	var slaves []cluster.SlaveStatus
@@ -104,7 +110,7 @@ func (r *Reporter) Answer(ctx context.Context, opts *Options, q Query, by Asker,
 	}
 	a := Answer{Type: contentTypes[q.format]}
 	a.ETag = strongTag(append([]string{
-		r.Dir.ID, fmt.Sprint(at, asked, tells, client, counts.Packs, counts.Archives), q.format,
+		r.Dir.ID, fmt.Sprint(at, asked, tells, client, counts.Packs, counts.Archives, found), q.format,
 	}, cluster.Versions(slaves)...)...)
 	if !isNeeded(a.ETag) {
 		return a, nil
@@ -112,6 +118,7 @@ func (r *Reporter) Answer(ctx context.Context, opts *Options, q Query, by Asker,
 	var err error
 	a.Body, err = r.kept.get(formKey{q.format, asked, by.Peer, client, tells}, a.ETag, func() ([]byte, error) {
 		own := r.all(opts, tells, nil, fault)
+		own.Discovery = found
 		own.Served = counts
 		if client {
 			own.Cursor = at.String()
