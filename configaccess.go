@@ -139,9 +139,6 @@ func (c *Config) Warnings(source string) (warnings []string) {
 	if len(c.Slaves) > 0 && !c.Master {
 		warnings = append(warnings, "slaves are named, but this server is not their master, and passes nothing on to them: set master = true, or remove slaves")
 	}
-	if len(c.Discover) > 0 && !c.Master {
-		warnings = append(warnings, "[[discover]] is set, but only a master discovers: set master = true, also where there are no slaves, or remove it")
-	}
 	for _, t := range c.Discover {
 		if t.TokenFile != "" && strings.HasPrefix(t.URL, "http://") {
 			warnings = append(warnings, fmt.Sprintf("the token in %s goes to %s without encryption: write https", t.TokenFile, t))

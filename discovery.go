@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/reconquest/sould/internal/discover"
@@ -15,9 +16,14 @@ import (
 
 // newDiscovery makes what looks for new repositories, and shows it to those who tell of it.
 func (s *Server) newDiscovery() *discover.Runner {
-	runner := discover.NewRunner(s.life, discover.Parts{Dir: s.dir, Store: s.mirrors.store, Log: s.log.Logger, Begin: s.commandWhole})
+	runner := discover.NewRunner(s.life, discover.Parts{Dir: s.dir, Store: s.mirrors.store, Log: s.log.Logger, Told: s.isTold, Begin: s.commandWhole})
 	s.mirrors.status.Discovery, s.mirrors.insight.Discovery = runner, runner
 	return runner
+}
+
+// isTold reports whether another server has told this one of any mirror.
+func (s *Server) isTold() bool {
+	return slices.ContainsFunc(s.mirrors.store.All(), func(m *mirror.Mirror) bool { snap := m.Snapshot(); return snap != nil && isTold(snap) })
 }
 
 // commandWhole carries out a command of nobody, and waits until it is over or ctx ends; the work goes on

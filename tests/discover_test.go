@@ -179,18 +179,27 @@ func TestTwoDiscoveries(t *testing.T) {
 	}
 }
 
-// TestDiscoveryIsForMasters sees that a slave asks no forge, and that the policy of origins holds.
-func TestDiscoveryIsForMasters(t *testing.T) {
+// TestWhoDiscovers: a server that stands alone does, and a slave leaves it to its master. The policy of
+// origins holds.
+func TestWhoDiscovers(t *testing.T) {
 	t.Parallel()
 	f, _, _ := forgeWith(t, "list", "acme/one", "other/two")
-	d := start(t, discovery(f, "list"))
-	d.wait(`WARN \[\[discover\]\] is set, but only a master discovers`)
-	base := strings.TrimSuffix(f.Repos[0].Clone, "one.git")
+	alone := start(t, discovery(f, "list"))
+	alone.wait(`INFO discovered .*found=2 new=2 `)
+	alone.kill()
+
+	slave := start(t)
+	master := start(t, "master = true", fmt.Sprintf("slaves = [%q]", slave.url))
+	master.post("told", origin.New(t, filepath.Join(t.TempDir(), "told.git")).Dir).expect(t, 200)
+	f.Asked()
+	slave.reload(discovery(f, "list"))
+	slave.wait(`INFO discovery is left to the master`)
 	if asked := f.Asked(); len(asked) > 0 {
 		t.Errorf("a slave has asked %v", asked)
 	}
-	d.reload("master = true", fmt.Sprintf("origins = [%q]", base), discovery(f, "list"))
-	d.wait(`INFO discovered .*found=2 new=1 .*left_out="1 of an origin that this server may not mirror`)
+	base := strings.TrimSuffix(f.Repos[0].Clone, "one.git")
+	slave.reload("master = true", fmt.Sprintf("origins = [%q]", base), discovery(f, "list"))
+	slave.wait(`INFO discovered .*found=2 new=1 .*left_out="1 of an origin that this server may not mirror`)
 }
 
 // TestCheckOfDiscovery shows what would be mirrored of an organisation of 5,000, and mirrors nothing.

@@ -146,9 +146,6 @@ func TestConfigurationsOfPages(t *testing.T) {
 		for _, text := range blocks(t, page, "toml") {
 			text = strings.NewReplacer("/etc/sould.", authority.dir+"/sould.", "/etc/sould/cert", cert, "/etc/sould/key.pem", cert+".key",
 				"/etc/sould/ca.pem", authority.file, "/etc/sould/webhook.secret", secretFile(t, hookSecret), "/usr/lib/sould/", contrib+"/").Replace(text)
-			if strings.HasPrefix(text, "[[discover]]") { // which is for masters
-				text = "master = true\n" + text
-			}
 			if strings.HasPrefix(text, "peers") {
 				text = "master = true\nslaves = [\"slave1.local\"]\n" + text
 			}

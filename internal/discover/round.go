@@ -81,7 +81,7 @@ func (t *tableRunner) run(ctx context.Context, loaded *sync.WaitGroup) {
 		return
 	}
 	pause := untilNext(known.Done, time.Now(), t.Interval)
-	for {
+	for left := false; ; {
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -89,7 +89,14 @@ func (t *tableRunner) run(ctx context.Context, loaded *sync.WaitGroup) {
 			timer.Stop()
 			return
 		}
-		pause = t.round(ctx, &known)
+		if t.Master || !t.Told() {
+			pause, left = t.round(ctx, &known), false
+			continue
+		}
+		if pause = t.Interval; !left {
+			left = true
+			t.Log.Info("discovery is left to the master, which tells this server of mirrors", "table", t.label)
+		}
 	}
 }
 

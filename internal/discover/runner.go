@@ -19,7 +19,7 @@ import (
 // force.
 type Options struct {
 	Tables  []Table
-	Master  bool          // only a master discovers
+	Master  bool          // a server that is none discovers only while nobody has told it of mirrors
 	Origins origin.Policy // which origins may be mirrored
 	CAFile  string        // certificates that forges are checked against; empty for the system's
 }
@@ -29,6 +29,10 @@ type Parts struct {
 	Dir   *storage.Dir
 	Store *mirror.Store
 	Log   *slog.Logger
+
+	// Told reports whether another server has told this one of a mirror. Then that one discovers, or
+	// its master does.
+	Told func() bool
 
 	// Begin has this server and its slaves do what a POST of the request would, and waits for that.
 	Begin func(context.Context, mirror.Request) error
@@ -66,9 +70,6 @@ func (r *Runner) Configure(o *Options) {
 	life, end := context.WithCancel(r.life)
 	r.end = end
 	defer r.changes.Add()
-	if !o.Master {
-		return
-	}
 	labels := make(map[string]int)
 	var loaded sync.WaitGroup
 	for i, table := range o.Tables {
