@@ -41,6 +41,7 @@ type command struct {
 	memory      uint64         // the most that each process may allocate, in bytes, if less than the common limit
 	helpers     bool           // it starts other processes at once: see limitFromStart
 	lowPriority bool
+	public      bool // it connects to public addresses only
 }
 
 // output runs a command and returns its standard output.
@@ -56,6 +57,9 @@ func (g *Git) output(ctx context.Context, c command) ([]byte, error) {
 // run runs a command to its end, which comes early for all its processes if ctx ends. Every
 // error is an [*Error], except an error of c.stdout, which is returned as it is.
 func (g *Git) run(ctx context.Context, c command) error {
+	if c.public {
+		return g.runGuarded(ctx, c)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	cmd, stderr := g.prepare(ctx, c)

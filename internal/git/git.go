@@ -29,6 +29,7 @@ import (
 
 	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/lsrefs"
+	"github.com/reconquest/sould/internal/publicnet"
 )
 
 // Options says what git commands may do and how they reach origins.
@@ -43,6 +44,7 @@ type Options struct {
 	Fsck       Fsck   // which objects are refused; empty for [FsckDefault]
 
 	Credentials *credential.Source // of http and https servers ([NewCredentials]); nil for none
+	Guard *publicnet.Guard // connects to remotes that are Public; nil if none is
 
 	// RestrictRedirects has AllowRedirect asked before any redirect is followed: an origin may
 	// redirect to a place that the operator did not permit.
@@ -78,6 +80,8 @@ type Git struct {
 	restrictRedirects bool
 	allowRedirect     func(url string) error
 	web               *lsrefs.Client // for lists without a process
+	guard             *publicnet.Guard
+	publicWeb         *lsrefs.Client // for remotes that are Public; nil without guard
 }
 
 // inheritedEnv are the variables of the daemon that git gets too: where programs, keys and
@@ -155,6 +159,10 @@ func New(o Options) *Git {
 		fsck: cmp.Or(o.Fsck, FsckDefault), messages: newMessages(),
 		web: lsrefs.NewClient(lsrefs.Options{CAFile: o.CAFile, MaxIdle: o.MaxIdle, Getenv: os.LookupEnv}),
 	}
+	if o.Guard != nil {
+		g.guard = o.Guard
+		g.publicWeb = lsrefs.NewClient(lsrefs.Options{CAFile: o.CAFile, MaxIdle: o.MaxIdle, Getenv: os.LookupEnv, Dial: o.Guard.Dial})
+	}
 	if o.RestrictRedirects {
 		g.overrides = []string{"http.followRedirects", "false"}
 	}
@@ -224,6 +232,7 @@ type Remote struct {
 	Headers []string // for http and https: sent with each request
 	Direct  bool     // use no proxy and follow no redirect
 	CAFile  string   // certificates (PEM) to trust; empty for Options.CAFile
+	Public  bool     // connect to public addresses only, whatever its name or a redirect leads to; only over http and https
 
 	netrc string // the password that ~/.netrc has for User, if Password is empty
 

@@ -92,6 +92,9 @@ const listMemory = 512 << 20
 // which does not exist: Head is empty then. With prefixes, refs whose names begin with none of
 // them may be left out.
 func (g *Git) List(ctx context.Context, remote Remote, prefixes ...string) (l Listing, err error) {
+	if err := g.checkPublic(remote); err != nil {
+		return Listing{}, err
+	}
 	remote = g.withCredentials(remote)
 	l, done, webErr := g.listOverWeb(ctx, remote, prefixes)
 	if done {
@@ -172,6 +175,7 @@ func (g *Git) listing(remote Remote, version string) command {
 		secrets:  remote.Secrets(),
 		memory:   listMemory,
 		helpers:  true,
+		public:   remote.Public,
 	}
 }
 

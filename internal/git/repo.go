@@ -148,6 +148,9 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 	if len(ids) == 0 {
 		return Fetched{}, nil
 	}
+	if err := r.git.checkPublic(remote); err != nil {
+		return Fetched{}, err
+	}
 	remote = r.git.withCredentials(remote)
 	before, err := r.objectFiles()
 	if err != nil {
@@ -315,7 +318,7 @@ func (g *Git) transferIn(ctx context.Context, c command, remote Remote, version 
 	}
 	c.settings = append(remote.settings(version), c.settings...)
 	c.env = g.envFor(remote)
-	c.secrets = remote.Secrets()
+	c.secrets, c.public = remote.Secrets(), remote.Public
 	return g.run(ctx, c)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/lsrefs"
+	"github.com/reconquest/sould/internal/publicnet"
 )
 
 // A list of refs is one request or two, but git starts three processes for it: a shell that limits
@@ -27,10 +28,14 @@ func (g *Git) listOverWeb(ctx context.Context, r Remote, prefixes []string) (l L
 	if u == nil {
 		return Listing{}, false, nil
 	}
-	list, err := g.web.List(ctx, g.webRequest(r, u, prefixes))
+	web := g.web
+	if r.Public {
+		web = g.publicWeb
+	}
+	list, err := web.List(ctx, g.webRequest(r, u, prefixes))
 	refusal := (*lsrefs.Refusal)(nil)
 	switch refused := errors.As(err, &refusal); {
-	case errors.As(err, new(*credential.Error)):
+	case errors.As(err, new(*credential.Error)), errors.Is(err, publicnet.ErrPrivate):
 		return Listing{}, true, err
 	case refused:
 		return Listing{}, true, g.refusedBoth(r, refusal)
@@ -90,7 +95,12 @@ func (g *Git) webRequest(r Remote, u *url.URL, prefixes []string) lsrefs.Request
 }
 
 // CloseIdle closes the connections that are kept for the next list. The Git can be used afterwards.
-func (g *Git) CloseIdle() { g.web.Close() }
+func (g *Git) CloseIdle() {
+	g.web.Close()
+	if g.publicWeb != nil {
+		g.publicWeb.Close()
+	}
+}
 
 // logins returns the credentials for a server that asks for some: those of its command, those of a
 // user whose password is in ~/.netrc, or those that git's library would find there.

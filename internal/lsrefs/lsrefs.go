@@ -28,6 +28,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,6 +40,10 @@ type Options struct {
 	CAFile  string                           // certificates (PEM) to trust; empty for the system's
 	MaxIdle int                              // connections that are kept, for each file of certificates; 0 for a few
 	Getenv  func(name string) (string, bool) // the environment that git would see
+
+	// Dial connects to servers. It is used instead of the proxies that the environment names. With nil,
+	// connections are ordinary ones.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Request is a question to the server of a repository.
@@ -91,11 +96,11 @@ type Client struct {
 
 // NewClient returns a client. It keeps idle connections until Close, but not longer than a minute.
 func NewClient(o Options) *Client {
-	return &Client{
-		transports: newTransports(o),
-		proxies:    proxiesOf(o.Getenv),
-		hints:      &hints{of: make(map[string]hint)},
+	c := &Client{transports: newTransports(o), hints: &hints{of: make(map[string]hint)}}
+	if o.Dial == nil {
+		c.proxies = proxiesOf(o.Getenv)
 	}
+	return c
 }
 
 // Close closes idle connections, and the others as soon as they are idle. The client can be used

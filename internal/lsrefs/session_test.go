@@ -229,7 +229,7 @@ func TestUnacked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	conn, err := dial(t.Context(), "tcp", l.Addr().String())
+	conn, err := newTransports(Options{Getenv: environment("")}).dialOnce(t.Context(), "tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

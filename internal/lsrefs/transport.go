@@ -37,6 +37,7 @@ type transports struct {
 	caFile  string // the default; empty for the system's
 	blocked string // why the system's certificates cannot be used; empty if they can
 	maxIdle int    // idle connections of each transport
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 
 	mu sync.Mutex // guards of
 	of map[string]trusting
@@ -63,7 +64,10 @@ func (s fileStamp) same(now fileStamp) bool {
 // newTransports reads the variables that git and its library read. The meaning of some of them
 // depends on how the library was built. If one is set, the system's certificates are not used.
 func newTransports(o Options) *transports {
-	t := &transports{caFile: o.CAFile, maxIdle: cmp.Or(o.MaxIdle, maxIdle), of: make(map[string]trusting)}
+	t := &transports{caFile: o.CAFile, maxIdle: cmp.Or(o.MaxIdle, maxIdle), dial: o.Dial, of: make(map[string]trusting)}
+	if t.dial == nil {
+		t.dial = new(net.Dialer).DialContext
+	}
 	if file, _ := o.Getenv("GIT_SSL_CAINFO"); t.caFile == "" {
 		t.caFile = file
 	}
@@ -175,7 +179,7 @@ func readCertificates(path string) (*x509.CertPool, error) {
 func (t *transports) transport(trust *tls.Config) *http.Transport {
 	return &http.Transport{
 		Proxy:                  proxyOf,
-		DialContext:            dial,
+		DialContext:            t.dialOnce,
 		TLSClientConfig:        trust,
 		Protocols:              http1(),
 		MaxIdleConns:           t.maxIdle,
@@ -191,9 +195,9 @@ func http1() *http.Protocols {
 	return p
 }
 
-// dial connects, and sets unackedTime.
-func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := new(net.Dialer).DialContext(ctx, network, address)
+// dialOnce connects, and sets unackedTime.
+func (t *transports) dialOnce(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := t.dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
