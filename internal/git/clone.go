@@ -54,7 +54,7 @@ func (r Repo) clone(
 		args: []string{"--progress", "--bare", "--template=", "--no-local"},
 	}
 	c = c.transferring(settings, progress, found)
-	if err := r.git.follow(ctx, c, remote, fetchRequest{into: made.Dir, FetchMode: FetchMode{Packs: request.Packs}}); err != nil {
+	if err := r.git.follow(ctx, c, remote, fetchRequest{into: made.Dir, FetchMode: FetchMode{Packs: request.Packs, Limit: request.Limit}}); err != nil {
 		return err
 	}
 	missing, err := made.missing(ctx, request.ids)
@@ -62,7 +62,7 @@ func (r Repo) clone(
 		return err
 	}
 	if len(missing) > 0 { // other refs than branches and tags, and what was replaced in this moment
-		if err := made.transfer(ctx, remote, fetchRequest{ids: missing, FetchMode: FetchMode{Packs: request.Packs}}, settings, progress, found); err != nil {
+		if err := made.transfer(ctx, remote, fetchRequest{ids: missing, FetchMode: FetchMode{Packs: request.Packs, Limit: request.Limit}}, settings, progress, found); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,8 @@ type command struct {
 	memory      uint64         // the most that each process may allocate, in bytes, if less than the common limit
 	helpers     bool           // it starts other processes at once: see limitFromStart
 	lowPriority bool
-	public      bool // it connects to public addresses only
+	maxFile     int64 // the most that a file may have which it writes, in bytes; 0 for no limit; needs helpers
+	public      bool  // it connects to public addresses only
 }
 
 // output runs a command and returns its standard output.
@@ -172,7 +173,7 @@ func (g *Git) prepare(ctx context.Context, c command) (*exec.Cmd, *stderrText) {
 	stderr := &stderrText{progress: c.progress, isFetch: c.name == "fetch", trace: c.trace, found: c.found, secrets: c.secrets}
 	cmd := exec.CommandContext(ctx, "git", args...)
 	if c.helpers && cmd.Err == nil {
-		limitFromStart(cmd, g.memoryLimit(c))
+		limitFromStart(cmd, g.memoryLimit(c), c.maxFile)
 	}
 	cmd.Dir = "/"
 	cmd.Env = append(g.environ(c.settings), c.env...)
@@ -206,13 +207,17 @@ func (g *Git) memoryLimit(c command) uint64 {
 	return g.memory
 }
 
-// limitFromStart has a shell set the limit of memory, in bytes, and become the command, so that
-// every helper gets the limit. When a running git is limited from outside (limitMemory), a
+// limitFromStart has a shell set the limits of memory and, unless it is 0, of a file, in bytes, and
+// become the command, so that every helper gets the limits. When a running git is limited from outside (limitMemory), a
 // helper that it is just forking escapes. But that costs nothing, while a shell takes a third
 // of the time of a short git command.
-func limitFromStart(cmd *exec.Cmd, bytes uint64) {
+func limitFromStart(cmd *exec.Cmd, bytes uint64, maxFile int64) {
 	// ulimit fails, and the old limit stays, if that is lower.
-	script := fmt.Sprintf(`command ulimit -d %d 2>/dev/null; exec "$0" "$@"`, bytes>>10)
+	script := fmt.Sprintf(`command ulimit -d %d 2>/dev/null; `, bytes>>10)
+	if maxFile > 0 { // in blocks of 512 bytes (POSIX); without the signal, a write fails with EFBIG
+		script += fmt.Sprintf(`trap '' XFSZ; command ulimit -f %d 2>/dev/null; `, (maxFile+511)/512)
+	}
+	script += `exec "$0" "$@"`
 	cmd.Args = append([]string{"sh", "-c", script, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
 }

@@ -44,7 +44,7 @@ type Options struct {
 	Fsck       Fsck   // which objects are refused; empty for [FsckDefault]
 
 	Credentials *credential.Source // of http and https servers ([NewCredentials]); nil for none
-	Guard *publicnet.Guard // connects to remotes that are Public; nil if none is
+	Guard       *publicnet.Guard   // connects to remotes that are Public; nil if none is
 
 	// RestrictRedirects has AllowRedirect asked before any redirect is followed: an origin may
 	// redirect to a place that the operator did not permit.

@@ -121,6 +121,9 @@ type FetchMode struct {
 	// comes, byte for byte, before it is checked. There may be several transfers, of which each
 	// brings a part, or none brings anything. A nil Packs or writer is for nobody.
 	Packs func() io.Writer
+	// Limit is the most that a file may have which the fetch writes, in bytes; 0 for no limit. All
+	// objects arrive in one file, or in one after the other.
+	Limit int64
 }
 
 // newIDs returns the ids that the repository lacks. With Deepen, the others are fetched only
@@ -132,6 +135,9 @@ func (m FetchMode) newIDs(ids []string) []string {
 	return ids
 }
 
+// ErrTooLarge is returned by [Repo.Fetch] if more arrives than its limit permits.
+var ErrTooLarge = errors.New("it has more than is permitted")
+
 // Fetched is the result of a fetch.
 type Fetched struct {
 	Warnings Warnings          // about objects that were taken
@@ -142,7 +148,8 @@ type Fetched struct {
 // a ref that leads to them they are safe only until the next garbage collection. If some ids
 // lead to objects that are refused (see [Fsck]), Fetch does not bring these, and returns them
 // in Fetched without an error. The error is [ErrMoved] if the remote no longer has one of the
-// ids. When Fetch returns without an error, the objects are on disk. No other command may write
+// ids, and ErrTooLarge if more
+// arrives than mode permits. When Fetch returns without an error, the objects are on disk. No other command may write
 // to the repository meanwhile.
 func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode FetchMode, progress func(Progress)) (Fetched, error) {
 	if len(ids) == 0 {
@@ -188,7 +195,7 @@ func (r Repo) Fetch(ctx context.Context, remote Remote, ids []string, mode Fetch
 		if err := errors.Join(r.Sweep(), r.dropRefused(ctx, before.packs, ids)); err != nil {
 			return Fetched{}, err
 		}
-		return r.fetchQuarantined(ctx, remote, fetchRequest{ids: ids, FetchMode: FetchMode{Packs: mode.Packs}}, progress)
+		return r.fetchQuarantined(ctx, remote, fetchRequest{ids: ids, FetchMode: FetchMode{Packs: mode.Packs, Limit: mode.Limit}}, progress)
 	}
 	if err != nil {
 		return Fetched{}, remote.withHint(err)
@@ -318,9 +325,16 @@ func (g *Git) transferIn(ctx context.Context, c command, remote Remote, version 
 	}
 	c.settings = append(remote.settings(version), c.settings...)
 	c.env = g.envFor(remote)
-	c.secrets, c.public = remote.Secrets(), remote.Public
-	return g.run(ctx, c)
+	c.secrets, c.public, c.maxFile = remote.Secrets(), remote.Public, request.Limit
+	err := g.run(ctx, c)
+	if e := (*Error)(nil); request.Limit > 0 && errors.As(err, &e) && saysAny(localLines(e.Stderr), fileTooLarge) {
+		err = fmt.Errorf("%w: %w", ErrTooLarge, err)
+	}
+	return err
 }
+
+// fileTooLarge are the words of the system for EFBIG (write(2)).
+const fileTooLarge = "file too large"
 
 // refusedText are git's words for a server that does not accept the version of the protocol.
 var refusedText = regexp.MustCompile(`remote error|hung up|Could not read from remote repository`)

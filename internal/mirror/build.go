@@ -91,7 +91,7 @@ func (j *pullJob) build(
 	}
 	m, err := j.finish(repo, b, all, old, src, from)
 	if err == nil {
-		err = j.install(staging, m, expected, func(replaced string) (spare bool) {
+		err = j.place(staging, m, expected, func(replaced string) (spare bool) {
 			return !whole || old.changedIn(j.opts.Git.Repo(replaced))
 		})
 	}
@@ -152,6 +152,9 @@ func (j *pullJob) finish(repo git.Repo, b fetchedPlan, all []git.Ref, old *survi
 		return nil, err
 	}
 	m.disk.state = state
+	if state.OnDemand {
+		m.MarkRead(time.Now()) // those who wait for it are about to
+	}
 	m.refresh.pulled, m.refresh.looked = !j.looked.IsZero(), j.looked
 	m.snapshot.Store(m.disk.publish(j.opts, repo.Dir, nil, git.Listing{Refs: all, Head: b.After.Head}, repo.Stamp()))
 	return m, nil

@@ -29,6 +29,7 @@ type Mirror struct {
 	seen     atomic.Int64     // when the directory was last looked at, in Unix nanoseconds
 	snapshot atomic.Pointer[Snapshot]
 	size     atomic.Int64 // bytes; see Size
+	reads    reads
 
 	unreadable reason // why the mirror could not be loaded
 

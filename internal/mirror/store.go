@@ -38,6 +38,9 @@ type Options struct {
 	// MaxAge tells how long readers of a mirror take what an origin was seen to have without another
 	// look at it. ok is false for a mirror that is only pulled when somebody asks; nil for all mirrors.
 	MaxAge func(name storage.Name) (age time.Duration, ok bool)
+
+	// Public reports whether the origin of a mirror must be at a public address; nil for none.
+	Public func(storage.Name) bool
 }
 
 // maxAge is MaxAge, which may be nil.
@@ -55,6 +58,7 @@ type Parts struct {
 	Fallback Fallback     // finds replicas when an origin cannot be reached
 	MaxLists int          // requests for a source's refs at the same time
 	Spool    *spool.Cache // for packs that readers follow while they come; nil for none
+	Room     Room         // bounds mirrors that reads have made; nil for no bounds
 
 	// Changed is called after a pull that has changed a mirror, while its lock is still held. Of
 	// a mirror that the pull has built, new or in place of another one, before is nil.
@@ -66,6 +70,7 @@ type Store struct {
 	dir      *storage.Dir
 	log      *slog.Logger
 	fallback Fallback
+	room     Room // nil for no bounds
 	changed  func(m *Mirror, before, after *Snapshot)
 	spool    *spool.Cache  // may be nil
 	received atomic.Uint64 // packs in it, so far
@@ -106,7 +111,7 @@ type Store struct {
 // NewStore returns the store of a directory's mirrors. Pulls end when life does.
 func NewStore(life context.Context, parts Parts, options *Options) *Store {
 	s := &Store{
-		dir: parts.Dir, log: parts.Log, fallback: parts.Fallback, changed: parts.Changed, spool: parts.Spool,
+		dir: parts.Dir, log: parts.Log, fallback: parts.Fallback, changed: parts.Changed, spool: parts.Spool, room: parts.Room,
 		life:       life,
 		wake:       make(chan struct{}, 1),
 		ready:      make(chan struct{}),

@@ -85,7 +85,7 @@ func (j *pullJob) list(ctx context.Context, src Source, from origin.URL) (git.Li
 	reason := fmt.Errorf("%s did not answer within %s", src, units.FormatDuration(min(j.opts.ListTimeout, j.remaining)))
 	var listing git.Listing
 	err := j.spend(ctx, j.opts.ListTimeout, reason, func(ctx context.Context) (err error) {
-		listing, err = j.opts.Git.List(ctx, src.remote(from), refs.Prefixes(j.opts.Refs)...)
+		listing, err = j.opts.Git.List(ctx, j.remote(src, from), refs.Prefixes(j.opts.Refs)...)
 		return err
 	})
 	j.heed(src, from, j.listedAt, err)
@@ -105,6 +105,14 @@ func (j *pullJob) heed(src Source, from origin.URL, asked time.Time, err error) 
 	case wait > 0 && j.pauses.set(from.Host(), time.Now(), wait):
 		j.log.Warn("a host of origins asks to be left alone: polls and reads heed that", "host", from.Host(), "for", units.FormatDuration(wait))
 	}
+}
+
+// remote is a source in git's terms, as the configuration permits to connect to it. Other servers of
+// the cluster may be at private addresses.
+func (j *pullJob) remote(src Source, from origin.URL) git.Remote {
+	remote := src.remote(from)
+	remote.Public = src.isOrigin() && j.opts.Public != nil && j.opts.Public(j.req.Name)
+	return remote
 }
 
 // maxTransferWait is how long a pull waits for a place for its transfer. It is long: each
@@ -127,16 +135,21 @@ func (j *pullJob) fetch(
 	if j.growing != nil && j.growing.pack != nil {
 		mode.Packs = j.growing.pack.next
 	}
+	mode.Limit = j.limit()
 	reason := fmt.Errorf("the transfer took longer than %s", units.FormatDuration(j.opts.FetchTimeout))
 	err := j.spend(ctx, j.remaining, reason, func(ctx context.Context) error {
 		j.transferred = true
-		fetched, err := repo.Fetch(ctx, src.remote(from), ids, mode, j.progress.transferring)
+		fetched, err := repo.Fetch(ctx, j.remote(src, from), ids, mode, j.progress.transferring)
 		j.recordFetched(fetched)
 		return err
 	})
 	if err != nil {
 		j.heed(src, from, time.Time{}, err)
 		local := git.IsLocalFault(err)
+		if errors.Is(err, git.ErrTooLarge) { // from whichever source
+			local, err = true, &TooLarge{mode.Limit}
+			j.room.Exceeded(j.req.Name)
+		}
 		if err = fmt.Errorf("can't fetch%s: %w", src.fromText(), err); !local { // with a local fault, no other source would do
 			err = &unreachable{err, true}
 		}

@@ -2,7 +2,11 @@ package storage
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
 	"sync/atomic"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,4 +44,30 @@ func (s *spaceProbe) measure(ctx context.Context) (Space, error) {
 		return Space{}, err
 	}
 	return *s.latest.Load(), nil
+}
+
+// Usage returns what a directory takes on disk with all that is in it, in bytes. What vanishes
+// meanwhile is not counted.
+func Usage(dir string) (bytes int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil {
+			var info fs.FileInfo
+			if info, err = entry.Info(); err == nil {
+				bytes += blocks(info)
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return err
+	})
+	return bytes, err
+}
+
+// blocks is what a file takes on disk (stat(3type): st_blocks counts 512 bytes each).
+func blocks(info fs.FileInfo) int64 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return stat.Blocks * 512
+	}
+	return info.Size()
 }

@@ -42,6 +42,26 @@ func escapeName(name Name) string {
 	return escaped[:maxComponent-40] + "%" + hex.EncodeToString(digest[:16])
 }
 
+// digestSize is the length of the digest in an escaped name, with its %.
+const digestSize = 1 + 2*16
+
+// unescapeName returns the name that escapeName has escaped, or its beginning if a digest has replaced
+// the end.
+func unescapeName(escaped string) (name Name, ok bool) {
+	if cut := len(escaped) - digestSize; cut >= 0 && escaped[cut] == '%' && strings.Trim(escaped[cut+1:], "0123456789abcdef") == "" {
+		escaped = escaped[:cut]
+		if i := strings.LastIndexByte(escaped, '%'); i >= max(0, len(escaped)-2) { // an escape that was cut off
+			escaped = escaped[:i]
+		}
+	}
+	raw, err := url.PathUnescape(escaped)
+	if err != nil {
+		return Name{}, false
+	}
+	name, err = ParseName(raw)
+	return name, err == nil
+}
+
 func (s *Dir) tombstonePath(name Name) string {
 	return s.Own(filepath.Join("tombstones", escapeName(name)))
 }

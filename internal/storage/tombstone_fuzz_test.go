@@ -29,6 +29,9 @@ func FuzzTombstone(f *testing.F) {
 			if at, ok := discardedAt(fmt.Sprintf("%d.1-%s", 1_800_000_000, file)); !ok || at.Unix() != 1_800_000_000 {
 				t.Errorf("%q in the trash is not found", file)
 			}
+			if back, ok := unescapeName(file); !ok || !strings.HasPrefix(a.String(), back.String()) || len(file) < maxComponent-40 && back != a {
+				t.Errorf("%q in the trash is taken for %q", a, back)
+			}
 			if errB == nil && a != b && escapeName(b) == file {
 				t.Errorf("%q and %q have one tombstone", a, b)
 			}

@@ -8,9 +8,10 @@ import (
 func TestEscapeName(t *testing.T) {
 	long := strings.Repeat("a/", 400)
 	for raw, want := range map[string]string{
-		"m":          "m",
-		"dev/m":      "dev%2Fm",
-		"a+b/c~d/@e": "a+b%2Fc~d%2F@e",
+		"m":                                "m",
+		"dev/m":                            "dev%2Fm",
+		"a+b/c~d/@e":                       "a+b%2Fc~d%2F@e",
+		"a/abcdef0123456789abcdef01234567": "a%2Fabcdef0123456789abcdef01234567", // nearly a digest
 	} {
 		name, err := ParseName(raw)
 		if err != nil {
@@ -18,6 +19,9 @@ func TestEscapeName(t *testing.T) {
 		}
 		if got := escapeName(name); got != want {
 			t.Errorf("%q becomes %q", raw, got)
+		}
+		if back, ok := unescapeName(want); !ok || back != name {
+			t.Errorf("%q becomes %q", want, back)
 		}
 	}
 	a, err := ParseName(long + "x")
@@ -30,6 +34,9 @@ func TestEscapeName(t *testing.T) {
 	}
 	if x, y := escapeName(a), escapeName(b); x == y || len(x) > maxComponent || len(x) < maxComponent-10 {
 		t.Errorf("two long names become %q and %q", x, y)
+	}
+	if back, ok := unescapeName(escapeName(a)); !ok || len(back.String()) < 50 || !strings.HasPrefix(a.String(), back.String()) {
+		t.Errorf("the beginning of a long name is %q", back)
 	}
 }
 

@@ -83,6 +83,34 @@ func discardedAt(trash string) (at time.Time, ok bool) {
 	return time.Unix(seconds, 0), ok && err == nil && name != ""
 }
 
+// Trashed is a mirror in the trash that will be removed from it.
+type Trashed struct {
+	Entry string    // the name of its directory in the trash
+	Path  string    // of the mirror itself
+	Name  Name      // of the mirror; only its beginning, if it is very long
+	At    time.Time // when it was moved there
+}
+
+// TrashedIn returns the Entry of a mirror that is at this path in the trash.
+func TrashedIn(path string) string { return filepath.Base(filepath.Dir(path)) }
+
+// Trash lists the mirrors in the trash, but not what somebody put there by hand.
+func (s *Dir) Trash() ([]Trashed, error) {
+	entries, err := os.ReadDir(s.Own("trash"))
+	var all []Trashed
+	for _, entry := range entries {
+		at, ok := discardedAt(entry.Name())
+		_, escaped, _ := strings.Cut(entry.Name(), "-")
+		if name, known := unescapeName(escaped); ok && known {
+			all = append(all, Trashed{entry.Name(), filepath.Join(s.Own("trash"), entry.Name(), "mirror"), name, at})
+		}
+	}
+	return all, err
+}
+
+// RemoveTrashed removes a mirror from the trash before its time. It is no error if it is gone.
+func (s *Dir) RemoveTrashed(t Trashed) error { return s.removeTrash(t.Entry) }
+
 // RemoveLeftovers removes mirrors and tombstones that an interrupted daemon had not finished.
 // It continues after an error; what it could not remove does no harm. It does not touch the
 // trash.
