@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/credential"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/tomlkeys"
 )
 
@@ -147,8 +149,17 @@ func (c *Config) Warnings(source string) (warnings []string) {
 	if conn.IsForeign(c.Listen) {
 		warnings = append(warnings, fmt.Sprintf("no interface of this machine has the address of listen = %q now", c.Listen))
 	}
+	if slices.ContainsFunc(c.OnDemand, func(r ondemand.Rule) bool { return r.DenyPrivate }) && namesProxy() {
+		warnings = append(warnings, "deny_private is set, and the environment names a proxy: it is not used for origins of such a table, which sould reaches itself")
+	}
 	if c.Token == "" {
 		warnings = append(warnings, "no token is set: everybody who can reach the address of this server may command it")
 	}
 	return warnings
+}
+
+// namesProxy reports whether the environment names a proxy for http or https.
+func namesProxy() bool {
+	return slices.ContainsFunc([]string{"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"},
+		func(name string) bool { return os.Getenv(name) != "" })
 }

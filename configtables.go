@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/ondemand"
@@ -41,6 +42,9 @@ func checkRule(r ondemand.Rule) error {
 	}
 	if r.MaxSize > r.Quota && r.Quota > 0 {
 		missing = append(missing, errors.New("max_size is more than quota"))
+	}
+	if r.DenyPrivate && !strings.HasPrefix(strings.ToLower(r.Template), "http") {
+		missing = append(missing, errors.New("deny_private needs an origin over https or http: the host of another one cannot be checked when git connects to it"))
 	}
 	return errors.Join(missing...)
 }

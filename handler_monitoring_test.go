@@ -56,7 +56,7 @@ func newTestServer(t *testing.T, lines string) *Server {
 	}
 	log := logging.New(io.Discard)
 	s := newServer("", true, log, dir, nil)
-	if err := s.wire(newSettings(config, "test", true, dir, s.logins)); err != nil {
+	if err := s.wire(newSettings(config, "test", true, dir, s.logins, s.guard)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

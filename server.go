@@ -27,6 +27,7 @@ import (
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/publicnet"
 	"github.com/reconquest/sould/internal/requestlog"
 	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/storage"
@@ -44,6 +45,7 @@ type Server struct {
 	current   atomic.Pointer[settings]
 	id        string // tells this server from others
 	dir       *storage.Dir
+	guard     *publicnet.Guard // of origins that must be at public addresses
 	mirrors   *mirrors
 	poller    *poll.Poller
 	logins    *credential.Source // to origins
@@ -120,7 +122,7 @@ func Start(ctx context.Context, configFile string, unsecure bool, log *logging.L
 	}
 	s := newServer(configFile, unsecure, log, dir, listeners)
 	s.git = gitVersion
-	set := newSettings(config, source, unsecure, dir, s.logins)
+	set := newSettings(config, source, unsecure, dir, s.logins, s.guard)
 	if err := s.wire(set); err != nil {
 		return nil, errors.Join(err, listeners.Close(), dir.Close())
 	}
@@ -148,6 +150,7 @@ func openListeners(config *Config) (*conn.Listeners, error) {
 func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.Dir, listeners *conn.Listeners) *Server {
 	s := &Server{
 		configFile: configFile, unsecure: unsecure, log: log, id: dir.ID, dir: dir, listeners: listeners,
+		guard:   publicnet.New(publicnet.Check),
 		version: version(), epoch: rand.Text(), closing: make(chan struct{}),
 		conns:    conn.NewLimiter(conn.DescriptorLimit()),
 		rejected: newRejected(),
@@ -214,7 +217,7 @@ func (s *Server) Reload() error {
 			return fmt.Errorf("%s: listen: %w", source, err)
 		}
 	}
-	set := newSettings(config, source, s.unsecure, s.dir, s.logins)
+	set := newSettings(config, source, s.unsecure, s.dir, s.logins, s.guard)
 	s.log.Configure(set.logOptions())
 	s.current.Store(set)
 	s.logins.Configure(set.CredentialCommand)
@@ -289,6 +292,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	err = errors.Join(err, s.mirrors.close())
 	s.logins.Wait()
 	s.settings().git.CloseIdle()
+	s.guard.Close()
 	return errors.Join(err, s.dir.Close())
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/publicnet"
 	"github.com/reconquest/sould/internal/status"
 	"github.com/reconquest/sould/internal/storage"
 )
@@ -32,7 +33,7 @@ type settings struct {
 	tables   ondemand.Tables
 }
 
-func newSettings(c Config, source string, unsecure bool, dir *storage.Dir, credentials *credential.Source) *settings {
+func newSettings(c Config, source string, unsecure bool, dir *storage.Dir, credentials *credential.Source, guard *publicnet.Guard) *settings {
 	return &settings{
 		Config: c, unsecure: unsecure, tls: access.ServerTLS(c.certificate), warnings: c.Warnings(source),
 		tables: ondemand.NewTables(c.OnDemand),
@@ -44,6 +45,7 @@ func newSettings(c Config, source string, unsecure bool, dir *storage.Dir, crede
 			MaxIdle:    conn.ListBound(conn.DescriptorLimit()),
 			Scratch:    dir.Own("incoming"),
 			Fsck:       c.Fsck,
+			Guard:      guard,
 
 			Credentials: credentials,
 
@@ -77,7 +79,7 @@ func (s *settings) mirrorOptions() *mirror.Options {
 		Patience: s.Patience, Retry: s.Retry, Keep: s.Keep, MaxFetches: s.MaxFetches,
 	}
 	if len(s.OnDemand) > 0 {
-		o.MaxAge = s.tables.MaxAge
+		o.MaxAge, o.Public = s.tables.MaxAge, s.tables.DenyPrivate
 	}
 	return o
 }

@@ -169,3 +169,10 @@ func withoutGit(path string) string {
 
 // Name returns the name of the mirror that the rule makes for a path, as Find returns it.
 func (r Rule) Name(path string) (storage.Name, error) { return storage.ParseName(r.Prefix + path) }
+
+// DenyPrivate reports whether the origin of a mirror must not be at an address of a private network,
+// whoever asks for the mirror.
+func (t Tables) DenyPrivate(name storage.Name) bool {
+	rule, _, _ := t.Find(name)
+	return rule.DenyPrivate
+}
