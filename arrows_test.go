@@ -44,7 +44,7 @@ var arrows = map[string]string{
 	"protocol":     "git refs origin storage errtext units",
 	"requestlog":   "errtext protocol units",
 	"mirror":       "git refs origin storage changes coalesce limiter keylock backoff durable errtext spool units tally",
-	"ondemand":     "mirror origin storage limiter git errtext tally",
+	"ondemand":     "mirror origin storage durable limiter git publicnet errtext tally units",
 	"forge":        "access errtext",
 	"discover":     "access changes durable forge mirror origin storage",
 	"manifest":     "coalesce git mirror storage",
@@ -59,7 +59,7 @@ var arrows = map[string]string{
 	"why":          "units",
 	"webhook":      "access errtext origin storage units",
 	"page":         "units why",
-	"insight":      "cluster poll mirror notify protocol origin storage errtext page why limiter discover",
+	"insight":      "cluster poll mirror ondemand notify protocol origin storage errtext page why limiter discover",
 }
 
 // outside are packages of others that one place alone may import.

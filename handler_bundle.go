@@ -20,6 +20,8 @@ import (
 // (git-bundle(1)). It is sent when it is finished: its ETag is the digest at its end, so that who
 // resumes a download gets the rest of the same bytes, or all of other ones.
 func (s *Server) handleBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, req archive.Request, rev archive.Revision) error {
+	m.BeginUse()
+	defer m.EndUse()
 	header := w.Header()
 	header["X-Content-Type-Options"] = nosniff
 	header["Content-Type"] = []string{"application/x-git-bundle"}

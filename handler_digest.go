@@ -45,6 +45,8 @@ func (s *Server) addKnownDigest(header http.Header, r *http.Request, m *mirror.M
 // serveSum sends the digest of an archive as sha256sum(1) reads it. name is what the archive is called
 // when it is saved. The archive is made for that, but not for a HEAD: all digests have one length.
 func (s *Server) serveSum(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive, name string) error {
+	m.BeginUse()
+	defer m.EndUse()
 	line := func(digest archive.Digest) string { return digest.String() + "  " + name + "\n" }
 	var digest archive.Digest
 	var err error

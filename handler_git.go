@@ -187,6 +187,8 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 		}
 		defer s.conns.ReleaseSend()
 	}
+	m.BeginUse()
+	defer m.EndUse()
 	w.Counting(&s.sent.Packs)
 	ctx, end := s.whileAlive(r.Context())
 	defer end()
@@ -303,7 +305,7 @@ func (s *Server) cloned(r *http.Request, raw string) (reading, error) {
 		return reading{}, &fault{kindBadRequest, err}
 	}
 	for _, name := range names {
-		if m, err := s.mirrors.find(name); !errors.Is(err, mirror.ErrUnknown) {
+		if m, err := s.found(r, name); !errors.Is(err, mirror.ErrUnknown) {
 			return reading{mirror: m}, err
 		}
 	}

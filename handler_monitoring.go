@@ -18,7 +18,7 @@ func newMetrics(s *Server) *metrics.Metrics {
 	ms := s.mirrors
 	return metrics.New(metrics.Parts{
 		Life: s.life, Dir: s.dir, Store: ms.store, Cache: ms.cache, Archives: ms.archives, Prefetcher: ms.prefetch, Packs: ms.packs, Maker: ms.maker,
-		Client: ms.client, Reconciler: ms.reconciler, Poller: s.poller, Discovery: s.discovery, Notifier: ms.notifier, Conns: s.conns, Logins: s.logins, Sent: &s.sent, Rejected: s.rejected,
+		Client: ms.client, Reconciler: ms.reconciler, Poller: s.poller, Discovery: s.discovery, Notifier: ms.notifier, Conns: s.conns, Room: ms.room, Logins: s.logins, Sent: &s.sent, Rejected: s.rejected,
 		Deliveries: &s.deliveries.counts,
 		Requests: func() limiter.Stats {
 			return limiter.Stats{Places: propagationBound(len(s.settings().Slaves)), Taken: s.places.Taken()}

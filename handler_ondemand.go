@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/ondemand"
@@ -25,13 +27,13 @@ type reading struct {
 // made first, for which the reader waits. Another server that asks makes none: what it asks for, it has
 // found here.
 func (s *Server) read(r *http.Request, name storage.Name) (reading, error) {
-	m, err := s.mirrors.find(name)
+	m, err := s.found(r, name)
 	if !errors.Is(err, mirror.ErrUnknown) || isPeer(r) {
 		return reading{mirror: m}, err
 	}
 	short := s.mirrors.maker.Mirror(name)
 	if short != name {
-		if m, err := s.mirrors.find(short); !errors.Is(err, mirror.ErrUnknown) {
+		if m, err := s.found(r, short); !errors.Is(err, mirror.ErrUnknown) {
 			return reading{mirror: m}, err
 		}
 	}
@@ -45,10 +47,21 @@ func (s *Server) read(r *http.Request, name storage.Name) (reading, error) {
 			return reading{growing: g}, nil
 		}
 	}
-	if m, found := s.mirrors.find(short); found == nil { // also if the origin could not be reached: a peer had it
+	m, gone := s.found(r, short)
+	if gone == nil { // also if the origin could not be reached: a peer had it
 		return reading{mirror: m, fresh: true}, nil
 	}
-	return reading{}, err
+	return reading{}, cmp.Or(err, gone)
+}
+
+// found finds the mirror that a reader asks for, and remembers that it was read. One that is just being
+// removed, because nobody has read it for long, is not found any more.
+func (s *Server) found(r *http.Request, name storage.Name) (*mirror.Mirror, error) {
+	m, err := s.mirrors.find(name)
+	if err == nil && !isPeer(r) && !m.MarkRead(time.Now()) {
+		return nil, mirror.ErrUnknown
+	}
+	return m, err
 }
 
 // awaitMade waits until the mirror of a first read is there or, if the client can do with that, until its
@@ -75,8 +88,11 @@ func (s *Server) awaitMade(r *http.Request, run *ondemand.Run) (g *mirror.Growin
 
 // begin has a pull make a mirror for readers.
 func (ms *mirrors) begin(req mirror.Request) (wait func(context.Context) error, err error) {
-	if _, err := ms.store.Get(req.Name); err == nil { // it was made since the reader has looked
+	if m, err := ms.store.Get(req.Name); err == nil && m.MarkRead(time.Now()) { // it was made since the reader has looked
 		return func(context.Context) error { return nil }, nil
+	}
+	if err := ms.room.Room(req.Name); err != nil {
+		return nil, err
 	}
 	run, err := ms.store.Begin(req)
 	if err != nil {
@@ -120,5 +136,7 @@ var failureStatuses = map[ondemand.Kind]int{
 	ondemand.NoRepository: http.StatusNotFound,
 	ondemand.Nested:       http.StatusNotFound,
 	ondemand.OriginDown:   http.StatusBadGateway,
+	ondemand.TooLarge:     http.StatusForbidden,
+	ondemand.Full:         http.StatusServiceUnavailable,
 	ondemand.Later:        http.StatusServiceUnavailable,
 }

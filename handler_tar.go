@@ -98,6 +98,8 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 
 // serveArchive sends an archive, from its file if it is finished.
 func (s *Server) serveArchive(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive) error {
+	m.BeginUse()
+	defer m.EndUse()
 	err := fs.ErrNotExist
 	if found := s.mirrors.archives.Find(m, a); found != nil {
 		defer found.Close()

@@ -29,6 +29,7 @@ type mirrors struct {
 	dir        *storage.Dir
 	store      *mirror.Store
 	maker      *ondemand.Maker
+	room       *ondemand.Keeper
 	cache      *spool.Cache // of archives and packs
 	archives   *archive.Cache
 	packs      *pack.Maker
@@ -64,20 +65,23 @@ func newMirrors(
 	ms.prefetch = archive.NewPrefetcher(ms.archives, log)
 	ms.keeper = housekeeping.NewKeeper(dir, log, first.keeperOptions())
 	ms.client = cluster.NewClient(dir.ID, instance, log, first.clusterOptions())
+	ms.room = ondemand.NewKeeper(dir, log, first.tables)
 	ms.store = mirror.NewStore(life, mirror.Parts{
 		Dir: dir, Log: log, Fallback: cluster.NewFallback(ms.client), Changed: ms.changed, Spool: ms.cache,
-		MaxLists: conn.ListBound(conn.DescriptorLimit()),
+		MaxLists: conn.ListBound(conn.DescriptorLimit()), Room: ms.room,
 	}, first.mirrorOptions())
+	ms.room.Manage(ms.store)
 	ms.maker = ondemand.NewMaker(life, ms.begin, first.makerOptions())
 	ms.notifier = notify.New(dir, ms.store, ms.client, log, first.notifyOptions(release))
 	ms.reconciler = cluster.NewReconciler(life, ms.store, ms.client, log, ms.notifier.Settled)
 	ms.insight = &insight.Insight{
-		Dir: dir, Store: ms.store, Observer: cluster.NewObserver(life, ms.client), Reconciler: ms.reconciler, Notifier: ms.notifier,
+		Dir: dir, Store: ms.store, Observer: cluster.NewObserver(life, ms.client), Reconciler: ms.reconciler, Notifier: ms.notifier, Room: ms.room,
 		Epoch: instance, Descriptors: conn.DescriptorLimit(),
 	}
 	ms.status = &status.Reporter{
 		Dir: dir, Store: ms.store, Archives: ms.archives, Packs: ms.packs, Client: ms.client, Epoch: instance, Release: release,
-		Life: life,
+		Life:     life,
+		OnDemand: ms.room.State,
 	}
 	ms.manifest = manifest.NewMaker(ms.store)
 	return ms, nil
@@ -91,6 +95,7 @@ func (ms *mirrors) run() {
 	ms.work.Go(func() { ms.packs.Offers.Run(ms.life, ms.store.Ready(), ms.store.All) })
 	ms.work.Go(func() { ms.archives.Run(ms.life) })
 	ms.work.Go(func() { ms.keeper.Run(ms.life, ms.store) })
+	ms.work.Go(func() { ms.room.Run(ms.life) })
 	ms.work.Go(func() { ms.client.FindItself(ms.life) })
 	ms.work.Go(func() { ms.notifier.Run(ms.life) })
 	ms.reconciler.Configure()
@@ -104,6 +109,7 @@ func (ms *mirrors) configure(set *settings) {
 	ms.work.Go(func() { ms.client.FindItself(ms.life) })
 	ms.store.Configure(set.mirrorOptions())
 	ms.maker.Configure(set.makerOptions())
+	ms.room.Configure(set.tables)
 	ms.keeper.Configure(set.keeperOptions())
 	ms.reconciler.Configure()
 	ms.notifier.Configure(set.notifyOptions(ms.release))
@@ -135,6 +141,9 @@ func (ms *mirrors) changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 	ms.packs.Offers.Changed(m)
 	ms.keeper.Changed(m)
 	ms.notifier.Changed(m, before, after)
+	if after.OnDemand {
+		ms.room.Wake()
+	}
 }
 
 // find returns the mirror that a GET asks for. If it is being fetched for the first time, the error

@@ -50,6 +50,7 @@ func (i *Insight) Facts(opts *Options, base string, name storage.Name, others []
 	}
 	i.addJournal(&f, name)
 	i.addTold(&f, name)
+	i.addDemand(&f, name)
 	if !f.Exists || f.Unreadable != "" {
 		snap = nil // others have it, and this server as good as not
 	}
@@ -182,4 +183,17 @@ func originOf(o origin.URL) string {
 		return ""
 	}
 	return shown(o.String())
+}
+
+// addDemand adds what is known of a mirror that a read has made.
+func (i *Insight) addDemand(f *why.Facts, name storage.Name) {
+	if i.Room == nil {
+		return
+	}
+	fate := i.Room.Fate(name)
+	f.Demand = why.Demand{
+		Prefix: fate.Rule.Prefix, Made: fate.Kept, Read: fate.Read, Unused: fate.Unused, Idle: fate.Rule.Idle,
+		Size: fate.Size, MaxSize: fate.Rule.MaxSize, Over: fate.Over, Used: fate.Used, Quota: fate.Rule.Quota,
+		Removed: fate.Removed.At, RemovedWhy: string(fate.Removed.Why), RemovedUnused: fate.Removed.Unused,
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/notify"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/storage"
@@ -48,6 +49,7 @@ type Insight struct {
 	Poller     *poll.Poller
 	Notifier   *notify.Notifier
 	Discovery  *discover.Runner // nil for none
+	Room       *ondemand.Keeper // of mirrors that reads have made; nil if nobody keeps them
 
 	Epoch       string // tells this start of the server from others
 	Descriptors uint64 // that the process may have

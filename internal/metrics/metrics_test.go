@@ -117,11 +117,13 @@ func newParts(t *testing.T, slaves ...string) Parts {
 	p := Parts{
 		Life: life, Dir: dir, Cache: cache, Archives: archive.NewCache(cache, dir.Neutral, &archive.Options{}),
 		Packs: pack.NewMaker(cache, log), Maker: ondemand.NewMaker(life, nil, &ondemand.Options{}), Client: cluster.NewClient(dir.ID, "x", log, opts), Conns: conn.NewLimiter(256),
+		Room: ondemand.NewKeeper(dir, log, ondemand.NewTables([]ondemand.Rule{{Prefix: "pool/", Quota: 1 << 20}})),
 		Sent: &Sent{}, Deliveries: &webhook.Counts{}, Rejected: NewRejected("broken"), Requests: func() limiter.Stats { return limiter.Stats{} }, MaxNamed: func() int { return 10 },
 	}
 	p.Prefetcher = archive.NewPrefetcher(p.Archives, log)
 	p.Store = mirror.NewStore(life, mirror.Parts{Dir: dir, Log: log, MaxLists: 1}, &mirror.Options{Git: git.New(git.Options{})})
 	p.Notifier = notify.New(dir, p.Store, p.Client, log, &notify.Options{})
+	p.Room.Manage(p.Store)
 	p.Reconciler = cluster.NewReconciler(life, p.Store, p.Client, log, func(string) {})
 	p.Poller = poll.New(poll.Parts{Store: p.Store, Log: log}, &poll.Options{})
 	t.Cleanup(func() {

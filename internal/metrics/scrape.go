@@ -37,6 +37,7 @@ type Parts struct {
 	Notifier   *notify.Notifier
 	Conns      *conn.Limiter
 	Logins     *credential.Source
+	Room       *ondemand.Keeper
 
 	Sent       *Sent
 	Rejected   Rejected
@@ -68,6 +69,7 @@ type scrape struct {
 	notifications notify.Stats
 	discoveries   []discover.Stats
 	pulling       int
+	tables        []ondemand.TableStats
 
 	childrenRunning int64
 	childrenStarted uint64
@@ -84,6 +86,7 @@ func newScrape(p *Parts) *scrape {
 		store: p.Store.Stats(), poll: p.Poller.Stats(), archives: p.Archives.Stats(), packs: p.Packs.Stats(), maker: p.Maker.Stats(), cache: p.Cache.Stats(),
 		conns: p.Conns.Stats(), logins: p.Logins.Stats(), comparisons: shown(p.Reconciler.Comparisons()), pulling: len(p.Store.Running()),
 		notifications: p.Notifier.Stats(),
+		tables:        p.Room.Stats(),
 	}
 	now.discoveries = p.Discovery.Stats()
 	if space, err := p.Dir.Space(p.Life); err == nil {

@@ -28,7 +28,7 @@ type metric struct {
 }
 
 // table has all metrics of sould's own.
-var table = slices.Concat(serverMetrics, mirrorMetrics, discoveryMetrics, pullMetrics, pollMetrics, clusterMetrics, notifyMetrics, servedMetrics, loadMetrics, onDemandMetrics)
+var table = slices.Concat(serverMetrics, mirrorMetrics, discoveryMetrics, pullMetrics, pollMetrics, clusterMetrics, notifyMetrics, servedMetrics, loadMetrics, onDemandMetrics, roomMetrics)
 
 var serverMetrics = []metric{
 	{"sould_build_info", gauge, []string{"version", "go_version", "git_version"},

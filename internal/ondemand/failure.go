@@ -9,6 +9,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/publicnet"
 	"github.com/reconquest/sould/internal/storage"
 )
 
@@ -22,6 +23,8 @@ const (
 	NoRepository             // the origin has none, or none for this server
 	Nested                   // the name lies inside a mirror or above one, or a DELETE or a reload came meanwhile
 	OriginDown               // the origin could not be reached
+	TooLarge                 // it takes more than max_size or the quota permits
+	Full                     // the quota is full of mirrors that are in use
 	Later                    // it is still being made, or waits in line
 )
 
@@ -40,6 +43,12 @@ func (f *Failure) Unwrap() error { return f.err }
 func failure(name storage.Name, err error) *Failure {
 	f := &Failure{name: name, err: err}
 	switch {
+	case errors.Is(err, publicnet.ErrPrivate):
+		f.Kind, f.err = Forbidden, fmt.Errorf("there is no such mirror, and none can be made: %w", err)
+	case errors.As(err, new(*mirror.TooLarge)):
+		f.Kind, f.err = TooLarge, fmt.Errorf("there is no such mirror, and none can be made: %w", err)
+	case errors.As(err, new(*NoRoom)):
+		f.Kind = Full
 	case git.IsRefused(err): // in the words of the forge, which may be many
 		f.Kind, f.err = NoRepository, fmt.Errorf("there is no such mirror, and none can be made: %s", errtext.Line(err.Error()))
 	case errors.Is(err, mirror.ErrUnknown):
@@ -59,5 +68,5 @@ func failure(name storage.Name, err error) *Failure {
 // lasts reports whether a failure holds for who asks again in a moment: what is about the name or about
 // this server can change at once, and is found out without the origin.
 func (f *Failure) lasts() bool {
-	return f.Kind == NoRepository || f.Kind == OriginDown || f.Kind == Broken && !errors.Is(f.err, mirror.ErrClosing)
+	return f.Kind == NoRepository || f.Kind == TooLarge || f.Kind == Forbidden || f.Kind == OriginDown || f.Kind == Broken && !errors.Is(f.err, mirror.ErrClosing)
 }

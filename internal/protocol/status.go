@@ -83,6 +83,8 @@ type Mirror struct {
 	CheckError string       `json:"check_error,omitempty" toml:"check_error,omitempty"`            // what was damaged then, one line
 	Mended     int64        `json:"mended,omitempty" toml:"mended,omitzero"`                       // when it was last rebuilt because it was damaged, in Unix seconds
 	OnDemand   bool         `json:"on_demand,omitempty" toml:"on_demand,omitempty"`                // a read has made it: it is this server's alone
+	LastRead   int64        `json:"last_read,omitempty" toml:"last_read,omitzero"`                 // the hour in which somebody read one made on demand last, in Unix seconds; only for a client
+	TooLarge   bool         `json:"too_large,omitempty" toml:"too_large,omitempty"`                // it is larger than max_size, and the next to go; only for a client
 	Gone       int64        `json:"gone,omitempty" toml:"gone,omitzero"`                           // when its origin was deleted, as gone_by says, in Unix seconds
 	GoneBy     string       `json:"gone_by,omitempty" toml:"gone_by,omitempty"`                    // such as "the webhook github"
 	HookBroken int64        `json:"hook_broken_since,omitempty" toml:"hook_broken_since,omitzero"` // since when changes come unannounced, in Unix seconds
@@ -269,6 +271,13 @@ func (m *Mirror) branches(why bool) []errtext.Branch {
 	addDate("mended", m.Mended)
 	addDate("gone", m.Gone)
 	add("gone_by", m.GoneBy)
+	if m.OnDemand {
+		add("on_demand", "true")
+	}
+	addDate("last_read", m.LastRead)
+	if m.TooLarge {
+		add("too_large", "true")
+	}
 	if m.Shallow {
 		add("shallow", "true")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/errtext"
@@ -32,6 +33,7 @@ type scope struct {
 	running  bool // which are being pulled
 	progress bool // how far those pulls are
 	retained bool // which refs are retained, of one mirror
+	reads    bool // when mirrors were read that reads have made
 }
 
 // all is what this server tells of itself and of all mirrors, or of some only if these are given.
@@ -55,6 +57,9 @@ func (r *Reporter) all(opts *Options, tells scope, only map[storage.Name]bool, f
 		one := cluster.MirrorStatus(m, running[m.Name])
 		if fault != nil { // what was read before is not there now
 			one = cluster.StatusOf(m.Name, nil, running[m.Name], fault.Error())
+		}
+		if tells.reads {
+			r.addOnDemand(&one, m)
 		}
 		delete(running, m.Name)
 		d.Mirrors = append(d.Mirrors, one)
@@ -95,7 +100,22 @@ func (r *Reporter) one(opts *Options, name storage.Name, tells scope, fault erro
 		if tells.retained {
 			one.Kept = cluster.RetainedStatus(m.Snapshot())
 		}
+		if tells.reads {
+			r.addOnDemand(&one, m)
+		}
 		d.Mirrors = []protocol.Mirror{one}
 	}
 	return d, nil
+}
+
+// addOnDemand adds what a client is told of a mirror that a read has made. Whoever waits for news of the
+// mirror is not to be woken by each read, so the hour has to do.
+func (r *Reporter) addOnDemand(one *protocol.Mirror, m *mirror.Mirror) {
+	if r.OnDemand == nil || !one.OnDemand {
+		return
+	}
+	read, tooLarge := r.OnDemand(m)
+	if one.TooLarge = tooLarge; !read.IsZero() {
+		one.LastRead = read.Truncate(time.Hour).Unix()
+	}
 }

@@ -53,6 +53,10 @@ type Reporter struct {
 
 	Discovery *discover.Runner // nil for none
 
+	// OnDemand tells of a mirror that a read has made when somebody read it last (zero if that is not
+	// known), and whether it is larger than permitted; nil if nobody knows.
+	OnDemand func(*mirror.Mirror) (lastRead time.Time, tooLarge bool)
+
 	requests cluster.Recent[struct{}] // that have had the slaves asked
 	served   servedCounts
 	kept     renderings
@@ -89,6 +93,7 @@ func (r *Reporter) Answer(ctx context.Context, opts *Options, q Query, by Asker,
 		running:  by.Peer || q.progress,
 		progress: !by.Peer && q.progress && (client || q.upstream), // who only compares mirrors would read all of them anew
 		retained: client,                                           // to a server they are nothing, and could be more than it reads
+		reads:    client,
 	}
 	fault := r.Store.CheckStorage()
 	at := r.now() // before anything is read

@@ -131,10 +131,10 @@ func (f Facts) asked() (all []string) {
 	if !f.HookBroken.IsZero() {
 		all = append(all, "The poll has found changes since "+f.when(f.HookBroken)+" that nobody had announced.")
 	}
-	if !f.Exists && f.Asked.At.IsZero() && f.Refused.At.IsZero() && f.Storage == "" {
+	if !f.Exists && f.Asked.At.IsZero() && f.Refused.At.IsZero() && f.Storage == "" && f.Demand.Removed.IsZero() {
 		all = append(all, "Nobody has asked for it since this server started.")
 	}
-	return all
+	return append(all, f.Demand.gone(f)...)
 }
 
 // saw says what came of the latest pull.
@@ -320,6 +320,7 @@ func (f Facts) next() (all []string) {
 	if f.Exists {
 		all = append(all, f.nextPull()...)
 		all = append(all, f.nextPoll()...)
+		all = append(all, f.Demand.next(f)...)
 	} else if f.Outcome == Failed && len(f.Runs) == 0 {
 		all = append(all, "The next POST tries again.")
 	}

@@ -298,3 +298,44 @@ func TestLink(t *testing.T) {
 		}
 	}
 }
+
+// TestDemand: what becomes of a mirror that a read has made, and what has become of it.
+func TestDemand(t *testing.T) {
+	made := Demand{
+		Prefix: "github.com/", Made: true, Read: ago(time.Hour), Unused: time.Hour, Idle: 30 * 24 * time.Hour,
+		Size: 5 << 20, MaxSize: 1 << 30, Used: 3 << 30, Quota: 200 << 30,
+	}
+	with := func(change func(*Demand)) Facts {
+		return pulled(func(f *Facts) { f.Demand = made; change(&f.Demand) })
+	}
+	without := func(why string) Facts {
+		return nothing(func(f *Facts) {
+			f.Demand = Demand{Removed: ago(time.Minute), RemovedWhy: why, RemovedUnused: 48 * time.Hour}
+		})
+	}
+	for _, test := range []struct {
+		facts Facts
+		says  []string
+		never string
+	}{
+		{with(func(*Demand) {}), []string{"last read on 2026-11-28 11:00:00 UTC (1 hour ago)", "It takes 5.0 MiB on disk.", "will be removed in 29 days if nobody reads it",
+			"below github.com/ take 3.0 GiB of their quota of 200 GiB"}, "max_size"},
+		{with(func(d *Demand) { d.Over, d.Size = true, 2<<30 }), []string{"2.0 GiB on disk, which is more than max_size permits (1.0 GiB): it is the next to go"}, ""},
+		{with(func(d *Demand) { d.Unused = d.Idle }), []string{"will be removed in a moment: nobody has read it for 30 days"}, ""},
+		{with(func(d *Demand) { d.Idle, d.Quota, d.Read = 0, 0, time.Time{} }), []string{"on disk."}, "removed"},
+		{with(func(d *Demand) { d.Made = false }), nil, "on disk"},
+		{without("idle"), []string{"A read had made it, and it was removed on 2026-11-28 11:59:00 UTC (1 minute ago), because nobody had read it for 2 days.", "makes it again"}, "Nobody has asked"},
+		{without("room"), []string{"others needed its room, and nobody had read it for 2 days"}, ""},
+		{without("max_size"), []string{"others needed its room, and it was larger than max_size"}, ""},
+	} {
+		text := Explain(test.facts).String()
+		for _, words := range test.says {
+			if !strings.Contains(text, words) {
+				t.Errorf("%q is missing in\n%s", words, text)
+			}
+		}
+		if test.never != "" && strings.Contains(text, test.never) {
+			t.Errorf("%q is in\n%s", test.never, text)
+		}
+	}
+}

@@ -62,6 +62,8 @@ type Facts struct {
 	Made    Asking // the read that has made the mirror
 	Own     bool   // the mirror is this server's own: nobody has POSTed it since a read has made it
 
+	Demand Demand // of a mirror that a read has made
+
 	// What happens next.
 	NextTry     time.Time     // until when readers leave the origin alone; zero if they need not
 	Fresh       bool          // a pull has succeeded since the server started
