@@ -56,7 +56,7 @@ func (s *Server) serveFirst(w *conn.DeadlineWriter, r *http.Request, g *mirror.G
 		}
 		return err
 	}
-	m, err := s.mirrors.find(g.Name)
+	m, err := s.found(r, g.Name)
 	if reason := g.Err(); reason != nil && (err != nil || !first.Names(m.Snapshot().Listing)) {
 		err = reason
 	}

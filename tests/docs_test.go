@@ -142,7 +142,7 @@ func TestConfigurationsOfPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range []string{"security.md", "credentials.md", "three-servers.md", "webhooks.md", "poll.md", "notify.md", "discovery.md", "../README.md"} {
+	for _, page := range []string{"security.md", "credentials.md", "three-servers.md", "on-demand.md", "webhooks.md", "poll.md", "notify.md", "discovery.md", "../README.md"} {
 		for _, text := range blocks(t, page, "toml") {
 			text = strings.NewReplacer("/etc/sould.", authority.dir+"/sould.", "/etc/sould/cert", cert, "/etc/sould/key.pem", cert+".key",
 				"/etc/sould/ca.pem", authority.file, "/etc/sould/webhook.secret", secretFile(t, hookSecret), "/usr/lib/sould/", contrib+"/").Replace(text)

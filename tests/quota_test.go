@@ -85,7 +85,7 @@ func (d *daemon) read(t *testing.T, name string) answer {
 func TestQuota(t *testing.T) {
 	t.Parallel()
 	reads, clients := shortOrLong(120, 10_000), 8
-	const quota, largest = 6 << 20, 400 << 10
+	const quota, largest = 4 << 20, 200 << 10
 	rnd := seeded(t)
 	url, repos, _ := pool(t, 1<<10, 20<<10, 60<<10, 150<<10)
 	d := start(t, tokenLine, "repair = 0", "max_fetches = 4", "maintenance = false", "check = 0", table(url, fmt.Sprintf("quota = %d", quota)))
