@@ -250,7 +250,7 @@ func TestExamples(t *testing.T) {
 		d.postAs(bearer(token), name, r.Dir).expect(t, 200)
 	}
 	secret := "Authorization: Bearer " + token
-	for page, examples := range map[string]int{"../README.md": 4, "reference.md": 18} {
+	for page, examples := range map[string]int{"../README.md": 5, "reference.md": 18} {
 		g := follow(t, page, "https://git.in.local/jack/configs.git", r.Dir)
 		g.pairs = append(g.pairs, "$COMMIT", tip, "https://git.in.local/team/configs.git", r.Dir, "https://master.sould.local", d.url,
 			"http://master.sould.local", d.url, "http://sould.local", d.url, "http://slave2.local", d.url,

@@ -133,7 +133,7 @@ func TestReasonsNotToStart(t *testing.T) {
 		env   string
 		want  string
 	}{
-		{[]string{"nonsense = 1"}, "", "sould.conf:3: nonsense: unknown key"},
+		{[]string{"nonsense = 1"}, "", "sould.conf:4: nonsense: unknown key"},
 		{[]string{"listen = \"" + taken.Addr().String() + "\""}, "", "address already in use"},
 		{nil, "PATH=" + oldGit, "git is 2.30.2, but 2.31 or newer is needed"},
 		{nil, "PATH=/nowhere", "executable file not found"},

@@ -34,6 +34,7 @@ func TestWhyOnOneServer(t *testing.T) {
 	t.Parallel()
 	r, server, url := served(t)
 	d := start(t, `retry = "1h"`)
+	eventually(t, "the storage is read", func() bool { return d.get("/x/health/ready").StatusCode == 200 })
 	d.why("my/m", 404, "my/m is not here", "Nobody has asked for it", "Check the spelling.", d.url+"\n")
 	d.get("/x/why/..").expect(t, 400)
 

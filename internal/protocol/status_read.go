@@ -46,12 +46,13 @@ func (r *foreignReader) document(depth int) (*Status, error) {
 		"patterns": &d.Patterns,
 	}
 	listed, firstRefused := 0, error(nil)
+	var mirrors mirrorList
 	err := r.object(func(key string) (bool, error) {
 		switch key {
 		case "mirrors":
 			return true, r.list('[', ']', func() error {
 				listed++
-				refused, err := r.mirror(d, depth)
+				refused, err := r.mirror(&mirrors, depth)
 				if firstRefused == nil {
 					firstRefused = refused
 				}
@@ -71,6 +72,7 @@ func (r *foreignReader) document(depth int) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.Mirrors = mirrors.all()
 	if listed > 0 && listed != d.Total {
 		return nil, fmt.Errorf("it says that there are %d mirrors, and lists %d", d.Total, listed)
 	}
@@ -99,8 +101,30 @@ type foreignMirror struct {
 	Kept skipped `json:"kept"`
 }
 
-// mirror reads a mirror and adds it to d. If it is left out, refused says why.
-func (r *foreignReader) mirror(d *Status, depth int) (refused, err error) {
+// mirrorList is a list that grows in parts, and is copied once, when it is whole: of a list of a hundred
+// megabytes each copy counts.
+type mirrorList struct {
+	full [][]Mirror
+	last []Mirror
+}
+
+func (l *mirrorList) add(m Mirror) {
+	if len(l.last) == cap(l.last) {
+		l.full, l.last = append(l.full, l.last), make([]Mirror, 0, min(max(2*cap(l.last), 16), 4096))
+	}
+	l.last = append(l.last, m)
+}
+
+// all returns the whole list; nil for an empty one.
+func (l *mirrorList) all() []Mirror {
+	if len(l.full) <= 1 {
+		return l.last
+	}
+	return slices.Concat(append(l.full, l.last)...)
+}
+
+// mirror reads a mirror and adds it to the list. If it is left out, refused says why.
+func (r *foreignReader) mirror(to *mirrorList, depth int) (refused, err error) {
 	var m foreignMirror
 	if err := r.value(&m); err != nil {
 		return nil, err
@@ -113,7 +137,7 @@ func (r *foreignReader) mirror(d *Status, depth int) (refused, err error) {
 		return errtext.RedactError(err, r.secrets), nil
 	}
 	one := m.sanitize(name, r.secrets)
-	d.Mirrors = append(d.Mirrors, one)
+	to.add(one)
 	return nil, r.countSize(one.size(depth))
 }
 
@@ -160,7 +184,9 @@ func (m Mirror) sanitize(name storage.Name, secrets []string) Mirror {
 		pull := m.Pull.sanitize(secrets)
 		m.Pull = &pull
 	}
-	m.Checked, m.Mended, m.HookBroken = max(m.Checked, 0), max(m.Mended, 0), max(m.HookBroken, 0)
+	for _, date := range []*int64{&m.Checked, &m.Mended, &m.HookBroken, &m.Gone, &m.LastRead} {
+		*date = max(*date, 0)
+	}
 	m.Warnings = m.Warnings.Sanitize()
 	m.Nanoseconds = min(max(m.Nanoseconds, 0), 1e9-1)
 	return m
