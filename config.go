@@ -47,6 +47,8 @@ type Config struct {
 	MaxFetches     int
 	Poll           time.Duration // 0 for never
 	MaxPolls       int
+	FirstPatience  time.Duration // of tables that say nothing else
+	DenyPrivate    bool          // no origin may be at a private address
 	Refs           []refs.Pattern
 	CacheSize      int64 // bytes
 	MaxArchives    int
@@ -102,6 +104,7 @@ func defaultConfig() Config {
 		Retry:          5 * time.Second,
 		MaxFetches:     2 * runtime.NumCPU(),
 		MaxPolls:       16,
+		FirstPatience:  10 * time.Minute,
 		Refs:           refs.DefaultPatterns(),
 		CacheSize:      4 << 30,
 		MaxArchives:    runtime.NumCPU(),

@@ -226,6 +226,10 @@ func TestOnDemandTables(t *testing.T) {
 			t.Errorf("%s\n%v, want %q", text, err, want)
 		}
 	}
+	c, _, err := LoadConfig(writeConfig(t, "first_patience = '3s'\n"+table+table[:len("[[ondemand]]\n")]+"prefix = 'b'\norigin = 'https://b/{path}'\nfirst_patience = '0'\n"))
+	if err != nil || len(c.OnDemand) != 2 || c.OnDemand[0].FirstPatience != 3*time.Second || c.OnDemand[1].FirstPatience != 0 {
+		t.Errorf("first_patience of two tables: %+v, %v", c.OnDemand, err)
+	}
 }
 
 func TestShownSettingsCanBeReadBack(t *testing.T) {

@@ -38,6 +38,8 @@ var configKeys = tomlkeys.Keys[Config]{
 	tomlkeys.Duration("retry", func(c *Config) *time.Duration { return &c.Retry }, 0),
 	tomlkeys.Int("max_fetches", func(c *Config) *int { return &c.MaxFetches }, 1, 1000),
 	tomlkeys.Duration("poll", func(c *Config) *time.Duration { return &c.Poll }, 0),
+	tomlkeys.Duration("first_patience", func(c *Config) *time.Duration { return &c.FirstPatience }, 0),
+	tomlkeys.Bool("deny_private", func(c *Config) *bool { return &c.DenyPrivate }),
 	tomlkeys.Int("max_polls", func(c *Config) *int { return &c.MaxPolls }, 1, 1000),
 	tomlkeys.List("refs", func(c *Config) *[]refs.Pattern { return &c.Refs }, refs.ParsePattern, checkRefs),
 	tomlkeys.Size("cache_size", func(c *Config) *int64 { return &c.CacheSize }),

@@ -49,10 +49,14 @@ func checkRule(r ondemand.Rule) error {
 	return errors.Join(missing...)
 }
 
-// checkTables reports what is wrong with tables beside each other, and beside other keys.
+// checkTables gives tables what they take from other keys, and reports what is wrong with tables beside
+// each other, and beside other keys.
 func (c *Config) checkTables(report func(key string, err error)) {
 	policy := origin.Policy{Local: true, Patterns: c.Origins}
 	for i, r := range c.OnDemand {
+		if r.FirstPatience == ondemand.Unset {
+			c.OnDemand[i].FirstPatience = c.FirstPatience
+		}
 		if first := slices.IndexFunc(c.OnDemand, func(other ondemand.Rule) bool { return other.Prefix == r.Prefix }); first < i && r.Prefix != "" {
 			report("ondemand", tomlkeys.InTable(i, "prefix", fmt.Errorf("%q is also the prefix of ondemand[%d]", r.Prefix, first+1)))
 		}

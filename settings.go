@@ -81,6 +81,9 @@ func (s *settings) mirrorOptions() *mirror.Options {
 	if len(s.OnDemand) > 0 {
 		o.MaxAge, o.Public = s.tables.MaxAge, s.tables.DenyPrivate
 	}
+	if s.DenyPrivate {
+		o.Public = func(storage.Name) bool { return true }
+	}
 	return o
 }
 

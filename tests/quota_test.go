@@ -302,6 +302,10 @@ func TestDenyPrivate(t *testing.T) {
 			t.Errorf("%s: %s", what, a.text())
 		}
 	}
+	all := start(t, tokenLine, "deny_private = true")
+	for what, origin := range map[string]string{"http": url + "/1/r0", "git": "git://127.0.0.1/r0", "ssh": "git@127.0.0.1:r0"} {
+		all.postWithToken("any/"+what, origin).expect(t, 500).contains(t, "deny_private")
+	}
 	if n := asked.Load(); n != 0 {
 		t.Errorf("the origin was asked %d times", n)
 	}

@@ -56,6 +56,7 @@ func (p *pulls) begin(req mirror.Request) (func(context.Context) error, error) {
 func inBubble(t *testing.T, change func(*Options), test func(t *testing.T, m *Maker, p *pulls)) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := Defaults()
+		rule.FirstPatience = time.Minute
 		rule.Prefix, rule.Template = "a/", "https://h/{path}"
 		o := &Options{Tables: NewTables([]Rule{rule}), Places: 2, Retry: 5 * time.Second}
 		change(o)

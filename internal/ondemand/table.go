@@ -17,7 +17,7 @@ type Rule struct {
 	Prefix        string        // of the names, with a slash at the end
 	Template      string        // of the origin's URL; PathWord in it stands for the rest of the name
 	MaxAge        time.Duration // a read of what was last looked at longer ago looks again first; 0: each read looks
-	FirstPatience time.Duration // the longest that a first read waits for the mirror
+	FirstPatience time.Duration // the longest that a first read waits for the mirror; [Unset] in a table that does not say
 	Quota         int64         // bytes on disk of all such mirrors below the prefix; 0 for any number
 	MaxSize       int64         // bytes on disk of one of them; 0 for any number
 	Idle          time.Duration // one that nobody has read for so long goes; 0 for never
@@ -30,8 +30,11 @@ const PathWord = "{path}"
 
 // Defaults returns a rule with the defaults of a table, which is not complete.
 func Defaults() Rule {
-	return Rule{MaxAge: time.Minute, FirstPatience: 10 * time.Minute}
+	return Rule{MaxAge: time.Minute, FirstPatience: Unset}
 }
+
+// Unset is the patience of a table that does not say what it is.
+const Unset = -1
 
 // ParsePrefix returns a prefix in the form that a Rule has. It is the beginning of legal names, in
 // whole components.
