@@ -15,6 +15,7 @@ import (
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/ratelimit"
 )
 
 const (
@@ -209,4 +210,17 @@ func refusal(answer *http.Response, s Source) error {
 		text += ": " + errtext.Word(words, 300)
 	}
 	return errors.New(text)
+}
+
+// maxPause is the longest that a forge can ask to be left alone.
+const maxPause = 24 * time.Hour
+
+// pause is how long a forge wants to be left alone after an answer; 0 for not at all. With the last
+// answer that a rate limit permits it can say so already.
+func pause(status int, h http.Header, now time.Time) time.Duration {
+	wait := ratelimit.Asked(status, h, now, maxPause)
+	if wait == 0 && status/100 != 5 {
+		wait = ratelimit.Exhausted(h, now, maxPause)
+	}
+	return wait
 }

@@ -229,7 +229,7 @@ func TestPause(t *testing.T) {
 		{403, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1600000000"}, time.Second}, // a clock was set
 		{403, map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": "30"}, 30 * time.Second},
 		{403, map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": "soon"}, time.Minute},
-		{403, map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": "-9223372036854775808"}, time.Second},
+		{403, map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": "-9223372036854775808"}, time.Minute},
 	} {
 		header := make(http.Header)
 		for k, v := range c.header {

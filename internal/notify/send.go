@@ -10,11 +10,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/ratelimit"
 )
 
 // Options are the part of the configuration that this package reads.
@@ -98,7 +98,7 @@ func (t *teller) send(ctx context.Context, name string) result {
 	defer answer.Body.Close()
 	words, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // of an answer that breaks off the status counts
 	outcome, err := judge(answer.StatusCode, string(words), t.secrets())
-	return result{name, outcome, err, retryAfter(answer.Header.Get("Retry-After"), time.Now())}
+	return result{name, outcome, err, later(answer.Header, time.Now())}
 }
 
 // withoutURL is an error of http.Client without the URL, in which there may be a secret.
@@ -141,13 +141,8 @@ func judge(status int, words string, secrets []string) (outcome, error) {
 	}
 }
 
-// retryAfter reads the header of that name (RFC 9110, 10.2.3).
-func retryAfter(value string, now time.Time) time.Duration {
-	var wait time.Duration
-	if seconds, err := strconv.Atoi(value); err == nil {
-		wait = min(time.Duration(seconds), maxLater/time.Second) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
-		wait = at.Sub(now)
-	}
+// later is how long a target asks to be left alone (Retry-After).
+func later(h http.Header, now time.Time) time.Duration {
+	wait, _ := ratelimit.After(h, now)
 	return min(max(wait, 0), maxLater)
 }
