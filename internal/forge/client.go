@@ -22,6 +22,9 @@ const (
 	// MaxRepos is the most repositories of one listing.
 	MaxRepos = 100_000
 
+	// maxListing bounds the words of all repositories of one listing, in bytes.
+	maxListing = 48 << 20
+
 	// maxPages is the most pages of one listing.
 	maxPages = 5_000
 
@@ -52,6 +55,7 @@ const (
 
 var (
 	errTooMany = fmt.Errorf("it lists more than %d repositories: name groups, or use several tables", MaxRepos)
+	errTooBig  = fmt.Errorf("what it says of its repositories has more than %d bytes: name groups, or use several tables", maxListing)
 	errTooLong = fmt.Errorf("its answer has more than %d bytes", maxAnswer)
 )
 

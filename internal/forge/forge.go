@@ -132,18 +132,22 @@ type Repo struct {
 	Fork     bool   `json:"fork,omitempty"`
 }
 
+// size is how many bytes the words of a repository have.
+func (r Repo) size() int { return len(r.ID) + len(r.Path) + len(r.HTTP) + len(r.SSH) }
+
 // maxPath is the longest path of a repository, in bytes.
 const maxPath = 1000
 
 // maxCloneURL is the longest URL of a repository, in bytes.
 const maxCloneURL = 4096
 
-// check returns why a repository cannot be what a forge means, or nil. The listing is no good then.
+// check returns why a repository cannot be what a forge means, or nil. The listing is no good then. A path that is
+// only odd, such as one with a space in it, is the business of who makes a name of it.
 func (r Repo) check() error {
 	switch {
 	case r.ID == "" || len(r.ID) > maxPath:
 		return errors.New("a repository has no id")
-	case !isPath(r.Path):
+	case !isWhole(r.Path):
 		return fmt.Errorf("the path of a repository is %.100q", r.Path)
 	case len(r.HTTP) > maxCloneURL || len(r.SSH) > maxCloneURL:
 		return fmt.Errorf("the clone URL of %.100q is too long", r.Path)
@@ -151,12 +155,14 @@ func (r Repo) check() error {
 	return nil
 }
 
-// isPath reports whether a word may be the path of a repository or of its owner.
+// isPath reports whether a word may be the path of an owner.
 func isPath(s string) bool {
-	return s != "" && len(s) <= maxPath && utf8.ValidString(s) && s[0] != '/' && s[len(s)-1] != '/' &&
-		!strings.ContainsFunc(s, func(r rune) bool {
-			return unicode.IsControl(r) || unicode.IsSpace(r) || r == '?' || r == '#' || r == '%' || r == '\\'
-		})
+	return isWhole(s) && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`?#%\`, r) })
+}
+
+// isWhole reports whether a word is a path at all, and no part of one.
+func isWhole(s string) bool {
+	return s != "" && len(s) <= maxPath && utf8.ValidString(s) && s[0] != '/' && s[len(s)-1] != '/' && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // api is what differs between forges.

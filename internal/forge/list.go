@@ -65,17 +65,22 @@ func (c *Client) List(ctx context.Context, s Source, known []Page) (Listing, err
 		l.known[p.URL] = &known[i]
 	}
 	var repos []Repo
+	size := 0
 	ids := make(map[string]bool)
 	for _, first := range apis[s.Kind].first(s) {
 		err := l.follow(ctx, first, func(page []Repo) error {
 			for _, repo := range page {
+				size += repo.size()
 				if !ids[repo.ID] {
 					ids[repo.ID] = true
 					repos = append(repos, repo)
 				}
 			}
-			if len(repos) > MaxRepos {
+			switch {
+			case len(repos) > MaxRepos:
 				return errTooMany
+			case size > maxListing:
+				return errTooBig
 			}
 			return nil
 		})

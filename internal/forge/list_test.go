@@ -77,6 +77,33 @@ func TestLists(t *testing.T) {
 	}
 }
 
+// TestOddLines: what is no clone URL spoils a list, and its words are shown without a password. A path that is only odd
+// does not.
+func TestOddLines(t *testing.T) {
+	f := fake.Serve(t, "list", fake.Many("acme", 2)...)
+	f.Repos[0].Clone = "https://forge.example/acme/two%20words.git"
+	if got, err := list(t, f, Source{Kind: List}, nil); err != nil || len(got.Repos) != 2 || got.Repos[0].Path != "acme/two words" {
+		t.Errorf("%+v, %v", got.Repos, err)
+	}
+	f.Change(func(f *fake.Forge) { f.Repos[0].Clone = "https://jack:s3cret@forge.example" })
+	_, err := list(t, f, Source{Kind: List}, nil)
+	if err == nil || !strings.Contains(err.Error(), "@forge.example\" is not a clone URL") || strings.Contains(err.Error(), "s3cret") {
+		t.Error(err)
+	}
+}
+
+// TestLongWords: what a forge says is bounded as a whole, however few repositories it has.
+func TestLongWords(t *testing.T) {
+	all := fake.Many("acme", maxListing/maxCloneURL+1)
+	for i := range all {
+		all[i].Clone += strings.Repeat("x", maxCloneURL-len(all[i].Clone))
+	}
+	f := fake.Serve(t, "bitbucket", all...)
+	if got, err := list(t, f, Source{Kind: Bitbucket, All: true}, nil); !errors.Is(err, errTooBig) || got.Repos != nil {
+		t.Errorf("%d repositories, %v", len(got.Repos), err)
+	}
+}
+
 // TestFullLastPage adds a repository behind a last page that was full, and whose ETag stays.
 func TestFullLastPage(t *testing.T) {
 	f := fake.Serve(t, "github", fake.Many("acme", 200)...)

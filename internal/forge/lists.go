@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/reconquest/sould/internal/errtext"
 )
 
 // plainList is a text over HTTP, with a clone URL a line. Empty lines, and those that begin with #,
@@ -30,7 +32,7 @@ var plainList = api{
 			}
 			path := pathOf(line)
 			if path == "" || len(line) > maxCloneURL {
-				return nil, "", fmt.Errorf("the line %.100q is not a clone URL", line)
+				return nil, "", fmt.Errorf("the line %q is not a clone URL", errtext.Word(line, 100))
 			}
 			repos = append(repos, Repo{ID: path, Path: path, HTTP: line, SSH: line})
 		}
