@@ -179,6 +179,54 @@ func TestTwoDiscoveries(t *testing.T) {
 	}
 }
 
+// TestDiscoveryRests sees that a reload does not end the pause that a forge has asked for.
+func TestDiscoveryRests(t *testing.T) {
+	t.Parallel()
+	f := fake.Serve(t, "gitea", fake.Many("acme", 1)...)
+	f.Left = 0
+	table := discovery(f, "gitea", `groups = ["acme"]`)
+	d := start(t, "master = true", table)
+	d.wait(`ERROR can't list .*\n.*it wants to be left alone for`)
+	f.Asked()
+	other, _, _ := forgeWith(t, "list", "acme/one")
+	d.reload("master = true", table, discovery(other, "list"))
+	d.wait(`INFO discovered .*new=1`)
+	rounds(t, other, 2)
+	if asked := f.Asked(); len(asked) > 0 {
+		t.Errorf("the forge was asked %v", asked)
+	}
+}
+
+// TestRepositoryIsBack: a mirror is marked as gone by whoever, and it is enough that the forge lists it again. Here
+// the server has died before discovery could write down that it had marked it.
+func TestRepositoryIsBack(t *testing.T) {
+	t.Parallel()
+	f, _, _ := forgeWith(t, "gitea", "acme/one", "acme/two")
+	d := start(t, "master = true", discovery(f, "gitea", `groups = ["acme"]`))
+	d.wait(`INFO discovered .*new=2`)
+	one := f.Repos[0]
+	states, err := filepath.Glob(filepath.Join(d.storage, ".sould/discover/*.json"))
+	if err != nil || len(states) != 1 {
+		t.Fatal(states, err)
+	}
+	before, err := os.ReadFile(states[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Change(func(f *fake.Forge) { f.Repos = f.Repos[1:] })
+	d.wait(`WARN a repository is gone from its forge; its mirror is kept mirror=forge/acme/one`)
+	d.kill()
+	if err := os.WriteFile(states[0], before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.Change(func(f *fake.Forge) { f.Repos = append(f.Repos, one) })
+	d.run()
+	d.wait(`INFO a repository is back at its forge mirror=forge/acme/one`)
+	if text := d.get("/x/status?format=json&name=forge/acme/one").text(); strings.Contains(text, "gone") {
+		t.Errorf("the status says that it is gone:\n%s", text)
+	}
+}
+
 // TestWhoDiscovers: a server that stands alone does, and a slave leaves it to its master. The policy of
 // origins holds.
 func TestWhoDiscovers(t *testing.T) {

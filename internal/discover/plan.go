@@ -49,6 +49,7 @@ type Here struct {
 	Exists     bool
 	Unreadable bool // it may be there or not
 	OnDemand   bool // a read has made it
+	Gone       bool // it is marked as one whose origin is gone, whoever has said so
 	Origin     origin.URL
 }
 
@@ -93,19 +94,21 @@ func (p *Plan) judge(c Candidate, k Known, names map[storage.Name]bool, here fun
 		return
 	}
 	names[name] = true
-	next := Known{Path: c.Path, Name: name.String(), Origin: c.Origin.String(), Made: true, Gone: k.Gone}
+	next := Known{Path: c.Path, Name: name.String(), Origin: c.Origin.String(), Made: true}
 	order := Order{ID: c.ID, Name: name, Origin: c.Origin}
-	switch h := here(name); {
+	h := here(name)
+	next.Gone = h.Gone
+	switch {
 	case h.Unreadable:
 		p.LeftOut.add(Unreadable, c.Path)
-		next.Made, next.Origin = k.Made, k.Origin
+		next.Made, next.Origin, next.Gone = k.Made, k.Origin, k.Gone
 	case !h.Exists && k.Made:
 		p.LeftOut.add(Removed, c.Path)
 	case !h.Exists:
 		next.Made, order.Verb = false, Create
 	case h.Origin.Same(c.Origin) && h.OnDemand:
 		order.Verb = Create
-	case h.Origin.Same(c.Origin) && k.Gone:
+	case h.Origin.Same(c.Origin) && h.Gone:
 		order.Verb = Return
 	case h.Origin.Same(c.Origin):
 	case k.Made && h.Origin.Same(k.origin()):

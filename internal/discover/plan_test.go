@@ -23,7 +23,8 @@ func url(t *testing.T, path string) origin.URL {
 
 // TestPlan has a table of situations. A repository is written "id:path"; what is known "id:name@origin",
 // with ! after it if its mirror was made here, a digit for the listings in which it was missing, and - if it
-// is marked as gone; a mirror that is here "name@origin", with * if it was made on demand and ? if it cannot be read.
+// is marked as gone; a mirror that is here "name@origin", with * if it was made on demand, ? if it cannot be read, and - if it is
+// marked as gone.
 func TestPlan(t *testing.T) {
 	for name, c := range map[string]struct{ known, listed, left, here, orders, next, gone, out string }{
 		"new":                     {listed: "1:a 2:b", orders: "create a@a, create b@b", next: "1:a@a 2:b@b"},
@@ -43,14 +44,17 @@ func TestPlan(t *testing.T) {
 		"missing once":            {known: "1:a@a!", here: "a@a", next: "1:a@a!1"},
 		"missing twice":           {known: "1:a@a!1", here: "a@a", next: "1:a@a!2", gone: "1"},
 		"the mark failed":         {known: "1:a@a!2", here: "a@a", next: "1:a@a!2", gone: "1"},
-		"gone":                    {known: "1:a@a!2-", here: "a@a", next: "1:a@a!2-"},
+		"gone":                    {known: "1:a@a!2-", here: "a@a-", next: "1:a@a!2-"},
 		"gone, and removed":       {known: "1:a@a!2-"},
 		"missing, moved by hand":  {known: "1:a@a!", here: "a@z"},
 		"missing, unreadable":     {known: "1:a@a!1", here: "a@a?", next: "1:a@a!1"},
 		"missing, never made":     {known: "1:a@a"},
 		"missing once, and back":  {known: "1:a@a!1", listed: "1:a", here: "a@a", next: "1:a@a!"},
-		"returned":                {known: "1:a@a!2-", listed: "1:a", here: "a@a", orders: "return a@a", next: "1:a@a!-"},
-		"returned, renamed":       {known: "1:a@a!2-", listed: "1:b", here: "a@a", orders: "move a@b from a", next: "1:a@a!-"},
+		"returned, was pulled":    {known: "1:a@a!2-", listed: "1:a", here: "a@a", next: "1:a@a!"},
+		"gone says a webhook":     {known: "1:a@a!", listed: "1:a", here: "a@a-", orders: "return a@a", next: "1:a@a!-"},
+		"gone, and not yet known": {known: "1:a@a!1", listed: "1:a", here: "a@a-", orders: "return a@a", next: "1:a@a!-"},
+		"returned":                {known: "1:a@a!2-", listed: "1:a", here: "a@a-", orders: "return a@a", next: "1:a@a!-"},
+		"returned, renamed":       {known: "1:a@a!2-", listed: "1:b", here: "a@a-", orders: "move a@b from a", next: "1:a@a!-"},
 		"not wanted any more":     {known: "1:a@a!1", left: "1", here: "a@a", next: "1:a@a!"},
 		"not wanted, never made":  {known: "1:a@a", left: "1"},
 		"two of one name":         {listed: "1:a 2:a", orders: "create a@a", next: "1:a@a", out: "1 whose name belongs to another mirror"},
@@ -94,7 +98,7 @@ func TestPlan(t *testing.T) {
 			p := plan(known, listed, chosen, func(name storage.Name) (h Here) {
 				for word := range strings.FieldsSeq(c.here) {
 					if called, from, _ := strings.Cut(word, "@"); called == name.String() {
-						h = Here{true, strings.HasSuffix(from, "?"), strings.HasSuffix(from, "*"), url(t, from[:1])}
+						h = Here{true, strings.HasSuffix(from, "?"), strings.HasSuffix(from, "*"), strings.HasSuffix(from, "-"), url(t, from[:1])}
 					}
 				}
 				return h

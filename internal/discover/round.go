@@ -80,7 +80,7 @@ func (t *tableRunner) run(ctx context.Context, loaded *sync.WaitGroup) {
 	case <-ctx.Done():
 		return
 	}
-	pause := untilNext(known.Done, time.Now(), t.Interval)
+	pause := max(untilNext(known.Done, time.Now(), t.Interval), time.Until(t.Stats().rest))
 	for left := false; ; {
 		timer := time.NewTimer(pause)
 		select {
@@ -123,11 +123,14 @@ func (t *tableRunner) round(ctx context.Context, s *state) time.Duration {
 	p, counts := t.plan(listing, s.Known)
 	failure := t.carryOut(ctx, &p, &counts)
 	s.Known = p.Known
-	if ctx.Err() == nil {
+	whole := ctx.Err() == nil
+	if whole {
 		s.Done = time.Now()
-		t.tell(p, counts, failure)
 	}
 	t.save(s)
+	if whole {
+		t.tell(p, counts, failure)
+	}
 	return t.Interval
 }
 
@@ -163,12 +166,15 @@ func (t *tableRunner) save(s *state) {
 // recordFailure records that a listing has failed, and returns how long to wait for the next one.
 func (t *tableRunner) recordFailure(err error) time.Duration {
 	pause := min(firstRetry<<min(t.failed, 10), t.Interval)
+	var rest time.Time
 	if limited := (*forge.Limited)(nil); errors.As(err, &limited) {
-		pause = max(pause, time.Until(limited.Until))
+		rest = limited.Until
+		pause = max(pause, time.Until(rest))
 	}
 	t.failed++
 	changed := false
 	t.record(func(s *Stats) {
+		s.rest = rest
 		changed = s.Error != err.Error() && (s.Error == "" || !errors.As(err, new(*forge.Limited)))
 		s.Error = err.Error()
 		if s.Failing.IsZero() {

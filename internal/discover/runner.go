@@ -81,6 +81,9 @@ func (r *Runner) Configure(o *Options) {
 			t.former = append(t.former, old.over)
 			if old.key() == table.key() {
 				t.stats = old.Stats()
+				if old.TokenFile != table.TokenFile { // another one has a limit of its own
+					t.stats.rest = time.Time{}
+				}
 			}
 		}
 		t.stats.Table = t.label
@@ -112,6 +115,8 @@ type Stats struct {
 	Made     uint64
 	Moved    uint64
 	Requests uint64 // to the forge; Made, Moved and Requests count since the start
+
+	rest time.Time // until when the forge wants to be left alone
 }
 
 // Stats tells of all tables, in the order of the configuration. Of a nil Runner there are none.
@@ -182,5 +187,5 @@ func (r *Runner) here(name storage.Name) Here {
 		return Here{Exists: true, Unreadable: true}
 	}
 	snap := m.Snapshot()
-	return Here{Exists: true, OnDemand: snap.OnDemand, Origin: snap.Origin}
+	return Here{Exists: true, OnDemand: snap.OnDemand, Gone: !snap.Gone.IsZero(), Origin: snap.Origin}
 }
