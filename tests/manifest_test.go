@@ -74,6 +74,13 @@ func TestManifest(t *testing.T) {
 		t.Errorf("after a push it has %+v, of %s", all, second.Header.Get("Last-Modified"))
 	}
 	d.do("POST", "/x/manifest.js.gz", nil).expect(t, 405)
+
+	// The name of another mirror is the path of none but that.
+	_, _, other := served(t)
+	d.pulled("my/m.git", other)
+	if all, _ := d.manifest(); len(all) != 2 || all["/my/m"].Description != "mirror of "+url || all["/my/m.git.git"].Description != "mirror of "+other {
+		t.Errorf("with a mirror whose name ends in .git it has %+v", all)
+	}
 	d.reload(`read_token = "a-token-for-who-reads"`)
 	d.get("/x/manifest.js.gz").expect(t, 401)
 	d.get("/x/manifest.js.gz", "Authorization", "Bearer a-token-for-who-reads").expect(t, 200)

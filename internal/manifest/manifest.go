@@ -125,6 +125,10 @@ func stamp(before *Manifest, now time.Time) time.Time {
 func (m *Maker) document() map[string]*entry {
 	all := m.store.All()
 	entries, document := make(map[storage.Name]known, len(all)), make(map[string]*entry, len(all))
+	named := make(map[string]bool, len(all))
+	for _, one := range all {
+		named[one.Name.String()] = true
+	}
 	for _, one := range all {
 		snap := one.Snapshot()
 		if snap == nil || one.Unreadable() != "" {
@@ -138,11 +142,20 @@ func (m *Maker) document() map[string]*entry {
 			}
 		}
 		if entries[one.Name] = k; k.entry != nil {
-			document["/"+one.Name.String()+".git"] = k.entry
+			document[pathOf(one.Name, named)] = k.entry
 		}
 	}
 	m.entries = entries
 	return document
+}
+
+// pathOf is where a mirror is cloned from: its name and ".git", unless another mirror has that name.
+func pathOf(name storage.Name, named map[string]bool) string {
+	path := name.String() + ".git"
+	if named[path] {
+		path = name.String()
+	}
+	return "/" + path
 }
 
 // entryOf is the entry of a mirror whose refs last changed at that time.
