@@ -19,7 +19,7 @@ import (
 type Runner func(ctx context.Context, command, operation string, input []byte) (output []byte, err error)
 
 const (
-	// maxRunning is how many commands run at once.
+	// maxRunning is how often one command runs at once. One that hangs keeps no other one waiting.
 	maxRunning = 4
 
 	// RunTime is how long a command may run.
@@ -67,7 +67,6 @@ func (r *refusal) Error() string { return "refused" + r.how }
 type Source struct {
 	life     context.Context
 	run      Runner
-	places   limiter.Limiter                           // of commands
 	runs     coalesce.Group[question, Login, Login]    // by what is erased first; zero for nothing
 	erasures coalesce.Group[question, Login, struct{}] // of what was refused in the end
 
@@ -75,8 +74,9 @@ type Source struct {
 
 	mu       sync.Mutex // guards all below
 	commands map[server]command
-	kept     map[question]kept // by server, user and scope
-	waiting  map[question]int  // who waits for a run
+	places   map[server]*limiter.Limiter // of runs; that of a command that is gone stays
+	kept     map[question]kept           // by server, user and scope
+	waiting  map[question]int            // who waits for a run
 }
 
 // command is one of the configuration.
@@ -93,9 +93,9 @@ type kept struct {
 
 // NewSource returns a Source without commands. Its runs end with life.
 func NewSource(life context.Context, run Runner) *Source {
-	s := &Source{life: life, run: run, kept: make(map[question]kept), waiting: make(map[question]int)}
-	s.places.Resize(maxRunning)
-	return s
+	return &Source{
+		life: life, run: run, places: make(map[server]*limiter.Limiter), kept: make(map[question]kept), waiting: make(map[question]int),
+	}
 }
 
 // Configure sets the commands, by the names of servers that [CheckCommand] takes. It forgets what a
@@ -115,6 +115,12 @@ func (s *Source) Configure(commands map[string]string) {
 		}
 	}
 	s.commands = all
+	for at := range all {
+		if s.places[at] == nil {
+			s.places[at] = &limiter.Limiter{}
+			s.places[at].Resize(maxRunning)
+		}
+	}
 }
 
 // Wait waits for all runs to end, after the end of the Source's life.
@@ -256,10 +262,13 @@ func (s *Source) work(q question, refused Login) (login Login, err error) {
 
 // with calls f with the command for a question when there is a place for it to run.
 func (s *Source) with(q question, f func(context.Context, command) error) error {
-	if err := s.places.Acquire(s.life, string(q.server)); err != nil {
+	s.mu.Lock()
+	places := s.places[q.server]
+	s.mu.Unlock()
+	if err := places.Acquire(s.life, q.path); err != nil {
 		return err
 	}
-	defer s.places.Release()
+	defer places.Release()
 	s.mu.Lock()
 	c := s.commands[q.server]
 	s.mu.Unlock()

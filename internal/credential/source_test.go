@@ -24,7 +24,7 @@ type helper struct {
 	most   int // at once
 }
 
-func (h *helper) run(ctx context.Context, _, operation string, input []byte) ([]byte, error) {
+func (h *helper) run(ctx context.Context, command, operation string, input []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, password, _ := strings.Cut(string(input), "password=")
@@ -35,7 +35,7 @@ func (h *helper) run(ctx context.Context, _, operation string, input []byte) ([]
 	h.runs++
 	h.most = max(h.most, h.runs)
 	h.mu.Unlock()
-	if h.hangs {
+	if h.hangs && command == "x" {
 		<-ctx.Done()
 	} else {
 		time.Sleep(time.Second)
@@ -206,6 +206,25 @@ func TestHangs(t *testing.T) {
 		if stats := s.Stats(); stats.Given != 0 || stats.Failed == 0 {
 			t.Errorf("counted %+v", stats)
 		}
+	})
+}
+
+// TestHangsAlone: while one command hangs, and many wait for it, that of another server is asked at once.
+func TestHangsAlone(t *testing.T) {
+	h := &helper{hangs: true}
+	withSource(t, h, func(t *testing.T, s *Source) {
+		s.Configure(map[string]string{"h": "x", "other": "y"})
+		var all sync.WaitGroup
+		for i := range 10 * maxRunning {
+			all.Go(func() { _, _ = s.asker(fmt.Sprint(i)).Next(t.Context()) })
+		}
+		synctest.Wait()
+		began := time.Now()
+		s.Ask(&url.URL{Scheme: "https", Host: "other", Path: "/r"}, "").mustGive(t, "p1")
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the other command gave something after %s", took)
+		}
+		all.Wait()
 	})
 }
 
