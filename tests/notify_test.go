@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -327,6 +328,41 @@ func TestNotifyWhenAllHaveIt(t *testing.T) {
 		t.Errorf("it was told of %s, and the slave has %s", tip, has)
 	}
 	to.silent()
+}
+
+// TestNotifyForgets: what was told of mirrors that are gone does not pile up. A hundred are told of for the last time.
+func TestNotifyForgets(t *testing.T) {
+	t.Parallel()
+	to := newReceiver(t, "")
+	d := start(t, notifies(t, to.URL)...)
+	d.pulled("m", newOrigin(t).Dir)
+	to.next()
+	d.hasTold()
+	d.stop()
+	dirs, err := filepath.Glob(filepath.Join(d.storage, ".sould/notify/*"))
+	if err != nil || len(dirs) != 1 {
+		t.Fatal(dirs, err)
+	}
+	for i := range 100 {
+		name := fmt.Sprint("gone/", i)
+		sum := sha256.Sum256([]byte(name))
+		now := time.Now().Format(time.RFC3339)
+		text := fmt.Sprintf(`{"mirror":%q,"delivery":"D%d","since":%q,"body":{"id":"D%d","time":%q},"head":{},"refs":0}`+"\n", name, i, now, i, now)
+		if err := os.WriteFile(filepath.Join(dirs[0], hex.EncodeToString(sum[:16])), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.run()
+	for range 100 {
+		to.next()
+	}
+	eventually(t, "the ledgers of mirrors that are gone are removed", func() bool {
+		ledgers, err := os.ReadDir(dirs[0])
+		return err == nil && len(ledgers) <= 1+2+64 // and the file that says that they are complete
+	})
+	if ledgers, err := os.ReadDir(dirs[0]); err != nil || len(ledgers) < 2 {
+		t.Errorf("there are %d ledgers, %v", len(ledgers), err)
+	}
 }
 
 // checkConfig is what --check says of a configuration.

@@ -33,6 +33,7 @@ type teller struct {
 	// Owned by run.
 	pause     backoff.Backoff // of the target as a whole
 	unwritten string          // why a ledger could not be written, as the log was told last
+	enough    int             // ledgers; if there are more, those of mirrors that are gone go
 
 	mu      sync.Mutex // guards all below
 	entries map[string]*entry
@@ -66,9 +67,12 @@ func newTeller(n *Notifier, target Target, opts *Options, transport http.RoundTr
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		entries: make(map[string]*entry),
+		entries: make(map[string]*entry), enough: spareLedgers,
 	}
 }
+
+// spareLedgers is how many ledgers there may be beside two for each mirror.
+const spareLedgers = 64
 
 // complete is the name of the file that says that there is a ledger of each mirror that was there when the
 // target was named first. A mirror without one is new.
@@ -216,6 +220,7 @@ func (t *teller) run(ctx context.Context) {
 	sending := 0
 	for ctx.Err() == nil {
 		pause := t.settle(time.Now())
+		t.forgetGone()
 		for sending < t.places() {
 			name, wait := t.next(time.Now())
 			pause = min(pause, wait)
@@ -242,6 +247,37 @@ func (t *teller) run(ctx context.Context) {
 		}
 	}
 	t.settle(time.Now())
+}
+
+// forgetGone removes the ledgers of mirrors that are gone, as the next start would, if they have become too many:
+// reads make mirrors, and the quota removes them, again and again.
+func (t *teller) forgetGone() {
+	if t.count() <= t.enough || t.Notifier.dir.CheckOwned() != nil {
+		return
+	}
+	exists := make(map[string]bool)
+	for _, m := range t.store.All() {
+		exists[m.Name.String()] = true
+	}
+	t.enough = 2*len(exists) + spareLedgers
+	var gone []string
+	t.mu.Lock()
+	for name, e := range t.entries {
+		if !exists[name] && !e.busy && e.since.IsZero() && e.over == pending && e.next == nil {
+			delete(t.entries, name)
+			gone = append(gone, name)
+		}
+	}
+	t.mu.Unlock()
+	for _, name := range gone {
+		_ = os.Remove(t.file(name)) // else the next start tries again
+	}
+}
+
+func (t *teller) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.entries)
 }
 
 // places is how many deliveries may be sent at once: one to a target that has not taken the last one.
