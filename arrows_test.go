@@ -50,7 +50,7 @@ var arrows = map[string]string{
 	"discover":     "access changes durable forge mirror origin storage",
 	"manifest":     "coalesce git mirror storage",
 	"archive":      "mirror storage spool limiter git units prefetch errtext tally",
-	"pack":         "conn mirror smarthttp spool limiter git storage prefetch tally errtext pktline refs",
+	"pack":         "archive conn mirror smarthttp spool limiter git storage prefetch tally errtext pktline refs",
 	"housekeeping": "mirror storage backoff git units",
 	"poll":         "mirror origin storage backoff limiter",
 	"cluster":      "changes mirror protocol access refs origin storage backoff errtext git units tally",

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 	"time"
@@ -17,23 +18,20 @@ import (
 )
 
 // handleBundle sends the refs of a mirror, or one of them, and their history as a bundle
-// (git-bundle(1)). It is sent when it is finished: its ETag is the digest at its end, so that who
-// resumes a download gets the rest of the same bytes, or all of other ones.
+// (git-bundle(1)), or the digest of that. It is sent when it is finished: its ETag is the digest at its
+// end, so that who resumes a download gets the rest of the same bytes, or all of other ones.
 func (s *Server) handleBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, req archive.Request, rev archive.Revision) error {
 	m.BeginUse()
 	defer m.EndUse()
 	header := w.Header()
 	header["X-Content-Type-Options"] = nosniff
-	header["Content-Type"] = []string{"application/x-git-bundle"}
-	header["Content-Disposition"] = attachment(req.Name.Base() + ".bundle")
 	if req.BundleID != "" { // of refs that may have been others
 		header["Cache-Control"] = cacheControl(true, s.settings().ReadToken == "")
-		found := s.mirrors.packs.FindBundle(m, req.BundleID)
-		if found == nil {
+		err := s.sendKeptBundle(w, r, m, req, req.BundleID)
+		if errors.Is(err, fs.ErrNotExist) {
 			return fail(kindNotFound, "this bundle is not kept any more; without id= there is one of today's refs")
 		}
-		defer found.Close()
-		return s.sendBundle(w, r, found)
+		return err
 	}
 	header["X-Revision"] = []string{rev.Commit}
 	header["Cache-Control"] = revalidated
@@ -42,18 +40,43 @@ func (s *Server) handleBundle(w http.ResponseWriter, r *http.Request, m *mirror.
 		return err
 	}
 	if r.Method == http.MethodHead { // for which it is not made
-		found := s.mirrors.packs.FindBundle(m, git.BundleID(listing))
-		if found == nil {
-			return nil
+		err := s.sendKeptBundle(w, r, m, req, git.BundleID(listing))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
-		defer found.Close()
-		return s.sendBundle(w, r, found)
+		if req.Sum { // all digests have one length
+			writeSum(w, r, archive.Digest{}, bundleName(req))
+		} else {
+			setBundleHeaders(header, req)
+		}
+		return nil
 	}
-	return s.makeBundle(w, r, m, listing)
+	if err = s.makeBundle(w, r, m, req, listing); errors.Is(err, fs.ErrNotExist) { // the file has just been removed, or changed
+		err = s.makeBundle(w, r, m, req, listing)
+	}
+	return err
+}
+
+// bundleName is what a bundle is called when it is saved.
+func bundleName(req archive.Request) string { return req.Name.Base() + ".bundle" }
+
+func setBundleHeaders(header http.Header, req archive.Request) {
+	header["Content-Type"] = []string{"application/x-git-bundle"}
+	header["Content-Disposition"] = attachment(bundleName(req))
+}
+
+// sendKeptBundle sends the bundle of an id if it is finished. Else the error is fs.ErrNotExist.
+func (s *Server) sendKeptBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, req archive.Request, id string) error {
+	found := s.mirrors.packs.FindBundle(m, id)
+	if found == nil {
+		return fs.ErrNotExist
+	}
+	defer found.Close()
+	return s.sendBundle(w, r, req, found)
 }
 
 // makeBundle sends a bundle when it is finished, and has it made if it is not there.
-func (s *Server) makeBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, listing git.Listing) error {
+func (s *Server) makeBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, req archive.Request, listing git.Listing) error {
 	if err := s.conns.AcquireSend(); err != nil { // who waits for it counts as well
 		return err
 	}
@@ -76,7 +99,7 @@ func (s *Server) makeBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mi
 		m.Suspect(err)
 		return fmt.Errorf("can't make the bundle: %w", err)
 	}
-	return s.sendBundle(w, r, bundle)
+	return s.sendBundle(w, r, req, bundle)
 }
 
 // bundled are the refs of a bundle: all of the mirror's, or the one that a client names.
@@ -101,22 +124,53 @@ func bundled(rev archive.Revision, ref string) (git.Listing, error) {
 	return one, nil
 }
 
-// sendBundle sends a finished bundle, or a part of it.
-func (s *Server) sendBundle(w http.ResponseWriter, r *http.Request, bundle *spool.Reader) error {
+// sendBundle sends a finished bundle, a part of it, or its digest.
+func (s *Server) sendBundle(w http.ResponseWriter, r *http.Request, req archive.Request, bundle *archive.Reader) error {
 	f, err := bundle.Open()
 	if err != nil {
 		return fmt.Errorf("can't read the bundle: %w", err)
 	}
-	digest, err := git.BundleDigest(f, bundle.Size())
+	tag, err := git.BundleDigest(f, bundle.Size())
 	if err != nil {
 		return fmt.Errorf("can't read the bundle: %w", err)
 	}
-	etag := `"` + digest + `.bundle"`
-	w.Header()["Etag"] = []string{etag}
+	etag := `"` + tag + `.bundle"`
+	if req.Sum {
+		etag = `"` + tag + `.bundle.sha256"`
+	}
+	header := w.Header()
+	header["Etag"] = []string{etag}
 	if status := conditional.Precondition(r.Header, etag); status != 0 {
+		if status == http.StatusNotModified && !req.Sum {
+			addKnownDigest(header, r, false, bundle.Known)
+		}
 		return answerCondition(w, status)
 	}
+	if req.Sum {
+		return sendBundleSum(w, r, req, bundle)
+	}
+	if err := addDigest(header, r, bundle); err != nil {
+		return err
+	}
+	setBundleHeaders(header, req)
 	steady := conn.NewDeadlineWriter(w).Counting(&s.sent.Bundles)
 	http.ServeContent(contentWriter{steady}, r, "", time.Time{}, f)
+	return nil
+}
+
+// sendBundleSum sends the digest of a finished bundle. It is not computed for a HEAD.
+func sendBundleSum(w http.ResponseWriter, r *http.Request, req archive.Request, bundle *archive.Reader) error {
+	if r.Method == http.MethodHead {
+		writeSum(w, r, archive.Digest{}, bundleName(req))
+		return nil
+	}
+	digest, known, err := bundle.Digest(r.Context(), true)
+	if err == nil && !known {
+		err = errors.New("its file is being changed by somebody else")
+	}
+	if err != nil {
+		return fmt.Errorf("can't compute the digest of the bundle: %w", err)
+	}
+	writeSum(w, r, digest, bundleName(req))
 	return nil
 }

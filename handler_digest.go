@@ -13,7 +13,7 @@ import (
 	"github.com/reconquest/sould/internal/mirror"
 )
 
-// addDigest says what the digest of a finished archive is, unless the client has no use for it. Who
+// addDigest says what the digest of a finished archive or bundle is, unless the client has no use for it. Who
 // wants it waits for it; others as well, if it is there in a moment.
 func addDigest(header http.Header, r *http.Request, archived *archive.Reader) error {
 	preference := conditional.WantsDigest(r.Header)
@@ -30,14 +30,14 @@ func addDigest(header http.Header, r *http.Request, archived *archive.Reader) er
 	return err
 }
 
-// addKnownDigest says in a 304 what the digest of an archive is, to a client that wants to know it:
-// for others a 304 has no more than it must (RFC 9110, section 15.4.5). Nothing is computed for that.
-// Where the ETag is weak, the client may have other bytes.
-func (s *Server) addKnownDigest(header http.Header, r *http.Request, m *mirror.Mirror, a archive.Archive) {
-	if a.Subst != "" || conditional.WantsDigest(r.Header) != conditional.Wanted {
+// addKnownDigest says in a 304 what the digest of an archive or bundle is, to a client that wants to
+// know it: for others a 304 has no more than it must (RFC 9110, section 15.4.5). Nothing is computed for
+// that. Where the ETag is weak, the client may have other bytes.
+func addKnownDigest(header http.Header, r *http.Request, weak bool, find func() (archive.Digest, bool)) {
+	if weak || conditional.WantsDigest(r.Header) != conditional.Wanted {
 		return
 	}
-	if digest, known := s.mirrors.archives.Digest(m, a); known {
+	if digest, known := find(); known {
 		header["Repr-Digest"] = []string{digest.Field()}
 	}
 }
@@ -47,7 +47,6 @@ func (s *Server) addKnownDigest(header http.Header, r *http.Request, m *mirror.M
 func (s *Server) serveSum(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive, name string) error {
 	m.BeginUse()
 	defer m.EndUse()
-	line := func(digest archive.Digest) string { return digest.String() + "  " + name + "\n" }
 	var digest archive.Digest
 	var err error
 	if r.Method == http.MethodHead {
@@ -58,15 +57,21 @@ func (s *Server) serveSum(w http.ResponseWriter, r *http.Request, m *mirror.Mirr
 	if err != nil {
 		return err
 	}
+	writeSum(w, r, digest, name)
+	return nil
+}
+
+// writeSum writes a digest as sha256sum(1) reads it. name is what that is called whose digest it is.
+func writeSum(w http.ResponseWriter, r *http.Request, digest archive.Digest, name string) {
+	line := digest.String() + "  " + name + "\n"
 	header := w.Header()
 	header["Content-Type"] = []string{"text/plain; charset=utf-8"}
 	header["Content-Disposition"] = attachment(name + ".sha256")
 	header["Accept-Ranges"] = []string{"none"}
-	header["Content-Length"] = []string{strconv.Itoa(len(line(digest)))}
+	header["Content-Length"] = []string{strconv.Itoa(len(line))}
 	if r.Method != http.MethodHead {
-		_, _ = io.WriteString(w, line(digest))
+		_, _ = io.WriteString(w, line)
 	}
-	return nil
 }
 
 // sum returns the digest of an archive, which is made if it is not there.

@@ -74,7 +74,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		}
 		if status == http.StatusNotModified && !req.Sum {
 			s.sent.Unmodified.Add(1)
-			s.addKnownDigest(header, r, m, a)
+			addKnownDigest(header, r, a.Subst != "", func() (archive.Digest, bool) { return s.mirrors.archives.Digest(m, a) })
 		}
 		return answerCondition(w, status)
 	}

@@ -59,7 +59,7 @@ func newMirrors(
 		return nil, err
 	}
 	ms.archives = archive.NewCache(ms.cache, dir.Neutral, first.archiveOptions())
-	ms.packs = pack.NewMaker(ms.cache, log)
+	ms.packs = pack.NewMaker(ms.cache, ms.archives, log)
 	ms.packs.Resize(first.MaxClones)
 	ms.packs.Offers.Configure(first.BundleFrom, first.CacheSize)
 	ms.prefetch = archive.NewPrefetcher(ms.archives, log)

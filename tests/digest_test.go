@@ -110,6 +110,91 @@ func TestWantReprDigest(t *testing.T) {
 	}
 }
 
+// TestDigestsOfBundles: a bundle comes with its digest at once, since it is sent when it is finished.
+func TestDigestsOfBundles(t *testing.T) {
+	t.Parallel()
+	r := bigOrigin(t, 2)
+	d := prepare(t)
+	calls := d.countGit()
+	d.run()
+	d.pulled("team/m", r.Dir)
+	const path, sum = "/team/m?format=bundle", "/team/m?format=bundle.sha256"
+	length := strconv.Itoa(2*sha256.Size + len("  m.bundle\n"))
+	before := calls()
+	d.do("HEAD", path, nil, wantDigest, "sha-256=1").expect(t, 200, "Repr-Digest", "", "Etag", "") // it is not made for that
+	d.do("HEAD", sum, nil).expect(t, 200, "Content-Length", length, "Content-Type", "text/plain; charset=utf-8")
+	if n := calls() - before; n != 0 {
+		t.Errorf("git was started %d times for a HEAD", n)
+	}
+	first := d.get(sum).expect(t, 200, "Content-Type", "text/plain; charset=utf-8", "Content-Length", length,
+		"Content-Disposition", `attachment; filename="m.bundle.sha256"`, "Cache-Control", "no-cache")
+	whole := d.get(path).expect(t, 200, "X-Revision", first.Header.Get("X-Revision"))
+	if n := calls() - before; n != 1 {
+		t.Errorf("git was started %d times for a bundle and its digest", n)
+	}
+	if want := hexDigest(whole.body) + "  m.bundle\n"; first.text() != want {
+		t.Errorf("%q, want %q", first.text(), want)
+	}
+	want, tag, sumTag := reprDigest(whole.body), whole.Header.Get("Etag"), first.Header.Get("Etag")
+	whole.expect(t, 200, "Repr-Digest", want)
+	d.do("HEAD", path, nil).expect(t, 200, "Repr-Digest", want)
+	d.do("HEAD", sum, nil).expect(t, 200, "Repr-Digest", "", "Etag", sumTag, "Content-Length", length)
+	d.get(path, "Range", "bytes=10-19").expect(t, 206, "Repr-Digest", want)
+	d.get(path, "Range", "bytes=999999999-").expect(t, 416, "Repr-Digest", "")
+	d.get(path, wantDigest, "sha-512=1").expect(t, 200, "Repr-Digest", "")
+	d.get(path, "If-None-Match", tag).expect(t, 304, "Repr-Digest", "")
+	d.get(path, "If-None-Match", tag, wantDigest, "sha-256=1").expect(t, 304, "Repr-Digest", want)
+	d.get(path, "If-None-Match", sumTag).expect(t, 200)
+	d.get(sum, "If-None-Match", tag).expect(t, 200)
+	d.get(sum, "If-None-Match", sumTag, wantDigest, "sha-256=1").expect(t, 304, "Repr-Digest", "")
+	one := d.get(path+"&ref=main", wantDigest, "sha-256=1").expect(t, 200)
+	one.expect(t, 200, "Repr-Digest", reprDigest(one.body))
+	d.get("/team/m?format=bundle.sha256&path=dir").expect(t, 400).contains(t, "path")
+	d.get("/team/m?format=bundle.sha256&id="+strings.Repeat("1", 64)).expect(t, 404)
+
+	// What is found after a restart is read once.
+	files := filepath.Join(d.storage, ".sould", "cache")
+	eventually(t, "a finished bundle", func() bool { return !strings.Contains(tree(t, files), ".part") })
+	d.kill()
+	d.run()
+	d.get(path, "If-None-Match", tag, wantDigest, "sha-256=1").expect(t, 304, "Repr-Digest", "")
+	d.get(path).expect(t, 200, "Repr-Digest", want, "Etag", tag)
+	d.get(sum).expect(t, 200, "Etag", sumTag).contains(t, first.text())
+	d.get(path, "If-None-Match", tag, wantDigest, "sha-256=1").expect(t, 304, "Repr-Digest", "")
+
+	// What somebody has written into, or removed, is made again.
+	for what, change := range map[string]func(string) error{
+		"removed":   os.Remove,
+		"truncated": func(path string) error { return os.Truncate(path, 1000) },
+		"changed": func(path string) error {
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err == nil {
+				_, err = f.WriteAt([]byte("changed"), int64(len(whole.body)/2))
+				f.Close()
+			}
+			return err
+		},
+	} {
+		bundles, err := filepath.Glob(filepath.Join(files, "*"))
+		for _, file := range bundles {
+			err = errors.Join(err, change(file))
+		}
+		if err != nil || len(bundles) == 0 {
+			t.Fatal(len(bundles), err)
+		}
+		if what == "removed" { // an open file is still there
+			d.kill()
+			d.run()
+		}
+		a := d.get(path).expect(t, 200)
+		a.expect(t, 200, "Repr-Digest", reprDigest(a.body))
+		if len(a.body) != len(whole.body) || strings.Contains(a.text(), "changed") {
+			t.Errorf("%s: %d bytes are sent, want %d", what, len(a.body), len(whole.body))
+		}
+		eventually(t, "a finished bundle", func() bool { return !strings.Contains(tree(t, files), ".part") })
+	}
+}
+
 // TestSums: .sha256 after the format asks for the digest alone.
 func TestSums(t *testing.T) {
 	if _, err := exec.LookPath("sha256sum"); err != nil {

@@ -79,8 +79,10 @@ func (c *Cache) key(m *mirror.Mirror, a Archive) string {
 }
 
 // reader returns a Reader of an archive that is not open yet.
-func (c *Cache) reader(m *mirror.Mirror, a Archive) *Reader {
-	key := c.key(m, a)
+func (c *Cache) reader(m *mirror.Mirror, a Archive) *Reader { return c.readerOf(m, c.key(m, a)) }
+
+// readerOf returns a Reader of the file of a key that is not open yet.
+func (c *Cache) readerOf(m *mirror.Mirror, key string) *Reader {
 	return &Reader{cache: c, mirror: m, key: key, id: sha256.Sum256([]byte(key))}
 }
 
@@ -102,25 +104,12 @@ func (c *Cache) Find(m *mirror.Mirror, a Archive) *Reader {
 	return found
 }
 
-func (c *Cache) find(m *mirror.Mirror, a Archive) *Reader {
-	r := c.reader(m, a)
-	c.sums.watch(r, func() { r.Reader = c.cache.Find(r.key) })
-	if r.Reader == nil {
-		return nil
-	}
-	return r
-}
+func (c *Cache) find(m *mirror.Mirror, a Archive) *Reader { return c.reader(m, a).find() }
 
 // Digest returns the digest of an archive that was made since the server started, if it is known,
 // without a look at its file. A strong ETag stands for the same bytes wherever they are.
 func (c *Cache) Digest(m *mirror.Mirror, a Archive) (digest Digest, known bool) {
-	s := c.sums.of(c.reader(m, a).id)
-	if s == nil {
-		return digest, false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.digest, s.known && s.made
+	return c.reader(m, a).Known()
 }
 
 // Get returns an archive, finished or growing. If it is not there, it is made; whole says that

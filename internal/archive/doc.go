@@ -9,6 +9,7 @@
 //	cache.go               makes archives once, within bounds, and keeps them
 //	reader.go              reads archives, and computes their digests
 //	digest.go, sums.go     a digest, and when it is believed
+//	file.go                the digests of what other packages keep beside the archives
 //	prefetch.go            makes archives ahead
 //	format.go              tar, tar.gz, tar.zst
 //	zip.go, tarreader.go   zip, made of git's tar

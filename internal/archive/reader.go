@@ -20,6 +20,27 @@ type Reader struct {
 	id     sumID
 }
 
+// find opens the file if it is finished; else it returns nil.
+func (r *Reader) find() *Reader {
+	r.cache.sums.watch(r, func() { r.Reader = r.cache.cache.Find(r.key) })
+	if r.Reader == nil {
+		return nil
+	}
+	return r
+}
+
+// Known returns the digest of a file that was made since the server started, if it is known, without
+// a look at the file.
+func (r *Reader) Known() (digest Digest, known bool) {
+	s := r.cache.sums.of(r.id)
+	if s == nil {
+		return digest, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.digest, s.known && s.made
+}
+
 // soon is the size in bytes of an archive whose digest is there in a moment.
 const soon = 256 << 20
 
@@ -194,8 +215,7 @@ func (c *Cache) Run(ctx context.Context) {
 }
 
 func (c *Cache) hashIdle(ctx context.Context, job *Reader) {
-	c.sums.watch(job, func() { job.Reader = c.cache.Find(job.key) })
-	if job.Reader == nil {
+	if job.find() == nil {
 		return
 	}
 	defer job.Reader.Close()

@@ -17,7 +17,7 @@ type Request struct {
 	Want     Spec
 	Bundle   bool     // a bundle of refs is wanted, instead of an archive
 	BundleID string   // of one that was offered to a git client, or empty
-	Sum      bool     // the digest of the archive is wanted, instead of the archive
+	Sum      bool     // the digest of the archive or bundle is wanted, instead of that
 	Paths    []string // that must be there, sorted; Want has those of them that lie in no other one
 	Contains string   // a full commit id, or empty
 }
@@ -53,7 +53,7 @@ func ParseRequest(u *url.URL) (req Request, err error) {
 	return req, req.checkBundle()
 }
 
-// checkBundle refuses parameters that do not go together with a bundle, or with an
+// checkBundle refuses parameters that do not go together with a bundle, or with the id of one.
 func (req *Request) checkBundle() error {
 	switch {
 	case req.Bundle && (len(req.Paths) > 0 || req.Want.Prefix != ""):
@@ -82,13 +82,14 @@ func (req *Request) set(key, value string) (err error) {
 			return fmt.Errorf("contains=%q is not a full commit id", errtext.Word(value, 100))
 		}
 	case "format":
-		if req.Bundle = value == "bundle"; req.Bundle {
+		name, sum := strings.CutSuffix(value, ".sha256")
+		req.Sum, req.Bundle = sum, name == "bundle"
+		if req.Bundle {
 			return nil
 		}
-		name, sum := strings.CutSuffix(value, ".sha256")
-		if req.Want.Format, req.Sum = FindFormat(name), sum; req.Want.Format == nil {
-			return fmt.Errorf("format=%q is unknown; there are tar, tar.gz, tar.zst and zip, "+
-				"the digest of each, such as tar.sha256, and bundle", errtext.Word(value, 40))
+		if req.Want.Format = FindFormat(name); req.Want.Format == nil {
+			return fmt.Errorf("format=%q is unknown; there are tar, tar.gz, tar.zst, zip and bundle, "+
+				"and the digest of each, such as tar.sha256", errtext.Word(value, 40))
 		}
 	case "id":
 		if req.BundleID = value; !git.IsID(value) || len(value) != 64 {

@@ -30,6 +30,8 @@ func TestParseRequest(t *testing.T) {
 		"/a?format=tar.zst":              "a tar.zst",
 		"/a?format=tar.sha256":           "a tar sum",
 		"/a?format=tar.gz.sha256":        "a tar.gz sum",
+		"/a?format=bundle":               "a bundle",
+		"/a?format=bundle.sha256&ref=b":  "a b bundle sum",
 		"/a?ref=refs/heads/-x":           "a refs/heads/-x tar",
 	} {
 		u, err := url.Parse(raw)
@@ -41,18 +43,21 @@ func TestParseRequest(t *testing.T) {
 			t.Errorf("%s: %v", raw, err)
 			continue
 		}
-		sum := ""
+		format, sum := req.Want.Format.Name, ""
+		if req.Bundle {
+			format = "bundle"
+		}
 		if req.Sum {
 			sum = "sum"
 		}
 		got := strings.Join(strings.Fields(strings.Join([]string{
-			req.Name.String(), req.Want.Ref, req.Want.Format.Name, strings.Join(req.Want.Paths.List(), ","), req.Want.Prefix, req.Contains, sum}, " ")), " ")
+			req.Name.String(), req.Want.Ref, format, strings.Join(req.Want.Paths.List(), ","), req.Want.Prefix, req.Contains, sum}, " ")), " ")
 		if got != want {
 			t.Errorf("%s: %q, want %q", raw, got, want)
 		}
 	}
 	for _, query := range []string{
-		"fromat=tar", "format=bundle&id=1", "format=bundle&id=" + gittest.ID("a"), "id=" + gittest.ID("a"), "format=bundle&ref=v1&id=" + strings.Repeat("a", 64), "id=" + strings.Repeat("a", 64), "format=rar", "format=", "format=.sha256", "format=sha256", "format=tar.sha256.sha256", "format=tar.SHA256", "format=tar.md5", "format=tar&format=zip", "ref=", "ref=-x", "ref=a..b", "path=", "path=/", "path=/etc",
+		"fromat=tar", "format=bundle&id=1", "format=bundle&id=" + gittest.ID("a"), "id=" + gittest.ID("a"), "format=bundle&ref=v1&id=" + strings.Repeat("a", 64), "id=" + strings.Repeat("a", 64), "format=rar", "format=", "format=.sha256", "format=sha256", "format=tar.sha256.sha256", "format=tar.SHA256", "format=tar.md5", "format=bundle.md5", "format=bundle.sha256.sha256", "format=bundle.sha256&path=a", "format=bundle.sha256&prefix=a", "format=tar&format=zip", "ref=", "ref=-x", "ref=a..b", "path=", "path=/", "path=/etc",
 		"path=..", "path=a/../b", "path=a//b", "path=./a", "path=a%00b", "path=" + strings.Repeat("a/", 2049),
 		"path=a&path=", "path=a&path=../b", "path=a" + strings.Repeat("&path=a", 64),
 		strings.Repeat("path="+strings.Repeat("a", 4000)+"&", 3) + "path=b",

@@ -4,17 +4,17 @@ import (
 	"context"
 	"io"
 
+	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/mirror"
-	"github.com/reconquest/sould/internal/spool"
 )
 
 // Bundle returns the bundle of some refs of a mirror, finished or growing. It is made once, and kept
 // for as long as there is room. The caller must close the reader. The reader's error is
 // limiter.ErrBusy if there was no place, spool.ErrNoSpace if there is no room for it, or that of git.
-func (k *Maker) Bundle(m *mirror.Mirror, l git.Listing) (*spool.Reader, error) {
+func (k *Maker) Bundle(m *mirror.Mirror, l git.Listing) (*archive.Reader, error) {
 	k.Offers.wanted(m)
-	return k.cache.Get(bundleKey(m, git.BundleID(l)), func(ctx context.Context, w io.Writer) error {
+	return k.files.GetFile(m, bundleKey(m, git.BundleID(l)), func(ctx context.Context, w io.Writer) error {
 		if err := k.clients.places.Acquire(ctx, m.Name.String()); err != nil {
 			return err
 		}
@@ -25,9 +25,9 @@ func (k *Maker) Bundle(m *mirror.Mirror, l git.Listing) (*spool.Reader, error) {
 
 // FindBundle returns the bundle of an id (git.BundleID) if it is finished, or nil. The caller must
 // close it.
-func (k *Maker) FindBundle(m *mirror.Mirror, id string) *spool.Reader {
+func (k *Maker) FindBundle(m *mirror.Mirror, id string) *archive.Reader {
 	k.Offers.wanted(m)
-	return k.cache.Find(bundleKey(m, id))
+	return k.files.FindFile(m, bundleKey(m, id))
 }
 
 // bundleAhead makes a bundle that no client waits for, if it is not there yet.
@@ -36,7 +36,7 @@ func (k *Maker) bundleAhead(ctx context.Context, m *mirror.Mirror, l git.Listing
 		return err
 	}
 	defer k.clients.places.Release()
-	r, err := k.cache.GetNew(bundleKey(m, git.BundleID(l)), func(ctx context.Context, w io.Writer) error {
+	r, err := k.files.GetNewFile(m, bundleKey(m, git.BundleID(l)), func(ctx context.Context, w io.Writer) error {
 		return k.counts.measure(ctx, w, func(w io.Writer) error { return m.Bundle(ctx, l, w) })
 	})
 	if r == nil || err != nil {

@@ -21,6 +21,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
@@ -34,6 +35,7 @@ type Maker struct {
 	Offers     *Offers
 
 	cache          *spool.Cache
+	files          *archive.Cache // of the same spool; it has the digests of bundles
 	clients, peers queue
 	lastID         atomic.Uint64 // of an answer that nobody shares
 	counts         counts
@@ -45,9 +47,10 @@ type queue struct {
 	lane   *spool.Lane
 }
 
-// NewMaker returns a maker that spools packs in a cache. It has no places before Resize.
-func NewMaker(cache *spool.Cache, log *slog.Logger) *Maker {
-	k := &Maker{cache: cache}
+// NewMaker returns a maker that spools packs in a cache, and bundles through the archives of the same
+// cache. It has no places before Resize.
+func NewMaker(cache *spool.Cache, files *archive.Cache, log *slog.Logger) *Maker {
+	k := &Maker{cache: cache, files: files}
 	k.Prefetcher = newPrefetcher(k, log)
 	k.Offers = newOffers(k, log)
 	k.clients.lane = cache.NewLane(k.clients.places.Waited)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/mirror"
@@ -55,7 +56,7 @@ func maker(t *testing.T) (*Maker, *mirror.Mirror, *storage.Dir) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := NewMaker(cache, slog.New(slog.DiscardHandler))
+	k := NewMaker(cache, archive.NewCache(cache, dir.Neutral, &archive.Options{}), slog.New(slog.DiscardHandler))
 	k.Resize(1)
 	return k, m, dir
 }

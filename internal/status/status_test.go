@@ -33,10 +33,11 @@ func newReporter(t *testing.T) *Reporter {
 	}
 	life, end := context.WithCancelCause(context.Background())
 	log := slog.New(slog.DiscardHandler)
+	archives := archive.NewCache(cache, dir.Neutral, &archive.Options{})
 	r := &Reporter{
 		Dir: dir, Epoch: "e", Life: life, Release: "v1",
 		Store:    mirror.NewStore(life, mirror.Parts{Dir: dir, Log: log, MaxLists: 1}, &mirror.Options{Git: git.New(git.Options{})}),
-		Archives: archive.NewCache(cache, dir.Neutral, &archive.Options{}), Packs: pack.NewMaker(cache, log),
+		Archives: archives, Packs: pack.NewMaker(cache, archives, log),
 		Client: cluster.NewClient(dir.ID, "e", log, &cluster.Options{}),
 	}
 	t.Cleanup(func() {
