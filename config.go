@@ -78,6 +78,7 @@ type Config struct {
 	TokenFile, ReadTokenFile string
 	Origins                  []origin.Pattern // empty for any
 	AllowHosts               []access.Host    // empty for any
+	PublicURL                string           // what links begin with; empty for what a client calls the server
 	TLSCert, TLSKey, TLSCA   string
 	certificate              *tls.Certificate // of TLSCert and TLSKey; nil for plain HTTP
 	authorities              *x509.CertPool   // of TLSCA; nil for the system's

@@ -298,9 +298,25 @@ func TestDefaultStorage(t *testing.T) {
 	}
 }
 
+func TestPublicURL(t *testing.T) {
+	c, _, err := LoadConfig(writeConfig(t, `public_url = "https://Sould.Local:443/"`))
+	if err != nil || !strings.Contains(c.Show(), "\npublic_url = \"https://sould.local\"\n") {
+		t.Errorf("%v\n%s", err, c.Show())
+	}
+	for text, want := range map[string]string{
+		`public_url = "https://sould.local/git"`: ":1: public_url: it has a path",
+		`public_url = "sould.local"`:             ":1: public_url: it is no absolute URL",
+		`public_url = 1`:                         ":1: public_url: must be a string",
+	} {
+		if _, _, err := LoadConfig(writeConfig(t, text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want …%s", text, err, want)
+		}
+	}
+}
+
 func FuzzConfig(f *testing.F) {
 	for _, s := range []string{"listen = \":80\"", "slaves = [\"a\"]\n[x]\ny=1", "a = \"\"\"\n", "timeout = 1979-05-27", "refs = [[1]]", "a.b = 1\nmaster = 1",
-		"token = \"0123456789abcdef\"\norigins = [\"https://h/x/\", \"git@h:x\", \"::1\"]\nallow_hosts = [\"[::1]\", \"H.\"]"} {
+		"token = \"0123456789abcdef\"\norigins = [\"https://h/x/\", \"git@h:x\", \"::1\"]\nallow_hosts = [\"[::1]\", \"H.\"]\npublic_url = \"HTTPS://H:443/\""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

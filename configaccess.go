@@ -146,6 +146,9 @@ func (c *Config) Warnings(source string) (warnings []string) {
 			warnings = append(warnings, fmt.Sprintf("the token in %s goes to %s without encryption: write https", t.TokenFile, t))
 		}
 	}
+	if !access.IsAllowed(c.AllowHosts, c.PublicURL) && c.PublicURL != "" {
+		warnings = append(warnings, fmt.Sprintf("links begin with %s (public_url), but allow_hosts does not name that host: whoever follows one gets a 421, unless the proxy calls this server by another name", c.PublicURL))
+	}
 	if conn.IsForeign(c.Listen) {
 		warnings = append(warnings, fmt.Sprintf("no interface of this machine has the address of listen = %q now", c.Listen))
 	}

@@ -58,6 +58,10 @@ var configKeys = tomlkeys.Keys[Config]{
 	tomlkeys.String("read_token_file", func(c *Config) *string { return &c.ReadTokenFile }, anyString),
 	tomlkeys.List("origins", func(c *Config) *[]origin.Pattern { return &c.Origins }, origin.ParsePattern, anyList),
 	tomlkeys.List("allow_hosts", func(c *Config) *[]access.Host { return &c.AllowHosts }, access.ParseHost, anyList),
+	tomlkeys.Words("public_url", func(c *Config, s string) (err error) {
+		c.PublicURL, err = access.ParseBaseURL(s)
+		return err
+	}, func(c *Config) string { return c.PublicURL }),
 	tomlkeys.String("tls_cert", func(c *Config) *string { return &c.TLSCert }, anyString),
 	tomlkeys.String("tls_key", func(c *Config) *string { return &c.TLSKey }, anyString),
 	tomlkeys.String("tls_ca", func(c *Config) *string { return &c.TLSCA }, anyString),

@@ -33,7 +33,7 @@ func (s *Server) handleWhy(w http.ResponseWriter, r *http.Request) error {
 	}
 	set := s.settings()
 	others := s.mirrors.insight.Observer.AskAbout(r.Context(), name, min(whyPatience, set.Timeout))
-	facts := s.mirrors.insight.Facts(set.insightOptions(s.version), access.BaseURL(r), name, others, time.Now())
+	facts := s.mirrors.insight.Facts(set.insightOptions(s.version), set.baseURL(r), name, others, time.Now())
 	answer, kind := why.Explain(facts), "text/plain; charset=utf-8"
 	body := []byte(answer.String())
 	if wantsJSON(r) {
@@ -85,7 +85,7 @@ func (s *Server) handleMirrorPage(w http.ResponseWriter, r *http.Request) error 
 	}
 	return s.servePage(w, r, func(set *settings, frame page.Frame) (int, []byte, error) {
 		look, opts := s.mirrors.insight, set.insightOptions(s.version)
-		facts := look.Facts(opts, access.BaseURL(r), name, look.Observer.Look(r.Context()), frame.Now)
+		facts := look.Facts(opts, set.baseURL(r), name, look.Observer.Look(r.Context()), frame.Now)
 		body, err := look.Mirror(opts, frame, name, facts, insight.ParseFrom(r.URL.Query())).Render()
 		return insightStatus(facts), body, err
 	})
@@ -115,8 +115,7 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request, render func(*
 	if status := conditional.Precondition(r.Header, etag); status != 0 {
 		return answerCondition(w, status)
 	}
-	base := access.BaseURL(r)
-	_, host, _ := strings.Cut(base, "://")
+	_, host, _ := strings.Cut(access.BaseURL(r), "://")
 	status, body, err := render(s.settings(), page.Frame{
 		Now: time.Now(), Version: version.String(), Server: cmp.Or(host, "this server"),
 	})

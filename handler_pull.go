@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
@@ -50,10 +49,10 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	}
 	asked, err := protocol.ParsePull(form, set.unsecure)
 	if err != nil {
-		return s.refuse(r, trace, asked.Name, &fault{kindBadRequest, err})
+		return s.refuse(set, r, trace, asked.Name, &fault{kindBadRequest, err})
 	}
 	if err := set.originPolicy().Check(asked.Origin); err != nil {
-		return s.refuse(r, trace, asked.Name, &fault{kindForbidden, err})
+		return s.refuse(set, r, trace, asked.Name, &fault{kindForbidden, err})
 	}
 	req := mirror.Request{ID: trace.ID, Name: asked.Name, Origin: asked.Origin, Move: asked.Move, Accept: asked.Accept, By: sender(r, trace)}
 	switch asking := r.Header.Get(protocol.PeerHeader); asking {
@@ -70,14 +69,14 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	words := req
 	words.Wanted, words.By = time.Time{}, "" // the same in all copies, but for those of a client's request
 	p, err := s.commands.Begin(trace, words, func(first bool) (*propagation, error) {
-		p := &propagation{tells: asked.Progress, why: whyLink(r, trace, req.Name)}
+		p := &propagation{tells: asked.Progress, why: set.whyLink(r, trace, req.Name)}
 		return p, s.startPull(p, req, trace, s.slavesFor(set, trace, first && !req.OriginOnly))
 	})
 	if errors.Is(err, cluster.ErrElsewhere) {
 		return writeReport(w, r, protocol.Repeated(s.id))
 	}
 	if err != nil {
-		return s.refuse(r, trace, req.Name, err)
+		return s.refuse(set, r, trace, req.Name, err)
 	}
 	return answerPull(w, r, p, asked)
 }
@@ -104,7 +103,7 @@ func answerPull(w http.ResponseWriter, r *http.Request, p *propagation, asked pr
 
 // refuse remembers that a request was refused, for those who ask why. The error it returns tells the
 // client where to ask, unless nothing else is known of the name.
-func (s *Server) refuse(r *http.Request, trace protocol.Trace, name storage.Name, err error) error {
+func (s *Server) refuse(set *settings, r *http.Request, trace protocol.Trace, name storage.Name, err error) error {
 	if name == (storage.Name{}) {
 		return err
 	}
@@ -112,7 +111,7 @@ func (s *Server) refuse(r *http.Request, trace protocol.Trace, name storage.Name
 	if !s.mirrors.insight.Knows(name) {
 		return err
 	}
-	return &explained{err, whyLink(r, trace, name)}
+	return &explained{err, set.whyLink(r, trace, name)}
 }
 
 // sender says who has sent a request, for people. A server of the cluster sends on what somebody has
@@ -133,11 +132,11 @@ func address(r *http.Request) string {
 }
 
 // whyLink is where a client that fails is told why; empty for another server.
-func whyLink(r *http.Request, trace protocol.Trace, name storage.Name) string {
+func (s *settings) whyLink(r *http.Request, trace protocol.Trace, name storage.Name) string {
 	if !trace.FromClient() {
 		return ""
 	}
-	return why.Link(access.BaseURL(r), name.String())
+	return why.Link(s.baseURL(r), name.String())
 }
 
 // startPull has this server and its slaves pull.

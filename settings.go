@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
+	"net/http"
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/archive"
@@ -53,6 +55,11 @@ func newSettings(c Config, source string, unsecure bool, dir *storage.Dir, crede
 			AllowRedirect:     origin.Policy{Local: unsecure, Patterns: c.Origins}.CheckURL,
 		}),
 	}
+}
+
+// baseURL is what links begin with that a client gets; empty if that is not known.
+func (s *settings) baseURL(r *http.Request) string {
+	return cmp.Or(s.PublicURL, access.BaseURL(r))
 }
 
 // role is what the server calls itself.

@@ -230,6 +230,35 @@ func TestAllowHosts(t *testing.T) {
 	}
 }
 
+// TestPublicURL: links begin with what the configuration says, and else with what the client says.
+func TestPublicURL(t *testing.T) {
+	t.Parallel()
+	r := newOrigin(t)
+	const public = "https://sould.local:8443"
+	key := `public_url = "` + public + `/"`
+	d := start(t, key)
+	d.pulled("a/m", r.Dir)
+	links := func(base string) {
+		t.Helper()
+		d.post("a/none", r.Dir+"/none").expect(t, 500).contains(t, "\nwhy: "+base+"/x/why/a/none\n")
+		d.post("a/m", r.Dir+"/other").expect(t, 409).contains(t, base+"/x/why/a/m")
+		d.get("/x/why/a/unknown", "X-Forwarded-Proto", "https").expect(t, 404).contains(t, "send a POST: curl --data-urlencode name=a/unknown ", " "+base+"\n")
+		d.get("/x/mirror/a/m", "Accept", "text/html").expect(t, 200).contains(t, base+"/a/m", `href="`+base+`/x/why/a/m"`)
+	}
+	links(public)
+	d.reload()
+	links(d.url)
+	d.reload(key)
+	links(public)
+	d.configure(`public_url = "https://user:secret@sould.local"`)
+	d.signal(syscall.SIGHUP)
+	d.wait("(?s)ERROR not reloaded.*: public_url\n.*no user and password")
+	links(public)
+	if strings.Contains(d.log.String(), "secret") {
+		t.Error("the log has the password")
+	}
+}
+
 func TestOrigins(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

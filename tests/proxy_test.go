@@ -20,7 +20,7 @@ func TestBehindAProxy(t *testing.T) {
 	t.Parallel()
 	lines := func() []string {
 		return []string{`listen = "127.0.0.1:` + freePort(t) + `"`, fmt.Sprintf("token = %q", token),
-			`allow_hosts = ["127.0.0.1", "sould.local"]`, `log_level = "debug"`}
+			`allow_hosts = ["127.0.0.1", "sould.local"]`, `log_level = "debug"`, `public_url = "https://sould.local"`}
 	}
 	slave := start(t, lines()...)
 	master := start(t, append(lines(), "master = true", slaves(slave.url))...)
@@ -43,6 +43,7 @@ func TestBehindAProxy(t *testing.T) {
 			p.t.Errorf("a POST is not for the master:\n%s", a.text())
 		}
 		p.postAs(bearer(stranger), "team/big", r.Dir).expect(p.t, 401)
+		p.postAs(bearer(token), "team/none", r.Dir+"/none").expect(p.t, 503).contains(p.t, "\nwhy: https://sould.local/x/why/team/none\n")
 		p.askRanges("team/big")
 		p.cloneBig("team/big", r)
 		p.waitForPulls()

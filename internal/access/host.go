@@ -1,10 +1,12 @@
 package access
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/reconquest/sould/internal/origin"
@@ -77,4 +79,37 @@ func BaseURL(r *http.Request) string {
 		host += ":" + port
 	}
 	return scheme + host
+}
+
+// ParseBaseURL parses the URL by which clients call this server: a scheme and an authority, which it
+// returns in a canonical spelling, without a slash at the end. An empty one stays empty. The error does
+// not repeat the URL, in which there may be a password.
+func ParseBaseURL(raw string) (base string, err error) {
+	if raw == "" {
+		return "", nil
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case strings.Contains(raw, "@"):
+		return "", errors.New("it takes no user and password: everybody sees it")
+	case strings.ContainsAny(raw, "?#"):
+		return "", errors.New("it has a query or a fragment: links are made by putting a path behind it")
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", !origin.IsHost(strings.ToLower(u.Hostname())),
+		!origin.IsPort(u.Port()), strings.HasSuffix(u.Host, ":"):
+		return "", errors.New("it is no absolute URL of a server: write https://host or https://host:port (or http)")
+	case u.Path != "" && u.Path != "/":
+		return "", errors.New("it has a path, but the links of the pages lead to the root of a host: give sould a host name of its own, and write https://host")
+	}
+	base = u.Scheme + "://" + strings.ToLower(u.Host)
+	if port := u.Port(); port == map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+		base = strings.TrimSuffix(base, ":"+port)
+	}
+	return base, nil
+}
+
+// IsAllowed reports whether clients that call this server by a base URL are answered, if these hosts
+// are allowed.
+func IsAllowed(allowed []Host, base string) bool {
+	_, host, _ := strings.Cut(base, "://")
+	return isAllowedHost(allowed, host)
 }
