@@ -163,7 +163,7 @@ func (s *Server) takeStep(step webhook.Step, by string) error {
 	}
 	req := mirror.Request{Name: step.Name, Origin: step.Origin, Move: step.Before, By: by}
 	if m, err := s.mirrors.store.Get(step.Name); err == nil {
-		req.OnDemand = m.Snapshot().OnDemand
+		req.Own = m.Snapshot().OnDemand
 	}
 	_, err := s.command(req)
 	return err

@@ -76,19 +76,19 @@ func (s *Server) slavesFor(set *settings, trace protocol.Trace, passOn bool) []p
 
 // command has this server and, if it is a master, its slaves pull, as a POST would: for what has
 // noticed by itself that an origin has changed. req says who that is (By). Nobody waits for it; the
-// result is in the log and, when p.done is closed, in p.report. A mirror that reads have made (OnDemand)
-// stays this server's own. The error is a *storage.Conflict, or limiter.ErrBusy.
+// result is in the log and, when p.done is closed, in p.report. A mirror that reads have made
+// can stay this server's own (Own). The error is a *storage.Conflict, or limiter.ErrBusy.
 func (s *Server) command(req mirror.Request) (p *propagation, err error) {
 	set, trace := s.settings(), protocol.NewClientTrace()
 	if err := set.originPolicy().Check(req.Origin); err != nil {
 		return nil, &fault{kindForbidden, err}
 	}
 	req.ID = trace.ID
-	if req.Wanted.IsZero() && !req.OnDemand {
+	if req.Wanted.IsZero() && !req.Own {
 		req.Wanted = s.mirrors.store.NextIntent(req.Name, time.Now())
 	}
 	p = &propagation{}
-	if err := s.startPull(p, req, trace, s.slavesFor(set, trace, !req.OnDemand)); err != nil {
+	if err := s.startPull(p, req, trace, s.slavesFor(set, trace, !req.Own)); err != nil {
 		return nil, err
 	}
 	return p, nil

@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/reconquest/sould/tests/origin"
@@ -284,4 +287,57 @@ func TestWebhookMakesAMirror(t *testing.T) {
 	if n := slave.status("").Total; n != 1 {
 		t.Errorf("the slave has %d mirrors", n)
 	}
+}
+
+// TestWebhookOfWhatAReadHasMade: a delivery means for a mirror that a read has made what it means for others. A
+// pull that has begun before it does not count, and a host that wants to be left alone is asked.
+func TestWebhookOfWhatAReadHasMade(t *testing.T) {
+	t.Parallel()
+	r, server, _ := acme(t)
+	d := start(t, slices.Concat([]string{`patience = "1ms"`}, hookLines(t, "github"),
+		[]string{"[[ondemand]]", `prefix = "git"`, fmt.Sprintf("origin = %q", server.URL+"/{path}"), `max_age = "1h"`})...)
+	pushed := func(what string, let func()) {
+		t.Helper()
+		tip := r.Commit("main", map[string]string{"file": what})
+		body, headers := forgePush("github", "127.0.0.1", "acme/widgets")
+		d.deliver("github", body, headers...).expect(t, 202)
+		let()
+		eventually(t, what, func() bool { return strings.Contains(refs(t, d.mirror("git/acme/widgets")), tip) })
+	}
+	d.get("/git/acme/widgets").expect(t, 200)
+
+	var busy atomic.Bool
+	listed, goOn := make(chan bool, 10), make(chan struct{})
+	server.Be(func(w http.ResponseWriter, r *http.Request, git http.Handler) {
+		before := httptest.NewRecorder()
+		git.ServeHTTP(before, r)
+		if strings.HasSuffix(r.URL.Path, "/info/refs") {
+			listed <- true
+			<-goOn
+		}
+		if busy.Load() {
+			w.Header().Set("Retry-After", "3000")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		w.Header().Set("Content-Type", before.Header().Get("Content-Type"))
+		_, _ = w.Write(before.Body.Bytes())
+	})
+	d.get("/git/acme/widgets", "Cache-Control", "no-cache").expect(t, 200)
+	<-listed
+	pushed("what came while a pull ran", func() { close(goOn) })
+
+	busy.Store(true)
+	d.get("/git/acme/other").expect(t, 502)
+	d.wait("WARN a host of origins asks to be left alone")
+	busy.Store(false)
+	pushed("what came while the host wanted to be left alone", func() {})
+	d.get("/x/why/git/acme/widgets").contains(t, "by the webhook github", "It is this server's own")
+	d.get("/x/status?format=json&name=git/acme/widgets").contains(t, `"on_demand":true`)
+
+	renamed := `{"action":"renamed","repository":{"full_name":"acme/gone","clone_url":%q},"changes":{"repository":{"name":{"from":"widgets"}}}}`
+	eventually(t, "the rename is taken, when no pull runs", func() bool {
+		return d.deliver("github", fmt.Sprintf(renamed, server.URL+"/acme/gone"), "X-GitHub-Event", "repository").StatusCode == 202
+	})
+	d.wait("ERROR can't pull mirror=git/acme/widgets")
 }

@@ -16,6 +16,9 @@ import (
 
 // create builds a mirror that does not exist yet.
 func (j *pullJob) create(ctx context.Context, lock *keylock.Lock[storage.Name], src Source) (Result, error) {
+	if j.req.Own {
+		return Result{}, ErrUnknown
+	}
 	if err := j.checkNameFree(j.req.Name); err != nil {
 		return Result{}, err
 	}

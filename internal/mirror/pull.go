@@ -30,6 +30,7 @@ type Request struct {
 	By         string          // who sends it, for people: an address, or what the server does
 	OriginDown bool            // the origin is known to be down: ask replicas at once
 	OnDemand   bool            // a read asks: a mirror that is made is marked as made on demand
+	Own        bool            // a mirror that a read has made stays this server's own; none is created
 	PeersFirst bool            // what a peer has of a mirror that is not here is fetched before the origin is asked
 	Poll       bool            // nobody waits for it: do not ask replicas, and log only what is new
 	read       time.Time       // when a read asked, for a request OnDemand; see Begin
@@ -45,7 +46,7 @@ type variant struct {
 	origin, move      origin.URL
 	accept            refs.Acceptance
 	originDown, check bool
-	poll              bool
+	own, poll         bool
 }
 
 // Result is what a pull did. A failed pull that has changed the mirror all the same has a
@@ -88,8 +89,11 @@ func (s *Store) Begin(req Request) (Run, error) {
 		release()
 		return Run{}, err
 	}
-	if !req.Wanted.IsZero() {
+	switch {
+	case !req.Wanted.IsZero():
 		s.journals.change(req.Name, func(j *Journal) { j.Asked = Asking{At: req.Wanted, By: req.By} })
+	case req.Own:
+		s.journals.change(req.Name, func(j *Journal) { j.Asked = Asking{At: s.NextIntent(req.Name, time.Now()), By: req.By} })
 	}
 	return Run{run, release}, nil
 }
@@ -123,7 +127,7 @@ func (s *Store) startRun(req Request) (*coalesce.Run[variant, Result], error) {
 // job returns the work of a run that carries out a request, and what must be equal in requests
 // that share the run.
 func (s *Store) job(opts *Options, req Request) (v variant, work func() (Result, error)) {
-	v = variant{opts, req.Origin, req.Move, req.Accept, req.OriginDown, req.check, req.Poll}
+	v = variant{opts, req.Origin, req.Move, req.Accept, req.OriginDown, req.check, req.Own, req.Poll}
 	return v, func() (Result, error) { return s.pull(opts, req) }
 }
 
@@ -410,7 +414,10 @@ func (j *pullJob) recordSource(s *stateFile, src Source, from origin.URL, change
 		s.OnDemand = false
 		s.Hook = s.Hook.asked(by, changed)
 	}
-	if j.req.Origin.Known() && !j.req.OnDemand && !j.req.OriginOnly { // a POST, or another server that has one
+	if j.req.Own {
+		s.Hook = s.Hook.asked(j.req.By, changed)
+	}
+	if j.req.Origin.Known() && !j.req.OnDemand && !j.req.Own && !j.req.OriginOnly { // a POST, or another server that has one
 		s.OnDemand = false
 	}
 	if j.req.Accept != "" {
