@@ -123,7 +123,7 @@ func (u *unreadable) Unwrap() error { return u.error }
 // comeAgain says whether a client should come again, and after how many seconds.
 func comeAgain(err error) (seconds int, ok bool) {
 	if unmade := (*ondemand.Failure)(nil); errors.As(err, &unmade) {
-		wait := max(time.Until(unmade.Until), time.Second)
+		wait := max(time.Until(unmade.Again), time.Second)
 		return int((wait + time.Second - 1) / time.Second), statusOf(err) >= http.StatusInternalServerError
 	}
 	return 1, errors.As(err, new(*tooEarly)) || errors.Is(err, limiter.ErrBusy) || errors.Is(err, conn.ErrSending)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/ondemand"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/storage"
 )
@@ -113,20 +114,22 @@ func (s *settings) addOrigin(form url.Values) error {
 	if err != nil {
 		return nil // which is told where the form is read
 	}
-	rule, path, ok := s.tables.Find(name)
-	if !ok {
+	name, from, err := s.tables.Mirror(name)
+	switch {
+	case errors.Is(err, mirror.ErrUnknown):
 		return nil
-	}
-	from, err := rule.Origin(path)
-	if err == nil {
-		name, err = rule.Name(path)
-	}
-	if err != nil {
+	case err != nil:
 		return &fault{kindBadRequest, err}
 	}
 	form.Set("name", name.String())
 	form.Set("origin", from.String())
 	return nil
+}
+
+// originOf is the origin from which a read makes the mirror of a name.
+func (s *settings) originOf(name storage.Name) (from origin.URL, ok bool) {
+	_, from, err := s.tables.Mirror(name)
+	return from, err == nil && s.originPolicy().Check(from) == nil
 }
 
 // failureStatuses are those of reads for which no mirror can be made.

@@ -71,7 +71,7 @@ func newMirrors(
 		MaxLists: conn.ListBound(conn.DescriptorLimit()), Room: ms.room,
 	}, first.mirrorOptions())
 	ms.room.Manage(ms.store)
-	ms.maker = ondemand.NewMaker(life, ms.begin, first.makerOptions())
+	ms.maker = ondemand.NewMaker(life, ms.begin, ms.store.PausedUntil, first.makerOptions())
 	ms.notifier = notify.New(dir, ms.store, ms.client, log, first.notifyOptions(release))
 	ms.reconciler = cluster.NewReconciler(life, ms.store, ms.client, log, ms.notifier.Settled)
 	ms.insight = &insight.Insight{

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -242,7 +243,11 @@ func TestPollOfFirstReads(t *testing.T) {
 	})
 	d.wait(`WARN a host of origins asks to be left alone`)
 	asked := refused.Load()
-	d.get("/od/other").expect(t, 502).contains(t, "the host of the origin has asked to be left alone until")
+	a := d.get("/od/other").expect(t, 502).contains(t, "the host of the origin has asked to be left alone until")
+	if n, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || n < 1000 || n > 3000 {
+		t.Errorf("the reader is to come again after %q seconds", a.Header.Get("Retry-After"))
+	}
+	d.get("/x/why/od/other").contains(t, "The next POST or read of it tries again.", "origin="+p.server.URL+"/other.git")
 	if n := refused.Load(); n != asked {
 		t.Errorf("it was asked %d times all the same", n-asked)
 	}

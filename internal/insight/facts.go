@@ -48,6 +48,11 @@ func (i *Insight) Facts(opts *Options, base string, name storage.Name, others []
 			f.Deleted, f.Origin = t.At, shown(t.Origin)
 		}
 	}
+	if opts.OnRead != nil && !f.Exists {
+		if from, ok := opts.OnRead(name); ok {
+			f.OnRead, f.Origin = true, originOf(from)
+		}
+	}
 	i.addJournal(&f, name)
 	i.addTold(&f, name)
 	i.addDemand(&f, name)

@@ -35,6 +35,10 @@ type Options struct {
 	Repair  time.Duration // between two comparisons with another server; 0 for never
 	Release string        // of sould
 	Token   bool          // commands need the server's token
+
+	// OnRead tells from which origin a read makes the mirror of a name; ok is false if none does. It is nil if
+	// none does for any name.
+	OnRead func(storage.Name) (from origin.URL, ok bool)
 }
 
 // LookEvery is how often the other servers are asked while somebody watches a page or the status.

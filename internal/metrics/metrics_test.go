@@ -117,7 +117,7 @@ func newParts(t *testing.T, slaves ...string) Parts {
 	archives := archive.NewCache(cache, dir.Neutral, &archive.Options{})
 	p := Parts{
 		Life: life, Dir: dir, Cache: cache, Archives: archives,
-		Packs: pack.NewMaker(cache, archives, log), Maker: ondemand.NewMaker(life, nil, &ondemand.Options{}), Client: cluster.NewClient(dir.ID, "x", log, opts), Conns: conn.NewLimiter(256),
+		Packs: pack.NewMaker(cache, archives, log), Maker: ondemand.NewMaker(life, nil, nil, &ondemand.Options{}), Client: cluster.NewClient(dir.ID, "x", log, opts), Conns: conn.NewLimiter(256),
 		Room: ondemand.NewKeeper(dir, log, ondemand.NewTables([]ondemand.Rule{{Prefix: "pool/", Quota: 1 << 20}})),
 		Sent: &Sent{}, Deliveries: &webhook.Counts{}, Rejected: NewRejected("broken"), Requests: func() limiter.Stats { return limiter.Stats{} }, MaxNamed: func() int { return 10 },
 	}

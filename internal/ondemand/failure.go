@@ -31,7 +31,8 @@ const (
 // Failure is why there is no mirror for a reader.
 type Failure struct {
 	Kind  Kind
-	Until time.Time // the origin is not asked again before; zero if that does not count
+	Until time.Time // the failure is remembered; zero if it is not
+	Again time.Time // before, nobody need ask again: as Until, or when the origin's host wants to be asked
 	name  storage.Name
 	err   error
 }

@@ -27,10 +27,14 @@ type Options struct {
 // Begin has a pull make a mirror: [mirror.Store.Begin]. wait waits for the end of the pull.
 type Begin func(req mirror.Request) (wait func(ctx context.Context) error, err error)
 
+// Paused tells until when the host of an origin wants to be left alone: [mirror.Store.PausedUntil].
+type Paused func(host string) time.Time
+
 // Maker makes mirrors at their first read. Its methods are safe for concurrent use.
 type Maker struct {
 	life    context.Context // of the runs
 	begin   Begin
+	paused  Paused
 	options atomic.Pointer[Options]
 	line    limiter.Limiter
 	work    sync.WaitGroup // of the runs
@@ -42,8 +46,8 @@ type Maker struct {
 }
 
 // NewMaker returns a maker. Its runs end when life does.
-func NewMaker(life context.Context, begin Begin, options *Options) *Maker {
-	m := &Maker{life: life, begin: begin, runs: make(map[storage.Name]*Run)}
+func NewMaker(life context.Context, begin Begin, paused Paused, options *Options) *Maker {
+	m := &Maker{life: life, begin: begin, paused: paused, runs: make(map[storage.Name]*Run)}
 	m.Configure(options)
 	return m
 }
@@ -75,6 +79,7 @@ func (m *Maker) Mirror(name storage.Name) storage.Name {
 type Run struct {
 	Name  storage.Name // of the mirror, which may be shorter than that which was asked for
 	rule  Rule
+	host  string        // of the origin
 	begun bool          // guarded by Maker.mu; else it waits in line
 	done  chan struct{} // closed when it is over
 	err   *Failure      // set when done is closed; nil if the mirror is there
@@ -109,7 +114,7 @@ func (m *Maker) Start(name storage.Name, by string) (*Run, error) {
 		m.counts.joined.Add(1)
 		return r, nil
 	}
-	r := &Run{Name: name, rule: rule, done: make(chan struct{})}
+	r := &Run{Name: name, rule: rule, host: from.Host(), done: make(chan struct{})}
 	m.runs[name] = r
 	m.work.Go(func() {
 		m.finish(o, r, m.make(r, mirror.Request{Name: name, Origin: from, By: by, OnDemand: true, PeersFirst: true}))
@@ -175,6 +180,9 @@ func (m *Maker) finish(o *Options, r *Run, err error) {
 		r.err = failure(r.Name, err)
 		if r.err.lasts() {
 			r.err.Until = now.Add(o.Retry)
+			if r.err.Again = r.err.Until; m.paused(r.host).After(r.err.Again) {
+				r.err.Again = m.paused(r.host)
+			}
 			if m.options.Load() == o { // else another table may mean another origin
 				m.failed.add(r.err, now)
 			}

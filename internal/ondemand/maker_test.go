@@ -31,7 +31,10 @@ type pulls struct {
 	now   int
 	most  int
 	errs  map[string]error
+	until time.Time // the host wants to be left alone
 }
+
+func (p *pulls) paused(string) time.Time { return p.until }
 
 func (p *pulls) begin(req mirror.Request) (func(context.Context) error, error) {
 	p.mu.Lock()
@@ -62,7 +65,7 @@ func inBubble(t *testing.T, change func(*Options), test func(t *testing.T, m *Ma
 		change(o)
 		life, end := context.WithCancelCause(t.Context())
 		p := &pulls{errs: make(map[string]error)}
-		m := NewMaker(life, p.begin, o)
+		m := NewMaker(life, p.begin, p.paused, o)
 		test(t, m, p)
 		end(mirror.ErrClosing)
 		m.Wait()

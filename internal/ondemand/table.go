@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/storage"
 )
@@ -154,6 +155,21 @@ func (t Tables) Find(name storage.Name) (r Rule, path string, ok bool) {
 		}
 	}
 	return Rule{}, "", false
+}
+
+// Mirror returns the name and the origin of the mirror that a name means. The error is mirror.ErrUnknown if
+// no rule has the name.
+func (t Tables) Mirror(name storage.Name) (storage.Name, origin.URL, error) {
+	r, path, ok := t.Find(name)
+	if !ok {
+		return name, origin.URL{}, mirror.ErrUnknown
+	}
+	short, err := r.Name(path)
+	if err != nil {
+		return name, origin.URL{}, err
+	}
+	from, err := r.Origin(path)
+	return short, from, err
 }
 
 // MaxAge returns the maximum age of a name that has a rule.

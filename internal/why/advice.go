@@ -54,6 +54,8 @@ func (f Facts) adviceOnMissing() []string {
 	case !f.Deleted.IsZero():
 		return []string{"To have it again, send a POST: " + f.post(f.originOr(unknownOrigin)),
 			"What was removed lies in the trash of the storage (.sould/trash) for as long as the key keep says."}
+	case f.OnRead:
+		return []string{"Read it, which makes it for this server. To make it on all servers, send a POST: " + f.post(f.Origin)}
 	default:
 		return []string{"Check the spelling. To make the mirror, send a POST: " + f.post(f.originOr(unknownOrigin))}
 	}

@@ -131,7 +131,7 @@ func (f Facts) asked() (all []string) {
 	if !f.HookBroken.IsZero() {
 		all = append(all, "The poll has found changes since "+f.when(f.HookBroken)+" that nobody had announced.")
 	}
-	if !f.Exists && f.Asked.At.IsZero() && f.Refused.At.IsZero() && f.Storage == "" && f.Demand.Removed.IsZero() {
+	if !f.Exists && f.Asked.At.IsZero() && f.Refused.At.IsZero() && f.Storage == "" && f.Outcome != Failed && len(f.Runs) == 0 && f.Demand.Removed.IsZero() {
 		all = append(all, "Nobody has asked for it since this server started.")
 	}
 	return append(all, f.Demand.gone(f)...)
@@ -321,8 +321,8 @@ func (f Facts) next() (all []string) {
 		all = append(all, f.nextPull()...)
 		all = append(all, f.nextPoll()...)
 		all = append(all, f.Demand.next(f)...)
-	} else if f.Outcome == Failed && len(f.Runs) == 0 {
-		all = append(all, "The next POST tries again.")
+	} else if len(f.Runs) == 0 {
+		all = append(all, f.nextMaking()...)
 	}
 	for _, s := range f.Servers {
 		if words := f.nextFor(s); words != "" {
@@ -340,6 +340,20 @@ func (f Facts) next() (all []string) {
 		}
 	}
 	return all
+}
+
+// nextMaking says how a mirror is made that is not there.
+func (f Facts) nextMaking() []string {
+	switch {
+	case f.Outcome == Failed && f.OnRead:
+		return []string{"The next POST or read of it tries again."}
+	case f.Outcome == Failed:
+		return []string{"The next POST tries again."}
+	case f.OnRead:
+		return []string{"The first read of it makes it, from " + f.Origin + "."}
+	default:
+		return nil
+	}
 }
 
 // nextPoll says when the origin is looked at without a request.
@@ -371,12 +385,16 @@ func (f Facts) nextPull() []string {
 		return []string{"It is not pulled, but served as it is."}
 	case len(f.Runs) > 0:
 		return nil
+	case f.LeftAlone.After(f.Now):
+		return []string{"The next POST asks its origin at once."}
 	case f.Outcome == Failed && waits:
 		return []string{"The next POST tries again at once. The next read does as well, but not before " + f.when(f.NextTry) + "."}
 	case f.Outcome == Failed:
 		return []string{"The next POST or read of it tries again."}
 	case !f.Fresh:
 		return []string{"The next read of it pulls first, because the server has not pulled it since it started."}
+	case !f.NextLook.IsZero() && !f.NextLook.After(f.Now):
+		return []string{"It is pulled with the next POST, and with the next read."}
 	case !f.NextLook.IsZero():
 		return []string{"It is pulled with the next POST, and with the next read after " + f.when(f.NextLook) + "."}
 	default:

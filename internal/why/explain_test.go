@@ -54,11 +54,14 @@ var situations = []struct {
 		"were read on 2026-11-27 10:00:00 UTC (1 day ago), and are again on 2026-12-04 10:00:00 UTC (in 5 days).",
 	}, []string{"What you can do"}},
 	{"on demand", pulled(func(f *Facts) {
-		f.Asked, f.Made, f.Own, f.NextLook = Asking{}, Asking{At: ago(time.Hour), By: "10.1.2.3"}, true, now.Add(-2*time.Minute)
+		f.Asked, f.Made, f.Own, f.NextLook = Asking{}, Asking{At: ago(time.Hour), By: "10.1.2.3"}, true, now.Add(2*time.Minute)
 	}), Good, []string{
 		"A read by 10.1.2.3 has made it on 2026-11-28 11:00:00 UTC (1 hour ago). It is this server's own",
-		"It is pulled with the next POST, and with the next read after 2026-11-28 11:58:00 UTC",
+		"It is pulled with the next POST, and with the next read after 2026-11-28 12:02:00 UTC",
 	}, []string{"copied it in", "last asked for"}},
+	{"on demand, and looked at long ago", pulled(func(f *Facts) { f.NextLook = ago(2 * time.Minute) }), Good, []string{
+		"It is pulled with the next POST, and with the next read.",
+	}, nil},
 	{"never pulled", pulled(func(f *Facts) {
 		f.Outcome, f.Pulled, f.Asked, f.Fresh, f.Checked = Never, time.Time{}, Asking{}, false, time.Time{}
 	}), Warn, []string{
@@ -91,9 +94,9 @@ var situations = []struct {
 		"It is pulled with the next POST.", "Its origin is looked at about every 5 minutes without a request, the next time on 2026-11-28 12:02:00 UTC (in 2 minutes).",
 	}, nil},
 	{"polled, and due", pulled(func(f *Facts) { f.PollEvery, f.NextPoll = 5*time.Minute, ago(time.Second) }), Good, []string{"and now as soon as its turn comes."}, nil},
-	{"left alone", pulled(func(f *Facts) { f.LeftAlone = now.Add(time.Minute) }), Good, []string{
-		"The host of its origin has asked to be left alone: reads and the poll do so until 2026-11-28 12:01:00 UTC (in 1 minute).",
-	}, []string{"looked at"}},
+	{"left alone", pulled(func(f *Facts) { f.LeftAlone, f.NextLook = now.Add(time.Minute), ago(time.Minute) }), Good, []string{
+		"The next POST asks its origin at once.", "The host of its origin has asked to be left alone: reads and the poll do so until 2026-11-28 12:01:00 UTC (in 1 minute).",
+	}, []string{"looked at", "next read"}},
 	{"a broken hook", pulled(func(f *Facts) { f.HookBroken = ago(time.Hour) }), Warn, []string{
 		"my/mirror is as its origin was on 2026-11-28 11:57:00 UTC (3 minutes ago), but its hook seems broken since 2026-11-28 11:00:00 UTC (1 hour ago).",
 		"The poll has found changes since 2026-11-28 11:00:00 UTC (1 hour ago) that nobody had announced.", "See that the hook in the origin runs",
@@ -191,6 +194,14 @@ var situations = []struct {
 	{"unknown name", nothing(func(*Facts) {}), None, []string{
 		"is not here: this server has no such mirror.", "Nobody has asked for it since this server started.", "Check the spelling.",
 	}, nil},
+	{"a name that a read makes", nothing(func(f *Facts) { f.OnRead, f.Origin = true, "https://git.in.local/a.git" }), None, []string{
+		"Nobody has asked for it", "The first read of it makes it, from https://git.in.local/a.git.", "Read it, which makes it for this server.", "origin=https://git.in.local/a.git",
+	}, []string{"Check the spelling"}},
+	{"a read could not make it", nothing(func(f *Facts) {
+		f.OnRead, f.Origin, f.Outcome, f.Error = true, "https://git.in.local/a.git", Failed, "boom"
+	}), Bad, []string{
+		"It failed: boom.", "The next POST or read of it tries again.", "origin=https://git.in.local/a.git",
+	}, []string{"Nobody has asked", "<clone URL>"}},
 	{"unknown name, and a peer has it", nothing(func(f *Facts) { f.Servers = []Server{{Address: "p1", Relation: Ahead}} }), None, []string{
 		"The peer p1 has it.", "This server makes it, as p1 has it, with the next comparison, within 30 seconds.",
 	}, nil},

@@ -57,6 +57,7 @@ type Facts struct {
 	Rebuilt time.Time // when it was last rebuilt because of damage; zero for never
 
 	// Who wants it.
+	OnRead  bool   // a read makes the mirror, from Origin, if there is none
 	Asked   Asking // the latest POST
 	Refused Asking // the latest POST that was refused
 	Made    Asking // the read that has made the mirror
