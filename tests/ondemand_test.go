@@ -582,3 +582,22 @@ func insteadOf(t *testing.T, conf, told string) (d *daemon, run func(script stri
 	}
 	return d, run
 }
+
+// TestPostOfWhatAReadHasMade: the spelling of an origin that a table makes does not stand against a POST,
+// on whatever server a read came first. Another repository does.
+func TestPostOfWhatAReadHasMade(t *testing.T) {
+	t.Parallel()
+	f := newForge(t)
+	f.repo("acme/x")
+	slave := start(t, f.table())
+	master := start(t, "master = true", slaves(slave.url), f.table())
+	for _, d := range []*daemon{slave, master} {
+		d.get("/forge/acme/x").expect(t, 200)
+	}
+	master.post("forge/acme/x", f.URL+"/acme/y").expect(t, 409)
+	master.post("forge/acme/x", f.URL+"/acme/x").expect(t, 200)
+	for _, d := range []*daemon{slave, master} {
+		d.made("forge/acme/x", f.URL+"/acme/x", false)
+	}
+	master.post("forge/acme/x", f.URL+"/acme/x.git").expect(t, 409)
+}

@@ -86,6 +86,18 @@ func (s *Store) WithCredentials(req Request) Request {
 	return req
 }
 
+// adopting returns the request as one that moves the mirror, if a read has made that from another spelling of
+// the origin: nobody has chosen that one, and it must not stand against who chooses.
+func (s *Store) adopting(req Request) Request {
+	if m, err := s.Get(req.Name); err == nil && !req.OnDemand && !req.Own && !req.OriginOnly && !req.Move.Known() {
+		now := m.Snapshot()
+		if now.OnDemand && !now.Origin.Same(req.Origin) && now.Origin.Place() == req.Origin.Place() {
+			req.Move = now.Origin
+		}
+	}
+	return req
+}
+
 // checkOrigin checks that a request has the mirror's stored origin, or moves the mirror from
 // that. The error is a *storage.Conflict.
 func checkOrigin(stored origin.URL, req Request) error {
