@@ -152,8 +152,8 @@ func (c *Config) Warnings(source string) (warnings []string) {
 	if conn.IsForeign(c.Listen) {
 		warnings = append(warnings, fmt.Sprintf("no interface of this machine has the address of listen = %q now", c.Listen))
 	}
-	if slices.ContainsFunc(c.OnDemand, func(r ondemand.Rule) bool { return r.DenyPrivate }) && namesProxy() {
-		warnings = append(warnings, "deny_private is set, and the environment names a proxy: it is not used for origins of such a table, which sould reaches itself")
+	if (c.DenyPrivate || slices.ContainsFunc(c.OnDemand, func(r ondemand.Rule) bool { return r.DenyPrivate })) && namesProxy() {
+		warnings = append(warnings, "deny_private is set, and the environment names a proxy: it is not used for origins that deny_private is for, which sould reaches itself")
 	}
 	if c.Token == "" {
 		warnings = append(warnings, "no token is set: everybody who can reach the address of this server may command it")
