@@ -106,7 +106,7 @@ func (p *Plan) judge(c Candidate, k Known, names map[storage.Name]bool, here fun
 		p.LeftOut.add(Removed, c.Path)
 	case !h.Exists:
 		next.Made, order.Verb = false, Create
-	case h.Origin.Same(c.Origin) && h.OnDemand:
+	case h.OnDemand && h.Origin.Place() == c.Origin.Place(): // however the table of [[ondemand]] spells it
 		order.Verb = Create
 	case h.Origin.Same(c.Origin) && h.Gone:
 		order.Verb = Return

@@ -99,6 +99,9 @@ func TestPlan(t *testing.T) {
 				for word := range strings.FieldsSeq(c.here) {
 					if called, from, _ := strings.Cut(word, "@"); called == name.String() {
 						h = Here{true, strings.HasSuffix(from, "?"), strings.HasSuffix(from, "*"), strings.HasSuffix(from, "-"), url(t, from[:1])}
+						if h.OnDemand { // the table of [[ondemand]] spells it otherwise
+							h.Origin, _ = origin.Parse("https://h/"+from[:1], false)
+						}
 					}
 				}
 				return h
