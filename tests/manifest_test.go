@@ -41,6 +41,7 @@ func TestManifest(t *testing.T) {
 	r.Commit("other", map[string]string{"file": "2"})
 	r.Git("tag", "-a", "-m", "v", "v1", "main")
 	d := start(t)
+	d.waitRead()
 	if all, _ := d.manifest(); len(all) != 0 {
 		t.Errorf("without a mirror it has %v", all)
 	}
