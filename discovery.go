@@ -16,7 +16,7 @@ import (
 
 // newDiscovery makes what looks for new repositories, and shows it to those who tell of it.
 func (s *Server) newDiscovery() *discover.Runner {
-	runner := discover.NewRunner(s.life, discover.Parts{Dir: s.dir, Store: s.mirrors.store, Log: s.log.Logger, Told: s.isTold, Begin: s.commandWhole})
+	runner := discover.NewRunner(s.life, discover.Parts{Dir: s.dir, Store: s.mirrors.store, Log: s.log.Logger, Told: s.isTold, Begin: s.commandHere})
 	s.mirrors.status.Discovery, s.mirrors.insight.Discovery = runner, runner
 	return runner
 }
@@ -26,16 +26,17 @@ func (s *Server) isTold() bool {
 	return slices.ContainsFunc(s.mirrors.store.All(), func(m *mirror.Mirror) bool { snap := m.Snapshot(); return snap != nil && isTold(snap) })
 }
 
-// commandWhole carries out a command of nobody, and waits until it is over or ctx ends; the work goes on
-// then. The error says why this server could not do it. What slaves could not do, the log says, and the
-// reconciler does it again.
-func (s *Server) commandWhole(ctx context.Context, req mirror.Request) error {
+// commandHere carries out a command of nobody, and waits until it is over on this server, or ctx ends; the
+// work goes on then. The error says why this server could not do it. It does not wait for slaves: one that
+// is down would hold up thousands of new mirrors, each for the whole timeout. What they could not do, the
+// log says, and the reconciler does it again.
+func (s *Server) commandHere(ctx context.Context, req mirror.Request) error {
 	p, err := s.command(req)
 	if err != nil {
 		return err
 	}
 	select {
-	case <-p.done:
+	case <-p.pulled:
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -36,6 +36,7 @@ type propagation struct {
 	label        string // of this server in a line of progress
 	began        time.Time
 	progress     func() *mirror.Progress
+	pulled       chan struct{} // closed when this server's own part is over
 	done         chan struct{} // closed when all is over
 
 	mu      sync.Mutex // guards all below
@@ -100,7 +101,7 @@ func (s *Server) fanOut(w work, p *propagation, slaves []protocol.Address, trace
 	if len(slaves) > 0 {
 		p.label = "master"
 	}
-	p.began, p.done = time.Now(), make(chan struct{})
+	p.began, p.pulled, p.done = time.Now(), make(chan struct{}), make(chan struct{})
 	p.outcome = protocol.Outcome{State: protocol.Processing, Slaves: make([]protocol.Outcome, len(slaves))}
 	trace = trace.Through(s.id)
 	var parts sync.WaitGroup
@@ -118,6 +119,7 @@ func (s *Server) fanOut(w work, p *propagation, slaves []protocol.Address, trace
 		o := w.here(s.life)
 		o.Seconds = time.Since(p.began).Seconds()
 		p.record(func(all *protocol.Outcome) { o.Slaves = all.Slaves; *all = o })
+		close(p.pulled)
 		parts.Wait()
 		s.places.Release()
 		s.mirrors.notifier.Settled(p.name)

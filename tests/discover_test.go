@@ -250,6 +250,18 @@ func TestWhoDiscovers(t *testing.T) {
 	slave.wait(`INFO discovered .*found=2 new=1 .*left_out="1 of an origin that this server may not mirror`)
 }
 
+// TestDiscoveryDoesNotWaitForSlaves: one that answers nothing holds up no new mirror here.
+func TestDiscoveryDoesNotWaitForSlaves(t *testing.T) {
+	t.Parallel()
+	f, _, _ := forgeWith(t, "list", "acme/1", "acme/2", "acme/3", "acme/4", "acme/5", "acme/6")
+	over := make(chan struct{})
+	silent := func(http.ResponseWriter, *http.Request) { <-over }
+	slave := hostileSlave(t, silent, silent)
+	t.Cleanup(func() { close(over) })
+	d := start(t, "master = true", slaves(slave), `timeout = "1h"`, discovery(f, "list"))
+	d.wait(`INFO discovered .*found=6 new=6 `)
+}
+
 // TestCheckOfDiscovery shows what would be mirrored of an organisation of 5,000, and mirrors nothing.
 func TestCheckOfDiscovery(t *testing.T) {
 	t.Parallel()

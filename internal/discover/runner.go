@@ -34,7 +34,8 @@ type Parts struct {
 	// its master does.
 	Told func() bool
 
-	// Begin has this server and its slaves do what a POST of the request would, and waits for that.
+	// Begin has this server and its slaves do what a POST of the request would, and waits for this
+	// server.
 	Begin func(context.Context, mirror.Request) error
 }
 
