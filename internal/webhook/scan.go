@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -135,7 +136,7 @@ func (s *scanner) object(depth int) error {
 		if err != nil {
 			return err
 		}
-		if !whole || strings.ContainsRune(string(s.word), '.') {
+		if !whole || bytes.ContainsRune(s.word, '.') {
 			s.word = append(s.word[:0], '.') // no path has that
 		}
 		if outer > 0 {
