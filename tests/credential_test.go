@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -307,16 +306,12 @@ func TestCredentialCommandIsReloaded(t *testing.T) {
 	if asked := h.asked(); !strings.Contains(asked, " get\n") {
 		t.Errorf("after a change it was asked\n%s", asked)
 	}
-	check := func() string {
-		out, _ := exec.Command(binary, "--check", "-c", d.conf).CombinedOutput()
-		return string(out)
-	}
-	if out := check(); !strings.Contains(out, "--org=acme") {
+	if out, _ := d.checkConfig(); !strings.Contains(out, "--org=acme") {
 		t.Errorf("--check shows\n%s", out)
 	}
 	d.configure("[credential_command]", `"h/path" = "x"`, `"h" = "/no/such/program --org acme"`)
 	for _, want := range []string{"credential_command.h/path: must be a host", "credential_command.h: ", "no such file"} {
-		if out := check(); !strings.Contains(out, want) {
+		if out, _ := d.checkConfig(); !strings.Contains(out, want) {
 			t.Errorf("--check does not say %q:\n%s", want, out)
 		}
 	}
