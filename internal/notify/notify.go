@@ -17,6 +17,7 @@
 //	notify.go     which mirrors have changed, and whether all servers have it
 //	confirm.go    when that is so (pure)
 //	teller.go     one target: what is on its way to it
+//	files.go      its ledgers on disk
 //	send.go       one delivery, and what its answer means
 //	ledger.go     what a target was told of a mirror (pure), and its file
 //	message.go    what is sent (pure)

@@ -3,8 +3,6 @@ package notify
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -78,12 +76,6 @@ const spareLedgers = 64
 // target was named first. A mirror without one is new.
 const complete = "complete"
 
-// file is where the ledger of a mirror is.
-func (t *teller) file(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return filepath.Join(t.dir, hex.EncodeToString(sum[:16]))
-}
-
 // open reads all ledgers. For a target that is new it makes them, so that it is told of nothing that was
 // there before. It returns the mirrors that are not as the target was told.
 func (t *teller) open(ctx context.Context) (differs []*mirror.Mirror, err error) {
@@ -116,28 +108,6 @@ func (t *teller) open(ctx context.Context) (differs []*mirror.Mirror, err error)
 	return differs, err
 }
 
-// load reads one ledger. That of a mirror that is gone is removed, unless it has a delivery.
-func (t *teller) load(path string, exists map[string]bool) {
-	text, err := os.ReadFile(path)
-	l, damage := parseLedger(text)
-	switch {
-	case filepath.Ext(path) == temporary: // an interrupted daemon has left it
-		_ = os.Remove(path)
-	case err == nil && damage == nil && (exists[l.Mirror] || l.Delivery != nil):
-		e := &entry{fingerprint: l.Fingerprint, at: l.At}
-		if l.Delivery != nil {
-			e.since = l.Delivery.Since
-		}
-		t.entries[l.Mirror] = e
-	case err == nil && damage == nil:
-		_ = os.Remove(path) // the next start tries again
-	case err == nil: // a loss of power while it was written for the first time
-		t.log.Warn("what a URL was told of a mirror cannot be read", "url", t.target, "file", path, "err", damage)
-	default:
-		t.log.Error("can't read what a URL was told of a mirror", "url", t.target, "err", err)
-	}
-}
-
 // begin makes a ledger of each mirror that is there and not new. They are not synced each by itself: one
 // that is lost with the power is found damaged.
 func (t *teller) begin() error {
@@ -166,40 +136,6 @@ func (t *teller) begin() error {
 
 // temporary is the end of the names of files that are being written.
 const temporary = ".new"
-
-func (t *teller) ensureDir() error {
-	if err := t.Notifier.dir.CheckOwned(); err != nil {
-		return err
-	}
-	return os.MkdirAll(t.dir, 0o700)
-}
-
-// read reads the ledger of a mirror. Of one without a ledger nothing was told.
-func (t *teller) read(name string) (ledger, error) {
-	text, err := os.ReadFile(t.file(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return ledger{Mirror: name}, nil
-	}
-	if err != nil {
-		return ledger{}, err
-	}
-	l, err := parseLedger(text)
-	if err != nil || l.Mirror != name {
-		return ledger{Mirror: name, Blank: true}, nil
-	}
-	return l, nil
-}
-
-func (t *teller) write(l ledger) error {
-	text, err := l.bytes()
-	if err == nil {
-		err = t.ensureDir()
-	}
-	if err != nil {
-		return err
-	}
-	return durable.WriteFile(t.file(l.Mirror), t.file(l.Mirror)+temporary, text, 0o600)
-}
 
 // tell has the target told what all servers have.
 func (t *teller) tell(now news) {
