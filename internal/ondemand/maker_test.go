@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,6 +56,26 @@ func (p *pulls) begin(req mirror.Request) (func(context.Context) error, error) {
 	}, nil
 }
 
+// names are those whose pulls began since forget; a run may go on after its readers have left.
+func (p *pulls) names() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.began)
+}
+
+func (p *pulls) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.began = nil
+}
+
+// peak is how many pulls ran at once, at most.
+func (p *pulls) peak() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.most
+}
+
 // inBubble runs a test with a maker of a table for a/.
 func inBubble(t *testing.T, change func(*Options), test func(t *testing.T, m *Maker, p *pulls)) {
 	synctest.Test(t, func(t *testing.T) {
@@ -104,8 +125,8 @@ func TestAllShareARun(t *testing.T) {
 			t.Errorf("who leaves is told %v", err)
 		}
 		readers.Wait()
-		if len(p.began) != 1 {
-			t.Errorf("%d runs for one name", len(p.began))
+		if len(p.names()) != 1 {
+			t.Errorf("%d runs for one name", len(p.names()))
 		}
 	})
 }
@@ -139,8 +160,8 @@ func TestNobodyStarves(t *testing.T) {
 			t.Errorf("one waited %s", waited)
 		}
 		readers.Wait()
-		if p.most != 2 {
-			t.Errorf("%d at once, want 2", p.most)
+		if most := p.peak(); most != 2 {
+			t.Errorf("%d at once, want 2", most)
 		}
 	})
 }
@@ -162,7 +183,7 @@ func TestFailures(t *testing.T) {
 		}{
 			{"a/allowed/broken", Broken, 1, 2}, {"a/allowed/nested", Nested, 2, 3}, {"a/elsewhere/x", Forbidden, 0, 0},
 		} {
-			p.began = nil
+			p.forget()
 			for i, want := range []int{c.again, c.again, c.later} {
 				if i == 2 {
 					time.Sleep(6 * time.Second)
@@ -171,8 +192,8 @@ func TestFailures(t *testing.T) {
 				if err := m.make1(t, c.name, "x"); !errors.As(err, &f) || f.Kind != c.kind {
 					t.Errorf("%s: %v", c.name, err)
 				}
-				if i > 0 && len(p.began) != want {
-					t.Errorf("%s, %d: %d runs, want %d", c.name, i, len(p.began), want)
+				if i > 0 && len(p.names()) != want {
+					t.Errorf("%s, %d: %d runs, want %d", c.name, i, len(p.names()), want)
 				}
 			}
 		}
@@ -207,8 +228,8 @@ func TestTableRemovedInLine(t *testing.T) {
 		if err := first.Wait(t.Context()); err != nil {
 			t.Errorf("what has begun: %v", err)
 		}
-		if err := second.Wait(t.Context()); !errors.Is(err, mirror.ErrUnknown) || len(p.began) != 1 {
-			t.Errorf("what has not: %v, %q began", err, p.began)
+		if err := second.Wait(t.Context()); !errors.Is(err, mirror.ErrUnknown) || len(p.names()) != 1 {
+			t.Errorf("what has not: %v, %q began", err, p.names())
 		}
 	})
 }
@@ -230,12 +251,12 @@ func TestNestedNames(t *testing.T) {
 				}
 			})
 		}
-		if got := fmt.Sprint(p.began); got != "[a/team a/teams]" {
+		if got := fmt.Sprint(p.names()); got != "[a/team a/teams]" {
 			t.Errorf("at once: %s", got)
 		}
 		readers.Wait()
-		if len(p.began) != 4 {
-			t.Errorf("in the end: %q", p.began)
+		if len(p.names()) != 4 {
+			t.Errorf("in the end: %q", p.names())
 		}
 	})
 }
@@ -249,8 +270,8 @@ func TestPatience(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if len(m.runs) != 0 || len(p.began) != 1 {
-			t.Errorf("%d runs are left, %q began", len(m.runs), p.began)
+		if len(m.runs) != 0 || len(p.names()) != 1 {
+			t.Errorf("%d runs are left, %q began", len(m.runs), p.names())
 		}
 	})
 }
