@@ -43,6 +43,7 @@ var arrows = map[string]string{
 	"storage":      "git refs durable errtext",
 	"smarthttp":    "conditional conn limiter storage errtext git pktline",
 	"protocol":     "git refs origin storage errtext units",
+	"respond":      "conditional conn mirror protocol",
 	"requestlog":   "errtext protocol units",
 	"mirror":       "git refs origin storage changes coalesce limiter keylock backoff durable errtext spool units tally",
 	"ondemand":     "mirror origin storage durable limiter git publicnet errtext tally units",

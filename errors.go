@@ -13,6 +13,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/ondemand"
+	"github.com/reconquest/sould/internal/respond"
 	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/storage"
@@ -169,6 +170,8 @@ func statusOf(err error) int {
 		return deliveryStatuses[delivery.Kind]
 	case errors.As(err, &c), errors.Is(err, mirror.ErrEmpty):
 		return statuses[kindConflict]
+	case errors.Is(err, respond.ErrOtherVersion):
+		return statuses[kindUnsatisfied]
 	case errors.Is(err, mirror.ErrUnknown), errors.Is(err, mirror.ErrUnknownRef), errors.Is(err, mirror.ErrNoDefault),
 		errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
 		return statuses[kindNotFound]

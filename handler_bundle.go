@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/conditional"
@@ -14,6 +13,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/respond"
 	"github.com/reconquest/sould/internal/spool"
 )
 
@@ -81,7 +81,7 @@ func (s *Server) makeBundle(w http.ResponseWriter, r *http.Request, m *mirror.Mi
 		return err
 	}
 	defer s.conns.ReleaseSend()
-	ctx, end := s.whileAlive(r.Context())
+	ctx, end := conn.WhileAlive(r.Context(), s.life)
 	defer end()
 	bundle, err := s.mirrors.packs.Bundle(m, listing)
 	if err == nil {
@@ -144,7 +144,7 @@ func (s *Server) sendBundle(w http.ResponseWriter, r *http.Request, req archive.
 		if status == http.StatusNotModified && !req.Sum {
 			addKnownDigest(header, r, false, bundle.Known)
 		}
-		return answerCondition(w, status)
+		return respond.Condition(w, status)
 	}
 	if req.Sum {
 		return sendBundleSum(w, r, req, bundle)
@@ -154,7 +154,7 @@ func (s *Server) sendBundle(w http.ResponseWriter, r *http.Request, req archive.
 	}
 	setBundleHeaders(header, req)
 	steady := conn.NewDeadlineWriter(w).Counting(&s.sent.Bundles)
-	http.ServeContent(contentWriter{steady}, r, "", time.Time{}, f)
+	respond.Content(steady, r, f)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/conditional"
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 )
@@ -76,7 +77,7 @@ func writeSum(w http.ResponseWriter, r *http.Request, digest archive.Digest, nam
 
 // sum returns the digest of an archive, which is made if it is not there.
 func (s *Server) sum(r *http.Request, m *mirror.Mirror, a archive.Archive) (digest archive.Digest, err error) {
-	ctx, end := s.whileAlive(r.Context())
+	ctx, end := conn.WhileAlive(r.Context(), s.life)
 	defer end()
 	if err := s.conns.AcquireSend(); err != nil { // who waits for an archive counts as well
 		return digest, err

@@ -27,7 +27,7 @@ func waitFor(ctx context.Context, over <-chan struct{}) error {
 func (s *Server) greetFirst(w http.ResponseWriter, r *http.Request, g *mirror.Growing) error {
 	greeting, err := s.greetings.Get(r.Context(), 2, g.Refs().IDLength(), g.Advertise)
 	if err != nil { // the mirror may have got its place in this moment
-		ctx, end := s.whileAlive(r.Context())
+		ctx, end := conn.WhileAlive(r.Context(), s.life)
 		defer end()
 		if err := waitFor(ctx, g.Over()); err != nil {
 			return err
@@ -75,7 +75,7 @@ func (s *Server) sendFirst(w *conn.DeadlineWriter, r *http.Request, first *pack.
 		return false, err
 	}
 	defer s.conns.ReleaseSend()
-	ctx, end := s.whileAlive(r.Context())
+	ctx, end := conn.WhileAlive(r.Context(), s.life)
 	defer end()
 	w.Counting(&s.sent.Packs)
 	return first.Send(ctx)

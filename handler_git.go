@@ -18,6 +18,7 @@ import (
 	"github.com/reconquest/sould/internal/pktline"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/respond"
 	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/spool"
 )
@@ -190,7 +191,7 @@ func (s *Server) servePack(w *conn.DeadlineWriter, r *http.Request, m *mirror.Mi
 	m.BeginUse()
 	defer m.EndUse()
 	w.Counting(&s.sent.Packs)
-	ctx, end := s.whileAlive(r.Context())
+	ctx, end := conn.WhileAlive(r.Context(), s.life)
 	defer end()
 	growing, err := s.mirrors.packs.Get(m, version, body, peer)
 	if err != nil {
@@ -256,13 +257,6 @@ func packFailed(w *pack.Sender, log *slog.Logger, m *mirror.Mirror, ended bool, 
 // isPeer reports whether another server of the cluster asks.
 func isPeer(r *http.Request) bool { return r.Header.Get(protocol.PeerHeader) != "" }
 
-// whileAlive returns a context that ends with a client's, or with the server.
-func (s *Server) whileAlive(client context.Context) (ctx context.Context, end func()) {
-	ctx, cancel := context.WithCancelCause(client)
-	stop := context.AfterFunc(s.life, func() { cancel(mirror.ErrClosing) })
-	return ctx, func() { stop(); cancel(nil) }
-}
-
 // advertise has git list a mirror's refs, all of one pull.
 func (s *Server) advertise(r *http.Request, m *mirror.Mirror, version int) (advert []byte, err error) {
 	err = s.inPlace(r, m, func(ctx context.Context) error {
@@ -274,7 +268,7 @@ func (s *Server) advertise(r *http.Request, m *mirror.Mirror, version int) (adve
 
 // inPlace does work for a client when there is a place for it.
 func (s *Server) inPlace(r *http.Request, m *mirror.Mirror, work func(ctx context.Context) error) error {
-	ctx, end := s.whileAlive(r.Context())
+	ctx, end := conn.WhileAlive(r.Context(), s.life)
 	defer end()
 	release, err := s.mirrors.packs.Acquire(ctx, m, isPeer(r))
 	if err != nil {
@@ -326,7 +320,7 @@ func (s *Server) cloned(r *http.Request, raw string) (reading, error) {
 // that it is about.
 func setCloneHeaders(header http.Header, m *mirror.Mirror, contentType string) *mirror.Snapshot {
 	snap := m.Snapshot()
-	setState(header, snap)
+	respond.SetState(header, snap)
 	setGitHeaders(header, contentType)
 	return snap
 }

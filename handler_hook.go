@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"iter"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/respond"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/webhook"
 )
@@ -46,7 +46,7 @@ func (s *Server) handleHook(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.log.Info("webhook", "hook", hook.Name, "event", d.Name, "repository", errtext.Clip(d.Repository, 300), "delivery", d.ID,
 		"result", string(result), "begun", errtext.Clip(answer.Begun(), 500))
-	return writeDelivered(w, r, &answer.Answer)
+	return respond.Document(w, r, answer.Status, &answer.Answer)
 }
 
 // readDelivery reads a request, whose body a forge may send slowly.
@@ -184,23 +184,5 @@ func (s *Server) markGone(step webhook.Step, by string) error {
 		}
 		s.log.Warn("the origin of a mirror was deleted, and the mirror is kept", "mirror", step.Name, "origin", step.Origin, "by", by)
 	})
-	return nil
-}
-
-// writeDelivered answers a delivery that was taken.
-func writeDelivered(w http.ResponseWriter, r *http.Request, answer *webhook.Answer) error {
-	text, kind := answer.String(), "text/plain; charset=utf-8"
-	if wantsJSON(r) {
-		encoded, err := json.Marshal(answer)
-		if err != nil {
-			return err
-		}
-		text, kind = string(encoded)+"\n", "application/json"
-	}
-	header := w.Header()
-	header.Set("Content-Type", kind)
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	writeBody(w, r, answer.Status, []byte(text))
 	return nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/insight"
 	"github.com/reconquest/sould/internal/page"
+	"github.com/reconquest/sould/internal/respond"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
 	"github.com/reconquest/sould/internal/why"
@@ -34,25 +34,11 @@ func (s *Server) handleWhy(w http.ResponseWriter, r *http.Request) error {
 	set := s.settings()
 	others := s.mirrors.insight.Observer.AskAbout(r.Context(), name, min(whyPatience, set.Timeout))
 	facts := s.mirrors.insight.Facts(set.insightOptions(s.version), set.baseURL(r), name, others, time.Now())
-	answer, kind := why.Explain(facts), "text/plain; charset=utf-8"
-	body := []byte(answer.String())
-	if wantsJSON(r) {
-		kind = "application/json"
-		if body, err = json.Marshal(struct {
-			Name string `json:"name"`
-			why.Answer
-		}{name.String(), answer}); err != nil {
-			return err
-		}
-		body = append(body, '\n')
-	}
-	header := w.Header()
-	header.Set("Content-Type", kind)
-	header.Set("Cache-Control", "no-store")
-	header.Set("Vary", "Accept")
-	header.Set("X-Content-Type-Options", "nosniff")
-	writeBody(w, r, insightStatus(facts), body)
-	return nil
+	w.Header().Set("Vary", "Accept")
+	return respond.Document(w, r, insightStatus(facts), struct {
+		Name string `json:"name"`
+		why.Answer
+	}{name.String(), why.Explain(facts)})
 }
 
 // insightStatus is the HTTP status of an answer that explains a mirror.
@@ -113,7 +99,7 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request, render func(*
 	}
 	header.Set("Etag", etag)
 	if status := conditional.Precondition(r.Header, etag); status != 0 {
-		return answerCondition(w, status)
+		return respond.Condition(w, status)
 	}
 	_, host, _ := strings.Cut(access.BaseURL(r), "://")
 	status, body, err := render(s.settings(), page.Frame{
@@ -123,7 +109,7 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request, render func(*
 		return err
 	}
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	writeBody(w, r, status, body)
+	respond.Body(w, r, status, body)
 	return nil
 }
 
@@ -138,9 +124,9 @@ func (s *Server) handleAsset(w http.ResponseWriter, r *http.Request) error {
 		header.Set("Cache-Control", "private, max-age=31536000, immutable")
 	}
 	if status := conditional.Precondition(r.Header, asset.ETag); status != 0 {
-		return answerCondition(w, status)
+		return respond.Condition(w, status)
 	}
 	header.Set("Content-Type", asset.Type)
-	writeBody(w, r, http.StatusOK, asset.Content)
+	respond.Body(w, r, http.StatusOK, asset.Content)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/respond"
 )
 
 // manifestPath is where clients of grokmirror are told what is here.
@@ -38,14 +39,14 @@ func (s *Server) handleManifest(w http.ResponseWriter, r *http.Request) error {
 	header.Set("Last-Modified", modified)
 	header.Set("Cache-Control", "no-cache")
 	if status := conditional.Precondition(r.Header, m.ETag); status != 0 {
-		return answerCondition(w, status)
+		return respond.Condition(w, status)
 	}
 	if r.Header.Get("If-None-Match") == "" && r.Header.Get("If-Modified-Since") == modified {
-		return answerCondition(w, http.StatusNotModified)
+		return respond.Condition(w, http.StatusNotModified)
 	}
 	header.Set("Content-Type", "application/gzip")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Length", strconv.Itoa(len(m.Body)))
-	writeBody(w, r, http.StatusOK, m.Body)
+	respond.Body(w, r, http.StatusOK, m.Body)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/metrics"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/respond"
 )
 
 // newMetrics returns the metrics of a server that has its mirrors.
@@ -51,7 +52,7 @@ func (s *Server) handleMetrics(w http.ResponseWriter, r *http.Request) error {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Length", strconv.Itoa(len(text)))
-	writeBody(w, r, http.StatusOK, text)
+	respond.Body(w, r, http.StatusOK, text)
 	return nil
 }
 

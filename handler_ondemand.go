@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
@@ -68,7 +69,7 @@ func (s *Server) found(r *http.Request, name storage.Name) (*mirror.Mirror, erro
 // awaitMade waits until the mirror of a first read is there or, if the client can do with that, until its
 // refs are known.
 func (s *Server) awaitMade(r *http.Request, run *ondemand.Run) (g *mirror.Growing, err error) {
-	ctx, end := s.whileAlive(r.Context())
+	ctx, end := conn.WhileAlive(r.Context(), s.life)
 	defer end()
 	if !smarthttp.IsPath(r.URL.Path) || smarthttp.Version(r.Header["Git-Protocol"]) != 2 {
 		return nil, run.Wait(ctx)

@@ -18,6 +18,7 @@ import (
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/requestlog"
+	"github.com/reconquest/sould/internal/respond"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/why"
 )
@@ -90,7 +91,7 @@ func answerPull(w http.ResponseWriter, r *http.Request, p *propagation, asked pr
 		defer timer.Stop()
 		over = timer.C
 	}
-	if asked.Progress && (conditional.Accepts(r.Header, protocol.StreamType) || !wantsJSON(r)) { // one JSON document has no lines
+	if asked.Progress && (conditional.Accepts(r.Header, protocol.StreamType) || !respond.WantsJSON(r)) { // one JSON document has no lines
 		streamReport(w, r, p, over)
 		return nil
 	}

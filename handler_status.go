@@ -9,6 +9,7 @@ import (
 	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/insight"
 	"github.com/reconquest/sould/internal/requestlog"
+	"github.com/reconquest/sould/internal/respond"
 	"github.com/reconquest/sould/internal/status"
 )
 
@@ -16,7 +17,7 @@ import (
 // wait gets the next one. Another server, which asks in its own rounds, is answered at once.
 func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	began := time.Now()
-	q, err := status.ParseQuery(r.URL.RawQuery, wantsJSON(r), s.settings().Timeout)
+	q, err := status.ParseQuery(r.URL.RawQuery, respond.WantsJSON(r), s.settings().Timeout)
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
@@ -38,12 +39,12 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Vary", "Accept")
 	if status := conditional.Precondition(r.Header, answer.ETag); status != 0 {
-		return answerCondition(w, status)
+		return respond.Condition(w, status)
 	}
 	header.Set("Content-Type", answer.Type)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Length", strconv.Itoa(len(answer.Body)))
-	writeBody(w, r, http.StatusOK, answer.Body)
+	respond.Body(w, r, http.StatusOK, answer.Body)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/respond"
 	"github.com/reconquest/sould/internal/spool"
 )
 
@@ -40,7 +41,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	}
 	rev, err := s.mirrors.revision(r.Context(), m, req, came)
 	header := w.Header()
-	setState(header, rev.Snapshot)
+	respond.SetState(header, rev.Snapshot)
 	if err != nil {
 		if statusOf(err) == http.StatusPreconditionFailed {
 			header.Set("Retry-After", strconv.Itoa(int(max(set.Retry, time.Second).Seconds())))
@@ -76,7 +77,7 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 			s.sent.Unmodified.Add(1)
 			addKnownDigest(header, r, a.Subst != "", func() (archive.Digest, bool) { return s.mirrors.archives.Digest(m, a) })
 		}
-		return answerCondition(w, status)
+		return respond.Condition(w, status)
 	}
 	header["X-Content-Type-Options"] = nosniff
 	name := req.Name.Base() + "." + a.Format.Name
@@ -186,7 +187,7 @@ func (s *Server) serveFinished(w http.ResponseWriter, r *http.Request, archived 
 
 func sendFile(w *conn.DeadlineWriter, r *http.Request, f *os.File, a archive.Archive) error {
 	if a.Subst == "" {
-		http.ServeContent(contentWriter{w}, r, "", time.Time{}, f)
+		respond.Content(w, r, f)
 		return nil
 	}
 	// The same part of other bytes is of no use to anybody.
@@ -208,7 +209,7 @@ func sendFile(w *conn.DeadlineWriter, r *http.Request, f *os.File, a archive.Arc
 // serveGrowing sends an archive while it is made. A part of it can only be sent
 // when all of it is there.
 func (s *Server) serveGrowing(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive) error {
-	ctx, end := s.whileAlive(r.Context())
+	ctx, end := conn.WhileAlive(r.Context(), s.life)
 	defer end()
 	if err := s.conns.AcquireSend(); err != nil { // who waits for an archive counts as well
 		return err
@@ -291,7 +292,7 @@ func (s *Server) serveDirectly(w http.ResponseWriter, r *http.Request, m *mirror
 		return fail(kindUnavailable, "there is no room to keep the archive, and only over HTTP/1.1 can it be sent without being kept")
 	}
 	w.Header().Set("Accept-Ranges", "none")
-	ctx, end := s.whileAlive(r.Context())
+	ctx, end := conn.WhileAlive(r.Context(), s.life)
 	defer end()
 	growing, err := s.mirrors.archives.Direct(m, a)
 	if err == nil {
@@ -321,15 +322,4 @@ func (s *Server) breakOff(r *http.Request, m *mirror.Mirror, a archive.Archive, 
 		log.Error("archive broken off", "err", err)
 	}
 	panic(http.ErrAbortHandler)
-}
-
-// contentWriter is a DeadlineWriter for http.ServeContent, to which it may turn out late that
-// the answer is an error (416).
-type contentWriter struct{ *conn.DeadlineWriter }
-
-func (c contentWriter) WriteHeader(status int) {
-	if status >= http.StatusBadRequest {
-		setErrorHeaders(c.Header())
-	}
-	c.DeadlineWriter.WriteHeader(status)
 }

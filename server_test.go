@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/logging"
+	"github.com/reconquest/sould/internal/respond"
 )
 
 func TestRoute(t *testing.T) {
@@ -80,7 +81,7 @@ func TestWantsJSON(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Accept", accept)
-		if got := wantsJSON(r); got != want {
+		if got := respond.WantsJSON(r); got != want {
 			t.Errorf("%q: %v", accept, got)
 		}
 	}
