@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -85,8 +86,10 @@ func TestPeersHaveTheirOwnPlaces(t *testing.T) {
 func TestAnswers(t *testing.T) {
 	k, m, dir := maker(t)
 	reader := smarthttp.NewReader(dir.Own("incoming"), &conn.Budget{})
+	read := make(chan struct{}, 100)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request, err := reader.Read(w, r)
+		read <- struct{}{}
 		if err != nil {
 			t.Error(err)
 			return
@@ -126,9 +129,17 @@ func TestAnswers(t *testing.T) {
 	for range 20 {
 		post(large)
 	}
+	for len(read) > 0 {
+		<-read
+	}
 	k.clients.places.Resize(0)
 	for range 20 { // the request of a client that leaves the queue is closed, too
-		ctx, leave := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
+		var leaving sync.WaitGroup
+		leaving.Go(func() {
+			<-read
+			cancel()
+		})
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, strings.NewReader(large))
 		if err != nil {
 			t.Fatal(err)
@@ -137,7 +148,8 @@ func TestAnswers(t *testing.T) {
 		if answer, err := http.DefaultClient.Do(r); err == nil {
 			answer.Body.Close()
 		}
-		leave()
+		cancel()
+		leaving.Wait()
 	}
 	if waited := k.clients.places.Waited(); waited > time.Second {
 		t.Errorf("somebody still waits, for %s", waited)
