@@ -46,6 +46,7 @@ var arrows = map[string]string{
 	"respond":      "conditional conn mirror protocol",
 	"requestlog":   "errtext protocol units",
 	"mirror":       "git refs origin storage changes coalesce limiter keylock backoff durable errtext spool units tally",
+	"download":     "archive conditional conn git limiter mirror pack respond spool",
 	"ondemand":     "mirror origin storage durable limiter git publicnet errtext tally units",
 	"forge":        "access errtext ratelimit",
 	"discover":     "access changes durable forge mirror origin storage",

@@ -9,6 +9,7 @@ import (
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/archive"
 	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/download"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
@@ -146,12 +147,21 @@ var deliveryStatuses = map[webhook.Kind]int{
 	webhook.Unheard:   http.StatusUnprocessableEntity,
 }
 
+// downloadStatuses are those of what may stand against an archive, a bundle or a digest.
+var downloadStatuses = map[download.Kind]int{
+	download.NoRoom:  http.StatusServiceUnavailable,
+	download.NotKept: http.StatusNotFound,
+	download.Shallow: http.StatusConflict,
+	download.NotARef: http.StatusBadRequest,
+}
+
 // statusOf is the HTTP status of an error.
 func statusOf(err error) int {
 	var f *fault
 	var refused *access.Refusal
 	var request *smarthttp.Error
 	var delivery *webhook.Error
+	var unsent *download.Error
 	var c *storage.Conflict
 	var unmade *ondemand.Failure
 	if errors.As(err, &unmade) && failureStatuses[unmade.Kind] != 0 {
@@ -168,6 +178,8 @@ func statusOf(err error) int {
 		return requestStatuses[request.Kind]
 	case errors.As(err, &delivery):
 		return deliveryStatuses[delivery.Kind]
+	case errors.As(err, &unsent):
+		return downloadStatuses[unsent.Kind]
 	case errors.As(err, &c), errors.Is(err, mirror.ErrEmpty):
 		return statuses[kindConflict]
 	case errors.Is(err, respond.ErrOtherVersion):

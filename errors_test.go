@@ -8,6 +8,7 @@ import (
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/archive"
+	"github.com/reconquest/sould/internal/download"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/storage"
@@ -24,6 +25,7 @@ func TestStatusOfErrors(t *testing.T) {
 		{&access.Refusal{WrongHost: true}, http.StatusMisdirectedRequest},
 		{fmt.Errorf("y: %w", &access.Refusal{}), http.StatusUnauthorized},
 		{fmt.Errorf("y: %w", archive.ErrNoSum), http.StatusServiceUnavailable},
+		{&download.Error{Kind: download.NotKept}, http.StatusNotFound},
 		{mirror.ErrEmpty, http.StatusConflict},
 		{fmt.Errorf("y: %w", mirror.ErrUnknown), http.StatusNotFound},
 		{fmt.Errorf("y: %w", git.ErrNotFound), http.StatusNotFound},
@@ -36,6 +38,11 @@ func TestStatusOfErrors(t *testing.T) {
 	for k := kindBroken; k <= kindUnavailable; k++ {
 		if statuses[k] < 400 {
 			t.Errorf("kind %d has no status", k)
+		}
+	}
+	for k := download.NoRoom; k <= download.NotARef; k++ {
+		if downloadStatuses[k] < 400 {
+			t.Errorf("kind %d of downloads has no status", k)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/credential"
 	"github.com/reconquest/sould/internal/discover"
+	"github.com/reconquest/sould/internal/download"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/logging"
@@ -50,6 +51,7 @@ type Server struct {
 	poller    *poll.Poller
 	logins    *credential.Source // to origins
 	discovery *discover.Runner
+	downloads *download.Sender
 	clones    *smarthttp.Reader    // of what git clients ask
 	greetings *smarthttp.Greetings // to them
 	places    limiter.Slots        // of propagations
@@ -178,6 +180,10 @@ func (s *Server) wire(set *settings) (err error) {
 	s.logins.Configure(set.CredentialCommand)
 	if s.mirrors, err = newMirrors(s.life, s.dir, s.epoch, s.version, s.log.Logger, set, s.settings); err != nil {
 		return err
+	}
+	s.downloads = &download.Sender{
+		Archives: s.mirrors.archives, Prefetcher: s.mirrors.prefetch, Packs: s.mirrors.packs, Conns: s.conns, Log: s.log.Logger, Life: s.life,
+		Sent: download.Counters{Archives: &s.sent.Archives, Bundles: &s.sent.Bundles, Unmodified: &s.sent.Unmodified},
 	}
 	s.poller = poll.New(poll.Parts{Store: s.mirrors.store, Log: s.log.Logger, Changed: s.tellSlaves}, set.pollOptions())
 	s.mirrors.insight.Poller = s.poller

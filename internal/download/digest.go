@@ -1,4 +1,4 @@
-package main
+package download
 
 import (
 	"errors"
@@ -14,14 +14,14 @@ import (
 	"github.com/reconquest/sould/internal/mirror"
 )
 
-// addDigest says what the digest of a finished archive or bundle is, unless the client has no use for it. Who
-// wants it waits for it; others as well, if it is there in a moment.
-func addDigest(header http.Header, r *http.Request, archived *archive.Reader) error {
+// addDigest says what the digest of an archive or bundle is (Repr-Digest, RFC 9530), unless the client has no
+// use for it. Who wants it waits for it; others as well, if it is there in a moment.
+func addDigest(header http.Header, r *http.Request, finished *archive.Reader) error {
 	preference := conditional.WantsDigest(r.Header)
 	if preference == conditional.Unwanted {
 		return nil
 	}
-	digest, known, err := archived.Digest(r.Context(), preference == conditional.Wanted)
+	digest, known, err := finished.Digest(r.Context(), preference == conditional.Wanted)
 	if known {
 		header["Repr-Digest"] = []string{digest.Field()}
 	}
@@ -43,9 +43,9 @@ func addKnownDigest(header http.Header, r *http.Request, weak bool, find func() 
 	}
 }
 
-// serveSum sends the digest of an archive as sha256sum(1) reads it. name is what the archive is called
+// sendSum sends the digest of an archive as sha256sum(1) reads it. name is what the archive is called
 // when it is saved. The archive is made for that, but not for a HEAD: all digests have one length.
-func (s *Server) serveSum(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive, name string) error {
+func (s *Sender) sendSum(w http.ResponseWriter, r *http.Request, m *mirror.Mirror, a archive.Archive, name string) error {
 	m.BeginUse()
 	defer m.EndUse()
 	var digest archive.Digest
@@ -62,6 +62,39 @@ func (s *Server) serveSum(w http.ResponseWriter, r *http.Request, m *mirror.Mirr
 	return nil
 }
 
+// sum returns the digest of an archive, which is made if it is not there.
+func (s *Sender) sum(r *http.Request, m *mirror.Mirror, a archive.Archive) (digest archive.Digest, err error) {
+	ctx, end := conn.WhileAlive(r.Context(), s.Life)
+	defer end()
+	if err := s.Conns.AcquireSend(); err != nil { // who waits for an archive counts as well
+		return digest, err
+	}
+	defer s.Conns.ReleaseSend()
+	digest, err = s.Archives.Sum(ctx, m, a)
+	abortIfGone(r)
+	if err != nil && !errors.Is(err, limiter.ErrBusy) {
+		err = fmt.Errorf("can't compute the digest of an archive of %s: %w", a.Commit, err)
+	}
+	return digest, err
+}
+
+// sendBundleSum sends the digest of a finished bundle. It is not computed for a HEAD.
+func sendBundleSum(w http.ResponseWriter, r *http.Request, name string, bundle *archive.Reader) error {
+	if r.Method == http.MethodHead {
+		writeSum(w, r, archive.Digest{}, name)
+		return nil
+	}
+	digest, known, err := bundle.Digest(r.Context(), true)
+	if err == nil && !known {
+		err = errors.New("its file is being changed by somebody else")
+	}
+	if err != nil {
+		return fmt.Errorf("can't compute the digest of the bundle: %w", err)
+	}
+	writeSum(w, r, digest, name)
+	return nil
+}
+
 // writeSum writes a digest as sha256sum(1) reads it. name is what that is called whose digest it is.
 func writeSum(w http.ResponseWriter, r *http.Request, digest archive.Digest, name string) {
 	line := digest.String() + "  " + name + "\n"
@@ -73,22 +106,4 @@ func writeSum(w http.ResponseWriter, r *http.Request, digest archive.Digest, nam
 	if r.Method != http.MethodHead {
 		_, _ = io.WriteString(w, line)
 	}
-}
-
-// sum returns the digest of an archive, which is made if it is not there.
-func (s *Server) sum(r *http.Request, m *mirror.Mirror, a archive.Archive) (digest archive.Digest, err error) {
-	ctx, end := conn.WhileAlive(r.Context(), s.life)
-	defer end()
-	if err := s.conns.AcquireSend(); err != nil { // who waits for an archive counts as well
-		return digest, err
-	}
-	defer s.conns.ReleaseSend()
-	digest, err = s.mirrors.archives.Sum(ctx, m, a)
-	switch {
-	case r.Context().Err() != nil: // the client has gone
-		panic(http.ErrAbortHandler)
-	case err != nil && !errors.Is(err, limiter.ErrBusy):
-		err = fmt.Errorf("can't compute the digest of an archive of %s: %w", a.Commit, err)
-	}
-	return digest, err
 }
