@@ -92,6 +92,12 @@ func (s *Sender) sendKeptBundle(w http.ResponseWriter, r *http.Request, req Requ
 		return fs.ErrNotExist
 	}
 	defer found.Close()
+	if found.Size() > conn.Quick && r.Method != http.MethodHead {
+		if err := s.Conns.AcquireSend(); err != nil {
+			return err
+		}
+		defer s.Conns.ReleaseSend()
+	}
 	return s.sendFinishedBundle(w, r, req, found)
 }
 

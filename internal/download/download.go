@@ -17,8 +17,7 @@
 //
 // Each client reads at its own speed, but at least [conn.MaxPiece] bytes in a minute. How many are sent files
 // at once is bounded by [conn.Limiter.AcquireSend]; who waits for a file to be made counts as well. Not
-// counted are archives of up to [conn.Quick] bytes that are finished, and bundles that are asked for by
-// their id.
+// counted are finished files of up to [conn.Quick] bytes.
 //
 // # Failures
 //

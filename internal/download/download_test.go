@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -60,7 +61,15 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// newSender returns one whose mirror m has the files a and b, with these options of archives.
+// noise is text of that many bytes that takes as many when it is compressed.
+func noise(size int) string {
+	random := rand.NewChaCha8([32]byte{})
+	text := make([]byte, size)
+	_, _ = random.Read(text) // never fails
+	return string(text)
+}
+
+// newSender returns one whose mirror m has the files a, b and c, with these options of archives.
 func newSender(t *testing.T, opts archive.Options) *sender {
 	t.Helper()
 	dir, err := storage.Open(t.Context(), t.TempDir())
@@ -73,7 +82,7 @@ func newSender(t *testing.T, opts archive.Options) *sender {
 	}
 	s := &sender{t: t, begun: make(chan struct{}, 100), ends: make(chan any, 100)}
 	s.repo = origin.New(t, dir.MirrorDir(name))
-	s.repo.Commit("main", map[string]string{"a": "1", "b": strings.Repeat("2", 2<<20)})
+	s.repo.Commit("main", map[string]string{"a": "1", "b": strings.Repeat("2", 2<<20), "c": noise(2 * conn.Quick)})
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	life, end := context.WithCancelCause(context.Background())
 	s.end = end
@@ -263,6 +272,8 @@ func kind(want Kind) func(error) bool {
 func TestRefusals(t *testing.T) {
 	s := newSender(t, enough)
 	kept := s.get(200, "?path=a") // small
+	large := git.BundleID(s.mirror.Snapshot().Listing)
+	s.get(200, "?format=bundle")
 	refused := func(query string, fits func(error) bool) {
 		t.Helper()
 		for _, headers := range [][]string{nil, {"If-None-Match", "*"}} { // no condition holds for what there is not
@@ -277,7 +288,7 @@ func TestRefusals(t *testing.T) {
 	refused("?format=bundle&id="+strings.Repeat("0", 64), kind(NotKept))
 	for s.Conns.AcquireSend() == nil {
 	}
-	for _, query := range []string{"", "?format=zip.sha256", "?format=bundle"} {
+	for _, query := range []string{"", "?format=zip.sha256", "?format=bundle", "?format=bundle&id=" + large} {
 		if a := s.do(http.MethodGet, query); a.end != conn.ErrSending {
 			t.Errorf("%q with too many clients: %v", query, a.end)
 		}
