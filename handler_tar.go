@@ -42,6 +42,3 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 		Request: req, Mirror: m, Revision: rev, ExportSubst: set.ExportSubst, Public: set.ReadToken == "",
 	})
 }
-
-// revalidated is the Cache-Control of what may be another thing the next time. It must not be changed.
-var revalidated = []string{"no-cache"}

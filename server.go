@@ -30,9 +30,9 @@ import (
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/publicnet"
 	"github.com/reconquest/sould/internal/requestlog"
-	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/systemd"
+	"github.com/reconquest/sould/internal/uploadpack"
 	"github.com/reconquest/sould/internal/webhook"
 )
 
@@ -52,9 +52,8 @@ type Server struct {
 	logins    *credential.Source // to origins
 	discovery *discover.Runner
 	downloads *download.Sender
-	clones    *smarthttp.Reader    // of what git clients ask
-	greetings *smarthttp.Greetings // to them
-	places    limiter.Slots        // of propagations
+	clones    *uploadpack.Service
+	places    limiter.Slots // of propagations
 	commands  cluster.Commands[*propagation]
 	version   string
 	git       string // the version of git at the start
@@ -159,7 +158,6 @@ func newServer(configFile string, unsecure bool, log *logging.Log, dir *storage.
 	}
 	s.life, s.end = context.WithCancelCause(context.Background())
 	s.logins = git.NewCredentials(s.life, dir.Leash)
-	s.clones, s.greetings = smarthttp.NewReader(dir.Own("incoming"), &s.conns.Bodies), smarthttp.NewGreetings()
 	s.http = &http.Server{
 		Handler:           s,
 		ConnState:         s.conns.ConnState,
@@ -185,6 +183,9 @@ func (s *Server) wire(set *settings) (err error) {
 		Archives: s.mirrors.archives, Prefetcher: s.mirrors.prefetch, Packs: s.mirrors.packs, Conns: s.conns, Log: s.log.Logger, Life: s.life,
 		Sent: download.Counters{Archives: &s.sent.Archives, Bundles: &s.sent.Bundles, Unmodified: &s.sent.Unmodified},
 	}
+	s.clones = uploadpack.New(uploadpack.Parts{
+		Incoming: s.dir.Own("incoming"), Packs: s.mirrors.packs, Conns: s.conns, Sent: &s.sent.Packs, Log: s.log.Logger, Life: s.life, Find: s.found,
+	})
 	s.poller = poll.New(poll.Parts{Store: s.mirrors.store, Log: s.log.Logger, Changed: s.tellSlaves}, set.pollOptions())
 	s.mirrors.insight.Poller = s.poller
 	s.discovery = s.newDiscovery()
@@ -231,7 +232,7 @@ func (s *Server) Reload() error {
 	s.poller.Configure(set.pollOptions())
 	s.discovery.Configure(set.discoverOptions())
 	old.git.CloseIdle()
-	s.greetings.Forget() // after the store, whose git is asked: there may be another one
+	s.clones.Forget() // after the store, whose git is asked: there may be another one
 	s.logListening("reloaded", "role", set.role(), "config", set.Sources(source))
 	s.warn(old)
 	return nil

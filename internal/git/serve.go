@@ -90,6 +90,12 @@ func ErrorPacket(err error) []byte {
 	return pktline.Append(nil, "ERR ", text[:min(len(text), maxStderr)], "\n")
 }
 
+// BeginsWithError reports whether an answer to a client begins with an error in git's own form, or with
+// one on the band for errors (gitprotocol-pack(5), "side-band").
+func BeginsWithError(answer []byte) bool {
+	return len(answer) >= 8 && (string(answer[4:8]) == "ERR " || answer[4] == 3)
+}
+
 var notOurRef = regexp.MustCompile(`not our ref ([0-9a-f]{40,64})`)
 
 // UnknownObject returns the id of the object that a client asked for and git does not have, or

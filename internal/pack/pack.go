@@ -149,16 +149,12 @@ type patientWriter struct {
 	begun bool
 }
 
-// isRefusal reports whether an answer begins with an error in git's own form (gitprotocol-pack(5)),
-// or with one on the band for errors.
-func isRefusal(b []byte) bool { return len(b) >= 8 && (string(b[4:8]) == "ERR " || b[4] == bandError) }
-
 func (p *patientWriter) Write(b []byte) (int, error) {
 	if p.begun {
 		return p.w.Write(b)
 	}
 	p.held = append(p.held, b...)
-	if len(p.held) < 8 || isRefusal(p.held) {
+	if len(p.held) < 8 || git.BeginsWithError(p.held) {
 		return len(b), nil
 	}
 	return len(b), p.flush()

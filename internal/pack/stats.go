@@ -27,6 +27,9 @@ func (c *counts) asked(made bool) {
 	}
 }
 
+// Passed counts a pack of an origin that a client got as it came.
+func (k *Maker) Passed() { k.counts.passed.Add(1) }
+
 // measure counts what make makes, and how long it takes. A failure counts if neither the clients
 // have gone, nor their request is to blame.
 func (c *counts) measure(ctx context.Context, w io.Writer, make func(w io.Writer) error) error {

@@ -15,23 +15,9 @@ const (
 	PushPath  = "/git-receive-pack"
 )
 
-// Content types of answers.
-const (
-	Advertisement = "application/x-git-upload-pack-advertisement" // to RefsPath
-	Result        = "application/x-git-upload-pack-result"        // to FetchPath
-)
-
 // IsPath reports whether a path is one that git clients ask for. No mirror's name ends like that.
 func IsPath(path string) bool {
 	return strings.HasSuffix(path, RefsPath) || strings.HasSuffix(path, FetchPath) || strings.HasSuffix(path, PushPath)
-}
-
-// Preface is what stands before the advertisement of refs in a version of the protocol.
-func Preface(version int) string {
-	if version == 2 {
-		return ""
-	}
-	return "001e# service=git-upload-pack\n0000"
 }
 
 // WantsFresh reports whether a client asks for a pull first. Every git says "Pragma: no-cache" in

@@ -56,7 +56,7 @@ func NewReader(dir string, budget *conn.Budget) *Reader {
 // Error is the error of an invalid request.
 type Error struct {
 	Kind Kind
-	err  error
+	Err  error
 }
 
 // Kind is a kind of error.
@@ -69,8 +69,8 @@ const (
 	TooLarge              // the body is too large
 )
 
-func (e *Error) Error() string { return e.err.Error() }
-func (e *Error) Unwrap() error { return e.err }
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
 
 func refuse(kind Kind, format string, args ...any) error {
 	return &Error{kind, fmt.Errorf(format, args...)}
@@ -202,7 +202,7 @@ func (b *Request) Contains() (commit string, err error) {
 }
 
 // Read reads the whole body of a request, so that git is not started for a client that has yet to
-// say what it wants. The error is an *Error, limiter.ErrBusy, or an error of the file.
+// say what it wants, and checks that git's packets are what it is made of. The error is an *Error, limiter.ErrBusy, or an error of the file.
 func (in *Reader) Read(w http.ResponseWriter, r *http.Request) (*Request, error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentType {
 		return nil, refuse(WrongType, "the body must be %s, not %q", contentType, errtext.Word(r.Header.Get("Content-Type"), 100))
@@ -231,11 +231,23 @@ func (in *Reader) Read(w http.ResponseWriter, r *http.Request) (*Request, error)
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	if err := control.SetReadDeadline(time.Time{}); err != nil {
+	err = control.SetReadDeadline(time.Time{})
+	if err == nil {
+		err = b.check()
+	}
+	if err != nil {
 		b.Close()
 		return nil, err
 	}
 	return b, nil
+}
+
+// check returns an *Error if the body is not made of git's packets.
+func (b *Request) check() error {
+	if err := pktline.Check(b.Reader()); err != nil {
+		return refuse(Malformed, "the body: %w", err)
+	}
+	return nil
 }
 
 // readAll reads body to its end. paced is the reader below it.

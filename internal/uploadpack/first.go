@@ -1,4 +1,4 @@
-package pack
+package uploadpack
 
 import (
 	"cmp"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/reconquest/sould/internal/conn"
@@ -42,8 +41,8 @@ const (
 	bandSize = 32 << 10
 )
 
-// First is the answer to a client that asks for objects of a mirror that is being made.
-type First struct {
+// first is the answer to a client that asks for objects of a mirror that is being made.
+type first struct {
 	growing *mirror.Growing
 	fetch   smarthttp.Fetch
 	known   bool // whether fetch is all of the request
@@ -54,12 +53,12 @@ type First struct {
 	said          string
 	spoke         time.Time // when something was last sent
 	packet        []byte
-	passed        *atomic.Uint64 // counts packs that were sent to their end
+	passed        func() // counts a pack that was sent to its end
 }
 
-// First returns the answer to a request of version 2, which it does not close.
-func (k *Maker) First(g *mirror.Growing, request *smarthttp.Request, w *conn.DeadlineWriter) *First {
-	a := &First{growing: g, w: w, spoke: time.Now(), passed: &k.counts.passed}
+// newFirst returns the answer to a request of version 2, which it does not close.
+func newFirst(g *mirror.Growing, request *smarthttp.Request, w *conn.DeadlineWriter, passed func()) *first {
+	a := &first{growing: g, w: w, spoke: time.Now(), passed: passed}
 	a.fetch, a.known = request.Fetch(2)
 	if commit, err := request.Contains(); commit != "" || err != nil { // whether the mirror has that is to be seen
 		a.known = false
@@ -70,10 +69,10 @@ func (k *Maker) First(g *mirror.Growing, request *smarthttp.Request, w *conn.Dea
 	return a
 }
 
-// Send sends the pack as it comes, if that is what the client wants, or only tells of the progress, and
+// send sends the pack as it comes, if that is what the client wants, or only tells of the progress, and
 // returns when the mirror stands or cannot be made. It reports whether the answer is complete; else
 // the mirror's own answer must follow. The error is the cause of ctx's end, or of writing.
-func (a *First) Send(ctx context.Context) (complete bool, err error) {
+func (a *first) send(ctx context.Context) (complete bool, err error) {
 	if a.takesPack() {
 		if complete, err = a.follow(ctx); complete || err != nil {
 			return complete, err
@@ -86,7 +85,7 @@ func (a *First) Send(ctx context.Context) (complete bool, err error) {
 }
 
 // wait waits until the mirror stands or cannot be made, and tells the client how far it is.
-func (a *First) wait(ctx context.Context) error {
+func (a *first) wait(ctx context.Context) error {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
 	for {
@@ -104,18 +103,18 @@ func (a *First) wait(ctx context.Context) error {
 }
 
 // takesPack reports whether the whole pack of the mirror is an answer to the request.
-func (a *First) takesPack() bool {
+func (a *first) takesPack() bool {
 	shown := a.growing.Refs()
-	return a.known && a.fetch.TakesAnyPack(shown.IDLength()) && a.Names(shown)
+	return a.known && a.fetch.TakesAnyPack(shown.IDLength()) && a.names(shown)
 }
 
-// Names reports whether refs name all that the client wants.
-func (a *First) Names(shown git.Listing) bool {
+// names reports whether refs name all that the client wants.
+func (a *first) names(shown git.Listing) bool {
 	return !slices.ContainsFunc(a.fetch.Wants, func(id string) bool { return !refs.Names(shown, id) })
 }
 
 // follow sends the pack. complete is false if nothing of it was sent.
-func (a *First) follow(ctx context.Context) (complete bool, err error) {
+func (a *first) follow(ctx context.Context) (complete bool, err error) {
 	r := a.growing.Pack()
 	if r == nil {
 		return false, nil
@@ -138,7 +137,7 @@ func (a *First) follow(ctx context.Context) (complete bool, err error) {
 		case !a.begun:
 			return false, nil
 		case errors.Is(err, mirror.ErrStands):
-			a.passed.Add(1)
+			a.passed()
 			return true, a.write([]byte(pktline.Flush))
 		default:
 			return true, a.fail(ctx, err)
@@ -151,7 +150,7 @@ func (a *First) follow(ctx context.Context) (complete bool, err error) {
 
 // fail ends a pack with the reason why it is not to be used, which is known when the pull has ended.
 // Then there may be a mirror for the next attempt.
-func (a *First) fail(ctx context.Context, reason error) error {
+func (a *first) fail(ctx context.Context, reason error) error {
 	if err := a.wait(ctx); err != nil {
 		return err
 	}
@@ -162,7 +161,7 @@ func (a *First) fail(ctx context.Context, reason error) error {
 
 // tell tells the client how far the mirror is, if it has not heard that yet, or at least that
 // the connection lives. Of what the client can see for itself, while the pack comes, it hears nothing.
-func (a *First) tell() error {
+func (a *first) tell() error {
 	now := a.growing.Now()
 	words := fmt.Sprintf("sould makes the mirror %s: %s", a.growing.Name, now)
 	switch {
@@ -184,7 +183,7 @@ func (a *First) tell() error {
 }
 
 // say sends a line of progress, in the place of the one before. Without words it ends that line.
-func (a *First) say(words string) error {
+func (a *first) say(words string) error {
 	switch {
 	case words == "" && a.said == "":
 		return nil
@@ -200,13 +199,13 @@ func (a *First) say(words string) error {
 	return a.flush(pktline.Append(nil, string(rune(bandProgress)), words))
 }
 
-func (a *First) write(packet []byte) error {
+func (a *first) write(packet []byte) error {
 	a.spoke = time.Now()
 	_, err := a.w.Write(packet)
 	return err
 }
 
-func (a *First) flush(packet []byte) error {
+func (a *first) flush(packet []byte) error {
 	if err := a.write(packet); err != nil {
 		return err
 	}
@@ -214,7 +213,7 @@ func (a *First) flush(packet []byte) error {
 }
 
 // band writes parts of a pack.
-type band struct{ *First }
+type band struct{ *first }
 
 func (b band) Write(p []byte) (n int, err error) {
 	b.packet = b.packet[:0]

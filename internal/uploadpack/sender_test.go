@@ -1,4 +1,4 @@
-package pack
+package uploadpack
 
 import (
 	"net/http/httptest"
@@ -25,14 +25,14 @@ func TestSenderKnowsARefusal(t *testing.T) {
 		{[]string{"0004"}, false},
 		{nil, false},
 	} {
-		s := &Sender{DeadlineWriter: conn.NewDeadlineWriter(patient{httptest.NewRecorder()})}
+		s := &sender{DeadlineWriter: conn.NewDeadlineWriter(patient{httptest.NewRecorder()})}
 		for _, piece := range c.pieces {
 			if _, err := s.Write([]byte(piece)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if s.Refusal != c.want {
-			t.Errorf("%q: %v", c.pieces, s.Refusal)
+		if s.refusal != c.want {
+			t.Errorf("%q: %v", c.pieces, s.refusal)
 		}
 	}
 }

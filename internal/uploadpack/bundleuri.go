@@ -1,18 +1,18 @@
-package smarthttp
+package uploadpack
 
 import (
 	"github.com/reconquest/sould/internal/pktline"
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// BundleURI is the command of version 2 by which a client asks with which bundle it may begin
+// bundleURI is the command of version 2 by which a client asks with which bundle it may begin
 // (gitprotocol-v2(5), "bundle-uri"), and the capability that tells it that it may.
-const BundleURI = "bundle-uri"
+const bundleURI = "bundle-uri"
 
-// BundleList is the answer to that: the bundle of a mirror that has this id, or none if it is empty.
+// bundleList is the answer to that: the bundle of a mirror that has this id, or none if it is empty.
 // Its URI is relative to the one that the client has for the mirror, since only the client knows by
 // which name it reaches this server.
-func BundleList(name storage.Name, id string) []byte {
+func bundleList(name storage.Name, id string) []byte {
 	if id == "" {
 		return []byte(pktline.Flush)
 	}

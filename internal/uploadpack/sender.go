@@ -1,4 +1,4 @@
-package pack
+package uploadpack
 
 import (
 	"context"
@@ -7,25 +7,26 @@ import (
 	"strconv"
 
 	"github.com/reconquest/sould/internal/conn"
+	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/spool"
 )
 
-// Sender sends answers of git to a client.
-type Sender struct {
+// sender sends answers of git to a client.
+type sender struct {
 	*conn.DeadlineWriter
-	Refusal bool // what was sent begins with an error in git's own form
+	refusal bool // what was sent begins with an error in git's own form
 }
 
-func (s *Sender) Write(b []byte) (int, error) {
+func (s *sender) Write(b []byte) (int, error) {
 	if !s.Begun {
-		s.Refusal = isRefusal(b)
+		s.refusal = git.BeginsWithError(b)
 	}
 	return s.DeadlineWriter.Write(b)
 }
 
-// Follow sends what there is as soon as it is there, since a person may be watching git count,
+// follow sends what there is as soon as it is there, since a person may be watching git count,
 // up to the end. The error is that of spool.Reader.CopyNext.
-func (s *Sender) Follow(ctx context.Context, growing *spool.Reader) error {
+func (s *sender) follow(ctx context.Context, growing *spool.Reader) error {
 	for {
 		if _, err := growing.CopyNext(ctx, s, conn.MaxPiece); err != nil {
 			return err
@@ -36,9 +37,9 @@ func (s *Sender) Follow(ctx context.Context, growing *spool.Reader) error {
 	}
 }
 
-// SendFile sends an answer that is finished, which the kernel can do by itself. The error says why
+// sendFile sends an answer that is finished, which the kernel can do by itself. The error says why
 // there is nothing to send; of one that comes later s.Err tells.
-func (s *Sender) SendFile(finished *spool.Reader) error {
+func (s *sender) sendFile(finished *spool.Reader) error {
 	f, err := finished.Open()
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)

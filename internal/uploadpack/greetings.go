@@ -1,4 +1,4 @@
-package smarthttp
+package uploadpack
 
 import (
 	"context"
@@ -8,36 +8,36 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 )
 
-// Greetings caches what git advertises of its abilities, by the version of the protocol. git is
+// greetings caches what git advertises of its abilities, by the version of the protocol. git is
 // asked for the first mirror that a client reads, and its answer is used for all others.
-type Greetings struct {
+type greetings struct {
 	asking limiter.Limiter // has one place: for the caller that asks git
 
 	mu    sync.Mutex // guards all below
 	known map[greetingKey]git.Greeting
-	age   int // how often Forget was called
+	age   int // how often forget was called
 }
 
 type greetingKey struct{ version, idLength int }
 
-// NewGreetings returns an empty cache.
-func NewGreetings() *Greetings {
-	g := &Greetings{known: make(map[greetingKey]git.Greeting)}
+// newGreetings returns an empty cache.
+func newGreetings() *greetings {
+	g := &greetings{known: make(map[greetingKey]git.Greeting)}
 	g.asking.Resize(1)
 	return g
 }
 
-// Forget empties the cache, because another git may be installed now.
-func (g *Greetings) Forget() {
+// forget empties the cache, because another git may be installed now.
+func (g *greetings) forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	clear(g.known)
 	g.age++
 }
 
-// Get returns git's greeting for a version of the protocol and a length of object ids. If it is not
+// get returns git's greeting for a version of the protocol and a length of object ids. If it is not
 // cached, advertise runs git on a repository; other callers wait for that.
-func (g *Greetings) Get(
+func (g *greetings) get(
 	ctx context.Context, version, idLength int, advertise func(ctx context.Context, version int) ([]byte, error),
 ) (git.Greeting, error) {
 	key := greetingKey{version, idLength}
@@ -64,15 +64,15 @@ func (g *Greetings) Get(
 }
 
 // find returns a cached greeting, and the age of the cache for add.
-func (g *Greetings) find(key greetingKey) (known git.Greeting, age int, ok bool) {
+func (g *greetings) find(key greetingKey) (known git.Greeting, age int, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	known, ok = g.known[key]
 	return known, g.age, ok
 }
 
-// add caches a greeting, unless Forget was called since find.
-func (g *Greetings) add(key greetingKey, greeting git.Greeting, age int) {
+// add caches a greeting, unless forget was called since find.
+func (g *greetings) add(key greetingKey, greeting git.Greeting, age int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.age == age {
