@@ -2,8 +2,10 @@ package tests
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -23,12 +25,20 @@ type halting struct {
 	goOn   chan struct{} // lets the other half come
 }
 
-// newHalting starts it, and a sould that makes mirrors of it. The pack is large enough to be seen by
-// halves.
+// newHalting starts it, and a sould that makes mirrors of it.
 func newHalting(t *testing.T, initOptions ...string) *halting {
 	t.Helper()
 	h := &halting{forge: newForge(t), began: make(chan bool, 10), goOn: make(chan struct{})}
-	h.repo = origin.New(t, filepath.Join(h.root, "acme/x.git"), initOptions...)
+	h.fill(initOptions...)
+	h.Be(origin.Halting(h.began, h.goOn))
+	h.daemon = start(t, h.table())
+	return h
+}
+
+// fill makes the repository. Its pack is large enough to be seen by halves.
+func (h *halting) fill(initOptions ...string) {
+	h.t.Helper()
+	h.repo = origin.New(h.t, filepath.Join(h.root, "acme/x.git"), initOptions...)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 3 {
 		noise := make([]byte, 400_000)
@@ -38,9 +48,6 @@ func newHalting(t *testing.T, initOptions ...string) *halting {
 		h.tip = h.repo.Commit("main", map[string]string{"noise": string(noise), "text": fmt.Sprint(random.Uint32())})
 	}
 	h.repo.Git("tag", "-a", "-m", "m", "v1", "main~1")
-	h.Be(origin.Halting(h.began, h.goOn))
-	h.daemon = start(t, h.table())
-	return h
 }
 
 // firstClone is a running git clone.
@@ -223,6 +230,40 @@ func TestFirstCloneInSHA256(t *testing.T) {
 	h.getting()
 	close(h.goOn)
 	c.succeeds(h.tip)
+}
+
+// TestFirstCloneOverSSH: what comes by ssh goes to the client as it comes, too. Half of the pack is held
+// between ssh and git.
+func TestFirstCloneOverSSH(t *testing.T) {
+	t.Parallel()
+	server := origin.ServeSSH(t)
+	if server == nil {
+		t.Skip("no sshd")
+	}
+	h := &halting{forge: &forge{t: t, root: t.TempDir()}}
+	h.fill()
+	dir := t.TempDir()
+	held := filepath.Join(dir, "held")
+	script := "#!/bin/sh\nssh \"$@\" | {\nstdbuf -o0 head -c 600000\ndd bs=1 count=1 status=none of=" + dir + "/next.$$\n" +
+		"while [ -s " + dir + "/next.$$ ] && [ -e " + held + " ]; do sleep 0.05; done\ncat " + dir + "/next.$$ -\n}\n"
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "ssh"), []byte(script), 0o755), os.WriteFile(held, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	h.daemon = start(t, fmt.Sprintf("ssh_command = %q", dir+"/"+server.Command), "[[ondemand]]", `prefix = "forge/"`,
+		fmt.Sprintf("origin = %q", server.URL+h.root+"/{path}.git"))
+	c := h.clone()
+	h.getting()
+	if exists(h.daemon.mirror("forge/acme/x")) {
+		t.Error("the mirror is there already")
+	}
+	if err := os.Remove(held); err != nil {
+		t.Fatal(err)
+	}
+	c.succeeds(h.tip)
+	if n := h.daemon.metrics()[`sould_packs_total{result="passed"}`]; n != 1 {
+		t.Errorf("%v packs were passed on", n)
+	}
+	h.daemon.fsck("forge/acme/x")
 }
 
 // TestFirstCloneWhenTheDaemonDies: the client fails, and nothing is left at the next start.
