@@ -52,8 +52,8 @@ type Server struct {
 	logins    *credential.Source // to origins
 	discovery *discover.Runner
 	downloads *download.Sender
-	clones    *uploadpack.Service
-	places    limiter.Slots // of propagations
+	clones    *uploadpack.Service // git clients
+	places    limiter.Slots       // of propagations
 	commands  cluster.Commands[*propagation]
 	version   string
 	git       string // the version of git at the start

@@ -260,6 +260,9 @@ func TestFirstCloneOverSSH(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.succeeds(h.tip)
+	if strings.Contains(c.said.String(), "checks what has come: receiving") {
+		t.Errorf("it is told:\n%s", c.said.String())
+	}
 	if n := h.daemon.metrics()[`sould_packs_total{result="passed"}`]; n != 1 {
 		t.Errorf("%v packs were passed on", n)
 	}

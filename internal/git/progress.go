@@ -40,10 +40,13 @@ func (p Progress) String() string {
 	return text
 }
 
+// Receives reports whether objects arrive.
+func (p Progress) Receives() bool { return p.Step == "receiving objects" }
+
 // isCheck reports whether git checks the objects that arrive (git-index-pack(1)). It says so of every
 // transfer in which something arrives, but of one from a server of files (dumb http) it does not,
 // and does not check.
-func (p Progress) isCheck() bool { return p.Step == "receiving objects" }
+func (p Progress) isCheck() bool { return p.Receives() }
 
 // progressLine is a line of git's progress (its progress.c), also one of the remote. JGit has
 // verbs of its own, such as "Finding sources".

@@ -2,12 +2,14 @@ package uploadpack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/smarthttp"
 )
 
 // EarlyRefs answers the first question of a client about a mirror that is being made. It is for version
@@ -66,7 +68,18 @@ func (s *Service) EarlyFetch(w http.ResponseWriter, r *http.Request, g *mirror.G
 		request.Close()
 		return e.send(git.ErrorPacket(fmt.Errorf("sould can't make the mirror %s: %s", g.Name, errtext.Line(err.Error()))))
 	}
-	return e.answer(m, request)
+	return e.answerLate(m, request)
+}
+
+// answerLate is answer for a client that may have heard of the progress already, so that it is too late for
+// a status.
+func (e *exchange) answerLate(m *mirror.Mirror, request *smarthttp.Request) error {
+	err := e.answer(m, request)
+	if err == nil || !e.w.Begun {
+		return err
+	}
+	e.Log.Error("can't answer", "mirror", m.Name, "client", e.r.RemoteAddr, "err", err)
+	return e.send(git.ErrorPacket(errors.New(errtext.Line(err.Error()))))
 }
 
 // sendFirst sends the pack as it comes, or tells of the progress: see first.send.

@@ -170,7 +170,7 @@ func (a *first) tell() error {
 	case !a.early:
 		return nil // the answer has not begun
 	}
-	if a.wanted && words != a.said && !(a.begun && now.Bytes > 0) {
+	if a.wanted && words != a.said && !(a.begun && now.Receives()) {
 		return a.say(words)
 	}
 	if time.Since(a.spoke) < keepAlive {

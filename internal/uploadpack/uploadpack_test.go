@@ -26,12 +26,13 @@ import (
 
 // served is a mirror with one commit, or without any, that a service shows at a URL.
 type served struct {
-	t      *testing.T
-	url    string
-	commit string
-	sent   atomic.Uint64
-	peer   atomic.Bool
-	failed chan error // of requests
+	t       *testing.T
+	service *Service
+	mirror  *mirror.Mirror
+	url     string
+	commit  string
+	sent    atomic.Uint64
+	failed  chan error // of requests
 }
 
 func serve(t *testing.T, empty bool) *served {
@@ -67,13 +68,14 @@ func serve(t *testing.T, empty bool) *served {
 	}
 	packs := pack.NewMaker(cache, archive.NewCache(cache, dir.Neutral, &archive.Options{}), quiet)
 	packs.Resize(1)
-	service := New(Parts{Incoming: dir.Own("incoming"), Packs: packs, Conns: conn.NewLimiter(100), Sent: &s.sent, Log: quiet, Life: t.Context()})
+	s.mirror = m
+	s.service = New(Parts{Incoming: dir.Own("incoming"), Packs: packs, Conns: conn.NewLimiter(100), Sent: &s.sent, Log: quiet, Life: t.Context()})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := service.Refs
+		answer := s.service.Refs
 		if strings.HasSuffix(r.URL.Path, smarthttp.FetchPath) {
-			answer = service.Fetch
+			answer = s.service.Fetch
 		}
-		if err := answer(w, r, m, s.peer.Load()); err != nil {
+		if err := answer(w, r, m, false); err != nil {
 			s.failed <- err
 			w.WriteHeader(http.StatusTeapot)
 		}
@@ -173,6 +175,28 @@ func TestWhatRequestsAreRefusedFor(t *testing.T) {
 		}
 		if status, got := s.post(version, body); status != http.StatusOK || !strings.Contains(got, want) {
 			t.Errorf("%q: %d %q", body, status, got)
+		}
+	}
+}
+
+// TestWhenItIsTooLateForAStatus: a client that was told of the progress hears in git's own words that
+// there is no answer.
+func TestWhenItIsTooLateForAStatus(t *testing.T) {
+	s := serve(t, false)
+	for s.service.Conns.AcquireSend() == nil {
+	}
+	for _, begun := range []bool{false, true} {
+		w := httptest.NewRecorder()
+		e := s.service.exchange(patient{w}, httptest.NewRequest(http.MethodPost, smarthttp.FetchPath, nil), false)
+		if begun {
+			if _, err := e.w.Write(nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := e.answerLate(s.mirror, smarthttp.NewRequest([]byte("0011command=fetch0000")))
+		said := strings.Contains(w.Body.String(), "ERR "+conn.ErrSending.Error())
+		if said != begun || (err == nil) != begun {
+			t.Errorf("begun %v: %v, %q", begun, err, w.Body.String())
 		}
 	}
 }
