@@ -83,7 +83,7 @@ func (m *Mirror) MissingPath(ctx context.Context, commit string, paths []string)
 	})
 }
 
-// Contains reports whether a revision contains a commit. The error may be limiter.ErrBusy. The error may be limiter.ErrBusy.
+// Contains reports whether a revision contains a commit. The error may be limiter.ErrBusy.
 func (m *Mirror) Contains(ctx context.Context, revision, commit string) (bool, error) {
 	if revision == commit {
 		return true, nil
