@@ -54,7 +54,7 @@ func TestPrefetchGivesWay(t *testing.T) {
 	defer files.Close()
 	cache := NewCache(files, dir.Neutral, &Options{MaxArchives: 1, Timeout: time.Minute, Limit: 1 << 20})
 	for i := range 100 {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		a := Archive{Commit: strconv.Itoa(i), Format: Tar} // there is no such commit: it fails soon
 		var both sync.WaitGroup
 		both.Go(func() { _ = cache.makeIdle(ctx, m, a) })

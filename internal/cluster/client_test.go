@@ -41,7 +41,7 @@ func TestErrorsShowNoSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := NewClient("self", "instance", slog.New(slog.DiscardHandler), &Options{
-		Slaves: []protocol.Address{address}, Access: access.Policy{Token: token}, Timeout: 10 * time.Second, MaxConns: 4,
+		Slaves: []protocol.Address{address}, Access: access.Policy{Token: token}, Timeout: time.Minute, MaxConns: 4,
 	})
 	defer client.Close()
 	trace := protocol.NewTrace("self")

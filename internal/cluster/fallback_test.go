@@ -51,7 +51,7 @@ func TestReplicasContainAllRefsOfAPull(t *testing.T) {
 		{"refs/heads/*", "refs/*", true},
 	} {
 		client := NewClient("self", "instance", slog.New(slog.DiscardHandler), &Options{
-			Peers: []protocol.Address{address}, Refs: pattern(c.reloaded), Timeout: 10 * time.Second, MaxConns: 4,
+			Peers: []protocol.Address{address}, Refs: pattern(c.reloaded), Timeout: time.Minute, MaxConns: 4,
 		})
 		query := mirror.Query{
 			Name: named("m"), Origin: mustParse(t, "https://h/x.git"), Refs: pattern(c.pull), OriginDown: true,

@@ -77,7 +77,7 @@ func TestRunCredentialEnds(t *testing.T) {
 	leash := &Leash{file: in}
 	gone := func() { // every process that has the other end
 		t.Helper()
-		if err := pipe.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := pipe.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := pipe.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {

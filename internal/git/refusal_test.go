@@ -45,22 +45,22 @@ func TestRefusals(t *testing.T) {
 	t.Cleanup(forge.Close)
 	server := origin.ServeHTTP(t, root)
 	for url, want := range map[string]bool{
-		server.URL + "/none.git":                        true,
-		origin.ServeGit(t, root) + "/none.git":          true,
-		root + "/none.git":                              true,
-		forge.URL + "/401/private":                      true,
-		forge.URL + "/403/private":                      true,
-		forge.URL + "/403/too-fast":                     false,
-		forge.URL + "/404/none":                         true,
-		forge.URL + "/410/gone":                         true,
-		forge.URL + "/451/law":                          true,
-		forge.URL + "/200/login/short":                  true,
-		forge.URL + "/200/login":                        true,
-		forge.URL + "/302/login":                        true,
-		forge.URL + "/429/repository-not-found":         false,
-		forge.URL + "/500/returned error: 404":          false,
-		forge.URL + "/503/none":                         false,
-		"http://127.0.0.1:" + origin.FreePort(t) + "/x": false,
+		server.URL + "/none.git":                true,
+		origin.ServeGit(t, root) + "/none.git":  true,
+		root + "/none.git":                      true,
+		forge.URL + "/401/private":              true,
+		forge.URL + "/403/private":              true,
+		forge.URL + "/403/too-fast":             false,
+		forge.URL + "/404/none":                 true,
+		forge.URL + "/410/gone":                 true,
+		forge.URL + "/451/law":                  true,
+		forge.URL + "/200/login/short":          true,
+		forge.URL + "/200/login":                true,
+		forge.URL + "/302/login":                true,
+		forge.URL + "/429/repository-not-found": false,
+		forge.URL + "/500/returned error: 404":  false,
+		forge.URL + "/503/none":                 false,
+		"http://127.0.0.1:1/x":                  false, // nobody listens there
 	} {
 		for _, r := range []Remote{{URL: url}, {URL: url, User: "jack", Password: "s3cr3t"}} {
 			_, err := New(Options{AllowLocal: true}).List(t.Context(), r)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/reconquest/sould/tests/origin"
@@ -239,14 +240,16 @@ func TestLockOfPackedRefs(t *testing.T) {
 	if err := os.WriteFile(lock, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	if err := repo.WriteRefs(nil); !errors.Is(err, os.ErrExist) || time.Since(began) < lockPatience {
-		t.Errorf("after %s: %v", time.Since(began), err)
-	}
-	time.AfterFunc(lockPatience/4, func() { _ = os.Remove(lock) })
-	if err := repo.WriteRefs(nil); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		if err := repo.WriteRefs(nil); !errors.Is(err, os.ErrExist) || time.Since(began) < lockPatience {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		time.AfterFunc(lockPatience/4, func() { _ = os.Remove(lock) })
+		if err := repo.WriteRefs(nil); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestChecksBelieveNoPromises: an object that a remote has promised is still missing.

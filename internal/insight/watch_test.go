@@ -47,7 +47,7 @@ func TestAwaitNews(t *testing.T) {
 	began := time.Now()
 	close(closing)
 	<-last
-	if time.Since(began) >= LookEvery { // when it looks whether others tell something new
+	if time.Since(began) >= MaxWatch/2 { // when it would end by itself, at the latest
 		t.Error("it holds up a server that stops")
 	}
 	if n := i.watchers.Taken(); n != 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -23,28 +24,41 @@ func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l Limiter
 		l.Resize(2)
-		var in, most, served atomic.Int32
+		var mu sync.Mutex // guards in and most
+		var in, most int
+		var served atomic.Int32
+		came := func(n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			in += n
+			most = max(most, in)
+		}
+		peak := func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			return most
+		}
 		for range 10 {
 			go func() {
 				if err := l.Acquire(t.Context(), "x"); err != nil {
 					t.Error(err)
 					return
 				}
-				most.Store(max(most.Load(), in.Add(1)))
+				came(1)
 				time.Sleep(time.Second)
-				in.Add(-1)
+				came(-1)
 				served.Add(1)
 				l.Release()
 			}()
 		}
 		time.Sleep(1500 * time.Millisecond)
-		if most.Load() != 2 || served.Load() != 2 {
-			t.Errorf("%d at once, %d served; want 2 and 2", most.Load(), served.Load())
+		if peak() != 2 || served.Load() != 2 {
+			t.Errorf("%d at once, %d served; want 2 and 2", peak(), served.Load())
 		}
 		l.Resize(4)
 		time.Sleep(time.Second) // the two with a place, and two more after the limit has grown
-		if most.Load() != 4 {
-			t.Errorf("%d at once after the limit grew to 4", most.Load())
+		if peak() != 4 {
+			t.Errorf("%d at once after the limit grew to 4", peak())
 		}
 		time.Sleep(time.Hour)
 		if served.Load() != 10 {

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -65,17 +64,14 @@ func maker(t *testing.T) (*Maker, *mirror.Mirror, *storage.Dir) {
 // TestPeersHaveTheirOwnPlaces: clients and peers do not take places from each other.
 func TestPeersHaveTheirOwnPlaces(t *testing.T) {
 	k, m, _ := maker(t)
-	soon := func() context.Context {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		t.Cleanup(cancel)
-		return ctx
-	}
 	for _, peer := range []bool{false, true} {
-		release, err := k.Acquire(soon(), m, peer)
+		release, err := k.Acquire(t.Context(), m, peer)
 		if err != nil {
 			t.Fatalf("peer %v: %v", peer, err)
 		}
-		if _, err := k.Acquire(soon(), m, peer); !errors.Is(err, context.DeadlineExceeded) {
+		soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := k.Acquire(soon, m, peer); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("peer %v: a second place: %v", peer, err)
 		}
 		defer release()
@@ -86,10 +82,8 @@ func TestPeersHaveTheirOwnPlaces(t *testing.T) {
 func TestAnswers(t *testing.T) {
 	k, m, dir := maker(t)
 	reader := smarthttp.NewReader(dir.Own("incoming"), &conn.Budget{})
-	read := make(chan struct{}, 100)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request, err := reader.Read(w, r)
-		read <- struct{}{}
 		if err != nil {
 			t.Error(err)
 			return
@@ -129,17 +123,18 @@ func TestAnswers(t *testing.T) {
 	for range 20 {
 		post(large)
 	}
-	for len(read) > 0 {
-		<-read
-	}
 	k.clients.places.Resize(0)
+	await := func(waiting int) {
+		for k.clients.places.Stats().Waiting != waiting {
+			time.Sleep(time.Millisecond)
+		}
+	}
 	for range 20 { // the request of a client that leaves the queue is closed, too
-		ctx, cancel := context.WithCancel(t.Context())
-		var leaving sync.WaitGroup
-		leaving.Go(func() {
-			<-read
-			cancel()
-		})
+		ctx, leave := context.WithCancel(t.Context())
+		go func() {
+			await(1)
+			leave()
+		}()
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, strings.NewReader(large))
 		if err != nil {
 			t.Fatal(err)
@@ -148,11 +143,7 @@ func TestAnswers(t *testing.T) {
 		if answer, err := http.DefaultClient.Do(r); err == nil {
 			answer.Body.Close()
 		}
-		cancel()
-		leaving.Wait()
-	}
-	if waited := k.clients.places.Waited(); waited > time.Second {
-		t.Errorf("somebody still waits, for %s", waited)
+		await(0)
 	}
 	k.Resize(1)
 	if got := post(large); got != "; true, false" {

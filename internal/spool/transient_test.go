@@ -252,6 +252,7 @@ func TestPurge(t *testing.T) {
 		ended(c, r)
 		r.Close()
 	}
+	c.producers.Wait()
 	if n := files(t, c.dir); n != 1 || c.used != 10 || c.Find("b\x00idle") == nil {
 		t.Errorf("%d files are left, with %d bytes", n, c.used)
 	}

@@ -126,10 +126,10 @@ func run(t T, stdin io.Reader, name string, args ...string) string {
 // waitFor tries until what is true, and fails the test if it does not become so.
 func waitFor(t T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 seconds: %s", what)
+			t.Fatalf("not within two minutes: %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
