@@ -50,7 +50,7 @@ func (p Progress) isCheck() bool { return p.Receives() }
 
 // progressLine is a line of git's progress (its progress.c), also one of the remote. JGit has
 // verbs of its own, such as "Finding sources".
-var progressLine = regexp.MustCompile(`^(remote: )?([A-Z][a-z]{1,20}ing [a-z ]{1,40}): +` +
+var progressLine = regexp.MustCompile(`^(remote: )?([A-Z][a-z]{1,20}ing [a-z ]{0,39}[a-z]): +` +
 	`(?:([0-9]{1,3})% \(([0-9]{1,18})/([0-9]{1,18})\)|([0-9]{1,18}))` +
 	`(?:, ([0-9.]{1,18}) (bytes?|[KMGT]iB)(?: \| ([0-9.]{1,18}) (bytes?|[KMGT]iB)/s)?)?`)
 

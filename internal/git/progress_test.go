@@ -44,6 +44,7 @@ func FuzzProgress(f *testing.F) {
 	for _, line := range []string{
 		"Receiving objects:  34% (340/1000), 5.05 MiB | 1.17 MiB/s", "remote: Counting objects: 100% (2/2), done.", "remote: Enumerating objects: 309",
 		"Resolving deltas: 100% (999999999999999999/1)", "Receiving objects:   1% (1/9), 1.1.1 TiB | . bytes/s", "Receiving objects:   1% (1/9), 999999999999999999 TiB",
+		"Aaing  : 0",
 	} {
 		f.Add(line)
 	}
