@@ -56,7 +56,7 @@ func TestSilentPeer(t *testing.T) {
 	t.Parallel()
 	_, _, url := served(t)
 	a := start(t)
-	b := cutOff(t, `timeout = "1m"`, peers(mute(t), a.url))
+	b := cutOff(t, `timeout = "10m"`, peers(mute(t), a.url))
 	began := time.Now()
 	b.pulled("m", url)
 	if took := time.Since(began); took > patient {

@@ -1,10 +1,13 @@
 package tests
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +57,41 @@ func deafManager(t *testing.T, d *daemon) *net.UnixConn {
 	return manager
 }
 
+// fillQueue fills the queue of a manager, so that who tells it anything has to wait.
+func fillQueue(t *testing.T, manager *net.UnixConn) {
+	t.Helper()
+	address := &syscall.SockaddrUnix{Name: manager.LocalAddr().String()}
+	for told := true; told; { // the queue of one sender may be full before
+		fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { syscall.Close(fd) })
+		for told = false; ; told = true {
+			err := syscall.Sendto(fd, []byte("x"), 0, address)
+			if errors.Is(err, syscall.EAGAIN) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// pendingSignals are those that a process has been sent and that no thread of it has taken.
+func pendingSignals(t *testing.T, pid int) (set uint64) {
+	t.Helper()
+	for _, line := range regexp.MustCompile(`(?m)^(?:Sig|Shd)Pnd:\t(\w+)$`).FindAllStringSubmatch(read(t, fmt.Sprintf("/proc/%d/status", pid)), -1) {
+		n, err := strconv.ParseUint(line[1], 16, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set |= n
+	}
+	return set
+}
+
 // drain takes in what a daemon says to its manager until the test is over.
 func drain(manager *net.UnixConn) {
 	buf := make([]byte, 1<<10)
@@ -78,7 +116,8 @@ func TestFieldTermInAStormOfHups(t *testing.T) {
 		d.signal(syscall.SIGHUP)
 		return !within(time.Second, func() bool { return d.reloads() > before })
 	}
-	for !blocked() { // the manager's queue is not full yet
+	fillQueue(t, manager)
+	for !blocked() { // a reload had begun before
 	}
 	before := d.reloads()
 	for range 30 {
@@ -86,6 +125,7 @@ func TestFieldTermInAStormOfHups(t *testing.T) {
 		time.Sleep(2 * time.Millisecond) // equal signals that nobody has taken in yet are one
 	}
 	d.signal(syscall.SIGTERM)
+	eventually(t, "the kernel has delivered it", func() bool { return pendingSignals(t, d.cmd.Process.Pid) == 0 })
 	time.Sleep(50 * time.Millisecond) // the daemon's runtime takes it in
 	go drain(manager)
 	select {

@@ -136,17 +136,13 @@ func (h *hostile) mirrors(t *testing.T) map[string]string {
 func (h *hostile) run(t *testing.T, cases []hostileCase) {
 	outside, names, mirrors := h.outside(t), h.names(t), h.mirrors(t)
 	watch := h.watchProcesses()
-	most := shortOrLong(patient, time.Minute) // nothing hangs
-	if raceEnabled {
-		most *= 4
-	}
 	for _, c := range cases {
 		began := time.Now()
 		status, output := c.do()
 		if status != c.want {
 			t.Errorf("%s: status %d, want %d\n%.1000s", c.what, status, c.want, output)
 		}
-		if took := time.Since(began); took > most {
+		if took := time.Since(began); took > patient { // nothing hangs
 			t.Errorf("%s took %s", c.what, took)
 		}
 		h.silent(t, c.what, output)
@@ -174,14 +170,14 @@ func (h *hostile) run(t *testing.T, cases []hostileCase) {
 		if a := h.d.get("/good/m", h.auth...); a.StatusCode != 200 || a.files(t)["file"] != "1" {
 			t.Errorf("%s: the next GET: %s", c.what, a.Status)
 		}
-		if !within(2*time.Second, func() bool { return len(h.children()) == 0 }) {
+		if !within(10*time.Second, func() bool { return len(h.children()) == 0 }) {
 			t.Errorf("%s: processes are left: %v", c.what, h.children())
 		}
 		if t.Failed() {
 			return
 		}
 	}
-	if !within(2*time.Second, func() bool { return len(h.d.holders()) == 0 }) {
+	if !within(10*time.Second, func() bool { return len(h.d.holders()) == 0 }) {
 		t.Errorf("processes are left: %v", h.d.holders())
 	}
 	h.silent(t, "the log", h.d.log.String())

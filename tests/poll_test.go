@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/reconquest/sould/tests/origin"
 )
@@ -212,7 +213,7 @@ func TestBrokenHook(t *testing.T) {
 	for n := range 10 { // the poll may be faster, and its grace short
 		p.push(fmt.Sprint("announced", n))
 		d.pulled("m", p.url)
-		if within(patient/10, func() bool { return !seems() }) {
+		if within(3*time.Second, func() bool { return !seems() }) {
 			break
 		}
 	}

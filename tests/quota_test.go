@@ -224,7 +224,8 @@ func TestMaxSize(t *testing.T) {
 func TestIdleMirrors(t *testing.T) {
 	t.Parallel()
 	url, _, _ := pool(t, 100, 100)
-	d := start(t, tokenLine, "repair = 0", table(url, "idle = '3s'"))
+	idle := func(time string) []string { return []string{tokenLine, "repair = 0", table(url, "idle = '"+time+"'")} }
+	d := start(t, idle("1h")...)
 	d.get("/pool/1/r0").expect(t, 200)
 	d.get("/pool/1/r1").expect(t, 200)
 	d.postWithToken("pool/1/r1", url+"/1/r1").expect(t, 200)
@@ -232,6 +233,7 @@ func TestIdleMirrors(t *testing.T) {
 	if !strings.Contains(why.text(), "will be removed") {
 		t.Errorf("%s", why.text())
 	}
+	d.reload(idle("3s")...)
 	eventually(t, "the idle one is gone", func() bool { return !exists(d.mirror("pool/1/r0")) })
 	d.wait(`removed a mirror that was made on demand.* why=idle`)
 	if trash := d.own("trash"); len(trash) != 1 || !strings.Contains(trash[0], "r0") {
@@ -244,8 +246,11 @@ func TestIdleMirrors(t *testing.T) {
 	if !strings.Contains(why.text(), "was removed") || !strings.Contains(why.text(), "nobody had read it") {
 		t.Errorf("%s", why.text())
 	}
-	d.get("/pool/1/r0").expect(t, 200)
-	d.reload(tokenLine)
+	for again := true; again; again = !exists(d.mirror("pool/1/r0")) { // it went before the table
+		d.reload(idle("3s")...)
+		d.get("/pool/1/r0").expect(t, 200)
+		d.reload(tokenLine)
+	}
 	time.Sleep(4 * time.Second)
 	d.get("/pool/1/r0").expect(t, 200)
 	d.get("/pool/1/r1").expect(t, 200)
