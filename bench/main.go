@@ -68,6 +68,7 @@ var measurements = []measurement{
 	{"first mirror", firstMirror},
 	{"clones within max_age", clonesWithinMaxAge},
 	{"first clone", firstClone},
+	{"shallow clones", shallowClones},
 	{"quota", quota},
 	{"clone", clones},
 	{"herd", herd},
