@@ -9,9 +9,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/mirror"
@@ -178,14 +181,22 @@ func (k *kept) get(path string) (*Reader, []byte) {
 func (k *kept) file(r *Reader) string {
 	k.t.Helper()
 	path := r.cache.cache.Path(r.key)
-	for range 1000 {
+	changes, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer unix.Close(changes)
+	if _, err := unix.InotifyAddWatch(changes, filepath.Dir(path), unix.IN_MOVED_TO); err != nil {
+		k.t.Fatal(err)
+	}
+	for {
 		if _, err := os.Stat(path); err == nil {
 			return path
 		}
-		time.Sleep(10 * time.Millisecond)
+		if _, err := unix.Read(changes, make([]byte, 4096)); err != nil && err != unix.EINTR {
+			k.t.Fatal(err)
+		}
 	}
-	k.t.Fatal("it gets no name")
-	return ""
 }
 
 // want checks what the digest of an archive is. If computed is false, that must be known.
@@ -286,6 +297,7 @@ func TestDigestOfAChangedFile(t *testing.T) {
 				k.want(found, content, false)
 				found.Close()
 			}
+			time.Sleep(10 * time.Millisecond) // the clock for the times of files is coarse
 			if err := change(path); err != nil {
 				t.Fatal(err)
 			}
