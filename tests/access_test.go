@@ -281,14 +281,14 @@ func TestOrigins(t *testing.T) {
 
 	d.reload(append(master, fmt.Sprintf("origins = [%q, %q]", server.URL+"/team/", redirecting.URL))...)
 	d.pulled("m", server.URL+"/team/r.git")
-	lists, seen := server.Lists.Load(), len(witness.forms)
+	lists, seen := server.Lists.Load(), len(witness.sent())
 	d.post("new", redirecting.URL+"/team/r.git").expect(t, 500).contains(t, "302") // the slave says yes to anything
 	d.post("by/redirect", redirecting.URL+"/team/r.git").expect(t, 500).contains(t, "302")
 	if got := server.Lists.Load(); got != lists {
 		t.Errorf("a redirect was followed %d times", got-lists)
 	}
-	if seen += 2; len(witness.forms) != seen {
-		t.Fatalf("the slave was asked %d times", len(witness.forms))
+	if seen += 2; len(witness.sent()) != seen {
+		t.Fatalf("the slave was asked %d times", len(witness.sent()))
 	}
 
 	// What is not allowed is not begun, and mirrors of it stay as they are.
@@ -308,8 +308,8 @@ func TestOrigins(t *testing.T) {
 	for _, name := range []string{"by/root", "local"} {
 		d.get("/"+name).expect(t, 200, "X-State", "success")
 	}
-	if server.Lists.Load() != lists || len(witness.forms) != seen {
-		t.Errorf("%d pulls, %d propagations", server.Lists.Load()-lists, len(witness.forms)-seen)
+	if server.Lists.Load() != lists || len(witness.sent()) != seen {
+		t.Errorf("%d pulls, %d propagations", server.Lists.Load()-lists, len(witness.sent())-seen)
 	}
 	tellsNothing(t, []string{"s3cret", "jack"}, append(said, d.log.String())...)
 	d.get("/m").expect(t, 200, "X-State", "success")

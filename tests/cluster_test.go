@@ -35,8 +35,15 @@ func slaves(addresses ...string) string {
 // status and some text. It notes the forms that it was sent.
 type oldSould struct {
 	*httptest.Server
-	mu    sync.Mutex
+	mu    sync.Mutex // guards forms
 	forms []url.Values
+}
+
+// sent are the forms that it was sent until now.
+func (o *oldSould) sent() []url.Values {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.forms)
 }
 
 func newOldSould(t *testing.T, answer http.HandlerFunc) *oldSould {
@@ -205,13 +212,13 @@ func TestAnswersOfAMaster(t *testing.T) {
 		witness := newOldSould(t, text(200, ""))
 		d := start(t, "master = true", slaves(witness.URL))
 		d.pulled("m", r.Dir)
-		seen := len(witness.forms)
+		seen := len(witness.sent())
 		d.post("m", other.Dir).expect(t, 409)
 		d.post("m/x", r.Dir).expect(t, 409)
 		d.post("-", r.Dir).expect(t, 400)
 		d.post("n", "ext::sh").expect(t, 400)
-		if len(witness.forms) != seen {
-			t.Errorf("a slave was asked: %v", witness.forms[seen:])
+		if len(witness.sent()) != seen {
+			t.Errorf("a slave was asked: %v", witness.sent()[seen:])
 		}
 		d.post("m", r.Dir, "wait", "0").expect(t, 202)
 		d.wait(`propagated mirror=m slaves=1 status=200 (?s:.*)propagated`)
@@ -232,7 +239,7 @@ func TestMasterPassesOnWhatItWasTold(t *testing.T) {
 	u.User = url.UserPassword("jack", "s3cret/@:word")
 	d.pulled("m", r.Dir)
 	d.pulled("m", u.String(), "accept", "deletions", "move", r.Dir, "wait", "1h", "unknown", "field")
-	got := witness.forms[1]
+	got := witness.sent()[1]
 	for key, want := range map[string]string{
 		"name": "m", "origin": u.String(), "accept": "deletions", "move": r.Dir, "wait": "9000", "unknown": "",
 	} {
@@ -357,8 +364,8 @@ func TestTwoOriginsForOneNewName(t *testing.T) {
 	held.release()
 	(<-first).expect(t, 200)
 	d.post("m", server.URL+"/b.git").expect(t, 409).contains(t, "move=")
-	if len(witness.forms) != 1 {
-		t.Errorf("the slave was asked %d times", len(witness.forms))
+	if len(witness.sent()) != 1 {
+		t.Errorf("the slave was asked %d times", len(witness.sent()))
 	}
 }
 

@@ -283,11 +283,11 @@ func TestProgressOfAnOlderSlave(t *testing.T) {
 			t.Errorf("the answer lacks %q:\n%s", words, a.text())
 		}
 	}
-	if form := old.forms[0]; form.Get("progress") != "1" {
+	if form := old.sent()[0]; form.Get("progress") != "1" {
 		t.Errorf("the slave was sent %v", form)
 	}
 	d.do("POST", "/", form("m", r.Dir), "Content-Type", formType, "Authorization", "Bearer "+token)
-	if form := old.forms[1]; form.Has("progress") {
+	if form := old.sent()[1]; form.Has("progress") {
 		t.Errorf("the slave was sent %v", form)
 	}
 }

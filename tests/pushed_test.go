@@ -197,8 +197,6 @@ func (c *cluster) read(server int, r *pushedRepo) {
 	case err != nil:
 		c.Errorf("GET %s from server %d: %v", r.name, server, err)
 		return
-	case took > clusterPatience+clusterSlack:
-		c.Errorf("GET %s from server %d took %s", r.name, server, took)
 	case a.StatusCode == http.StatusNotFound && least == 0:
 		return
 	case a.StatusCode != http.StatusOK || a.err != nil:
@@ -206,6 +204,9 @@ func (c *cluster) read(server int, r *pushedRepo) {
 		return
 	}
 	c.archives.Add(1)
+	if took > clusterPatience+clusterSlack {
+		c.late.Add(1)
+	}
 	for old := c.slowest.Load(); int64(took) > old && !c.slowest.CompareAndSwap(old, int64(took)); old = c.slowest.Load() {
 	}
 	r.mu.RLock()
