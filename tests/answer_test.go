@@ -25,6 +25,14 @@ type answer struct {
 
 func (a answer) text() string { return string(a.body) }
 
+// to is what it answers. A request that nobody has answered has the reason in its status.
+func (a answer) to() string {
+	if a.Request == nil {
+		return "a request"
+	}
+	return a.Request.Method + " " + a.Request.URL.String()
+}
+
 // client never waits longer than a test does, and reuses no connections, so that
 // a daemon that is gone is noticed.
 var client = &http.Client{Timeout: patient + 30*time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -153,11 +161,11 @@ func (a answer) files(t *testing.T) map[string]string {
 func (a answer) expect(t *testing.T, status int, headers ...string) answer {
 	t.Helper()
 	if a.StatusCode != status {
-		t.Errorf("%s %s: status %s, want %d\n%.2000s", a.Request.Method, a.Request.URL, a.Status, status, a.text())
+		t.Errorf("%s: status %s, want %d\n%.2000s", a.to(), a.Status, status, a.text())
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		if got := a.Header.Get(headers[i]); got != headers[i+1] {
-			t.Errorf("%s %s: %s is %q, want %q", a.Request.Method, a.Request.URL, headers[i], got, headers[i+1])
+			t.Errorf("%s: %s is %q, want %q", a.to(), headers[i], got, headers[i+1])
 		}
 	}
 	return a
@@ -168,7 +176,7 @@ func (a answer) contains(t *testing.T, parts ...string) answer {
 	t.Helper()
 	for _, part := range parts {
 		if !strings.Contains(a.text(), part) {
-			t.Errorf("%s %s: no %q in\n%s", a.Request.Method, a.Request.URL, part, a.text())
+			t.Errorf("%s: no %q in\n%s", a.to(), part, a.text())
 		}
 	}
 	return a
