@@ -286,6 +286,23 @@ func TestCredentialCommandAndOthers(t *testing.T) {
 	}
 }
 
+// TestCredentialStore: git's own helper is asked as git asks it, and told to forget what was refused.
+func TestCredentialStore(t *testing.T) {
+	t.Parallel()
+	f, dir := newField(t), t.TempDir()
+	f.Require(fieldUser, firstToken)
+	file := filepath.Join(dir, "store")
+	write(t, file, f.as(fieldUser+":"+firstToken, "")+"\nhttps://u:p@h\n")
+	d := startField(t, f, "", fmt.Sprintf("[credential_command]\n%q = \"store --file=%s\"", f.URL, file))
+	d.asked(f.URL+"/r.git", 200)
+	f.served(t, d)
+	f.Require(fieldUser, secondToken)
+	d.asked(f.URL+"/r.git", 500, "gives no credentials")
+	if left, err := os.ReadFile(file); err != nil || string(left) != "https://u:p@h\n" {
+		t.Errorf("%v; the file has\n%s", err, left)
+	}
+}
+
 // TestCredentialCommandIsReloaded: what another command gave is forgotten.
 func TestCredentialCommandIsReloaded(t *testing.T) {
 	t.Parallel()

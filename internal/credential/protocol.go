@@ -26,6 +26,7 @@ const (
 type Login struct {
 	user, password string
 	scheme, token  string // instead of user and password: an authentication scheme, and what it needs
+	ofServer       bool   // whether it was the answer to a question without a path
 }
 
 // IsZero reports whether there is nothing to send.
@@ -59,6 +60,10 @@ func newQuestion(u *url.URL, user string) (question, error) {
 	return q, nil
 }
 
+// ofServer is the same question without a path, which is how git asks unless its user has set
+// credential.useHttpPath.
+func (q question) ofServer() question { return question{q.server, "", q.user} }
+
 // text is the question in git's protocol, with what was refused, if anything was.
 func (q question) text(refused Login) []byte {
 	protocol, host, _ := strings.Cut(string(q.server), "://")
@@ -72,7 +77,9 @@ func (q question) text(refused Login) []byte {
 	line("capability[]", "authtype")
 	line("protocol", protocol)
 	line("host", host)
-	line("path", q.path)
+	if !refused.ofServer {
+		line("path", q.path)
+	}
 	if refused.scheme != "" {
 		line("authtype", refused.scheme)
 		line("credential", refused.token)
@@ -95,6 +102,9 @@ type answer struct {
 
 // errNone is the error for a command that has no credentials.
 var errNone = errors.New("it gives no credentials for this repository")
+
+// errQuit is the same of one that does not want to be asked any more.
+var errQuit = fmt.Errorf("%w", errNone)
 
 // parseAnswer reads what a command has printed in answer to a question. Keys that mean nothing here
 // are ignored. A path that ends in a slash says that the answer is valid for all repositories below
@@ -135,7 +145,7 @@ func (a *answer) take(q question, key, value string) error {
 		a.login.token = value
 	case "quit":
 		if value == "1" || value == "true" {
-			return errNone
+			return errQuit
 		}
 	case "path":
 		if scope := strings.TrimPrefix(value, "/"); strings.HasSuffix(value, "/") && strings.HasPrefix(q.path+"/", scope) {

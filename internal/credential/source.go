@@ -289,11 +289,7 @@ func (s *Source) fetch(ctx context.Context, c command, q question) (login Login,
 			s.failed.Add(1)
 		}
 	}()
-	output, err := s.run(ctx, c.line, "get", q.text(Login{}))
-	if err != nil {
-		return Login{}, err
-	}
-	a, err := parseAnswer(q, output)
+	a, err := s.ask(ctx, c, q)
 	if err != nil {
 		return Login{}, err
 	}
@@ -303,4 +299,25 @@ func (s *Source) fetch(ctx context.Context, c command, q question) (login Login,
 	}
 	s.keep(c, q, a, until)
 	return a.login, nil
+}
+
+// ask asks a command about a repository, and then about its server: git's own helpers, and many others,
+// compare the path, and do not find by it what they know of a whole server. What is told of the server
+// is good for this repository, since another one may be known by its path.
+func (s *Source) ask(ctx context.Context, c command, q question) (answer, error) {
+	output, err := s.run(ctx, c.line, "get", q.text(Login{}))
+	if err != nil {
+		return answer{}, err
+	}
+	a, err := parseAnswer(q, output)
+	if err != errNone || q.path == "" {
+		return a, err
+	}
+	output, err = s.run(ctx, c.line, "get", q.ofServer().text(Login{}))
+	if err != nil {
+		return answer{}, err
+	}
+	a, err = parseAnswer(q, output)
+	a.login.ofServer = err == nil
+	return a, err
 }

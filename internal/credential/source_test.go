@@ -19,6 +19,7 @@ type helper struct {
 	called []string // operations, and the password that was erased
 	given  int
 	answer func(n int) string // instead of p<n>
+	store  bool               // knows the whole server alone, as "git credential-store" does by a line without a path
 	hangs  bool
 	runs   int // now
 	most   int // at once
@@ -28,8 +29,11 @@ func (h *helper) run(ctx context.Context, command, operation string, input []byt
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, password, _ := strings.Cut(string(input), "password=")
+	if h.store && !strings.Contains(string(input), "\npath=") {
+		operation += " of the server"
+	}
 	h.called = append(h.called, strings.TrimSpace(operation+" "+password))
-	if operation != "get" {
+	if h.store && operation == "get" || !strings.HasPrefix(operation, "get") {
 		return nil, nil
 	}
 	h.runs++
@@ -117,6 +121,25 @@ func TestTheSameAgain(t *testing.T) {
 		a.mustGive(t, "p")
 		a.mustGive(t, "the origin refuses what the credential command of h gives, and it gives the same again")
 		h.wasCalled(t, "get", "erase p", "get")
+	})
+}
+
+// TestOfServer: a command that compares the path is asked without one as well, and told so to forget what it gave.
+func TestOfServer(t *testing.T) {
+	h := &helper{store: true}
+	withSource(t, h, func(t *testing.T, s *Source) {
+		a := s.asker("r")
+		a.mustGive(t, "p1")
+		if !s.asker("other").Current().IsZero() {
+			t.Error("it is sent for a repository that the command was not asked about")
+		}
+		a.mustGive(t, "p2")
+		h.wasCalled(t, "get", "get of the server", "erase of the server p1", "get", "get of the server")
+	})
+	quits := &helper{answer: func(int) string { return "quit=1" }}
+	withSource(t, quits, func(t *testing.T, s *Source) {
+		s.asker("r").mustGive(t, "the credential command of h failed: it gives no credentials for this repository")
+		quits.wasCalled(t, "get")
 	})
 }
 
