@@ -269,6 +269,23 @@ func TestFirstCloneOverSSH(t *testing.T) {
 	h.daemon.fsck("forge/acme/x")
 }
 
+// TestFirstCloneOfAShallowOrigin: the pack does not say where the history is cut off, so that the mirror answers.
+func TestFirstCloneOfAShallowOrigin(t *testing.T) {
+	t.Parallel()
+	h := newHalting(t)
+	write(t, filepath.Join(h.repo.Dir, "shallow"), in(t, h.repo.Dir, "rev-parse", "main~1")+"\n")
+	c := h.clone()
+	<-h.began
+	h.waiting(1)
+	close(h.goOn)
+	if n := c.succeeds(h.tip); n != "2" {
+		t.Errorf("it has %s commits", n)
+	}
+	if in(t, c.dir, "rev-parse", "--is-shallow-repository") != "true" {
+		t.Error("it does not know where its history ends")
+	}
+}
+
 // TestFirstCloneWhenTheDaemonDies: the client fails, and nothing is left at the next start.
 func TestFirstCloneWhenTheDaemonDies(t *testing.T) {
 	t.Parallel()

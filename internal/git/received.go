@@ -1,9 +1,11 @@
 package git
 
 import (
+	"errors"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"time"
 )
@@ -69,4 +71,26 @@ func (p *packCopy) wait() {
 	_ = p.out.SetReadDeadline(time.Now().Add(grace)) // if a process of it lives on
 	<-p.done
 	p.out.Close()
+}
+
+// wholeHistoryOnly passes a pack on, unless its history is cut off. Whoever gets that of a shallow remote
+// has to be told where, which the pack does not say. Git knows it before the pack comes, and writes it to a
+// temporary file in the repository (setup_temporary_shallow in git's shallow.c).
+type wholeHistoryOnly struct {
+	w     io.Writer
+	dir   string // of the repository
+	begun bool
+}
+
+var errCutOff = errors.New("the history of the pack is cut off")
+
+func (h *wholeHistoryOnly) Write(p []byte) (int, error) {
+	if !h.begun {
+		cut, err := filepath.Glob(filepath.Join(globQuote(h.dir), "shallow_*"))
+		if err != nil || len(cut) > 0 {
+			return 0, errCutOff
+		}
+		h.begun = true
+	}
+	return h.w.Write(p)
 }

@@ -61,6 +61,39 @@ func TestPacksComeAsTheyAre(t *testing.T) {
 	}
 }
 
+// TestPacksOfAShallowRemote: nobody gets them.
+func TestPacksOfAShallowRemote(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	r := origin.New(t, filepath.Join(root, "r.git"))
+	r.Commit("main", map[string]string{"f": "1"})
+	tip := r.Commit("main", map[string]string{"f": "2"})
+	r.Git("clone", "--quiet", "--bare", "--depth=1", "file://"+r.Dir, filepath.Join(root, "shallow.git"))
+	for what, url := range map[string]string{
+		"path": filepath.Join(root, "shallow.git"), "http": origin.ServeHTTP(t, root).URL + "/shallow.git",
+		"git": origin.ServeGit(t, root) + "/shallow.git",
+	} {
+		for _, clone := range []bool{true, false} {
+			var packs packsOf
+			repo := New(Options{AllowLocal: true}).Repo(filepath.Join(t.TempDir(), "m"))
+			if err := repo.Init(t.Context(), 40, ""); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := repo.Fetch(t.Context(), Remote{URL: url}, []string{tip}, FetchMode{Clone: clone, Packs: packs.next}, nil); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if !repo.IsShallow() || len(packs.got) == 0 {
+				t.Errorf("%s, clone %v: shallow %v, after %d transfers", what, clone, repo.IsShallow(), len(packs.got))
+			}
+			for _, one := range packs.got {
+				if one.Len() > 0 {
+					t.Errorf("%s, clone %v: somebody got %d bytes", what, clone, one.Len())
+				}
+			}
+		}
+	}
+}
+
 // TestPacksThatNobodyTakes: a writer that fails does not disturb the transfer.
 func TestPacksThatNobodyTakes(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package git
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,7 +120,8 @@ type FetchMode struct {
 	Hold []string
 	// Packs is called for each transfer that is tried, and returns who gets the pack of it as it
 	// comes, byte for byte, before it is checked. There may be several transfers, of which each
-	// brings a part, or none brings anything. A nil Packs or writer is for nobody.
+	// brings a part, or none brings anything. A nil Packs or writer is for nobody, and nobody gets the
+	// pack of a remote whose history is cut off.
 	Packs func() io.Writer
 	// Limit is the most that a file may have which the fetch writes, in bytes; 0 for no limit. All
 	// objects arrive in one file, or in one after the other.
@@ -321,7 +323,9 @@ func (g *Git) transferIn(ctx context.Context, c command, remote Remote, version 
 		c.stdin = strings.NewReader(request.refspecs())
 	}
 	if request.Packs != nil {
-		c.packs = request.Packs()
+		if w := request.Packs(); w != nil {
+			c.packs = &wholeHistoryOnly{w: w, dir: cmp.Or(request.into, c.dir)}
+		}
 	}
 	c.settings = append(remote.settings(version), c.settings...)
 	c.env = g.envFor(remote)
