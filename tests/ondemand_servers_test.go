@@ -45,6 +45,11 @@ func TestFirstReadsOnSeveralServers(t *testing.T) {
 	master.get("/forge/acme/x").expect(t, 200, "X-Revision", commit)
 	master.made("forge/acme/x", f.URL+"/acme/x.git", true)
 
+	// That the slaves lack one is no error.
+	f.repo("acme/alone")
+	master.get("/forge/acme/alone").expect(t, 200)
+	master.get("/x/status?name=forge/acme/alone").expect(t, 200).contains(t, "error: 0 (0.00%)")
+
 	// A POST makes it everybody's.
 	master.do("POST", "/", strings.NewReader("name=forge/acme/x"), "Content-Type", formType).expect(t, 200)
 	slave.made("forge/acme/x", f.URL+"/acme/x.git", false)

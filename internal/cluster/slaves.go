@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
@@ -18,7 +19,11 @@ type SlaveStatus struct {
 	doc     protocol.Status
 	version string // equal for equal documents
 	itself  bool   // it has turned out to be this very server
+	lacks   bool   // it was asked for one mirror, and has none of that name
 }
+
+// Lacks reports whether the slave was asked for one mirror, and has none of that name.
+func (s SlaveStatus) Lacks() bool { return s.lacks }
 
 // AskSlaves asks all slaves at once for their status: that of one mirror, or of all mirrors if the
 // name is zero. It waits no longer than wait.
@@ -50,7 +55,10 @@ func boundTogether(slaves []protocol.Address, all []SlaveStatus) {
 }
 
 func failedStatus(address protocol.Address, err error) SlaveStatus {
-	return SlaveStatus{protocol.FailedStatus(address, err), address.URL() + " " + err.Error(), errors.Is(err, errItself)}
+	return SlaveStatus{
+		doc: protocol.FailedStatus(address, err), version: address.URL() + " " + err.Error(),
+		itself: errors.Is(err, errItself), lacks: errors.Is(err, mirror.ErrUnknown),
+	}
 }
 
 func (c *Client) askSlave(ctx context.Context, address protocol.Address, name storage.Name, trace protocol.Trace) SlaveStatus {

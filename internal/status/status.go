@@ -20,6 +20,7 @@ package status
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/reconquest/sould/internal/archive"
@@ -143,6 +144,7 @@ func (r *Reporter) answerSmall(
 ) (a Answer, err error) {
 	a = Answer{Type: contentTypes[q.format], since: q.hasSince}
 	var own *protocol.Status
+	itsOwn := false // nobody else need have the mirror
 	switch changed := map[storage.Name]bool(nil); {
 	case q.hasSince:
 		if changed = r.since(q.since, tells.progress); q.name == (storage.Name{}) {
@@ -153,6 +155,7 @@ func (r *Reporter) answerSmall(
 		if own, err = r.one(opts, q.name, tells, fault); err != nil {
 			return a, err
 		}
+		itsOwn = onDemand(own)
 		own.Full, a.News = changed == nil, changed == nil || changed[q.name]
 		if !a.News {
 			own.Mirrors = nil
@@ -161,18 +164,26 @@ func (r *Reporter) answerSmall(
 		if own, err = r.one(opts, q.name, tells, fault); err != nil {
 			return a, err
 		}
+		itsOwn = onDemand(own)
 	}
 	if q.hasSince {
 		own.Cursor = at.String()
 	}
 	if asked {
-		own.Upstream = protocol.NewUpstream(cluster.Documents(r.askSlaves(ctx, q, by)))
+		slaves := r.askSlaves(ctx, q, by)
+		if itsOwn {
+			slaves = slices.DeleteFunc(slices.Clone(slaves), cluster.SlaveStatus.Lacks) // others may share them
+		}
+		own.Upstream = protocol.NewUpstream(cluster.Documents(slaves))
 	}
 	if a.Body, err = render(own, q.format); err == nil {
 		a.ETag = strongTag(string(a.Body))
 	}
 	return a, err
 }
+
+// onDemand reports whether a status is that of a mirror that a read has made.
+func onDemand(one *protocol.Status) bool { return len(one.Mirrors) == 1 && one.Mirrors[0].OnDemand }
 
 // askSlaves asks the slaves. Clients that wait for changes come back all at once with each of them, and share
 // what is asked.
