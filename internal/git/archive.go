@@ -97,6 +97,19 @@ func (r Repo) Tar(ctx context.Context, neutral Neutral, a Archive, w io.Writer) 
 			return fmt.Errorf("%w: %q", ErrNoPath, a.Paths[missing])
 		}
 	}
+	return r.withObjectsFault(err)
+}
+
+// withObjectsFault puts the reason before an error of git if the directory of the objects cannot be
+// searched: git calls the neutral repository none then.
+func (r Repo) withObjectsFault(err error) error {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) || e.Err != nil {
+		return err
+	}
+	if _, fault := os.Stat(filepath.Join(r.Dir, "objects") + "/."); fault != nil {
+		return fmt.Errorf("%v: %w", fault, err) // not a file that a caller might look for
+	}
 	return err
 }
 

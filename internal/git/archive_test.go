@@ -52,6 +52,24 @@ func TestArchiveDependsOnTheCommitAlone(t *testing.T) {
 	}
 }
 
+// TestArchiveWithoutObjects: git's words are of the neutral repository, and the mirror's directory is meant.
+func TestArchiveWithoutObjects(t *testing.T) {
+	neutral, err := NewNeutral(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
+	commit := r.Commit("main", map[string]string{"a": "1"})
+	objects := filepath.Join(r.Dir, "objects")
+	if err := os.Rename(objects, objects+".away"); err != nil {
+		t.Fatal(err)
+	}
+	err = New(Options{}).Repo(r.Dir).Tar(t.Context(), neutral, Archive{Commit: commit}, new(strings.Builder))
+	if e := (*Error)(nil); !errors.As(err, &e) || errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "stat "+objects) {
+		t.Errorf("the reason is: %v", err)
+	}
+}
+
 func TestMissingPath(t *testing.T) {
 	r := origin.New(t, filepath.Join(t.TempDir(), "r.git"))
 	commit := r.Commit("main", map[string]string{"a/b/c": "1", "a/d": "2", "a-b": "3", ":!x": "4", "*": "5", "\xff": "6"})
