@@ -147,25 +147,20 @@ func (s *Server) carryOut(set *settings, hook webhook.Hook, d webhook.Delivery) 
 // hookMirrors are the mirrors that a delivery may be about.
 func (s *Server) hookMirrors() iter.Seq[webhook.Mirror] {
 	return func(yield func(webhook.Mirror) bool) {
-		for _, m := range s.mirrors.store.All() {
-			if snap := m.Snapshot(); snap != nil && !yield(webhook.Mirror{Name: m.Name, Origin: snap.Origin}) {
+		for m := range s.mirrors.store.Followed() {
+			if !yield(webhook.Mirror(m)) {
 				return
 			}
 		}
 	}
 }
 
-// takeStep begins one step of a plan, and does not wait for it. A mirror that a read has made stays this
-// server's own.
+// takeStep begins one step of a plan, and does not wait for it.
 func (s *Server) takeStep(step webhook.Step, by string) error {
 	if step.Action == webhook.Mark {
 		return s.markGone(step, by)
 	}
-	req := mirror.Request{Name: step.Name, Origin: step.Origin, Move: step.Before, By: by}
-	if m, err := s.mirrors.store.Get(step.Name); err == nil {
-		req.Own = m.Snapshot().OnDemand
-	}
-	_, err := s.command(req)
+	_, err := s.command(mirror.Request{Name: step.Name, Origin: step.Origin, Move: step.Before, By: by, Own: step.Own})
 	return err
 }
 

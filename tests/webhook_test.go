@@ -199,6 +199,63 @@ func TestWebhookOfARename(t *testing.T) {
 	}
 }
 
+// TestWebhookWhileAPullRuns: no forge sends again what was refused only because something ran. So what it tells
+// is done when that has ended, be that a first pull, a pull of the repository under its former name, or a move.
+func TestWebhookWhileAPullRuns(t *testing.T) {
+	t.Parallel()
+	r, server, url := acme(t)
+	d := start(t, hookLines(t, "github")...)
+	var slow atomic.Bool
+	listed, goOn := make(chan bool, 1), make(chan bool, 1)
+	server.Be(func(w http.ResponseWriter, r *http.Request, git http.Handler) {
+		if r.Method == "GET" || !slow.CompareAndSwap(true, false) {
+			git.ServeHTTP(w, r)
+			return
+		}
+		answer := httptest.NewRecorder() // the refs as they are now
+		git.ServeHTTP(answer, r)
+		listed <- true
+		select {
+		case <-goOn:
+		case <-r.Context().Done():
+		}
+		w.Header().Set("Content-Type", answer.Header().Get("Content-Type"))
+		_, _ = w.Write(answer.Body.Bytes())
+	})
+	pushed := func(content, name string) (tip string) {
+		t.Helper()
+		tip = r.Commit("main", map[string]string{"file": content})
+		body, headers := forgePush("github", "127.0.0.1", "acme/"+name)
+		d.deliver("github", body, headers...).expect(t, 202).contains(t, "m: a pull has begun")
+		return tip
+	}
+	arrives := func(tip string) {
+		t.Helper()
+		eventually(t, "the push is here", func() bool { all := d.status("").Mirrors; return len(all) == 1 && all[0].Revision == tip })
+	}
+	slow.Store(true)
+	d.post("m", url, "wait", "1ms").expect(t, 202)
+	<-listed
+	tip := pushed("during the first pull", "widgets")
+	goOn <- true
+	arrives(tip)
+
+	slow.Store(true)
+	pushed("before the rename", "widgets")
+	<-listed
+	former := r.Dir
+	r.Dir = filepath.Join(filepath.Dir(former), "gears.git")
+	if err := os.Rename(former, r.Dir); err != nil {
+		t.Fatal(err)
+	}
+	d.deliver("github", `{"action":"renamed","changes":{"repository":{"name":{"from":"widgets"}}},"repository":{"full_name":"acme/gears","ssh_url":"git@127.0.0.1:acme/gears.git"}}`,
+		"X-GitHub-Event", "repository").expect(t, 202).contains(t, "m: follows "+server.URL+"/acme/gears.git from now on")
+	pushed("before the move", "gears")
+	goOn <- true
+	eventually(t, "the mirror follows", func() bool { return d.status("").Mirrors[0].Origin == server.URL+"/acme/gears.git" })
+	arrives(pushed("after the move", "gears"))
+}
+
 // TestWebhookOfADeletion: a mirror outlives its origin. Status, explanation, page and log say what has
 // happened, until the origin is there again.
 func TestWebhookOfADeletion(t *testing.T) {
@@ -336,8 +393,6 @@ func TestWebhookOfWhatAReadHasMade(t *testing.T) {
 	d.get("/x/status?format=json&name=git/acme/widgets").contains(t, `"on_demand":true`)
 
 	renamed := `{"action":"renamed","repository":{"full_name":"acme/gone","clone_url":%q},"changes":{"repository":{"name":{"from":"widgets"}}}}`
-	eventually(t, "the rename is taken, when no pull runs", func() bool {
-		return d.deliver("github", fmt.Sprintf(renamed, server.URL+"/acme/gone"), "X-GitHub-Event", "repository").StatusCode == 202
-	})
+	d.deliver("github", fmt.Sprintf(renamed, server.URL+"/acme/gone"), "X-GitHub-Event", "repository").expect(t, 202)
 	d.wait("ERROR can't pull mirror=git/acme/widgets")
 }

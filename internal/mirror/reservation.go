@@ -4,14 +4,16 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// reservation is the origin that the running requests want a mirror to have. A request for
-// another origin is refused before anything is begun for it, here or on a slave.
+// reservation is the origin that a mirror has when the running requests have ended. A request for
+// another origin is refused before anything is begun for it, here or on a slave, unless it moves the
+// mirror from the reserved one: its pull comes after the others.
 type reservation struct {
 	origin origin.URL
 	count  int       // of the requests
@@ -22,7 +24,7 @@ type reservation struct {
 // reserve checks whether a request can be carried out, and reserves its name until release is
 // called. The error is a *storage.Conflict.
 func (s *Store) reserve(req Request) (release func(), err error) {
-	release, taken := s.reserveName(req)
+	release, before, taken := s.reserveName(req)
 	m, err := s.Get(req.Name)
 	switch {
 	case errors.Is(err, ErrUnknown):
@@ -34,7 +36,7 @@ func (s *Store) reserve(req Request) (release func(), err error) {
 			err = s.checkWanted(req.Name, later(req.Wanted, req.read))
 		}
 	case err == nil:
-		err = cmp.Or(checkOrigin(m.Snapshot().Origin, req), taken)
+		err = cmp.Or(checkOrigin(cmp.Or(before, m.Snapshot().Origin), req), taken)
 	default:
 		err = taken // the pull reports why the mirror cannot be read
 	}
@@ -44,19 +46,22 @@ func (s *Store) reserve(req Request) (release func(), err error) {
 	return release, err
 }
 
-// reserveName reserves a name, which requests with the same origin share. The error is a
-// *storage.Conflict.
-func (s *Store) reserveName(req Request) (release func(), err error) {
+// reserveName reserves a name, which requests with the same origin share. before is the origin that was
+// reserved; not Known for none. The error is a *storage.Conflict.
+func (s *Store) reserveName(req Request) (release func(), before origin.URL, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.reserved[req.Name]
 	if r == nil {
 		r = &reservation{origin: req.Origin}
 		s.reserved[req.Name] = r
+	} else {
+		before = r.origin
 	}
-	if !r.origin.Same(req.Origin) {
-		return nil, storage.Conflictf("another request is just giving the mirror the origin %s", r.origin)
+	if !r.origin.Same(req.Origin) && !(req.Move.Known() && r.origin.Same(req.Move)) {
+		return nil, before, storage.Conflictf("another request is just giving the mirror the origin %s", r.origin)
 	}
+	r.origin = req.Origin
 	r.count++
 	if req.Wanted.After(r.wanted) {
 		r.wanted, r.by = req.Wanted, req.By
@@ -67,7 +72,7 @@ func (s *Store) reserveName(req Request) (release func(), err error) {
 		if r.count--; r.count == 0 {
 			delete(s.reserved, req.Name)
 		}
-	}, nil
+	}, before, nil
 }
 
 // IsReserved reports whether a request for the mirror is running on this server.
@@ -75,6 +80,51 @@ func (s *Store) IsReserved(name storage.Name) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reserved[name] != nil
+}
+
+// Followed is a mirror, or one that is being made, and the origin that it follows.
+type Followed struct {
+	Name   storage.Name
+	Origin origin.URL // not Known if it is being made
+	Next   origin.URL // that requests which run give it; not Known for no other one
+	Own    bool       // reads alone have asked for it
+}
+
+// Followed returns all mirrors, and the names for which one is being made.
+func (s *Store) Followed() iter.Seq[Followed] {
+	return func(yield func(Followed) bool) {
+		coming := s.coming() // first: who begins after that, asks an origin after that
+		for _, m := range s.All() {
+			next := coming[m.Name].Next
+			delete(coming, m.Name)
+			snap := m.Snapshot()
+			if snap == nil {
+				continue
+			}
+			if next.Same(snap.Origin) {
+				next = origin.URL{}
+			}
+			if !yield(Followed{m.Name, snap.Origin, next, snap.OnDemand}) {
+				return
+			}
+		}
+		for _, f := range coming {
+			if f.Next.Known() && !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// coming are the origins that requests which run give to mirrors.
+func (s *Store) coming() map[storage.Name]Followed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[storage.Name]Followed, len(s.reserved))
+	for name, r := range s.reserved {
+		all[name] = Followed{Name: name, Next: r.origin, Own: r.wanted.IsZero()}
+	}
+	return all
 }
 
 // WithCredentials returns the request with the mirror's stored credentials, if its origin has

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -10,11 +11,16 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
-// Mirror is what a plan knows of a mirror.
+// Mirror is what a plan knows of a mirror, or of one that is being made.
 type Mirror struct {
 	Name   storage.Name
-	Origin origin.URL
+	Origin origin.URL // not Known if it is being made
+	Next   origin.URL // that it has when what runs has ended; not Known for no other one
+	Own    bool       // reads alone have asked for it: it stays this server's own
 }
+
+// follows is the origin that the mirror has when a step for it is begun.
+func (m Mirror) follows() origin.URL { return cmp.Or(m.Next, m.Origin) }
 
 // Action is what a step does to a mirror.
 type Action string
@@ -32,6 +38,7 @@ type Step struct {
 	Name   storage.Name
 	Origin origin.URL // to ask
 	Before origin.URL // to ask until now; not Known where Origin is no other one
+	Own    bool       // as of the Mirror
 }
 
 // ErrNoMirror is why an event leads to nothing.
@@ -50,14 +57,18 @@ func (e Event) Plan(mirrors iter.Seq[Mirror], name func(origin.Place) (storage.N
 		action = Mark
 	}
 	for _, m := range here {
-		steps = append(steps, Step{Action: action, Name: m.Name, Origin: m.Origin})
+		step := Step{Action: action, Name: m.Name, Origin: m.follows(), Own: m.Own}
+		if m.Next.Known() { // if the move to it fails, this one tries again
+			step.Before = m.Origin
+		}
+		steps = append(steps, step)
 	}
 	for _, m := range former {
-		now, err := m.Origin.Renamed(m.from.Path, m.to.Path)
+		now, err := m.follows().Renamed(m.from.Path, m.to.Path)
 		if err != nil {
-			return nil, fmt.Errorf("the mirror %s cannot follow the repository from %s: %w", m.Name, m.Origin, err)
+			return nil, fmt.Errorf("the mirror %s cannot follow the repository from %s: %w", m.Name, m.follows(), err)
 		}
-		steps = append(steps, Step{Action: Move, Name: m.Name, Origin: now, Before: m.Origin})
+		steps = append(steps, Step{Action: Move, Name: m.Name, Origin: now, Before: m.follows(), Own: m.Own})
 	}
 	if len(steps) > 0 {
 		return steps, nil
@@ -83,7 +94,7 @@ func (e Event) match(mirrors iter.Seq[Mirror]) (here []Mirror, former []renamed)
 	var hereFolded []Mirror
 	var formerFolded []renamed
 	for m := range mirrors {
-		at := m.Origin.Place()
+		at := m.follows().Place()
 		if at == (origin.Place{}) {
 			continue
 		}

@@ -29,13 +29,17 @@ func name(t testing.TB, raw string) storage.Name {
 	return n
 }
 
-// mirrors are those of names and origins in turn.
+// mirrors are those of names and origins in turn. Behind an origin can stand ">" and the one that comes next.
 func mirrors(t testing.TB, pairs ...string) iter.Seq[Mirror] {
 	return func(yield func(Mirror) bool) {
 		for i := 0; i < len(pairs); i += 2 {
 			m := Mirror{Name: name(t, pairs[i])}
-			if pairs[i+1] != "" {
-				m.Origin = parse(t, pairs[i+1])
+			now, next, _ := strings.Cut(pairs[i+1], ">")
+			if now != "" {
+				m.Origin = parse(t, now)
+			}
+			if next != "" {
+				m.Next = parse(t, next)
 			}
 			if !yield(m) {
 				return
@@ -57,7 +61,8 @@ func TestPlan(t *testing.T) {
 	}
 	have := mirrors(t, "one", "https://git.example/acme/widgets.git", "two", "git@git.example:acme/widgets", "port", "ssh://git@git.example:2222/acme/widgets",
 		"upper", "https://git.example/Acme/Cogs", "lower", "https://git.example/acme/cogs", "folded", "https://git.example/ACME/Bolts",
-		"elsewhere", "https://other.example/acme/widgets", "none", "", "scm", "https://git.example/scm/acme/nuts.git")
+		"elsewhere", "https://other.example/acme/widgets", "none", "", "scm", "https://git.example/scm/acme/nuts.git",
+		"moving", "https://git.example/acme/then>https://git.example/acme/now", "coming", ">https://git.example/acme/coming")
 	named := func(p origin.Place) (storage.Name, origin.URL, bool) {
 		return name(t, "made/"+p.Path), parse(t, "https://"+p.Host+"/"+p.Path), p.Host == "git.example"
 	}
@@ -84,6 +89,12 @@ func TestPlan(t *testing.T) {
 				"move port ssh://git@git.example:2222/acme/gears from ssh://git@git.example:2222/acme/widgets"},
 		"renamed, each spelling by its own": {effect: Renamed, at: places("https://git.example/scm/acme/gears", "git@git.example:acme/gears"), formers: places("https://git.example/scm/acme/nuts", "git@git.example:acme/nuts"),
 			want: "move scm https://git.example/scm/acme/gears.git from https://git.example/scm/acme/nuts.git"},
+		"being moved":            {effect: Changed, at: places("https://git.example/acme/now"), want: "pull moving https://git.example/acme/now from https://git.example/acme/then"},
+		"moved away":             {effect: Changed, at: places("https://git.example/acme/then"), want: "no mirror"},
+		"moved on":               {effect: Renamed, at: places("https://git.example/acme/next"), formers: places("https://git.example/acme/now"), want: "move moving https://git.example/acme/next from https://git.example/acme/now"},
+		"being made":             {effect: Changed, at: places("https://git.example/acme/coming"), create: true, want: "pull coming https://git.example/acme/coming"},
+		"made, and moved":        {effect: Renamed, at: places("https://git.example/acme/arrived"), formers: places("https://git.example/acme/coming"), want: "move coming https://git.example/acme/arrived from https://git.example/acme/coming"},
+		"made, and gone":         {effect: Deleted, at: places("https://git.example/acme/coming"), want: "mark coming https://git.example/acme/coming"},
 		"renamed in case":        {effect: Renamed, at: places("https://other.example/Acme/widgets"), formers: places("https://other.example/acme/widgets"), want: "move elsewhere https://other.example/Acme/widgets from https://other.example/acme/widgets"},
 		"renamed, followed":      {effect: Renamed, at: places("https://other.example/acme/widgets"), formers: places("https://other.example/acme/old"), want: "pull elsewhere https://other.example/acme/widgets"},
 		"renamed, unknown":       {effect: Renamed, at: places("https://git.example/acme/new"), formers: places("https://git.example/acme/old"), want: "no mirror"},

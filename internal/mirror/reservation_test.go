@@ -1,0 +1,115 @@
+package mirror
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/storage"
+)
+
+// TestReserve: of requests that run at the same time, all want the same origin, or move the mirror from
+// what it has then.
+func TestReserve(t *testing.T) {
+	at := func(path string) (from origin.URL) {
+		if path != "" {
+			var err error
+			if from, err = origin.Parse("https://git.in.local/"+path, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return from
+	}
+	for what, c := range map[string]struct {
+		stored   string   // the mirror's origin; empty for no mirror
+		requests []string // their origins, and those that they move it from
+		refused  string   // why the last one is
+	}{
+		"the same":                     {"a", []string{"a", "a"}, ""},
+		"another":                      {"a", []string{"a", "b"}, "POST again with move="},
+		"moved meanwhile":              {"a", []string{"a", "b<a"}, ""},
+		"moved meanwhile, twice":       {"a", []string{"a", "b<a", "b<a"}, ""},
+		"moved on":                     {"a", []string{"b<a", "c<b"}, ""},
+		"pulled, moved, and pulled":    {"a", []string{"a", "b<a", "b"}, ""},
+		"pulled, and moved on":         {"a", []string{"a", "b<a", "c<b"}, ""},
+		"moved elsewhere":              {"a", []string{"b<a", "c<a"}, "not https://git.in.local/a as move= says"},
+		"where it is being moved":      {"a", []string{"b<a", "b"}, ""},
+		"where it is being moved from": {"a", []string{"b<a", "a"}, "exists with the origin https://git.in.local/b"},
+		"never there":                  {"a", []string{"a", "c<b"}, "not https://git.in.local/b as move= says"},
+		"made, and pulled":             {"", []string{"a", "a"}, ""},
+		"made, and moved":              {"", []string{"a", "b<a"}, ""},
+		"made from another":            {"", []string{"a", "b"}, "another request is just giving the mirror the origin https://git.in.local/a"},
+		"made, and moved from another": {"", []string{"a", "c<b"}, "another request is just giving the mirror the origin https://git.in.local/a"},
+	} {
+		s, name := newTestStore(t), named("m")
+		if c.stored != "" {
+			initMirror(t, s, name)
+			if err := (&stateFile{Origin: at(c.stored).String()}).write(s.dir.MirrorDir(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, text := range c.requests {
+			to, from, _ := strings.Cut(text, "<")
+			release, err := s.reserve(Request{Name: name, Origin: at(to), Move: at(from), Wanted: time.Now()})
+			switch last := i == len(c.requests)-1; {
+			case last && c.refused != "" && errors.As(err, new(*storage.Conflict)) && strings.Contains(err.Error(), c.refused):
+			case err != nil || last && c.refused != "":
+				t.Errorf("%s: %s: %v", what, text, err)
+			default:
+				defer release()
+			}
+		}
+	}
+}
+
+// TestFollowed: who is told of a repository finds the mirrors that follow it when what runs has ended.
+func TestFollowed(t *testing.T) {
+	s := newTestStore(t)
+	at := func(path string) origin.URL {
+		from, err := origin.Parse("https://git.in.local/"+path, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return from
+	}
+	for _, one := range []string{"quiet", "pulled", "moved"} {
+		initMirror(t, s, named(one))
+		if err := (&stateFile{Origin: at(one).String()}).write(s.dir.MirrorDir(named(one))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Get(named(one)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	onDemandMirror(t, s, named("read"))
+	for _, req := range []Request{
+		{Name: named("pulled"), Origin: at("pulled"), Wanted: time.Now()},
+		{Name: named("moved"), Origin: at("elsewhere"), Move: at("moved"), Wanted: time.Now()},
+		{Name: named("made"), Origin: at("made"), Wanted: time.Now()},
+		{Name: named("by-a-read"), Origin: at("by-a-read"), read: time.Now()},
+		{Name: named("nobody"), Wanted: time.Now()},
+	} {
+		release, err := s.reserve(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+	}
+	want := []Followed{
+		{Name: named("by-a-read"), Next: at("by-a-read"), Own: true},
+		{Name: named("made"), Next: at("made")},
+		{Name: named("moved"), Origin: at("moved"), Next: at("elsewhere")},
+		{Name: named("pulled"), Origin: at("pulled")},
+		{Name: named("quiet"), Origin: at("quiet")},
+		{Name: named("read"), Own: true},
+	}
+	for range 2 {
+		got := slices.SortedFunc(s.Followed(), func(a, b Followed) int { return strings.Compare(a.Name.String(), b.Name.String()) })
+		if !slices.Equal(got, want) {
+			t.Errorf("got  %+v\nwant %+v", got, want)
+		}
+	}
+}
