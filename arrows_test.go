@@ -31,7 +31,7 @@ var arrows = map[string]string{
 	"lsrefs":       "pktline ratelimit",
 	"credential":   "coalesce limiter",
 	"publicnet":    "",
-	"git":          "credential durable pktline lsrefs publicnet units",
+	"git":          "credential durable pktline lsrefs publicnet ratelimit units",
 	"systemd":      "",
 	"gittest":      "git",
 	"errtext":      "git",

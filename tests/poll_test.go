@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -125,6 +126,41 @@ func TestPollHeedsRateLimits(t *testing.T) {
 	d.pulled("m", p.url)
 	tip := p.push("2")
 	eventually(t, "it is polled again", func() bool { return d.revision() == tip })
+}
+
+// TestTransferHeedsRateLimits: a host can tell its refs, and refuse objects because they are too many. It is left
+// alone for as long as it says, and no repository is taken for one that is not there.
+func TestTransferHeedsRateLimits(t *testing.T) {
+	t.Parallel()
+	p := newPollable(t)
+	origin.New(t, filepath.Join(filepath.Dir(p.Dir), "second.git")).Commit("main", nil)
+	d := start(t, "[[ondemand]]", `prefix = "od"`, fmt.Sprintf("origin = %q", p.server.URL+"/{path}.git"))
+	d.pulled("m", p.url)
+	var refused atomic.Int64
+	p.server.Be(func(w http.ResponseWriter, r *http.Request, git http.Handler) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Body = io.NopCloser(bytes.NewReader(body)); !bytes.Contains(body, []byte("want ")) {
+			git.ServeHTTP(w, r)
+			return
+		}
+		refused.Add(1)
+		w.Header().Set("X-RateLimit-Remaining", "0")
+		w.Header().Set("X-RateLimit-Reset", "3000")
+		http.Error(w, "too many objects", http.StatusForbidden)
+	})
+	a := d.get("/od/second").expect(t, 502).contains(t, "the origin asks to come again in 50m")
+	if n, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || n < 1000 || n > 3000 {
+		t.Errorf("the reader is to come again after %q seconds", a.Header.Get("Retry-After"))
+	}
+	d.wait(`WARN a host of origins asks to be left alone.* host=` + p.server.URL + ` for=50m`)
+	p.push("2")
+	before := refused.Load()
+	d.get("/m", "Cache-Control", "no-cache").expect(t, 200)
+	d.get("/od/third").expect(t, 502).contains(t, "has asked to be left alone")
+	if n := refused.Load(); n != before {
+		t.Errorf("it was asked %d times all the same", n-before)
+	}
+	d.post("m", p.url).expect(t, 500).contains(t, "the origin asks to come again in 50m")
 }
 
 // TestPollOfAHangingHost: it stops no other, and readers get what is there.

@@ -38,6 +38,7 @@ type command struct {
 	trace       func(string)   // gets each header that GIT_TRACE_CURL shows as received; nil if there is no trace
 	found       func(finding)  // gets each message about an object; may be nil
 	packs       io.Writer      // gets the packs that are received; nil for nobody
+	answers     *lastAnswer    // is told what web servers answer; may be nil
 	memory      uint64         // the most that each process may allocate, in bytes, if less than the common limit
 	helpers     bool           // it starts other processes at once: see limitFromStart
 	lowPriority bool
@@ -69,6 +70,12 @@ func (g *Git) run(ctx context.Context, c command) error {
 		return c.error(ctx, err, "")
 	}
 	defer packs.wait()
+	answers, err := c.answers.trace(cmd)
+	if err != nil {
+		packs.started()
+		return c.error(ctx, err, "")
+	}
+	defer answers.wait()
 	var writeErr error
 	err = g.start(cmd, c, func(out io.Reader) {
 		if writeErr = copyOut(c.stdout, out); writeErr != nil {
@@ -76,6 +83,7 @@ func (g *Git) run(ctx context.Context, c command) error {
 		}
 	})
 	packs.started()
+	answers.started()
 	if err == nil {
 		err = cmd.Wait()
 		g.leash.ended()

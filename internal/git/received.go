@@ -14,15 +14,24 @@ import (
 // A digit is a descriptor there, which its helpers have as well. So others can have the pack while
 // git still indexes it.
 
-// packCopy copies what a command writes to its trace of packs. A nil one copies nothing.
-type packCopy struct {
+// traceCopy copies what a command writes to one of its traces. A nil one copies nothing.
+type traceCopy struct {
 	out, in *os.File // of a pipe
 	done    chan struct{}
 }
 
-// tracePacks has a command that is not started yet write the packs that it receives to w, as far as w
-// takes them: an error of w does not disturb the command.
-func tracePacks(cmd *exec.Cmd, w io.Writer) (*packCopy, error) {
+// tracePacks has a command that is not started yet write the packs that it receives to w.
+func tracePacks(cmd *exec.Cmd, w io.Writer) (*traceCopy, error) {
+	p, err := traceTo(cmd, "GIT_TRACE_PACKFILE", w)
+	if p != nil {
+		enlargePipe(p.out)
+	}
+	return p, err
+}
+
+// traceTo has a command that is not started yet write a trace to w, as far as w takes it: an error of w
+// does not disturb the command. variable is that of the trace (git(1)). Without a w there is none.
+func traceTo(cmd *exec.Cmd, variable string, w io.Writer) (*traceCopy, error) {
 	if w == nil {
 		return nil, nil
 	}
@@ -30,16 +39,15 @@ func tracePacks(cmd *exec.Cmd, w io.Writer) (*packCopy, error) {
 	if err != nil {
 		return nil, err
 	}
-	enlargePipe(out)
 	const firstExtra = 3 // os/exec, Cmd.ExtraFiles
-	cmd.Env = append(cmd.Env, "GIT_TRACE_PACKFILE="+strconv.Itoa(firstExtra+len(cmd.ExtraFiles)))
+	cmd.Env = append(cmd.Env, variable+"="+strconv.Itoa(firstExtra+len(cmd.ExtraFiles)))
 	cmd.ExtraFiles = append(cmd.ExtraFiles, in)
-	p := &packCopy{out, in, make(chan struct{})}
+	p := &traceCopy{out, in, make(chan struct{})}
 	go p.copy(w)
 	return p, nil
 }
 
-func (p *packCopy) copy(w io.Writer) {
+func (p *traceCopy) copy(w io.Writer) {
 	defer close(p.done)
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -57,14 +65,14 @@ func (p *packCopy) copy(w io.Writer) {
 }
 
 // started gives the end for writing over to the command, which was started or could not be.
-func (p *packCopy) started() {
+func (p *traceCopy) started() {
 	if p != nil {
 		p.in.Close()
 	}
 }
 
 // wait returns when all that the command has written is copied. The command must have ended.
-func (p *packCopy) wait() {
+func (p *traceCopy) wait() {
 	if p == nil {
 		return
 	}

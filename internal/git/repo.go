@@ -330,7 +330,13 @@ func (g *Git) transferIn(ctx context.Context, c command, remote Remote, version 
 	c.settings = append(remote.settings(version), c.settings...)
 	c.env = g.envFor(remote)
 	c.secrets, c.public, c.maxFile = remote.Secrets(), remote.Public, request.Limit
+	if remote.webURL() != nil && !remote.Direct {
+		c.answers = &lastAnswer{}
+	}
 	err := g.run(ctx, c)
+	if e := (*Error)(nil); c.answers != nil && errors.As(err, &e) {
+		c.answers.explain(e)
+	}
 	if e := (*Error)(nil); request.Limit > 0 && errors.As(err, &e) && saysAny(localLines(e.Stderr), fileTooLarge) {
 		err = fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}

@@ -107,8 +107,8 @@ func NewClient(o Options) *Client {
 // afterwards.
 func (c *Client) Close() { c.transports.close() }
 
-// maxAsked is the longest time for which a server can ask to be left alone.
-const maxAsked = time.Hour
+// MaxAsked is the longest time for which a server can ask to be left alone.
+const MaxAsked = time.Hour
 
 // Refusal is an answer with an error status. Git would be refused too, and servers may count that.
 type Refusal struct {

@@ -230,7 +230,7 @@ func isRefusal(status int) bool {
 
 // refusal reads what a server says about its status. Git shows only plain text.
 func refusal(answer *http.Response) error {
-	r := &Refusal{Status: answer.StatusCode, RetryAfter: ratelimit.Asked(answer.StatusCode, answer.Header, time.Now(), maxAsked)}
+	r := &Refusal{Status: answer.StatusCode, RetryAfter: ratelimit.Asked(answer.StatusCode, answer.Header, time.Now(), MaxAsked)}
 	kind, parameters, err := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	if answer.Header.Get("Content-Type") != "" && err != nil {
 		return unusualf("its type is none")

@@ -45,6 +45,15 @@ func Asked(status int, h http.Header, now time.Time, most time.Duration) time.Du
 	}
 }
 
+// Reads reports whether the header of that name says something of it.
+func Reads(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Date", "Retry-After", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "Ratelimit-Remaining", "Ratelimit-Reset":
+		return true
+	}
+	return false
+}
+
 // After reads Retry-After. ok is false if it is not there, or is neither a number of seconds nor a date.
 // The wait is negative for a date that is over.
 func After(h http.Header, now time.Time) (wait time.Duration, ok bool) {
