@@ -161,6 +161,14 @@ func TestTransferHeedsRateLimits(t *testing.T) {
 		t.Errorf("it was asked %d times all the same", n-before)
 	}
 	d.post("m", p.url).expect(t, 500).contains(t, "the origin asks to come again in 50m")
+	d.kill()
+	d.run()
+	before = p.server.Lists.Load() + refused.Load()
+	d.get("/m", "Cache-Control", "no-cache").expect(t, 200)
+	d.get("/od/third").expect(t, 502).contains(t, "has asked to be left alone")
+	if n := p.server.Lists.Load() + refused.Load(); n != before {
+		t.Error("a restart has forgotten it")
+	}
 }
 
 // TestPollOfAHangingHost: it stops no other, and readers get what is there.

@@ -124,6 +124,7 @@ func NewStore(life context.Context, parts Parts, options *Options) *Store {
 	s.lists.Resize(parts.MaxLists)
 	s.queries.Resize(maxQueries)
 	s.Configure(options)
+	s.readPauses()
 	return s
 }
 

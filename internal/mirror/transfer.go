@@ -101,9 +101,14 @@ func (j *pullJob) heed(src Source, from origin.URL, asked time.Time, err error) 
 	switch {
 	case !src.isOrigin():
 	case err == nil:
-		j.pauses.answered(from.Host(), asked)
-	case wait > 0 && j.pauses.set(from.Host(), time.Now(), wait):
-		j.log.Warn("a host of origins asks to be left alone: polls and reads heed that", "host", from.Host(), "for", units.FormatDuration(wait))
+		if j.pauses.answered(from.Host(), asked) {
+			j.writePauses()
+		}
+	case wait > 0:
+		if j.pauses.set(from.Host(), time.Now(), wait) {
+			j.log.Warn("a host of origins asks to be left alone: polls and reads heed that", "host", from.Host(), "for", units.FormatDuration(wait))
+		}
+		j.writePauses()
 	}
 }
 

@@ -34,6 +34,7 @@ import (
 //	tombstones/ the names of mirrors that were removed on purpose
 //	neutral/    empty repositories through which archives are made
 //	cache/      finished archives
+//	pauses      hosts of origins that want to be left alone, and until when
 //	reads       when mirrors were last read that reads have made
 type Dir struct {
 	Path    string // absolute, without symbolic links
