@@ -143,7 +143,7 @@ func (j *pullJob) finish(repo git.Repo, b fetchedPlan, all []git.Ref, old *survi
 		disk: disk{packed: true, refused: newRefusedIDs(j.opts.Git, b.refused)},
 	}
 	state := j.successor(m, old, from)
-	j.recordSource(&state, src, from, true)
+	j.recordSource(&state, src, from, old != nil) // a new mirror shows no hook: its first POST may be one by hand
 	b.recordIn(&state)
 	packs, err := repo.Inventory()
 	if err != nil {

@@ -17,7 +17,7 @@ const ByWebhook = "the webhook "
 // Hook is what is known of the hook that announces the changes of a mirror's origin: what sends a POST,
 // or a forge's webhook. A poll finds out when it is broken.
 type Hook struct {
-	Known  bool      `json:"known,omitempty"`  // somebody has announced something at some time
+	Known  bool      `json:"known,omitempty"`  // a webhook has come, or a POST that announced a change
 	Missed int       `json:"missed,omitempty"` // changes in a row that nobody has announced, maxMissed at most
 	Since  time.Time `json:"since,omitzero"`   // when the first of them was found
 }
@@ -37,7 +37,8 @@ func (h Hook) BrokenSince() time.Time {
 }
 
 // asked is the hook after a request of by. timely means that the request came in time: it was what
-// brought a change, or came just after a poll had found it.
+// brought a change, or came just after a poll had found it. A POST that did not, as the first one for a mirror,
+// may be one by hand, of an origin that has no hook.
 func (h Hook) asked(by string, timely bool) Hook {
 	switch {
 	case !isAnnouncement(by):
@@ -45,13 +46,13 @@ func (h Hook) asked(by string, timely bool) Hook {
 	case timely:
 		return Hook{Known: true}
 	default:
-		h.Known = true
+		h.Known = h.Known || strings.HasPrefix(by, ByWebhook)
 		return h
 	}
 }
 
 // missed is the hook after a poll has found a change at that time which nobody has announced. Where
-// nobody has ever announced anything, there is no hook to be broken.
+// nobody has ever announced one, there is no hook to be broken.
 func (h Hook) missed(at time.Time) Hook {
 	switch {
 	case !h.Known:

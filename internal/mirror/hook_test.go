@@ -19,7 +19,10 @@ func TestHook(t *testing.T) {
 		broken time.Time
 	}{
 		"nothing":                          {nil, Hook{}, time.Time{}},
-		"a client":                         {[]event{{client, false, 0}}, Hook{Known: true}, time.Time{}},
+		"a client":                         {[]event{{client, true, 0}}, Hook{Known: true}, time.Time{}},
+		"a client, with nothing new":       {[]event{{client, false, 0}}, Hook{}, time.Time{}},
+		"a POST by hand, and changes":      {[]event{{client, false, 0}, {minute: 1}, {client, false, 2}, {minute: 3}, {minute: 4}}, Hook{}, time.Time{}},
+		"a webhook, with nothing new":      {[]event{{webhook, false, 0}}, Hook{Known: true}, time.Time{}},
 		"another server":                   {[]event{{"another server of the cluster (10.1.2.3)", true, 0}}, Hook{Known: true}, time.Time{}},
 		"a webhook":                        {[]event{{webhook, true, 0}}, Hook{Known: true}, time.Time{}},
 		"what the server does":             {[]event{{poll, true, 0}, {discovery, true, 0}}, Hook{}, time.Time{}},

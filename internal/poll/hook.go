@@ -21,10 +21,8 @@ const grace = 30 * time.Second
 // isAnnounced decides about a change that a look has found. before is what was known of requests at the
 // look before, and latest what is known some time after the look. If a request has come since the look
 // before, the change may be what it has announced, even if the pull that it has led to has not brought
-// it. Of what came before this process was started, nobody knows.
-func isAnnounced(before asked, latest time.Time) bool {
-	return !before.known || !latest.Equal(before.latest)
-}
+// it.
+func isAnnounced(before asked, latest time.Time) bool { return !latest.Equal(before.latest) }
 
 // judge waits until a change that a look has found at that time had the time to be announced, and has
 // the store remember whether it was.

@@ -33,6 +33,14 @@ func period(every, age time.Duration, failures int, gone bool) time.Duration {
 	return every * factor
 }
 
+// ageOf is the time since a mirror's latest change, by the clock on the wall; 0 if that is not known.
+func ageOf(changed, now time.Time) time.Duration {
+	if changed.IsZero() {
+		return 0
+	}
+	return now.Round(0).Sub(changed)
+}
+
 // phase is a name's place in any period, as a fraction of 2⁶⁴.
 type phase uint64
 

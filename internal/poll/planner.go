@@ -83,15 +83,18 @@ type host struct {
 
 // job is a look that is to be done.
 type job struct {
-	name   storage.Name
-	every  time.Duration
-	period time.Duration // between two looks at the mirror now
-	asked  asked         // at the look before
-	entry  *entry
+	name  storage.Name
+	every time.Duration
+	gone  bool
+	asked asked // at the look before
+	entry *entry
 }
 
+// newPlanner returns a planner without subjects. The moments of mirrors are counted from 1970 on, so that a restart
+// does not change them: else a daemon that is restarted often would never come to the later ones.
 func newPlanner(now time.Time, paused func(host string) time.Time) *planner {
-	return &planner{paused: paused, from: now, entries: make(map[storage.Name]*entry), hosts: make(map[string]*host)}
+	from := now.Add(-time.Duration(now.UnixNano()))
+	return &planner{paused: paused, from: from, entries: make(map[storage.Name]*entry), hosts: make(map[string]*host)}
 }
 
 // sync makes the subjects those that are looked at, and no others.
@@ -146,11 +149,7 @@ func (p *planner) remove(e *entry) {
 
 // period is the time between two looks at the mirror now.
 func (e *entry) period(now time.Time) time.Duration {
-	age := time.Duration(0)
-	if !e.changed.IsZero() {
-		age = now.Round(0).Sub(e.changed) // by the clock on the wall
-	}
-	return period(e.every, age, e.failures, e.gone)
+	return period(e.every, ageOf(e.changed, now), e.failures, e.gone)
 }
 
 // schedule puts an entry into the queue, or moves it there: at its first moment not before a time.
@@ -189,7 +188,7 @@ func (p *planner) next(now time.Time) *job {
 			continue
 		}
 		p.running++
-		return &job{name: e.name, every: e.every, period: e.period(now), asked: e.asked, entry: e}
+		return &job{name: e.name, every: e.every, gone: e.gone, asked: e.asked, entry: e}
 	}
 	return nil
 }

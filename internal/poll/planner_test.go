@@ -132,6 +132,20 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestPlanOfRestarts: a server that is started again and again before the interval is over looks at each mirror as
+// often as another one.
+func TestPlanOfRestarts(t *testing.T) {
+	s := simulate(t, 16)
+	all := mirrors(t, "a.example", 500, 5*time.Minute)
+	for range 60 {
+		s.p = newPlanner(s.now, s.p.paused)
+		s.p.places = 16
+		s.p.sync(s.now, all)
+		s.run(time.Minute)
+	}
+	s.counted("started each minute", 11, 13)
+}
+
 // TestPlanOfRareChanges: who has not changed for long is looked at more rarely, and who is gone or fails.
 func TestPlanOfRareChanges(t *testing.T) {
 	s := simulate(t, 16)

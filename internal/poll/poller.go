@@ -193,7 +193,7 @@ func (p *Poller) do(ctx context.Context, j *job) {
 	}
 	if now := result.Snapshot; now != nil && result.Changed > 0 && ctx.Err() == nil {
 		p.changed(j.name, result)
-		if now.Hook.Known {
+		if j.asked.known { // of what came before this process was started, nobody knows
 			p.judge(ctx, j, now.Pulled)
 		}
 	}
@@ -206,8 +206,9 @@ func (p *Poller) pull(ctx context.Context, j *job) (o outcome, result mirror.Res
 	if err != nil {
 		return o, result
 	}
-	if isFresh(m.Snapshot(), time.Now(), j.period) {
-		o.ending, o.changed = answered, m.RefsChanged()
+	o.changed = m.RefsChanged() // after a start, nobody else knows
+	if j.isFresh(m.Snapshot(), o.changed, time.Now()) {
+		o.ending = answered
 		return o, result
 	}
 	result, err = p.store.Pull(ctx, mirror.Request{Name: j.name, By: mirror.ByPoll, Poll: true})
@@ -226,9 +227,9 @@ func (p *Poller) pull(ctx context.Context, j *job) (o outcome, result mirror.Res
 	return o, result
 }
 
-// isFresh reports whether a mirror was pulled from its origin so short a time ago that the next look
-// is too early. A date in the future says nothing: the clock was set back.
-func isFresh(s *mirror.Snapshot, now time.Time, period time.Duration) bool {
-	age := now.Sub(s.Pulled)
+// isFresh reports whether a mirror whose refs changed at that time was pulled from its origin so short a time ago
+// that the look is too early, as it may be after a start. A date in the future says nothing: the clock was set back.
+func (j *job) isFresh(s *mirror.Snapshot, changed, now time.Time) bool {
+	age, period := now.Sub(s.Pulled), period(j.every, ageOf(changed, now), 0, j.gone)
 	return s.Outcome == mirror.Success && s.From == "" && age >= 0 && age < period/2
 }

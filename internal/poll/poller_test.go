@@ -18,7 +18,6 @@ func TestIsAnnounced(t *testing.T) {
 		latest time.Time
 		want   bool
 	}{
-		"the first look":               {asked{}, now, true},
 		"nobody has ever asked":        {asked{known: true}, time.Time{}, false},
 		"nobody has asked since":       {asked{true, now}, now, false},
 		"somebody has":                 {asked{true, now}, now.Add(1), true},
@@ -41,17 +40,29 @@ func TestIsFresh(t *testing.T) {
 	}
 	asItIs := func(*mirror.Snapshot) {}
 	for what, c := range map[string]struct {
-		s    *mirror.Snapshot
-		want bool
+		s     *mirror.Snapshot
+		quiet time.Duration // since the refs have changed; 0 if that is not known
+		gone  bool
+		want  bool
 	}{
-		"just pulled":       {ago(time.Second, asItIs), true},
-		"before a while":    {ago(time.Minute, asItIs), false},
-		"in the future":     {ago(-time.Second, asItIs), false},
-		"never":             {&mirror.Snapshot{Outcome: mirror.Unknown}, false},
-		"and failed since":  {ago(time.Second, func(s *mirror.Snapshot) { s.Outcome = mirror.Failed }), false},
-		"from another side": {ago(time.Second, func(s *mirror.Snapshot) { s.From = "b.local" }), false},
+		"just pulled":            {ago(time.Second, asItIs), 0, false, true},
+		"before a while":         {ago(time.Minute, asItIs), 0, false, false},
+		"in the future":          {ago(-time.Second, asItIs), 0, false, false},
+		"never":                  {&mirror.Snapshot{Outcome: mirror.Unknown}, 0, false, false},
+		"and failed since":       {ago(time.Second, func(s *mirror.Snapshot) { s.Outcome = mirror.Failed }), 0, false, false},
+		"from another side":      {ago(time.Second, func(s *mirror.Snapshot) { s.From = "b.local" }), 0, false, false},
+		"quiet for an hour":      {ago(2*time.Minute, asItIs), time.Hour, false, true},
+		"quiet, but long ago":    {ago(20*time.Minute, asItIs), time.Hour, false, false},
+		"changed in the future":  {ago(time.Minute, asItIs), -time.Hour, false, false},
+		"quiet for years":        {ago(11*time.Minute, asItIs), 10_000 * time.Hour, false, true},
+		"the origin was deleted": {ago(11*time.Minute, asItIs), 0, true, true},
 	} {
-		if got := isFresh(c.s, now, 2*time.Minute); got != c.want {
+		var changed time.Time
+		if c.quiet != 0 {
+			changed = now.Round(0).Add(-c.quiet)
+		}
+		j := &job{every: 2 * time.Minute, gone: c.gone}
+		if got := j.isFresh(c.s, changed, now); got != c.want {
 			t.Errorf("%s: %v", what, got)
 		}
 	}
