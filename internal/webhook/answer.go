@@ -16,6 +16,7 @@ type Answer struct {
 	Event      string `json:"event"`
 	Repository string `json:"repository,omitempty"`
 	Mirrors    []Took `json:"mirrors"`
+	Unsigned   bool   `json:"unsigned,omitempty"` // so that the secret is not known to be right
 }
 
 // Took is what became of a step.
@@ -28,7 +29,7 @@ type Took struct {
 
 // NewAnswer is the answer to a delivery of which no step has been taken.
 func NewAnswer(d Delivery) Answer {
-	a := Answer{Status: http.StatusAccepted, Delivery: d.ID, Event: d.Name, Repository: d.Repository, Mirrors: []Took{}}
+	a := Answer{Status: http.StatusAccepted, Delivery: d.ID, Event: d.Name, Repository: d.Repository, Mirrors: []Took{}, Unsigned: d.Unsigned}
 	if d.Effect == Ping {
 		a.Status = http.StatusOK
 	}
@@ -68,6 +69,8 @@ func (a *Answer) String() string {
 		text += " of " + a.Repository
 	}
 	switch {
+	case a.Unsigned:
+		text += ": deliveries arrive; this one is not signed, so that nobody knows whether the secret is right"
 	case a.Status == http.StatusOK:
 		text += ": deliveries arrive, and are signed as they must be"
 	case len(a.Mirrors) == 0:

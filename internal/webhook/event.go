@@ -222,12 +222,15 @@ func gitLabEvent(header http.Header, found fields, url string) (Event, error) {
 	return e, nil
 }
 
+// bitbucketPing is the event that Data Center sends for a test.
+const bitbucketPing = "diagnostics:ping"
+
 // bitbucketEvent reads an event of Bitbucket Cloud (support.atlassian.com, "Event payloads") or Data
 // Center (confluence.atlassian.com, "Event payload").
 func bitbucketEvent(name string, found fields, url string) (Event, error) {
 	e := Event{Name: name}
 	switch name {
-	case "diagnostics:ping":
+	case bitbucketPing:
 		e.Effect = Ping
 		return e, nil
 	case "repo:refs_changed", "mirror:repo_synchronized":

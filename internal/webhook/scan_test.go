@@ -80,13 +80,13 @@ func (r repeating) Read(p []byte) (n int, err error) {
 func TestForm(t *testing.T) {
 	text := `{"repository": {"clone_url": "https://git.example/a+b/ä.git"}}`
 	for _, body := range []string{text, " \n" + text, "payload=" + url.QueryEscape(text), "payload=" + url.QueryEscape(text) + "&more=%zz"} {
-		got, err := scanBody(iotest.OneByteReader(strings.NewReader(body)), GitHub)
+		got, err := scanBody(iotest.OneByteReader(strings.NewReader(body)), GitHub, func() io.Writer { return io.Discard })
 		if err != nil || got.first("repository.clone_url") != "https://git.example/a+b/ä.git" {
 			t.Errorf("%s: %v, %v", body, got, err)
 		}
 	}
 	for _, body := range []string{"payload=", "payload=%7B%zz", "payload=%7", "other=" + url.QueryEscape(text), "pay"} {
-		if _, err := scanBody(strings.NewReader(body), GitHub); !errors.Is(err, errJSON) {
+		if _, err := scanBody(strings.NewReader(body), GitHub, func() io.Writer { return io.Discard }); !errors.Is(err, errJSON) {
 			t.Errorf("%s: %v", body, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"hash"
+	"io"
 	"net/http"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 // to it. What it compares, it compares in a time that does not depend on the secret.
 type signature struct {
 	mac      hash.Hash
+	payload  hash.Hash     // of what a form holds; nil if the body is none, or the forge does not sign that
 	claimed  [][]byte      // what the mac may be, as the delivery says
 	token    string        // what the delivery shows instead of a mac
 	expected access.Secret // the token that it must be; empty for none
@@ -34,6 +36,10 @@ var hexHeaders = map[Forge][]string{
 	Bitbucket: {"X-Hub-Signature"},
 	Generic:   {"X-Hub-Signature-256"},
 }
+
+// signsPayload are the forges that sign the JSON also where they send a form, as Gitea's source says
+// (services/webhook/deliver.go), and Forgejo's, which was made of it. GitHub signs what it sends.
+var signsPayload = map[Forge]bool{Gitea: true, Forgejo: true}
 
 // Headers of GitLab: docs.gitlab.com, "Webhooks". A secret token is sent as it is; a signing token,
 // which begins with whsec_, signs as the Standard Webhooks specification says.
@@ -98,15 +104,25 @@ func newGitLabSignature(secret access.Secret, h http.Header) (*signature, error)
 // Write takes in a piece of the body.
 func (s *signature) Write(p []byte) (int, error) { return s.mac.Write(p) }
 
+// ofForm returns what the JSON of a form has to be written to.
+func (s *signature) ofForm(f Forge, secret access.Secret) io.Writer {
+	if !signsPayload[f] {
+		return io.Discard
+	}
+	s.payload = hmac.New(sha256.New, []byte(secret))
+	return s.payload
+}
+
 // isRight reports whether the whole body, which was written, comes from who knows the secret.
 func (s *signature) isRight() bool {
 	if s.expected != "" {
 		return s.expected.Is(s.token)
 	}
 	right := false
-	mac := s.mac.Sum(nil)
-	for _, claimed := range s.claimed {
-		right = hmac.Equal(mac, claimed) || right
+	for _, mac := range []hash.Hash{s.mac, s.payload} {
+		for _, claimed := range s.claimed {
+			right = mac != nil && hmac.Equal(mac.Sum(nil), claimed) || right
+		}
 	}
 	return right
 }

@@ -53,15 +53,21 @@ func (e *Error) Unwrap() error { return e.err }
 
 func fail(k Kind, format string, args ...any) error { return &Error{k, fmt.Errorf(format, args...)} }
 
-// Delivery is one that comes from who knows the secret.
+// Delivery is one that comes from who knows the secret, unless it is Unsigned.
 type Delivery struct {
 	Event
 	ID  string // that the forge has given it, fit to be shown; empty for none
 	Key string // equal for two deliveries that are the same one; empty if the forge gives no ids
+
+	Unsigned bool // nothing may come of it
 }
 
-// Read reads a delivery to the end of its body. The error is an *Error, or that of the body.
+// Read reads a delivery to the end of its body. The error is an *Error, or that of the body. The test of
+// Bitbucket Data Center is not signed; as nothing comes of it, it is read all the same, but not its body.
 func (h Hook) Read(header http.Header, body io.Reader) (Delivery, error) {
+	if event := header.Get("X-Event-Key"); h.Forge == Bitbucket && event == bitbucketPing && header.Get("X-Hub-Signature") == "" {
+		return Delivery{Event: Event{Effect: Ping, Name: event}, Unsigned: true}, nil
+	}
 	signed, err := newSignature(h.Forge, h.Secret, header)
 	if err != nil {
 		return Delivery{}, err
@@ -69,7 +75,7 @@ func (h Hook) Read(header http.Header, body io.Reader) (Delivery, error) {
 	digest := sha256.New()
 	limited := &io.LimitedReader{R: body, N: MaxBody + 1}
 	arriving := io.TeeReader(limited, io.MultiWriter(signed, digest))
-	found, malformed := scanBody(arriving, h.Forge)
+	found, malformed := scanBody(arriving, h.Forge, func() io.Writer { return signed.ofForm(h.Forge, h.Secret) })
 	if malformed != nil && !errors.Is(malformed, errJSON) {
 		return Delivery{}, malformed
 	}
@@ -118,12 +124,16 @@ func deliveryID(f Forge, header http.Header, found fields) string {
 	return ""
 }
 
-// scanBody reads the fields of a body, which is JSON or a form that holds it.
-func scanBody(body io.Reader, f Forge) (fields, error) {
+// scanBody reads the fields of a body, which is JSON or a form that holds it. The JSON of a form is written to
+// what decoded returns as well.
+func scanBody(body io.Reader, f Forge, decoded func() io.Writer) (fields, error) {
 	r := bufio.NewReader(body)
-	if start, _ := r.Peek(len(formField)); string(start) == formField {
-		_, _ = r.Discard(len(formField))
-		r = bufio.NewReader(&formReader{r: r})
+	if start, _ := r.Peek(len(formField)); string(start) != formField {
+		return scan(r, wanted[f])
 	}
-	return scan(r, wanted[f])
+	_, _ = r.Discard(len(formField))
+	held := bufio.NewReader(io.TeeReader(&formReader{r: r}, decoded()))
+	found, err := scan(held, wanted[f])
+	_, _ = io.Copy(io.Discard, held) // the scan may end before it does
+	return found, err
 }

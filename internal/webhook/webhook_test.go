@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -89,6 +90,46 @@ func TestSignatures(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), string(c.secret)) && len(c.secret) > 10 {
 			t.Errorf("%d: %v tells the secret", i, err)
+		}
+	}
+}
+
+// TestFormsAreSigned: Gitea and Forgejo sign the JSON that a form holds, and GitHub the form.
+func TestFormsAreSigned(t *testing.T) {
+	const text = `{"ref":"refs/heads/a b","repository":{"clone_url":"https://git.example/a/b"}}`
+	form := "payload=" + url.QueryEscape(text)
+	const form1, json1, none = "the form", "the JSON", "nothing"
+	signed := map[string]string{form1: hexMAC(form), json1: hexMAC(text), none: hexMAC("")}
+	for i, c := range []struct {
+		forge        Forge
+		signed, body string
+		want         Kind // -1 for none
+	}{
+		{GitHub, form1, form, -1}, {GitHub, json1, form, Unsigned}, {GitHub, none, form, Unsigned},
+		{Gitea, form1, form, -1}, {Gitea, json1, form, -1}, {Gitea, none, form, Unsigned}, {Gitea, none, text, Unsigned}, {Gitea, json1, text, -1},
+		{Forgejo, json1, form, -1}, {Forgejo, json1, form[:len(form)-3], Unsigned}, {Forgejo, json1, form + "x", Unsigned}, {Forgejo, json1, form + "%zz", Malformed},
+		{Forgejo, form1, form + "&payload=x", Unsigned}, {Bitbucket, json1, form, Unsigned}, {Generic, json1, form, Unsigned},
+	} {
+		header := header("X-GitHub-Event", "push", "X-Event-Key", "repo:push", "X-Hub-Signature-256", "sha256="+signed[c.signed], "X-Hub-Signature", "sha256="+signed[c.signed])
+		d, err := Hook{Name: "h", Forge: c.forge, Secret: secret}.Read(header, strings.NewReader(c.body))
+		if kindOf(err) != c.want || c.want == -1 && len(d.At) != 1 {
+			t.Errorf("%d: %s, %s is signed: %+v, %v", i, c.forge, c.signed, d, err)
+		}
+	}
+}
+
+// TestUnsignedPing: the test of Bitbucket Data Center has no signature; one that is wrong is refused.
+func TestUnsignedPing(t *testing.T) {
+	hook := Hook{Name: "h", Forge: Bitbucket, Secret: secret}
+	d, err := hook.Read(header("X-Event-Key", "diagnostics:ping"), strings.NewReader(`{"test":true}`))
+	if answer := NewAnswer(d); err != nil || d.Effect != Ping || answer.Status != http.StatusOK || !strings.Contains(answer.String(), "is not signed") {
+		t.Errorf("%+v, %v", d, err)
+	}
+	for _, h := range []http.Header{
+		header("X-Event-Key", "diagnostics:ping", "X-Hub-Signature", "sha256=00"), header("X-Event-Key", "repo:push"), header("X-GitHub-Event", "ping"),
+	} {
+		if _, err := hook.Read(h, strings.NewReader(`{"test":true}`)); kindOf(err) != Unsigned {
+			t.Errorf("%v: %v", h, err)
 		}
 	}
 }
