@@ -19,7 +19,11 @@ type reservation struct {
 	count  int       // of the requests
 	wanted time.Time // when somebody asked for the latest of them
 	by     string    // the sender of that one
+	read   bool      // a first read is among them
 }
+
+// isOwn reports whether reads alone have asked.
+func (r *reservation) isOwn() bool { return r.read && r.wanted.IsZero() }
 
 // reserve checks whether a request can be carried out, and reserves its name until release is
 // called. The error is a *storage.Conflict.
@@ -63,6 +67,7 @@ func (s *Store) reserveName(req Request) (release func(), before origin.URL, err
 	}
 	r.origin = req.Origin
 	r.count++
+	r.read = r.read || req.OnDemand
 	if req.Wanted.After(r.wanted) {
 		r.wanted, r.by = req.Wanted, req.By
 	}
@@ -122,7 +127,7 @@ func (s *Store) coming() map[storage.Name]Followed {
 	defer s.mu.Unlock()
 	all := make(map[storage.Name]Followed, len(s.reserved))
 	for name, r := range s.reserved {
-		all[name] = Followed{Name: name, Next: r.origin, Own: r.wanted.IsZero()}
+		all[name] = Followed{Name: name, Next: r.origin, Own: r.isOwn()}
 	}
 	return all
 }
@@ -137,15 +142,31 @@ func (s *Store) WithCredentials(req Request) Request {
 }
 
 // adopting returns the request as one that moves the mirror, if a read has made that from another spelling of
-// the origin: nobody has chosen that one, and it must not stand against who chooses.
+// the origin, or is just doing so: nobody has chosen that one, and it must not stand against who chooses.
 func (s *Store) adopting(req Request) Request {
-	if m, err := s.Get(req.Name); err == nil && !req.OnDemand && !req.Own && !req.OriginOnly && !req.Move.Known() {
-		now := m.Snapshot()
-		if now.OnDemand && !now.Origin.Same(req.Origin) && now.Origin.Place() == req.Origin.Place() {
-			req.Move = now.Origin
-		}
+	if req.OnDemand || req.Own || req.OriginOnly || req.Move.Known() {
+		return req
+	}
+	if now := s.readOrigin(req.Name); !now.Same(req.Origin) && now.Place() == req.Origin.Place() {
+		req.Move = now
 	}
 	return req
+}
+
+// readOrigin is the origin of a mirror for which reads alone have asked; not Known for another one.
+func (s *Store) readOrigin(name storage.Name) (from origin.URL) {
+	if m, err := s.Get(name); err == nil {
+		if now := m.Snapshot(); now.OnDemand {
+			from = now.Origin
+		}
+		return from
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.reserved[name]; r != nil && r.isOwn() {
+		from = r.origin
+	}
+	return from
 }
 
 // checkOrigin checks that a request has the mirror's stored origin, or moves the mirror from

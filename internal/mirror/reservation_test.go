@@ -65,6 +65,46 @@ func TestReserve(t *testing.T) {
 	}
 }
 
+// TestAdopting: who asks for a mirror that a read is just making need not spell its origin in the same way.
+func TestAdopting(t *testing.T) {
+	s, name := newTestStore(t), named("m")
+	parse := func(raw string) origin.URL {
+		from, err := origin.Parse(raw, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return from
+	}
+	read, other := parse("https://git.in.local/a"), parse("git@git.in.local:a.git")
+	release, err := s.reserve(Request{Name: name, Origin: read, OnDemand: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	for what, c := range map[string]struct {
+		req  Request
+		want origin.URL
+	}{
+		"another spelling":  {Request{Name: name, Origin: other}, read},
+		"the same":          {Request{Name: name, Origin: read}, origin.URL{}},
+		"another origin":    {Request{Name: name, Origin: parse("https://git.in.local/b")}, origin.URL{}},
+		"by another server": {Request{Name: name, Origin: other, OriginOnly: true}, origin.URL{}},
+		"another mirror":    {Request{Name: named("n"), Origin: other}, origin.URL{}},
+	} {
+		if got := s.adopting(c.req).Move; got != c.want {
+			t.Errorf("%s: moved from %q", what, got)
+		}
+	}
+	after, err := s.reserve(s.adopting(Request{Name: name, Origin: other, Wanted: time.Now()}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after()
+	if got := s.adopting(Request{Name: name, Origin: parse("ssh://git@git.in.local/a")}).Move; got.Known() {
+		t.Errorf("what somebody has chosen is moved from %s", got)
+	}
+}
+
 // TestFollowed: who is told of a repository finds the mirrors that follow it when what runs has ended.
 func TestFollowed(t *testing.T) {
 	s := newTestStore(t)
@@ -89,7 +129,7 @@ func TestFollowed(t *testing.T) {
 		{Name: named("pulled"), Origin: at("pulled"), Wanted: time.Now()},
 		{Name: named("moved"), Origin: at("elsewhere"), Move: at("moved"), Wanted: time.Now()},
 		{Name: named("made"), Origin: at("made"), Wanted: time.Now()},
-		{Name: named("by-a-read"), Origin: at("by-a-read"), read: time.Now()},
+		{Name: named("by-a-read"), Origin: at("by-a-read"), OnDemand: true},
 		{Name: named("nobody"), Wanted: time.Now()},
 	} {
 		release, err := s.reserve(req)
