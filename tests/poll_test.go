@@ -224,7 +224,7 @@ func TestBrokenHook(t *testing.T) {
 	unannounced := func(content string, want float64) {
 		t.Helper()
 		before := looked()
-		eventually(t, "looks before the change", func() bool { return looked() >= before+4 })
+		eventually(t, "looks before the change", func() bool { return looked() >= before+6 }) // two at each mirror
 		tip := p.push(content)
 		byHand.push(content)
 		eventually(t, "the poll finds "+content, func() bool { return d.revision() == tip })
