@@ -179,7 +179,8 @@ func TestTwoDiscoveries(t *testing.T) {
 	}
 }
 
-// TestDiscoveryRests sees that a reload does not end the pause that a forge has asked for.
+// TestDiscoveryRests sees that neither a reload nor a restart ends the pause that a forge has asked for. Another
+// token does.
 func TestDiscoveryRests(t *testing.T) {
 	t.Parallel()
 	f := fake.Serve(t, "gitea", fake.Many("acme", 1)...)
@@ -192,9 +193,45 @@ func TestDiscoveryRests(t *testing.T) {
 	d.reload("master = true", table, discovery(other, "list"))
 	d.wait(`INFO discovered .*new=1`)
 	rounds(t, other, 2)
+	d.kill()
+	d.run()
+	rounds(t, other, 2)
 	if asked := f.Asked(); len(asked) > 0 {
 		t.Errorf("the forge was asked %v", asked)
 	}
+	token := filepath.Join(t.TempDir(), "token")
+	write(t, token, "another-token-of-the-forge\n")
+	d.reload("master = true", table+fmt.Sprintf("\ntoken_file = %q", token), discovery(other, "list"))
+	rounds(t, f, 1)
+}
+
+// TestRenamedWhilePulled: a repository that is found under its new name while a pull from the old one runs is followed
+// in the same round.
+func TestRenamedWhilePulled(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	server := origin.ServeHTTP(t, root)
+	one := origin.New(t, filepath.Join(root, "one.git"))
+	one.Commit("main", map[string]string{"file": "1"})
+	f := fake.Serve(t, "gitea", fake.Repo{ID: 1, Path: "acme/one", Clone: server.URL + "/one.git"})
+	d := start(t, "master = true", discovery(f, "gitea", `groups = ["acme"]`))
+	d.wait(`INFO discovered .*new=1`)
+	arrived, held := make(chan bool, 64), newHold(t)
+	server.Before(func(r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/one.git") {
+			arrived <- true
+			held.wait()
+		}
+	})
+	posted := d.posting("forge/acme/one", server.URL+"/one.git")
+	<-arrived
+	origin.New(t, filepath.Join(root, "uno.git")).Commit("main", map[string]string{"file": "2"})
+	f.Change(func(f *fake.Forge) { f.Repos[0].Path, f.Repos[0].Clone = "acme/uno", server.URL+"/uno.git" })
+	rounds(t, f, 1)
+	held.release()
+	(<-posted).expect(t, 200)
+	d.wait(`INFO a mirror follows its repository mirror=forge/acme/one .*to=\S+/uno.git`)
+	d.logged("not all that was discovered can be mirrored", 0)
 }
 
 // TestRepositoryIsBack: a mirror is marked as gone by whoever, and it is enough that the forge lists it again. Here

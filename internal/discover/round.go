@@ -80,7 +80,7 @@ func (t *tableRunner) run(ctx context.Context, loaded *sync.WaitGroup) {
 	case <-ctx.Done():
 		return
 	}
-	pause := max(untilNext(known.Done, time.Now(), t.Interval), time.Until(t.Stats().rest))
+	pause := max(untilNext(known.Done, time.Now(), t.Interval), known.rests(t.Table, time.Now()))
 	for left := false; ; {
 		timer := time.NewTimer(pause)
 		select {
@@ -91,6 +91,7 @@ func (t *tableRunner) run(ctx context.Context, loaded *sync.WaitGroup) {
 		}
 		if t.Master || !t.Told() {
 			pause, left = t.round(ctx, &known), false
+			pause = max(pause, known.rests(t.Table, time.Now()))
 			continue
 		}
 		if pause = t.Interval; !left {
@@ -150,6 +151,9 @@ func (t *tableRunner) list(ctx context.Context, s *state) (forge.Listing, error)
 	listing, err := client.List(ctx, source, s.Pages)
 	s.Pages = listing.Pages
 	t.record(func(now *Stats) { now.Requests += uint64(listing.Requests) })
+	if s.Rest = (rest{}); !listing.Rest.IsZero() {
+		s.Rest = rest{listing.Rest, t.TokenFile}
+	}
 	if err != nil {
 		t.save(s)
 	}
@@ -166,15 +170,9 @@ func (t *tableRunner) save(s *state) {
 // recordFailure records that a listing has failed, and returns how long to wait for the next one.
 func (t *tableRunner) recordFailure(err error) time.Duration {
 	pause := min(firstRetry<<min(t.failed, 10), t.Interval)
-	var rest time.Time
-	if limited := (*forge.Limited)(nil); errors.As(err, &limited) {
-		rest = limited.Until
-		pause = max(pause, time.Until(rest))
-	}
 	t.failed++
 	changed := false
 	t.record(func(s *Stats) {
-		s.rest = rest
 		changed = s.Error != err.Error() && (s.Error == "" || !errors.As(err, new(*forge.Limited)))
 		s.Error = err.Error()
 		if s.Failing.IsZero() {

@@ -82,9 +82,6 @@ func (r *Runner) Configure(o *Options) {
 			t.former = append(t.former, old.over)
 			if old.key() == table.key() {
 				t.stats = old.Stats()
-				if old.TokenFile != table.TokenFile { // another one has a limit of its own
-					t.stats.rest = time.Time{}
-				}
 			}
 		}
 		t.stats.Table = t.label
@@ -116,8 +113,6 @@ type Stats struct {
 	Made     uint64
 	Moved    uint64
 	Requests uint64 // to the forge; Made, Moved and Requests count since the start
-
-	rest time.Time // until when the forge wants to be left alone
 }
 
 // Stats tells of all tables, in the order of the configuration. Of a nil Runner there are none.

@@ -216,15 +216,15 @@ func refusal(answer *http.Response, s Source) error {
 	return errors.New(text)
 }
 
-// maxPause is the longest that a forge can ask to be left alone.
-const maxPause = 24 * time.Hour
+// MaxPause is the longest that a forge can ask to be left alone.
+const MaxPause = 24 * time.Hour
 
 // pause is how long a forge wants to be left alone after an answer; 0 for not at all. With the last
 // answer that a rate limit permits it can say so already.
 func pause(status int, h http.Header, now time.Time) time.Duration {
-	wait := ratelimit.Asked(status, h, now, maxPause)
+	wait := ratelimit.Asked(status, h, now, MaxPause)
 	if wait == 0 && status/100 != 5 {
-		wait = ratelimit.Exhausted(h, now, maxPause)
+		wait = ratelimit.Exhausted(h, now, MaxPause)
 	}
 	return wait
 }

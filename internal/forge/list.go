@@ -48,10 +48,11 @@ func (p *Page) mayHaveNext(perPage int) bool {
 
 // Listing is what a forge has listed.
 type Listing struct {
-	Repos    []Repo // each id once; nil if the listing has failed
-	Pages    []Page // for the next listing, also if this one has failed
-	Requests int    // to the forge
-	Same     int    // of them, answers that have not changed
+	Repos    []Repo    // each id once; nil if the listing has failed
+	Pages    []Page    // for the next listing, also if this one has failed
+	Requests int       // to the forge
+	Same     int       // of them, answers that have not changed
+	Rest     time.Time // until when the forge wants to be left alone, also if this listing was whole; zero if it does not
 }
 
 // List lists a source. known are the pages of the last listing, or nil. The error says what the forge
@@ -102,7 +103,6 @@ type lister struct {
 	source  Source
 	known   map[string]*Page
 	seen    map[string]bool // URLs of pages
-	rest    time.Time       // until when the forge wants to be left alone
 	listing Listing
 }
 
@@ -142,7 +142,7 @@ func (l *lister) page(ctx context.Context, at string) (*Page, error) {
 		l.listing.Requests++
 		page, rest, err := l.get(ctx, l.source, at, known)
 		if rest > 0 {
-			l.rest = time.Now().Add(rest)
+			l.listing.Rest = time.Now().Add(rest)
 		}
 		if errors.As(err, new(*Limited)) && pauses < maxPauses {
 			continue
@@ -156,12 +156,12 @@ func (l *lister) page(ctx context.Context, at string) (*Page, error) {
 
 // wait waits until the forge may be asked again. If that is long, the error is a *Limited.
 func (l *lister) wait(ctx context.Context) error {
-	left := time.Until(l.rest)
+	left := time.Until(l.listing.Rest)
 	switch {
 	case left <= 0:
 		return nil
 	case left > longestWait:
-		return &Limited{l.rest, left}
+		return &Limited{l.listing.Rest, left}
 	}
 	timer := time.NewTimer(left)
 	defer timer.Stop()

@@ -250,7 +250,7 @@ func TestPause(t *testing.T) {
 		{503, map[string]string{"Retry-After": now.Add(time.Minute).UTC().Format(http.TimeFormat)}, time.Minute},
 		{503, map[string]string{"X-RateLimit-Remaining": "0"}, 0},
 		{429, map[string]string{"Retry-After": "-9"}, time.Minute},
-		{429, map[string]string{"Retry-After": "99999999"}, maxPause},
+		{429, map[string]string{"Retry-After": "99999999"}, MaxPause},
 		{200, map[string]string{"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "1700000300"}, 0},
 		{200, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1700000300"}, 5 * time.Minute},
 		{403, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1600000000"}, time.Second}, // a clock was set
