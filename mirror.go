@@ -67,7 +67,7 @@ func newMirrors(
 	ms.client = cluster.NewClient(dir.ID, instance, log, first.clusterOptions())
 	ms.room = ondemand.NewKeeper(dir, log, first.tables)
 	ms.store = mirror.NewStore(life, mirror.Parts{
-		Dir: dir, Log: log, Fallback: cluster.NewFallback(ms.client), Changed: ms.changed, Spool: ms.cache,
+		Dir: dir, Log: log, Fallback: cluster.NewFallback(ms.client), Changed: ms.changed, Removed: ms.removed, Spool: ms.cache,
 		MaxLists: conn.ListBound(conn.DescriptorLimit()), Room: ms.room,
 	}, first.mirrorOptions())
 	ms.room.Manage(ms.store)
@@ -145,6 +145,9 @@ func (ms *mirrors) changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 		ms.room.Wake()
 	}
 }
+
+// removed is told of every mirror that somebody has removed.
+func (ms *mirrors) removed(name storage.Name, at time.Time) { ms.notifier.Removed(name, at) }
 
 // find returns the mirror that a GET asks for. If it is being fetched for the first time, the error
 // is a *tooEarly; if it cannot be read and something is known of it, an *unreadable.

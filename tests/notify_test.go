@@ -27,10 +27,12 @@ type delivered struct {
 	ID            string
 	Mirror        string
 	Origin        string
+	Removed       bool
 	DefaultBranch string `json:"default_branch"`
 	Revision      string
 	Refs          []struct{ Name, Old, New string }
-	MoreRefs      int `json:"more_refs"`
+	OldBranch     string `json:"old_default_branch"`
+	MoreRefs      int    `json:"more_refs"`
 	Servers       int
 	Slaves        []string
 	Time          time.Time
@@ -327,6 +329,121 @@ func TestNotifyWhenAllHaveIt(t *testing.T) {
 	if has := slave.get("/m").Header.Get("X-Revision"); has != tip {
 		t.Errorf("it was told of %s, and the slave has %s", tip, has)
 	}
+	to.silent()
+}
+
+// TestNotifyOfRemovals: a removal is told in order with the changes of the mirror, and neither a failure nor a kill loses it. One
+// that is made anew comes after it.
+func TestNotifyOfRemovals(t *testing.T) {
+	t.Parallel()
+	r, to := newOrigin(t), newReceiver(t, "")
+	d := start(t, append(notifies(t, to.URL), tokenLine)...)
+	first := r.Git("rev-parse", "main")
+	d.postWithToken("m", r.Dir).expect(t, 200)
+	to.next()
+	d.hasTold()
+	ledgers, err := filepath.Glob(filepath.Join(d.storage, ".sould/notify/*/*"))
+	if err != nil || len(ledgers) != 2 { // one says that they are complete
+		t.Fatal(ledgers, err)
+	}
+	before := make(map[string]string)
+	for _, ledger := range ledgers {
+		text, err := os.ReadFile(ledger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before[ledger] = string(text)
+	}
+	to.answers(func(w http.ResponseWriter, _ delivered) { w.WriteHeader(500) })
+	d.remove("m").expect(t, 200)
+	gone := to.next()
+	if !gone.Removed || gone.Mirror != "m" || gone.Origin != r.Dir || gone.was("refs/heads/main") != first+" "+noID || gone.Revision != "" ||
+		gone.OldBranch != "refs/heads/main" || gone.Servers != 1 {
+		t.Errorf("of a removal: %+v", gone)
+	}
+	d.kill()
+	d.run()
+	second := r.Commit("main", map[string]string{"file": "2"})
+	d.postWithToken("m", r.Dir).expect(t, 200)
+	to.answers(nil)
+	got := to.next()
+	for ; got.ID == gone.ID; got = to.next() {
+	}
+	if got.Removed || got.was("refs/heads/main") != noID+" "+second {
+		t.Errorf("of one that is made anew: %+v", got)
+	}
+
+	// Nobody is told before the mirror is there again: it is told all the same.
+	to.answers(func(w http.ResponseWriter, _ delivered) { w.WriteHeader(500) })
+	third := r.Commit("main", map[string]string{"file": "3"})
+	d.postWithToken("m", r.Dir).expect(t, 200)
+	d.remove("m").expect(t, 200)
+	d.postWithToken("m", r.Dir).expect(t, 200)
+	to.answers(nil)
+	var all []string
+	for last := ""; len(all) == 0 || all[len(all)-1] != noID+" "+third; {
+		if got := to.next(); got.ID != last {
+			last = got.ID
+			all = append(all, got.was("refs/heads/main"))
+		}
+	}
+	if want := []string{second + " " + third, third + " " + noID, noID + " " + third}; strings.Join(all, ", ") != strings.Join(want, ", ") {
+		t.Errorf("%q was told, want %q", all, want)
+	}
+	d.hasTold()
+
+	// The daemon dies before it could write down that there is something to tell.
+	d.remove("m").expect(t, 200)
+	to.next()
+	d.hasTold()
+	d.kill()
+	for ledger, text := range before {
+		write(t, ledger, text)
+	}
+	d.run()
+	if got := to.next(); !got.Removed || got.ID == gone.ID || got.was("refs/heads/main") != first+" "+noID {
+		t.Errorf("after a kill: %+v", got)
+	}
+	d.hasTold()
+	to.silent()
+	if now, err := filepath.Glob(filepath.Join(d.storage, ".sould/notify/*/*")); err != nil || len(now) != 1 {
+		t.Error(now, err)
+	}
+}
+
+// TestNotifyWhenNobodyHasIt: a removal is told when no server has the mirror any more, also none below a slave.
+func TestNotifyWhenNobodyHasIt(t *testing.T) {
+	t.Parallel()
+	r, to := newOrigin(t), newReceiver(t, "")
+	port := freePort(t)
+	bottom := start(t, tokenLine, `listen = "127.0.0.1:`+port+`"`)
+	middle := start(t, tokenLine, "master = true", slaves(bottom.url), `repair = "200ms"`, `timeout = "2s"`)
+	master := start(t, append(notifies(t, to.URL), tokenLine, "master = true", slaves(middle.url), `repair = "200ms"`, `timeout = "5s"`)...)
+	master.postWithToken("m", r.Dir).expect(t, 200)
+	to.next()
+	bottom.stop()
+	if a := master.remove("m"); a.StatusCode == 200 {
+		t.Fatalf("%s\n%s", a.Status, a.text())
+	}
+	middle.get("/m").expect(t, 404)
+	master.get("/m").expect(t, 404)
+	eventually(t, "the master knows that it has something to tell", func() bool {
+		return strings.Contains(master.get("/x/metrics").text(), "sould_notifications_unconfirmed 1")
+	})
+	master.kill()
+	master.run()
+	eventually(t, "the master knows that it has something to tell", func() bool {
+		return strings.Contains(master.get("/x/metrics").text(), "sould_notifications_unconfirmed 1")
+	})
+	to.silent()
+	bottom.run()
+	if got := to.next(); !got.Removed || got.Mirror != "m" || got.Servers != 2 {
+		t.Errorf("%+v", got)
+	}
+	if a := bottom.get("/m"); a.StatusCode != 404 {
+		t.Errorf("it was told, and a server has it: %s", a.Status)
+	}
+	master.hasTold()
 	to.silent()
 }
 

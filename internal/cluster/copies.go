@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,6 +35,32 @@ func (c *Copy) Has(s *mirror.Snapshot) bool {
 func (c *Client) Copies(ctx context.Context, name storage.Name, wait time.Duration) ([]Copy, error) {
 	slaves := c.AskSlaves(ctx, name, wait, protocol.NewTrace(c.self))
 	return copiesIn("", Documents(slaves), name.String(), c.current.Load().Refs, nil)
+}
+
+// Absent asks all slaves, and those below them, whether a mirror is gone there, or is one that a read has made, which
+// is that server's alone. It returns the addresses of the slaves. The error names one that does not say so.
+func (c *Client) Absent(ctx context.Context, name storage.Name, wait time.Duration) (servers []string, err error) {
+	for _, slave := range c.AskSlaves(ctx, name, wait, protocol.NewTrace(c.self)) {
+		if err := slave.lacks(); err != nil {
+			return nil, fmt.Errorf("%s: %w", slave.doc.Address, err)
+		}
+		servers = append(servers, slave.doc.Address)
+	}
+	return servers, nil
+}
+
+// lacks returns nil if a slave that was asked for one mirror does not have it.
+func (s *SlaveStatus) lacks() error {
+	switch {
+	case s.absent:
+		return nil
+	case s.doc.Error != "":
+		return errors.New(s.doc.Error)
+	case len(s.doc.Mirrors) == 1 && s.doc.Mirrors[0].OnDemand:
+		return nil
+	default:
+		return errors.New("it still has the mirror")
+	}
 }
 
 // copiesIn reads the copies of a mirror from the statuses of servers, and of those below them.

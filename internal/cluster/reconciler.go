@@ -28,7 +28,7 @@ type Reconciler struct {
 	client *Client
 	log    *slog.Logger
 	life   context.Context
-	pushed func(mirror string) // called when a slave has pulled what it had missed
+	pushed func(mirror string) // called when a slave has pulled or removed what it had missed
 
 	running   sync.WaitGroup       // the comparers' goroutines
 	mu        sync.Mutex           // guards comparers
@@ -366,8 +366,12 @@ func (c *comparer) forEach(ctx context.Context, all []difference, do func(differ
 func (c *comparer) push(ctx context.Context, set *settings, stale []difference) error {
 	return c.forEach(ctx, c.due(set, stale), func(d difference) error {
 		if !d.removed.IsZero() {
-			if err := c.remove(ctx, d); err != nil || d.ours == "" {
+			if err := c.remove(ctx, d); err != nil {
 				return err
+			}
+			if d.ours == "" {
+				c.pushed(d.name.String())
+				return nil
 			}
 		}
 		req := c.store.WithCredentials(mirror.Request{

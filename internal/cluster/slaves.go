@@ -19,11 +19,11 @@ type SlaveStatus struct {
 	doc     protocol.Status
 	version string // equal for equal documents
 	itself  bool   // it has turned out to be this very server
-	lacks   bool   // it was asked for one mirror, and has none of that name
+	absent  bool   // see Absent
 }
 
-// Lacks reports whether the slave was asked for one mirror, and has none of that name.
-func (s SlaveStatus) Lacks() bool { return s.lacks }
+// Absent reports whether the slave was asked for one mirror, and neither it nor a server below it has that.
+func (s SlaveStatus) Absent() bool { return s.absent }
 
 // AskSlaves asks all slaves at once for their status: that of one mirror, or of all mirrors if the
 // name is zero. It waits no longer than wait.
@@ -57,7 +57,7 @@ func boundTogether(slaves []protocol.Address, all []SlaveStatus) {
 func failedStatus(address protocol.Address, err error) SlaveStatus {
 	return SlaveStatus{
 		doc: protocol.FailedStatus(address, err), version: address.URL() + " " + err.Error(),
-		itself: errors.Is(err, errItself), lacks: errors.Is(err, mirror.ErrUnknown),
+		itself: errors.Is(err, errItself), absent: errors.Is(err, mirror.ErrUnknown),
 	}
 }
 
@@ -88,6 +88,11 @@ func Documents(all []SlaveStatus) []protocol.Status {
 		docs[i] = one.doc
 	}
 	return docs
+}
+
+// AllAbsent reports whether none of the slaves has the mirror that they were asked for, nor one below them.
+func AllAbsent(all []SlaveStatus) bool {
+	return !slices.ContainsFunc(all, func(one SlaveStatus) bool { return !one.absent })
 }
 
 // Versions are equal for two lists of statuses if all documents are.

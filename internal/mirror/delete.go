@@ -38,7 +38,8 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 	}
 	// The tombstone comes first. A crash after it leaves a mirror whose deletion nobody has
 	// confirmed; the other way round, a deleted mirror could come back.
-	if err := s.dir.WriteTombstone(name, s.tombstone(name, known, asked)); err != nil {
+	tombstone := s.tombstone(name, known, asked)
+	if err := s.dir.WriteTombstone(name, tombstone); err != nil {
 		return known, fmt.Errorf("can't write the tombstone: %w", err)
 	}
 	if !known {
@@ -56,6 +57,9 @@ func (s *Store) Delete(ctx context.Context, name storage.Name, asked time.Time) 
 		return known, fmt.Errorf("can't remove the mirror: %w", err)
 	}
 	s.log.Info("removed", "mirror", name, "to", to)
+	if s.removed != nil {
+		s.removed(name, tombstone.At)
+	}
 	return true, nil
 }
 

@@ -63,6 +63,10 @@ type Parts struct {
 	// Changed is called after a pull that has changed a mirror, while its lock is still held. Of
 	// a mirror that the pull has built, new or in place of another one, before is nil.
 	Changed func(m *Mirror, before, after *Snapshot)
+
+	// Removed is called after a mirror was removed because somebody has asked for that at a time, while its
+	// lock is still held. It may be nil.
+	Removed func(name storage.Name, at time.Time)
 }
 
 // Store is the set of all mirrors in a directory. Its methods are safe for concurrent use.
@@ -72,8 +76,9 @@ type Store struct {
 	fallback Fallback
 	room     Room // nil for no bounds
 	changed  func(m *Mirror, before, after *Snapshot)
-	spool    *spool.Cache  // may be nil
-	received atomic.Uint64 // packs in it, so far
+	removed  func(name storage.Name, at time.Time) // may be nil
+	spool    *spool.Cache                          // may be nil
+	received atomic.Uint64                         // packs in it, so far
 
 	life    context.Context // ends when the server shuts down
 	options atomic.Pointer[Options]
@@ -111,7 +116,7 @@ type Store struct {
 // NewStore returns the store of a directory's mirrors. Pulls end when life does.
 func NewStore(life context.Context, parts Parts, options *Options) *Store {
 	s := &Store{
-		dir: parts.Dir, log: parts.Log, fallback: parts.Fallback, changed: parts.Changed, spool: parts.Spool, room: parts.Room,
+		dir: parts.Dir, log: parts.Log, fallback: parts.Fallback, changed: parts.Changed, removed: parts.Removed, spool: parts.Spool, room: parts.Room,
 		life:       life,
 		wake:       make(chan struct{}, 1),
 		ready:      make(chan struct{}),

@@ -7,19 +7,22 @@ import (
 	"github.com/reconquest/sould/internal/backoff"
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/storage"
 )
 
-// news is what a mirror has, and that all servers have it.
+// news is what a mirror has, or that it was removed, and that it is so on all servers.
 type news struct {
 	name    string
-	snap    *mirror.Snapshot
-	servers []string // the addresses of the others
+	snap    *mirror.Snapshot // nil if it was removed
+	removed time.Time        // when that was asked for
+	servers []string         // the addresses of the others
 }
 
-// unsure is a mirror that has changed, of which it is not known yet whether all servers have it so.
+// unsure is a mirror that has changed or was removed, of which it is not known yet whether it is so on all servers.
 type unsure struct {
-	m       *mirror.Mirror
-	states  []*mirror.Snapshot // what it has become, the latest last
+	name    storage.Name
+	states  []*mirror.Snapshot // what it has become, the latest last; none if it was removed
+	removed time.Time          // when that was asked for; zero if it is there
 	isNew   bool               // there was none before
 	before  *mirror.Snapshot   // what it was before; nil if it is new, or if that is not known
 	waits   backoff.Backoff    // until the other servers are asked
@@ -33,17 +36,30 @@ const maxStates = 8
 
 // become records what a mirror has become.
 func (u *unsure) become(s *mirror.Snapshot) {
+	u.removed = time.Time{} // what it has become says so
 	if u.states = append(u.states, s); len(u.states) > maxStates {
 		u.states = slices.Delete(u.states, 0, 1)
 	}
 }
 
-// settle forgets the states up to s, and reports whether none is left.
-func (u *unsure) settle(s *mirror.Snapshot) (done bool) {
-	if i := slices.Index(u.states, s); i >= 0 {
+// remove records that the mirror was removed.
+func (u *unsure) remove(at time.Time) { u.states, u.removed = nil, at }
+
+// isLike reports whether nothing has happened to the mirror between two moments.
+func (u *unsure) isLike(other unsure) bool {
+	return slices.Equal(u.states, other.states) && u.removed.Equal(other.removed)
+}
+
+// settle forgets what was told, and reports whether nothing is left. What was told are the states up to one, or that
+// the mirror was removed.
+func (u *unsure) settle(told news) (done bool) {
+	if told.snap == nil {
+		return u.removed.Equal(told.removed)
+	}
+	if i := slices.Index(u.states, told.snap); i >= 0 {
 		u.states = slices.Delete(u.states, 0, i+1)
 	}
-	return len(u.states) == 0
+	return len(u.states) == 0 && u.removed.IsZero()
 }
 
 // confirmed returns the latest state that all copies have had, or nil if there is none. A copy that has a

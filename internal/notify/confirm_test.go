@@ -2,6 +2,7 @@ package notify
 
 import (
 	"testing"
+	"time"
 
 	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/mirror"
@@ -45,10 +46,25 @@ func TestStatesAreBounded(t *testing.T) {
 		u.become(state("main=1"))
 	}
 	last := u.states[maxStates-1]
-	if len(u.states) != maxStates || u.settle(u.states[2]) || len(u.states) != maxStates-3 {
+	if len(u.states) != maxStates || u.settle(news{snap: u.states[2]}) || len(u.states) != maxStates-3 {
 		t.Errorf("%d states", len(u.states))
 	}
-	if u.settle(state("main=2")) || !u.settle(last) {
+	if u.settle(news{snap: state("main=2")}) || !u.settle(news{snap: last}) {
 		t.Errorf("%d states are left", len(u.states))
+	}
+}
+
+// TestRemovalIsSettled: it is when it was told, unless there is a mirror again or it was removed again since.
+func TestRemovalIsSettled(t *testing.T) {
+	at := time.Unix(1, 0)
+	var u unsure
+	u.become(state("main=1"))
+	u.remove(at)
+	if len(u.states) > 0 || u.settle(news{removed: at.Add(1)}) || !u.settle(news{removed: at}) {
+		t.Errorf("%+v", u)
+	}
+	u.become(state("main=2"))
+	if u.settle(news{removed: at}) || !u.settle(news{snap: u.states[0]}) {
+		t.Errorf("%+v", u)
 	}
 }

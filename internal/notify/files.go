@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/reconquest/sould/internal/durable"
+	"github.com/reconquest/sould/internal/storage"
 )
 
 // file is where the ledger of a mirror is.
@@ -17,15 +18,17 @@ func (t *teller) file(name string) string {
 	return filepath.Join(t.dir, hex.EncodeToString(sum[:16]))
 }
 
-// load reads one ledger. That of a mirror that is gone is removed, unless it has a delivery.
-func (t *teller) load(path string, exists map[string]bool) {
+// load reads one ledger. That of a mirror that is gone is removed, unless it has a delivery. removed is the name of a
+// mirror that somebody has removed, which the target is still to be told.
+func (t *teller) load(path string, exists map[string]bool) (removed storage.Name, ok bool) {
 	text, err := os.ReadFile(path)
 	l, damage := parseLedger(text)
+	gone := damage == nil && !exists[l.Mirror] && l.isKnown() && t.wasRemoved(l.Mirror)
 	switch {
 	case filepath.Ext(path) == temporary: // an interrupted daemon has left it
 		_ = os.Remove(path)
-	case err == nil && damage == nil && (exists[l.Mirror] || l.Delivery != nil):
-		e := &entry{fingerprint: l.Fingerprint, at: l.At}
+	case err == nil && damage == nil && (exists[l.Mirror] || l.Delivery != nil || gone):
+		e := &entry{fingerprint: l.Fingerprint, removed: l.Removed, at: l.At}
 		if l.Delivery != nil {
 			e.since = l.Delivery.Since
 		}
@@ -37,6 +40,11 @@ func (t *teller) load(path string, exists map[string]bool) {
 	default:
 		t.log.Error("can't read what a URL was told of a mirror", "url", t.target, "err", err)
 	}
+	if err == nil && gone {
+		removed, err = storage.ParseName(l.Mirror)
+		return removed, err == nil
+	}
+	return removed, false
 }
 
 func (t *teller) ensureDir() error {
@@ -62,7 +70,17 @@ func (t *teller) read(name string) (ledger, error) {
 	return l, nil
 }
 
+// write replaces the ledger of a mirror, or removes it if it says nothing.
 func (t *teller) write(l ledger) error {
+	if l.Delivery == nil && !l.isKnown() {
+		if err := t.Notifier.dir.CheckOwned(); err != nil {
+			return err
+		}
+		if err := os.Remove(t.file(l.Mirror)); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
 	text, err := l.bytes()
 	if err == nil {
 		err = t.ensureDir()

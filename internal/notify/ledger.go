@@ -16,7 +16,9 @@ import (
 type ledger struct {
 	Mirror      string
 	Blank       bool             // nothing was told, and what the mirror had was not known: the next state is taken for told
-	Fingerprint refs.Fingerprint // of what was told
+	Fingerprint refs.Fingerprint // of what was told; empty for nothing
+	Origin      string           // that was told, without credentials
+	Removed     time.Time        // when the mirror was removed before what was told, as was told as well; zero for never
 	Told        git.Listing      // with what the delivery tells; without Peeled
 	At          time.Time        // when the target has last accepted a delivery; zero for never
 	Delivery    *delivery        // on its way; nil for none
@@ -46,11 +48,18 @@ func keep(l git.Listing) git.Listing {
 // tell returns the ledger after what all servers have now has been put on its way, and whether there is
 // anything to tell. No delivery is on its way before. id names the delivery.
 func (l ledger) tell(now news, at time.Time, id string) (ledger, bool, error) {
+	switch {
+	case l.isKnown() && (now.snap == nil || now.snap.Removed.After(l.Removed)):
+		return l.tellRemoval(now, at, id)
+	case now.snap == nil:
+		return l, false, nil // nobody was told of it
+	}
 	listing := keep(now.snap.Listing)
 	changes := diff(l.Told.Refs, listing.Refs)
 	silent := l.Blank || len(changes) == 0 && l.Told.Head == listing.Head
 	before := l.Told.Head
 	l.Blank, l.Fingerprint, l.Told = false, now.snap.Fingerprint, listing
+	l.Origin, l.Removed = now.snap.Origin.String(), now.snap.Removed
 	if silent {
 		return l, false, nil
 	}
@@ -60,6 +69,22 @@ func (l ledger) tell(now news, at time.Time, id string) (ledger, bool, error) {
 	}
 	l.Delivery = &delivery{ID: id, Since: at, Body: body}
 	return l, true, nil
+}
+
+// isKnown reports whether the target knows of a mirror of that name.
+func (l ledger) isKnown() bool { return l.Blank || l.Fingerprint != "" }
+
+// tellRemoval is tell for a mirror that was removed. There may be one again, which is told of after that.
+func (l ledger) tellRemoval(now news, at time.Time, id string) (ledger, bool, error) {
+	gone := now.removed
+	if now.snap != nil {
+		gone = now.snap.Removed
+	}
+	body, err := removal(l, now, at, id)
+	if err != nil {
+		return l, false, err
+	}
+	return ledger{Mirror: l.Mirror, Removed: gone, At: l.At, Delivery: &delivery{ID: id, Since: at, Body: body}}, true, nil
 }
 
 // change is a ref that is not what it was. An id that consists of zeros stands for none.
@@ -98,6 +123,8 @@ type ledgerHead struct {
 	Mirror      string           `json:"mirror"`
 	Blank       bool             `json:"blank,omitempty"`
 	Fingerprint refs.Fingerprint `json:"fingerprint,omitempty"`
+	Origin      string           `json:"origin,omitempty"`
+	Removed     time.Time        `json:"removed,omitzero"`
 	At          time.Time        `json:"at,omitzero"`
 	ID          string           `json:"delivery,omitempty"`
 	Since       time.Time        `json:"since,omitzero"`
@@ -109,7 +136,8 @@ type ledgerHead struct {
 // bytes returns the content of the ledger's file.
 func (l ledger) bytes() ([]byte, error) {
 	head := ledgerHead{
-		Mirror: l.Mirror, Blank: l.Blank, Fingerprint: l.Fingerprint, At: l.At, Head: l.Told.Head, Refs: len(l.Told.Refs),
+		Mirror: l.Mirror, Blank: l.Blank, Fingerprint: l.Fingerprint, Origin: l.Origin, Removed: l.Removed, At: l.At,
+		Head: l.Told.Head, Refs: len(l.Told.Refs),
 	}
 	if l.Delivery != nil {
 		head.ID, head.Since, head.Body = l.Delivery.ID, l.Delivery.Since, l.Delivery.Body
@@ -136,7 +164,10 @@ func parseLedger(text []byte) (l ledger, err error) {
 	if err := json.Unmarshal(line, &head); err != nil {
 		return l, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	l = ledger{Mirror: head.Mirror, Blank: head.Blank, Fingerprint: head.Fingerprint, At: head.At, Told: git.Listing{Head: head.Head}}
+	l = ledger{
+		Mirror: head.Mirror, Blank: head.Blank, Fingerprint: head.Fingerprint, Origin: head.Origin, Removed: head.Removed, At: head.At,
+		Told: git.Listing{Head: head.Head},
+	}
 	if head.ID != "" {
 		l.Delivery = &delivery{head.ID, head.Since, head.Body}
 	}

@@ -78,6 +78,59 @@ func TestTell(t *testing.T) {
 	}
 }
 
+// TestTellRemoval: a mirror that was removed is told with all that it had, and one that is made anew under its name is
+// told after that, as new.
+func TestTellRemoval(t *testing.T) {
+	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	anew := state("main=3")
+	anew.Removed = at
+	known := ledger{Mirror: "m", Origin: "https://a/b", Fingerprint: state("main=1").Fingerprint, Told: keep(listing("main=1 a=2")), At: at}
+	for _, c := range []struct {
+		name   string
+		before ledger
+		now    news
+		want   []string // what is told, one after the other
+	}{
+		{"removed", known, news{removed: at}, []string{"removed main 1 0, a 2 0"}},
+		{"what was there is not known", ledger{Mirror: "m", Blank: true}, news{removed: at}, []string{"removed "}},
+		{"nobody was told of it", ledger{Mirror: "m"}, news{removed: at}, nil},
+		{"made anew", known, news{snap: anew}, []string{"removed main 1 0, a 2 0", "main 0 3"}},
+		{"made anew after that was told", ledger{Mirror: "m", Removed: at}, news{snap: anew}, []string{"main 0 3"}},
+		{"as new as what was told", ledger{Mirror: "m", Fingerprint: "f", Removed: at, Told: keep(listing("main=1"))}, news{snap: anew}, []string{"main 1 3"}},
+	} {
+		c.now.name = "m"
+		var got []string
+		l, told, err := c.before.tell(c.now, at, "id")
+		for ; told && err == nil && len(got) < 3; l, told, err = l.tell(c.now, at, "id") {
+			var m Message
+			if err := json.Unmarshal(l.Delivery.Body, &m); err != nil {
+				t.Fatal(err)
+			}
+			var words []string
+			for _, ref := range m.Refs {
+				words = append(words, strings.TrimPrefix(ref.Name, "refs/heads/")+" "+ref.Old[:1]+" "+ref.New[:1])
+			}
+			text := strings.Join(words, ", ")
+			if m.Removed {
+				text = "removed " + text
+				if l.isKnown() || !l.Removed.Equal(at) || m.Revision+m.DefaultBranch != "" || m.Origin != c.before.Origin || m.OldDefaultBranch != c.before.Told.Head.Ref {
+					t.Errorf("%s: %s, and %+v", c.name, l.Delivery.Body, l)
+				}
+			}
+			got = append(got, text)
+			text2, err := l.bytes()
+			again, err2 := parseLedger(text2)
+			if err != nil || err2 != nil || !reflect.DeepEqual(again, l) {
+				t.Errorf("%s: %v %v: %+v became %+v", c.name, err, err2, l, again)
+			}
+			l.Delivery = nil
+		}
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, %q, want %q", c.name, err, got, c.want)
+		}
+	}
+}
+
 // TestMessageIsBounded: what is left out is counted.
 func TestMessageIsBounded(t *testing.T) {
 	many, long := "main=1", "main=1"

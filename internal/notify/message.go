@@ -20,6 +20,8 @@ type Message struct {
 	Mirror string    `json:"mirror"`
 	Origin string    `json:"origin"` // without credentials
 
+	Removed bool `json:"removed,omitempty"` // the mirror is gone, with all its refs
+
 	DefaultBranch    string `json:"default_branch"`               // a full ref name; empty if there is none
 	OldDefaultBranch string `json:"old_default_branch,omitempty"` // if it was another one
 	Revision         string `json:"revision"`                     // the commit of the default branch; empty if there is none
@@ -42,14 +44,27 @@ const (
 func message(now news, changes []change, before git.Head, at time.Time, id string) ([]byte, error) {
 	head := now.snap.Head
 	m := Message{
-		ID: id, Time: at.UTC(), Mirror: now.name, Origin: now.snap.Origin.String(), DefaultBranch: head.Ref, Revision: head.ID,
-		Refs: []change{}, Servers: 1 + len(now.servers), Slaves: now.servers[:min(len(now.servers), maxSlaves)],
+		Origin: now.snap.Origin.String(), DefaultBranch: head.Ref, Revision: head.ID,
 	}
 	if before.Ref != head.Ref {
 		m.OldDefaultBranch = before.Ref
 	}
+	return m.bytes(now, changes, head.Ref, at, id)
+}
+
+// removal returns the JSON that tells that a mirror was removed, of which a target was told what a ledger says.
+func removal(l ledger, now news, at time.Time, id string) ([]byte, error) {
+	m := Message{Origin: l.Origin, Removed: true, OldDefaultBranch: l.Told.Head.Ref}
+	return m.bytes(now, diff(l.Told.Refs, nil), l.Told.Head.Ref, at, id)
+}
+
+// bytes returns the JSON of a message with changes, that of the default branch first.
+func (m Message) bytes(now news, changes []change, branch string, at time.Time, id string) ([]byte, error) {
+	m.ID, m.Time, m.Mirror = id, at.UTC(), now.name
+	m.Servers, m.Slaves = 1+len(now.servers), now.servers[:min(len(now.servers), maxSlaves)]
+	m.Refs = []change{}
 	slices.SortStableFunc(changes, func(a, b change) int {
-		return -cmp.Compare(truth(a.Name == head.Ref), truth(b.Name == head.Ref))
+		return -cmp.Compare(truth(a.Name == branch), truth(b.Name == branch))
 	})
 	size := 0
 	for _, c := range changes[:min(len(changes), maxRefs)] {

@@ -87,30 +87,48 @@ func (n *Notifier) Changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 	if len(n.options.Targets) == 0 {
 		return
 	}
-	u := n.doubt(m)
-	var due time.Time
-	if n.options.Slaves && !after.OnDemand {
-		due = time.Now().Add(firstPause)
-	}
+	u := n.doubt(m.Name)
 	first := len(u.states) == 0
 	if first {
 		u.before, u.isNew = before, before == nil
 	}
-	if first || u.waits.Until.After(due) { // not later, however often it changes
+	n.ask(u, first, after.OnDemand)
+	u.become(after)
+}
+
+// Removed is told of every mirror that was removed because somebody has asked for that at a time. Those that reads
+// have made go by themselves without it: the next read makes them again.
+func (n *Notifier) Removed(name storage.Name, at time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.options.Targets) == 0 {
+		return
+	}
+	u := n.doubt(name)
+	n.ask(u, u.removed.IsZero(), false)
+	u.remove(at)
+}
+
+// ask has the other servers asked for a mirror: not later than before, however often it changes, unless there was
+// nothing to ask. own is whether it is this server's alone. n.mu is held.
+func (n *Notifier) ask(u *unsure, first, own bool) {
+	var due time.Time
+	if n.options.Slaves && !own {
+		due = time.Now().Add(firstPause)
+	}
+	if first || u.waits.Until.After(due) {
 		u.waits = backoff.Backoff{Until: due}
 	}
-	u.become(after)
 	wake(n.kick)
 }
 
 // doubt returns what is known of a mirror that all servers may not have as it is here. n.mu is held.
-func (n *Notifier) doubt(m *mirror.Mirror) *unsure {
-	u := n.unsure[m.Name.String()]
+func (n *Notifier) doubt(name storage.Name) *unsure {
+	u := n.unsure[name.String()]
 	if u == nil {
-		u = &unsure{}
-		n.unsure[m.Name.String()] = u
+		u = &unsure{name: name}
+		n.unsure[name.String()] = u
 	}
-	u.m = m
 	return u
 }
 
@@ -166,11 +184,12 @@ func (n *Notifier) start(ctx context.Context, options *Options) (stop func()) {
 		if old := slices.IndexFunc(n.tellers, func(old *teller) bool { return old.target.Same(target) }); old >= 0 {
 			t.counts = n.tellers[old].counts
 		}
-		differs, err := t.open(ctx)
+		differs, removed, err := t.open(ctx)
 		if err != nil {
 			n.log.Error("can't read what a URL was told", "url", target, "err", err)
 		}
 		n.doubtAll(differs)
+		n.doubtRemoved(removed)
 		tellers = append(tellers, t)
 		running.Go(func() { t.run(ctx) })
 	}
@@ -190,9 +209,25 @@ func (n *Notifier) doubtAll(mirrors []*mirror.Mirror) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, m := range mirrors {
-		if u := n.doubt(m); len(u.states) == 0 {
+		if u := n.doubt(m.Name); len(u.states) == 0 {
 			u.before = m.Snapshot()
 			u.become(m.Snapshot())
+		}
+	}
+}
+
+// doubtRemoved has mirrors told of that were removed, and of which a target was not told that, as soon as no server has
+// them.
+func (n *Notifier) doubtRemoved(names []storage.Name) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, name := range names {
+		at, deleted := n.store.DeletedAt(name)
+		if !deleted {
+			continue
+		}
+		if u := n.doubt(name); len(u.states) == 0 {
+			u.remove(at)
 		}
 	}
 }
@@ -252,39 +287,58 @@ func (n *Notifier) due(now time.Time) (names []string) {
 	return names[:min(len(names), maxRound)]
 }
 
-// confirmOne tells the targets of a mirror if all servers have it.
+// confirmOne tells the targets of a mirror if it is on all servers as it is here.
 func (n *Notifier) confirmOne(ctx context.Context, options *Options, name string) {
 	n.mu.Lock()
 	u := n.unsure[name]
-	m, states, settled, tellers := u.m, slices.Clone(u.states), u.settled, n.tellers
+	known, settled, tellers := unsure{name: u.name, states: slices.Clone(u.states), removed: u.removed}, u.settled, n.tellers
 	n.mu.Unlock()
-	var copies []cluster.Copy
-	var err error
-	if !states[len(states)-1].OnDemand { // else it is this server's alone
-		copies, err = n.client.Copies(ctx, m.Name, options.Timeout)
-	}
-	var s *mirror.Snapshot
-	if err == nil {
-		s = confirmed(states, copies)
-	}
-	if s != nil {
-		told := news{name: name, snap: s}
-		for _, c := range copies {
-			told.servers = append(told.servers, c.Server)
-		}
+	told, over := n.agreed(ctx, options, known)
+	if told != nil {
 		for _, t := range tellers {
-			t.tell(told)
+			t.tell(*told)
 		}
 	}
-	_, gone := n.store.Get(m.Name)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
-	case s != nil && u.settle(s), s == nil && errors.Is(gone, mirror.ErrUnknown): // nobody is told of a removal
+	case told != nil && u.settle(*told), over && u.isLike(known):
 		delete(n.unsure, name)
 	case u.settled == settled:
 		u.waits.Fail(time.Now(), firstPause)
 	}
+}
+
+// agreed is what is so on all servers of a mirror, or nil if that is not known. over is whether there is nothing to tell
+// of it any more.
+func (n *Notifier) agreed(ctx context.Context, options *Options, u unsure) (told *news, over bool) {
+	name := u.name.String()
+	if !u.removed.IsZero() {
+		if _, deleted := n.store.DeletedAt(u.name); !deleted { // somebody has put it back by hand, or nobody remembers it
+			return nil, n.dir.CheckOwned() == nil
+		}
+		servers, err := n.client.Absent(ctx, u.name, options.Timeout)
+		if err != nil {
+			return nil, false
+		}
+		return &news{name: name, removed: u.removed, servers: servers}, false
+	}
+	var copies []cluster.Copy
+	var err error
+	if !u.states[len(u.states)-1].OnDemand { // else it is this server's alone
+		copies, err = n.client.Copies(ctx, u.name, options.Timeout)
+	}
+	if err == nil {
+		if s := confirmed(u.states, copies); s != nil {
+			told = &news{name: name, snap: s}
+			for _, c := range copies {
+				told.servers = append(told.servers, c.Server)
+			}
+			return told, false
+		}
+	}
+	_, gone := n.store.Get(u.name)
+	return nil, errors.Is(gone, mirror.ErrUnknown) // not by a DELETE: it may come back
 }
 
 // Stats are what is measured.

@@ -16,6 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/refs"
+	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/units"
 )
 
@@ -44,6 +45,7 @@ type counts struct{ Sent, Failed, Dropped uint64 }
 // entry is what is known of a ledger.
 type entry struct {
 	fingerprint refs.Fingerprint // of what was told
+	removed     time.Time        // when the mirror before that was removed, as was told
 	at          time.Time        // when a delivery was last accepted
 	since       time.Time        // when the one on its way was made; zero for none
 	over        outcome          // what became of that, if its ledger does not say so yet
@@ -77,14 +79,14 @@ const spareLedgers = 64
 const complete = "complete"
 
 // open reads all ledgers. For a target that is new it makes them, so that it is told of nothing that was
-// there before. It returns the mirrors that are not as the target was told.
-func (t *teller) open(ctx context.Context) (differs []*mirror.Mirror, err error) {
+// there before. It returns the mirrors that are not as the target was told, and those that were removed since.
+func (t *teller) open(ctx context.Context) (differs []*mirror.Mirror, removed []storage.Name, err error) {
 	if err := t.ensureDir(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, err := os.Stat(filepath.Join(t.dir, complete)); errors.Is(err, fs.ErrNotExist) {
 		if err := t.begin(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	all := t.store.All()
@@ -97,15 +99,17 @@ func (t *teller) open(ctx context.Context) (differs []*mirror.Mirror, err error)
 		if ctx.Err() != nil || file.Name() == complete {
 			continue
 		}
-		t.load(filepath.Join(t.dir, file.Name()), exists)
+		if name, ok := t.load(filepath.Join(t.dir, file.Name()), exists); ok {
+			removed = append(removed, name)
+		}
 	}
 	for _, m := range all {
 		e, snap := t.entries[m.Name.String()], m.Snapshot()
-		if snap != nil && (e == nil || e.fingerprint != snap.Fingerprint) {
+		if snap != nil && (e == nil || e.fingerprint != snap.Fingerprint || snap.Removed.After(e.removed)) {
 			differs = append(differs, m)
 		}
 	}
-	return differs, err
+	return differs, removed, err
 }
 
 // begin makes a ledger of each mirror that is there and not new. They are not synced each by itself: one
@@ -122,6 +126,7 @@ func (t *teller) begin() error {
 		}
 		if snap != nil {
 			l.Blank, l.Fingerprint, l.Told = false, snap.Fingerprint, keep(snap.Listing)
+			l.Origin, l.Removed = snap.Origin.String(), snap.Removed
 		}
 		text, err := l.bytes()
 		if err != nil {
@@ -186,7 +191,7 @@ func (t *teller) run(ctx context.Context) {
 }
 
 // forgetGone removes the ledgers of mirrors that are gone, as the next start would, if they have become too many:
-// reads make mirrors, and the quota removes them, again and again.
+// reads make mirrors, and the quota removes them, again and again. Those that somebody has removed are told of first.
 func (t *teller) forgetGone() {
 	if t.count() <= t.enough || t.Notifier.dir.CheckOwned() != nil {
 		return
@@ -199,7 +204,7 @@ func (t *teller) forgetGone() {
 	var gone []string
 	t.mu.Lock()
 	for name, e := range t.entries {
-		if !exists[name] && !e.busy && e.since.IsZero() && e.over == pending && e.next == nil {
+		if !exists[name] && !e.busy && e.since.IsZero() && e.over == pending && e.next == nil && !t.wasRemoved(name) {
 			delete(t.entries, name)
 			gone = append(gone, name)
 		}
@@ -208,6 +213,16 @@ func (t *teller) forgetGone() {
 	for _, name := range gone {
 		_ = os.Remove(t.file(name)) // else the next start tries again
 	}
+}
+
+// wasRemoved reports whether somebody has removed the mirror of a name.
+func (t *teller) wasRemoved(name string) bool {
+	parsed, err := storage.ParseName(name)
+	if err != nil {
+		return false
+	}
+	_, removed := t.store.DeletedAt(parsed)
+	return removed
 }
 
 func (t *teller) count() int {
@@ -320,14 +335,17 @@ func (t *teller) advance(name string, e *entry, now time.Time) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e.fingerprint, e.at, e.over = l.Fingerprint, l.At, pending
+	e.fingerprint, e.removed, e.at, e.over = l.Fingerprint, l.Removed, l.At, pending
 	e.since, e.fault = time.Time{}, ""
 	e.waits.Reset()
 	if l.Delivery != nil {
 		e.since = l.Delivery.Since
 	}
-	if e.next == next && (told || l.Delivery == nil) {
+	if again := told && next.snap != nil && !l.isKnown(); e.next == next && (told || l.Delivery == nil) && !again {
 		e.next = nil
+	}
+	if e.next == nil && l.Delivery == nil && !l.isKnown() {
+		delete(t.entries, name)
 	}
 	if over == dropped {
 		t.counts.Dropped++

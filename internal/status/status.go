@@ -19,6 +19,7 @@ package status
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -160,8 +161,12 @@ func (r *Reporter) answerSmall(
 		if !a.News {
 			own.Mirrors = nil
 		}
-	default: // an unknown one needs no slaves
-		if own, err = r.one(opts, q.name, tells, fault); err != nil {
+	default: // a client that asks for an unknown one needs no slaves
+		own, err = r.one(opts, q.name, tells, fault)
+		if errors.Is(err, mirror.ErrUnknown) && asked && !by.Trace.FromClient() {
+			own, err = r.absent(ctx, opts, q, by, fault)
+		}
+		if err != nil {
 			return a, err
 		}
 		itsOwn = onDemand(own)
@@ -169,10 +174,10 @@ func (r *Reporter) answerSmall(
 	if q.hasSince {
 		own.Cursor = at.String()
 	}
-	if asked {
+	if asked && own.Upstream == nil {
 		slaves := r.askSlaves(ctx, q, by)
 		if itsOwn {
-			slaves = slices.DeleteFunc(slices.Clone(slaves), cluster.SlaveStatus.Lacks) // others may share them
+			slaves = slices.DeleteFunc(slices.Clone(slaves), cluster.SlaveStatus.Absent) // others may share them
 		}
 		own.Upstream = protocol.NewUpstream(cluster.Documents(slaves))
 	}
@@ -184,6 +189,19 @@ func (r *Reporter) answerSmall(
 
 // onDemand reports whether a status is that of a mirror that a read has made.
 func onDemand(one *protocol.Status) bool { return len(one.Mirrors) == 1 && one.Mirrors[0].OnDemand }
+
+// absent is what this server tells another one of a mirror that it does not have: the error is mirror.ErrUnknown if no
+// server below it has the mirror either, and says so.
+func (r *Reporter) absent(ctx context.Context, opts *Options, q Query, by Asker, fault error) (*protocol.Status, error) {
+	slaves := r.askSlaves(ctx, q, by)
+	if cluster.AllAbsent(slaves) {
+		return nil, mirror.ErrUnknown
+	}
+	own := r.self(opts, fault)
+	own.Error, own.HierarchicalError = mirror.ErrUnknown.Error(), mirror.ErrUnknown.Error()
+	own.Upstream = protocol.NewUpstream(cluster.Documents(slaves))
+	return own, nil
+}
 
 // askSlaves asks the slaves. Clients that wait for changes come back all at once with each of them, and share
 // what is asked.
