@@ -48,6 +48,7 @@ type Order struct {
 type Here struct {
 	Exists     bool
 	Unreadable bool // it may be there or not
+	Removed    bool // there is none, because somebody has removed it
 	OnDemand   bool // a read has made it
 	Gone       bool // it is marked as one whose origin is gone, whoever has said so
 	Origin     origin.URL
@@ -102,7 +103,7 @@ func (p *Plan) judge(c Candidate, k Known, names map[storage.Name]bool, here fun
 	case h.Unreadable:
 		p.LeftOut.add(Unreadable, c.Path)
 		next.Made, next.Origin, next.Gone = k.Made, k.Origin, k.Gone
-	case !h.Exists && k.Made:
+	case !h.Exists && (k.Made || h.Removed):
 		p.LeftOut.add(Removed, c.Path)
 	case !h.Exists:
 		next.Made, order.Verb = false, Create

@@ -24,7 +24,7 @@ func url(t *testing.T, path string) origin.URL {
 // TestPlan has a table of situations. A repository is written "id:path"; what is known "id:name@origin",
 // with ! after it if its mirror was made here, a digit for the listings in which it was missing, and - if it
 // is marked as gone; a mirror that is here "name@origin", with * if it was made on demand, ? if it cannot be read, and - if it is
-// marked as gone.
+// marked as gone; "name@x" for one that somebody has removed.
 func TestPlan(t *testing.T) {
 	for name, c := range map[string]struct{ known, listed, left, here, orders, next, gone, out string }{
 		"new":                     {listed: "1:a 2:b", orders: "create a@a, create b@b", next: "1:a@a 2:b@b"},
@@ -40,6 +40,7 @@ func TestPlan(t *testing.T) {
 		"renamed, old name anew":  {known: "1:a@a!", listed: "1:b 2:a", here: "a@a", orders: "move a@b from a", next: "1:a@a!", out: "1 whose name belongs to another mirror"},
 		"swapped":                 {known: "1:a@a! 2:b@b!", listed: "1:b 2:a", here: "a@a b@b", orders: "move a@b from a, move b@a from b", next: "1:a@a! 2:b@b!"},
 		"removed here":            {known: "1:a@a!", listed: "1:a", next: "1:a@a!", out: "1 whose mirror was removed here"},
+		"removed, and forgotten":  {listed: "1:a", here: "a@x", next: "1:a@a!", out: "1 whose mirror was removed here"},
 		"unreadable":              {known: "1:a@a!", listed: "1:a", here: "a@a?", next: "1:a@a!", out: "1 whose mirror cannot be read"},
 		"missing once":            {known: "1:a@a!", here: "a@a", next: "1:a@a!1"},
 		"missing twice":           {known: "1:a@a!1", here: "a@a", next: "1:a@a!2", gone: "1"},
@@ -98,7 +99,10 @@ func TestPlan(t *testing.T) {
 			p := plan(known, listed, chosen, func(name storage.Name) (h Here) {
 				for word := range strings.FieldsSeq(c.here) {
 					if called, from, _ := strings.Cut(word, "@"); called == name.String() {
-						h = Here{true, strings.HasSuffix(from, "?"), strings.HasSuffix(from, "*"), strings.HasSuffix(from, "-"), url(t, from[:1])}
+						h = Here{
+							Exists: from != "x", Unreadable: strings.HasSuffix(from, "?"), Removed: from == "x",
+							OnDemand: strings.HasSuffix(from, "*"), Gone: strings.HasSuffix(from, "-"), Origin: url(t, from[:1]),
+						}
 						if h.OnDemand { // the table of [[ondemand]] spells it otherwise
 							h.Origin, _ = origin.Parse("https://h/"+from[:1], false)
 						}

@@ -178,7 +178,8 @@ func (r *Runner) here(name storage.Name) Here {
 	m, err := r.Store.Get(name)
 	switch {
 	case errors.Is(err, mirror.ErrUnknown):
-		return Here{}
+		_, removed := r.Store.DeletedAt(name)
+		return Here{Removed: removed}
 	case err != nil:
 		return Here{Exists: true, Unreadable: true}
 	}

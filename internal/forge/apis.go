@@ -20,17 +20,38 @@ var github = api{
 	types:   jsonTypes,
 	first: func(s Source) []string {
 		const page = "per_page=100&sort=created&direction=asc"
-		return s.owned("/orgs/%s/repos?type=all&"+page, "/users/%s/repos?type=owner&"+page, "/user/repos?"+page)
+		all := "/user/repos?" + page
+		if strings.HasPrefix(string(s.Token), installation) { // which is no user's
+			all = installed + "?per_page=100"
+		}
+		return s.owned("/orgs/%s/repos?type=all&"+page, "/users/%s/repos?type=owner&"+page, all)
 	},
 	authorize: bearer,
 	parse: func(_ Source, at *url.URL, h http.Header, body []byte) ([]Repo, string, error) {
-		var all items[apiRepo]
-		if err := json.Unmarshal(body, &all); err != nil {
+		var found struct {
+			All items[apiRepo] `json:"repositories"` // of an installation
+		}
+		to := any(&found.All)
+		if strings.HasSuffix(at.Path, installed) {
+			to = &found
+		}
+		if err := json.Unmarshal(body, to); err != nil {
 			return nil, "", err
 		}
-		return reposOf(all, apiRepo.repo), nextLink(at, h), nil
+		if found.All == nil {
+			return nil, "", errNoList
+		}
+		return reposOf(found.All, apiRepo.repo), nextLink(at, h), nil
 	},
 }
+
+// The tokens of GitHub Apps that are installed somewhere begin with installation
+// (https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github), and
+// what they may read is listed at installed (https://docs.github.com/en/rest/apps/installations).
+const (
+	installation = "ghs_"
+	installed    = "/installation/repositories"
+)
 
 // gitlab is GitLab's API: https://docs.gitlab.com/api/projects/, /api/groups/#list-projects, and
 // /api/rest/#pagination. Only the list of all projects has pages by key.
@@ -111,7 +132,8 @@ var bitbucket = api{
 	types:   jsonTypes,
 	first: func(s Source) []string {
 		const page = "repos?limit=1000"
-		return s.owned("/rest/api/1.0/projects/%s/"+page, "/rest/api/1.0/users/%s/"+page, "/rest/api/1.0/"+page)
+		// All means those that are not archived, unless it is said (since 8.0); they would seem to be gone.
+		return s.owned("/rest/api/1.0/projects/%s/"+page, "/rest/api/1.0/users/%s/"+page, "/rest/api/1.0/"+page+"&archived=ALL")
 	},
 	authorize: bearer,
 	parse: func(_ Source, at *url.URL, _ http.Header, body []byte) ([]Repo, string, error) {

@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -36,6 +37,9 @@ const (
 
 	// maxHeader bounds the header of an answer, in bytes.
 	maxHeader = 64 << 10
+
+	// maxNext is the longest URL of a next page, in bytes: all of a listing are kept.
+	maxNext = 4096
 
 	// answerTime is how long a forge has for one answer, its body included.
 	answerTime = time.Minute
@@ -104,7 +108,12 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 }
 
 func sameServer(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host) && a.User == nil
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b) && a.User == nil
+}
+
+// port is the port of a URL, also if it is the scheme's.
+func port(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
 // place is a URL without what may be secret in it.
@@ -167,6 +176,9 @@ func (f *api) read(s Source, at string, answer *http.Response, body []byte) (*Pa
 		if err := repo.check(); err != nil {
 			return nil, fmt.Errorf("can't read its answer: %w", err)
 		}
+	}
+	if len(next) > maxNext {
+		return nil, fmt.Errorf("the URL of the next page of its list has more than %d bytes", maxNext)
 	}
 	if next != "" {
 		if u, err := url.Parse(next); err != nil || !sameServer(u, answer.Request.URL) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -77,6 +78,59 @@ func TestLists(t *testing.T) {
 	}
 }
 
+// TestInstallation: the token of a GitHub App is no user's.
+func TestInstallation(t *testing.T) {
+	f := fake.Serve(t, "github", fake.Many("acme", 234)...)
+	f.Token = "ghs_a-token-of-the-forge"
+	s := Source{Kind: GitHub, Token: "ghs_a-token-of-the-forge", All: true}
+	for _, all := range []bool{true, false} {
+		if s.All = all; !all {
+			s.Groups = []string{"acme"}
+		}
+		if got, err := list(t, f, s, nil); err != nil || len(got.Repos) != 234 || got.Requests != 3 {
+			t.Errorf("%d repositories by %d requests, %v", len(got.Repos), got.Requests, err)
+		}
+	}
+}
+
+// TestSamePath: of two repositories with one path, a listing has both, so that it is told why one is not mirrored.
+func TestSamePath(t *testing.T) {
+	f := fake.Serve(t, "list", fake.Many("acme", 4)...)
+	f.Repos[1].Clone = "https://other.example/acme/repo-00001"
+	f.Repos[3].Clone = f.Repos[2].Clone
+	got, err := list(t, f, Source{Kind: List}, nil)
+	var ids []string
+	for _, r := range got.Repos {
+		ids = append(ids, r.ID+" "+r.Path)
+	}
+	want := "acme/repo-00001 acme/repo-00001, https://other.example/acme/repo-00001 acme/repo-00001, acme/repo-00003 acme/repo-00003"
+	if err != nil || strings.Join(ids, ", ") != want {
+		t.Errorf("%q, %v", ids, err)
+	}
+}
+
+func TestSameServer(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"https://h/a", "https://H:443/b?c", true},
+		{"http://h:80/a", "http://h/b", true},
+		{"https://h/a", "http://h/a", false},
+		{"https://h/a", "https://h:8443/a", false},
+		{"https://h.evil/a", "https://h/a", false},
+		{"https://h@evil/a", "https://h/a", false},
+		{"https://user@h/a", "https://h/a", false},
+		{"//evil/a", "https://h/a", false},
+	} {
+		a, err := url.Parse(c.a)
+		b, err2 := url.Parse(c.b)
+		if err != nil || err2 != nil || sameServer(a, b) != c.want {
+			t.Errorf("%s and %s: %v %v", c.a, c.b, err, err2)
+		}
+	}
+}
+
 // TestOddLines: what is no clone URL spoils a list, and its words are shown without a password. A path that is only odd
 // does not.
 func TestOddLines(t *testing.T) {
@@ -85,7 +139,16 @@ func TestOddLines(t *testing.T) {
 	if got, err := list(t, f, Source{Kind: List}, nil); err != nil || len(got.Repos) != 2 || got.Repos[0].Path != "acme/two words" {
 		t.Errorf("%+v, %v", got.Repos, err)
 	}
-	f.Change(func(f *fake.Forge) { f.Repos[0].Clone = "https://jack:s3cret@forge.example" })
+	f.Change(func(f *fake.Forge) {
+		f.Fault = func(w http.ResponseWriter, _ *http.Request) bool {
+			fmt.Fprint(w, "\ufeffhttps://forge.example/acme/one\r\n# an editor of Windows\r\n")
+			return true
+		}
+	})
+	if got, err := list(t, f, Source{Kind: List}, nil); err != nil || len(got.Repos) != 1 || got.Repos[0].HTTP != "https://forge.example/acme/one" {
+		t.Errorf("%+v, %v", got.Repos, err)
+	}
+	f.Change(func(f *fake.Forge) { f.Fault, f.Repos[0].Clone = nil, "https://jack:s3cret@forge.example" })
 	_, err := list(t, f, Source{Kind: List}, nil)
 	if err == nil || !strings.Contains(err.Error(), "@forge.example\" is not a clone URL") || strings.Contains(err.Error(), "s3cret") {
 		t.Error(err)
@@ -150,6 +213,12 @@ func TestFaults(t *testing.T) {
 			http.Redirect(w, r, "http://localhost:1/", http.StatusFound)
 			return true
 		}, "redirects to another server"},
+		"long next": {func(w http.ResponseWriter, r *http.Request) bool {
+			w.Header().Set("Link", "<"+r.URL.Path+"?page="+strings.Repeat("2", maxNext)+">; rel=next")
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, "[]")
+			return true
+		}, "the URL of the next page of its list has more than"},
 		"circle": {func(w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("Link", "<"+r.URL.String()+">; rel=next")
 			w.Header().Set("Content-Type", "application/json")
@@ -170,7 +239,7 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%d repositories, %v; want %q", len(got.Repos), err, c.want)
 			}
 			f.Change(func(f *fake.Forge) { f.Fault = nil })
-			if again, err := list(t, f, s, got.Pages); err != nil || len(again.Repos) != 150 || again.Same != 2 && name != "circle" {
+			if again, err := list(t, f, s, got.Pages); err != nil || len(again.Repos) != 150 || again.Same != 2 && name != "circle" && name != "long next" {
 				t.Errorf("afterwards: %d, %d pages the same, %v", len(again.Repos), again.Same, err)
 			}
 		})

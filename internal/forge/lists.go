@@ -19,10 +19,10 @@ import (
 // mean nothing.
 var plainList = api{
 	first:     func(s Source) []string { return []string{s.Base()} },
-	types:     []string{"text/plain", "application/octet-stream", ""},
+	types:     []string{"text/plain", "application/octet-stream", "binary/octet-stream", ""}, // the third is S3's
 	authorize: bearer,
 	parse: func(_ Source, _ *url.URL, _ http.Header, body []byte) (repos []Repo, _ string, _ error) {
-		for line := range strings.Lines(string(body)) {
+		for line := range strings.Lines(strings.TrimPrefix(string(body), "\ufeff")) {
 			line = strings.TrimSpace(line)
 			if line == "" || line[0] == '#' {
 				continue
@@ -36,8 +36,21 @@ var plainList = api{
 			}
 			repos = append(repos, Repo{ID: path, Path: path, HTTP: line, SSH: line})
 		}
-		return repos, "", nil
+		return tellApart(repos), "", nil
 	},
+}
+
+// tellApart gives repositories of one path different ids: nothing is listed that nobody is told of.
+func tellApart(repos []Repo) []Repo {
+	first := make(map[string]string, len(repos)) // clone URLs by id
+	for i, r := range repos {
+		if url, ok := first[r.ID]; ok && url != r.HTTP && len(r.HTTP) <= maxPath {
+			repos[i].ID = r.HTTP
+		} else if !ok {
+			first[r.ID] = r.HTTP
+		}
+	}
+	return repos
 }
 
 // pathOf is the path of a repository by its clone URL, without ".git"; empty for none.
@@ -61,7 +74,7 @@ func pathOf(raw string) string {
 var manifest = api{
 	first: func(s Source) []string { return []string{s.Base()} },
 	types: []string{
-		"application/gzip", "application/x-gzip", "application/octet-stream", "application/json",
+		"application/gzip", "application/x-gzip", "application/octet-stream", "binary/octet-stream", "application/json",
 		"application/javascript", "application/x-javascript", "text/javascript", "",
 	},
 	authorize: bearer,
@@ -86,7 +99,7 @@ var manifest = api{
 			path := strings.TrimSuffix(name, ".git")
 			repos[i] = Repo{ID: path, Path: path, HTTP: place + (&url.URL{Path: "/" + name}).EscapedPath()}
 		}
-		return repos, "", nil
+		return tellApart(repos), "", nil
 	},
 }
 

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"os"
@@ -81,6 +82,11 @@ func TestOldDeliveriesAreDropped(t *testing.T) {
 	if err != nil || !strings.Contains(string(l.Delivery.Body), `"new":"`+id("1")) {
 		t.Fatal(err, l)
 	}
+	teller.settle(now.Add(maxAge + time.Second))
+	if s := teller.stats(); s.Dropped != 0 {
+		t.Errorf("it was not tried: %+v", s)
+	}
+	teller.take(result{name: "m", outcome: refused, err: errors.New("not today")}, now)
 	teller.settle(now.Add(maxAge + time.Second))
 	l, err = teller.read("m")
 	if s := teller.stats(); err != nil || s.Dropped != 1 || s.Waiting != 1 || l.Delivery == nil || !strings.Contains(string(l.Delivery.Body), `"old":"`+id("1")) {

@@ -291,7 +291,8 @@ func (t *teller) unsettled(now time.Time) (all map[string]*entry, pause time.Dur
 	defer t.mu.Unlock()
 	all, pause = make(map[string]*entry), time.Hour
 	for name, e := range t.entries {
-		if !e.since.IsZero() && e.over == pending && !e.busy && now.Sub(e.since) > maxAge {
+		tried := e.fault != "" // since the start: this server may have been off for so long
+		if !e.since.IsZero() && e.over == pending && !e.busy && tried && now.Sub(e.since) > maxAge {
 			e.over = dropped
 		}
 		switch {

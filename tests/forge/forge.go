@@ -193,13 +193,17 @@ func (f *Forge) page(h http.Header, r *http.Request) (body []byte, kind string, 
 	case "grokmirror":
 		return f.manifest(), "application/gzip", nil
 	}
+	if f.kind == "github" && strings.HasPrefix(f.Token, "ghs_") != (r.URL.Path == installed) && !strings.HasPrefix(r.URL.Path, "/orgs/") {
+		return nil, "", errors.New("Resource not accessible by integration")
+	}
 	owner, found := f.owner(r.URL.EscapedPath())
 	if !found {
 		return nil, "", errNotFound
 	}
 	var of []Repo
 	for _, repo := range f.Repos {
-		if owner == "" || strings.HasPrefix(repo.Path, owner+"/") {
+		active := f.kind == "bitbucket" && owner == "" && r.URL.Query().Get("archived") != "ALL"
+		if (owner == "" || strings.HasPrefix(repo.Path, owner+"/")) && !(active && repo.Archived) {
 			of = append(of, repo)
 		}
 	}
@@ -221,6 +225,9 @@ var paths = map[string]struct {
 	"bitbucket": {[]string{"/rest/api/1.0/projects/*/repos", "/rest/api/1.0/users/*/repos"}, "/rest/api/1.0/repos"},
 }
 
+// installed is where GitHub lists what a GitHub App may read.
+const installed = "/installation/repositories"
+
 // owner is whose repositories a path means; empty for all.
 func (f *Forge) owner(path string) (owner string, found bool) {
 	known := paths[f.kind]
@@ -232,7 +239,7 @@ func (f *Forge) owner(path string) (owner string, found bool) {
 			return owner, true
 		}
 	}
-	return "", path == known.all
+	return "", path == known.all || f.kind == "github" && path == installed
 }
 
 // document is one page of repositories, with a link to the next one.
@@ -270,6 +277,9 @@ func (f *Forge) document(h http.Header, r *http.Request, of []Repo) any {
 		h.Set("Link", fmt.Sprintf(`<%s>; rel="next", <http://%s/last>; rel="last"`, next.String(), r.Host))
 	}
 	list := f.repos(of[start:end])
+	if r.URL.Path == installed {
+		return map[string]any{"total_count": len(of), "repositories": list}
+	}
 	if strings.HasSuffix(r.URL.Path, "/search") {
 		return map[string]any{"ok": true, "data": list}
 	}
