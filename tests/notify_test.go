@@ -555,6 +555,41 @@ func TestReceiverOfThePage(t *testing.T) {
 	}
 }
 
+// TestSignatureOfThePage: what docs/notify.md has typed prints the signature that was sent.
+func TestSignatureOfThePage(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("no openssl on this machine")
+	}
+	dir, sent := t.TempDir(), make(chan string, 1)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "body.json"), body, 0o600)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		sent <- r.Header.Get("X-Sould-Signature-256")
+	}))
+	t.Cleanup(receiver.Close)
+	d := start(t, notifies(t, receiver.URL)...)
+	d.pulled("m", newOrigin(t).Dir)
+	var signature string
+	select {
+	case signature = <-sent:
+	case <-time.After(patient):
+		t.Fatal("nobody was told of anything")
+	}
+	write(t, filepath.Join(dir, "secret"), notifySecret+"\n")
+	cmd := exec.Command("sh", "-c", adapt(t, blocks(t, "notify.md", "console")[1], "/etc/sould.notify", "secret"))
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), " "+strings.TrimPrefix(signature, "sha256=")) {
+		t.Errorf("%v: %s, and %s was sent", err, out, signature)
+	}
+}
+
 // TestMessageOfThePage: the JSON that docs/notify.md shows has the fields that are sent.
 func TestMessageOfThePage(t *testing.T) {
 	t.Parallel()

@@ -181,13 +181,32 @@ func (f *api) read(s Source, at string, answer *http.Response, body []byte) (*Pa
 		return nil, fmt.Errorf("the URL of the next page of its list has more than %d bytes", maxNext)
 	}
 	if next != "" {
-		if u, err := url.Parse(next); err != nil || !sameServer(u, answer.Request.URL) {
-			return nil, errors.New("the next page of its list is on another server")
+		if next, err = keepServer(next, answer.Request.URL); err != nil {
+			return nil, err
 		}
 	}
 	p := &Page{URL: at, Next: next, Repos: repos}
 	p.remember(answer.Header)
 	return p, nil
+}
+
+// keepServer returns the URL of a next page on the server that was asked. Many a forge calls itself by another name
+// (ROOT_URL, external_url) than those who ask it from inside: what it says of the same list is asked there, and nothing
+// else.
+func keepServer(next string, asked *url.URL) (string, error) {
+	u, err := url.Parse(next)
+	switch {
+	case err != nil:
+		return "", errors.New("the URL of the next page of its list cannot be read")
+	case sameServer(u, asked):
+		return next, nil
+	case u.Path != "" && (strings.HasSuffix(u.Path, asked.Path) || strings.HasSuffix(asked.Path, u.Path)):
+		same := *asked
+		same.RawQuery = u.RawQuery
+		return same.String(), nil
+	default:
+		return "", fmt.Errorf("the next page of its list is on another server: %s", place(u))
+	}
 }
 
 // unwrapURL takes from an error of the client the URL, which is long.

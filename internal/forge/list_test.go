@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,6 +92,29 @@ func TestInstallation(t *testing.T) {
 		if got, err := list(t, f, s, nil); err != nil || len(got.Repos) != 234 || got.Requests != 3 {
 			t.Errorf("%d repositories by %d requests, %v", len(got.Repos), got.Requests, err)
 		}
+	}
+}
+
+// TestOtherName: a forge that calls itself otherwise than those who ask it is asked by their name.
+func TestOtherName(t *testing.T) {
+	for _, kind := range []Kind{GitHub, GitLab, Gitea} {
+		f := fake.Serve(t, string(kind), fake.Many("acme", 234)...)
+		within, err := url.Parse(f.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked atomic.Int64
+		front := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+			asked.Add(1)
+			r.SetURL(within)
+			r.Out.Host = "git.example"
+		}})
+		f.URL = front.URL
+		got, err := list(t, f, Source{Kind: kind, Groups: []string{"acme"}}, nil)
+		if err != nil || len(got.Repos) != 234 || int(asked.Load()) != got.Requests {
+			t.Errorf("%s: %d repositories by %d of %d requests, %v", kind, len(got.Repos), asked.Load(), got.Requests, err)
+		}
+		front.Close()
 	}
 }
 
