@@ -202,7 +202,27 @@ func TestDiscoveryRests(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	write(t, token, "another-token-of-the-forge\n")
 	d.reload("master = true", table+fmt.Sprintf("\ntoken_file = %q", token), discovery(other, "list"))
-	rounds(t, f, 1)
+	eventually(t, "it is asked with another token", func() bool { return len(f.Asked()) > 0 })
+}
+
+// TestRemovedAndForgotten: what a DELETE has removed is not made again, also if discovery does not know that it was
+// there: a kill may have cut off the round that has made it.
+func TestRemovedAndForgotten(t *testing.T) {
+	t.Parallel()
+	f, _, repo := forgeWith(t, "gitea", "acme/one", "acme/two")
+	d := start(t, tokenLine, "master = true", discovery(f, "gitea", `groups = ["acme"]`))
+	d.wait(`INFO discovered .*new=2`)
+	d.remove("forge/acme/one").expect(t, 200)
+	d.kill()
+	if err := os.RemoveAll(filepath.Join(d.storage, ".sould/discover")); err != nil {
+		t.Fatal(err)
+	}
+	d.run()
+	d.wait(`INFO discovered .*new=0 .*left_out="1 whose mirror was removed here \(such as acme/one\)"`)
+	d.get("/forge/acme/one").expect(t, 404)
+	d.postWithToken("forge/acme/one", repo(1, "acme/one").Clone).expect(t, 200)
+	rounds(t, f, 2)
+	d.get("/forge/acme/one").expect(t, 200)
 }
 
 // TestRenamedWhilePulled: a repository that is found under its new name while a pull from the old one runs is followed
@@ -226,8 +246,9 @@ func TestRenamedWhilePulled(t *testing.T) {
 	posted := d.posting("forge/acme/one", server.URL+"/one.git")
 	<-arrived
 	origin.New(t, filepath.Join(root, "uno.git")).Commit("main", map[string]string{"file": "2"})
+	f.Asked()
 	f.Change(func(f *fake.Forge) { f.Repos[0].Path, f.Repos[0].Clone = "acme/uno", server.URL+"/uno.git" })
-	rounds(t, f, 1)
+	eventually(t, "a round", func() bool { return len(f.Asked()) > 0 }) // and then none, until the pull is over
 	held.release()
 	(<-posted).expect(t, 200)
 	d.wait(`INFO a mirror follows its repository mirror=forge/acme/one .*to=\S+/uno.git`)

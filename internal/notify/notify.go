@@ -219,16 +219,16 @@ func (n *Notifier) doubtAll(mirrors []*mirror.Mirror) {
 // doubtRemoved has mirrors told of that were removed, and of which a target was not told that, as soon as no server has
 // them.
 func (n *Notifier) doubtRemoved(names []storage.Name) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	for _, name := range names {
 		at, deleted := n.store.DeletedAt(name)
 		if !deleted {
 			continue
 		}
+		n.mu.Lock()
 		if u := n.doubt(name); len(u.states) == 0 {
 			u.remove(at)
 		}
+		n.mu.Unlock()
 	}
 }
 

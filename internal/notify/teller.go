@@ -200,19 +200,43 @@ func (t *teller) forgetGone() {
 	for _, m := range t.store.All() {
 		exists[m.Name.String()] = true
 	}
-	t.enough = 2*len(exists) + spareLedgers
-	var gone []string
-	t.mu.Lock()
-	for name, e := range t.entries {
-		if !exists[name] && !e.busy && e.since.IsZero() && e.over == pending && e.next == nil && !t.wasRemoved(name) {
-			delete(t.entries, name)
-			gone = append(gone, name)
+	kept := 0
+	for _, name := range t.idle(exists) {
+		if t.wasRemoved(name) {
+			kept++
+		} else if t.forget(name) {
+			_ = os.Remove(t.file(name)) // else the next start tries again
 		}
 	}
-	t.mu.Unlock()
-	for _, name := range gone {
-		_ = os.Remove(t.file(name)) // else the next start tries again
+	t.enough = 2*len(exists) + kept + spareLedgers
+}
+
+// idle are the mirrors that do not exist and of which there is nothing to tell, as far as the teller was told.
+func (t *teller) idle(exists map[string]bool) (names []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, e := range t.entries {
+		if !exists[name] && e.isIdle() {
+			names = append(names, name)
+		}
 	}
+	return names
+}
+
+// isIdle reports whether nothing is to be told, sent or written. teller.mu is held.
+func (e *entry) isIdle() bool {
+	return !e.busy && e.since.IsZero() && e.over == pending && e.next == nil
+}
+
+// forget forgets a mirror, unless there is something to tell by now.
+func (t *teller) forget(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	idle := t.entries[name].isIdle()
+	if idle {
+		delete(t.entries, name)
+	}
+	return idle
 }
 
 // wasRemoved reports whether somebody has removed the mirror of a name.
