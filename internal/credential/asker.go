@@ -3,6 +3,7 @@ package credential
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // Asker is one conversation with a server that may want credentials. It is for one goroutine.
@@ -12,13 +13,25 @@ type Asker struct {
 	name     string // of the server, as the configuration has it
 	login    Login  // what was sent last
 	refused  int    // how many were refused
+	sent     []Login
+}
+
+// Sent returns all logins that were returned up to now: what the server says may repeat them. Of a nil
+// Asker there are none.
+func (a *Asker) Sent() []Login {
+	if a == nil {
+		return nil
+	}
+	return a.sent
 }
 
 // Current returns what to send: what was got last, or what is in memory since the server has wanted
 // it before. It is zero if there is nothing.
 func (a *Asker) Current() Login {
 	if a.login.IsZero() && a.refused == 0 {
-		a.login, _ = a.source.known(a.question, Login{})
+		if login, ok := a.source.known(a.question, Login{}); ok {
+			a.send(login)
+		}
 	}
 	return a.login
 }
@@ -29,13 +42,21 @@ func (a *Asker) Current() Login {
 func (a *Asker) Next(ctx context.Context) (Login, error) {
 	login, err := a.next(ctx)
 	if err == nil {
-		a.login = login
+		a.send(login)
 		return login, nil
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = &unanswered{err}
 	}
 	return Login{}, &Error{a.name, err}
+}
+
+// send remembers what the caller will send.
+func (a *Asker) send(login Login) {
+	a.login = login
+	if !slices.Contains(a.sent, login) {
+		a.sent = append(a.sent, login)
+	}
 }
 
 func (a *Asker) next(ctx context.Context) (Login, error) {

@@ -29,6 +29,9 @@ type Login struct {
 	ofServer       bool   // whether it was the answer to a question without a path
 }
 
+// Basic is a login by a user and a password.
+func Basic(user, password string) Login { return Login{user: user, password: password} }
+
 // IsZero reports whether there is nothing to send.
 func (l Login) IsZero() bool { return l == Login{} }
 
@@ -40,8 +43,11 @@ func (l Login) Authorization() string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(l.user+":"+l.password))
 }
 
-// Secrets are the words that nobody may see. Empty ones may be among them.
-func (l Login) Secrets() []string { return []string{l.user, l.password, l.token} }
+// Secrets are the words that nobody may see, also as they are sent. Empty ones may be among them.
+func (l Login) Secrets() []string {
+	_, sent, _ := strings.Cut(l.Authorization(), " ")
+	return []string{sent, l.user, l.password, l.token}
+}
 
 // question is what a command is asked for.
 type question struct {

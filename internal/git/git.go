@@ -234,7 +234,8 @@ type Remote struct {
 	CAFile  string   // certificates (PEM) to trust; empty for Options.CAFile
 	Public  bool     // connect to public addresses only, whatever its name or a redirect leads to; only over http and https
 
-	netrc string // the password that ~/.netrc has for User, if Password is empty
+	netrc     string             // the password that ~/.netrc has for User, if Password is empty
+	mayBeSent []credential.Login // what git's library may find in ~/.netrc
 
 	// Of a remote whose server has a credential command (withCredentials).
 	asker     *credential.Asker // nil for others
@@ -330,10 +331,11 @@ func (r Remote) Secrets() []string {
 			s = append(s, value[strings.LastIndexByte(value, ' ')+1:])
 		}
 	}
-	if r.netrc != "" {
-		s = append(s, base64.StdEncoding.EncodeToString([]byte(r.User+":"+r.netrc)))
+	words := []string{r.Password, r.netrc, r.User, r.askedUser}
+	for _, login := range slices.Concat(r.mayBeSent, r.asker.Sent()) {
+		words = append(words, login.Secrets()...)
 	}
-	for _, word := range append(r.login.Secrets(), r.Password, r.netrc, r.User, r.askedUser) {
+	for _, word := range words {
 		if len(word) >= shortestSecret {
 			for _, form := range []string{word, url.PathEscape(word), url.User(word).String()} {
 				s = append(s, form, url.QueryEscape(form))

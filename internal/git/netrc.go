@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
+
+	"github.com/reconquest/sould/internal/credential"
 )
 
 // If a URL has a user without a password, the password may be in ~/.netrc. Git leaves that file
@@ -14,10 +16,11 @@ import (
 // the file (netrc(5); curl's documentation of CURLOPT_NETRC), and tells git by a credential
 // helper.
 
-// withNetrc is the remote with the password from ~/.netrc, if it has only a user.
+// withNetrc is the remote with the password from ~/.netrc, if it has only a user, and with all that
+// may be sent from there.
 func (r Remote) withNetrc() Remote {
-	u, err := url.Parse(r.URL)
-	if r.User == "" || r.Password != "" || err != nil {
+	u := r.webURL()
+	if u == nil || r.Password != "" {
 		return r
 	}
 	home, err := os.UserHomeDir()
@@ -28,7 +31,14 @@ func (r Remote) withNetrc() Remote {
 	if err != nil {
 		return r // git and curl ignore that too
 	}
-	r.netrc = netrcPassword(string(text), u.Hostname(), r.User)
+	if r.User != "" {
+		r.netrc = netrcPassword(string(text), u.Hostname(), r.User)
+	}
+	for _, e := range netrcEntries(string(text)) {
+		if e.isFor(u.Hostname()) {
+			r.mayBeSent = append(r.mayBeSent, credential.Basic(e.login, e.password))
+		}
+	}
 	return r
 }
 
