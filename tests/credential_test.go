@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"os"
@@ -156,8 +157,9 @@ func TestCredentialCommandFails(t *testing.T) {
 		want    string
 		lines   []string
 	}{
-		"it fails":             {"echo \"cannot sign with " + firstToken + "; Authorization: Bearer abcd\" >&2; " + give + "; exit 3", "failed: exit status 3: cannot sign with ***; Authorization: Bearer ***", nil},
-		"it hangs":             {"sleep 1000", "failed: it has not answered yet", []string{`list_timeout = "300ms"`}},
+		"it fails":             {"echo \"cannot sign with " + firstToken + "; Authorization: Bearer abcd\" >&2; " + give + "; exit 3", "failed: exit status 3.\n", nil},
+		"it is not there":      {"exit 127", "failed: exit status 127, as of a program that is not there.\n", nil},
+		"it hangs":             {"sleep 1000", "failed: it has not answered yet", []string{`list_timeout = "4s"`}},
 		"it prints a megabyte": {give + "; head -c 1000000 /dev/zero | tr '\\0' x; sleep 1000", "failed: it printed more than 64 KiB", nil},
 		"it prints garbage":    {"echo '<html>" + firstToken + "'", "failed: it printed a line that is not key=value", nil},
 		"it gives nothing":     {"exit 0", "failed: it gives no credentials for this repository", nil},
@@ -175,6 +177,86 @@ func TestCredentialCommandFails(t *testing.T) {
 			d.get("/x/why/m").contains(t, "the credential command of "+f.URL+" "+c.want)
 		})
 	}
+}
+
+// TestFailedCommandTellsReadersNothing: a first read fails because of a command, which says on both of its
+// outputs what nobody may know. Whoever reads, POSTs, asks why, or reads the log learns only how it ended.
+func TestFailedCommandTellsReadersNothing(t *testing.T) {
+	t.Parallel()
+	const secret = "key of the vault"
+	f, h := newField(t), newHelper(t, "echo 'no "+secret+"' >&2", "echo '"+secret+"'", "exit 3")
+	f.Require(fieldUser, firstToken)
+	d := startHelped(t, f, h, "retry = '1h'", f.table())
+	want, status := "the credential command of "+f.URL+" failed", "exit status 3"
+	said := []answer{
+		d.get("/o/r").expect(t, 502).contains(t, want, status),
+		d.get("/o/r").expect(t, 502).contains(t, want, status), // it is remembered
+		d.get("/o/r/info/refs?service=git-upload-pack", "Git-Protocol", "version=2").expect(t, 502),
+		d.post("m", f.URL+"/r.git").expect(t, 500).contains(t, want, status),
+		d.get("/x/why/o/r"), d.get("/x/why/m").contains(t, want, status), d.get("/x/status?format=json"),
+		d.get("/", "Accept", "text/html"), d.get("/x/mirror/m", "Accept", "text/html"), d.get("/x/metrics"),
+	}
+	out, err := gitClient("2", "clone", d.url+"/o/r", t.TempDir())
+	if err == nil {
+		t.Error("a clone of nothing")
+	}
+	d.wait(want)
+	for _, a := range said {
+		tellsNothing(t, []string{secret}, a.text())
+	}
+	tellsNothing(t, []string{secret}, out, d.log.String())
+}
+
+// TestOriginsThatTell: an origin that says in its refusal with what it was asked.
+func TestOriginsThatTell(t *testing.T) {
+	t.Parallel()
+	for what, how := range map[string]func(*testing.T, *field) *daemon{
+		"of a command": func(t *testing.T, f *field) *daemon {
+			h := newGiver(t)
+			h.give(fieldUser, fieldPassword)
+			return startField(t, f, "", "retry = 0", f.table(), h.conf(f.URL))
+		},
+		"of a .netrc": func(t *testing.T, f *field) *daemon {
+			return startField(t, f, "machine 127.0.0.1 login "+fieldUser+" password "+fieldPassword, "retry = 0", f.table())
+		},
+		"of a .netrc that only git reads": func(t *testing.T, f *field) *daemon {
+			return startField(t, f, "# mine\nmachine 127.0.0.1 login "+fieldUser+" password "+fieldPassword, "retry = 0", f.table())
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			f := newField(t)
+			for _, status := range []int{401, 403, 500} {
+				f.Be(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+					user, password, ok := r.BasicAuth()
+					w.Header().Set("Content-Type", "text/plain")
+					if !ok {
+						w.Header().Set("WWW-Authenticate", "Basic")
+						w.WriteHeader(401)
+						return
+					}
+					w.WriteHeader(status)
+					fmt.Fprintln(w, "I know you:", user, password, r.Header.Get("Authorization"))
+				})
+				d := how(t, f)
+				secrets := []string{fieldUser, fieldPassword, base64.StdEncoding.EncodeToString([]byte(fieldUser + ":" + fieldPassword))}
+				read := d.get("/o/r")
+				told := d.asked(f.URL+"/r.git", 500)
+				tellsNothing(t, secrets, read.text(), told.text(), d.log.String(), d.get("/x/why/m").text(), d.get("/x/why/o/r").text())
+				if read.StatusCode < 400 || !f.heard()[fieldUser+":"+fieldPassword] {
+					t.Errorf("%d: %d, and the origin was not told", status, read.StatusCode)
+				}
+				if status == 403 && !strings.Contains(told.text(), "I know you: ***") {
+					t.Errorf("the origin's words are not told:\n%s", told.text())
+				}
+			}
+		})
+	}
+}
+
+// table makes mirrors of a field below o/.
+func (f *field) table() string {
+	return fmt.Sprintf("[[ondemand]]\nprefix = 'o/'\norigin = '%s/{path}.git'", f.URL)
 }
 
 // TestCredentialCommandIsShared: by many mirrors of which it says that they have the same credentials.
@@ -234,7 +316,7 @@ func TestCredentialCommandAndOthers(t *testing.T) {
 		"a first read of what it has nothing for": func(t *testing.T, f *field, h *helper) {
 			f.Require(fieldUser, secondToken)
 			h.write("answer", "quit=1\n", 0o600)
-			d := startHelped(t, f, h, "[[ondemand]]", `prefix = "o/"`, fmt.Sprintf("origin = %q", f.URL+"/{path}.git"))
+			d := startHelped(t, f, h, f.table())
 			d.get("/o/r").expect(t, 404).contains(t, "gives no credentials")
 			h.give(fieldUser, secondToken)
 			d.get("/o/r").expect(t, 404) // it is remembered

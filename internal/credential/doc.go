@@ -13,5 +13,5 @@
 // Operation "store" is never used: what a command has given it knows.
 //
 // The package starts no process: the caller passes a [Runner]. No error contains what a command has
-// printed on its standard output.
+// printed: whoever reads a mirror may see it.
 package credential

@@ -15,7 +15,7 @@ import (
 )
 
 // Runner runs a command with an operation ("get", "erase") and this input, and returns what it has
-// printed on its standard output. The error says why it failed, and does not contain that.
+// printed on its standard output. The error says why it failed, and contains nothing that it has printed.
 type Runner func(ctx context.Context, command, operation string, input []byte) (output []byte, err error)
 
 const (

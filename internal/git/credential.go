@@ -28,19 +28,15 @@ func NewCredentials(life context.Context, leash *Leash) *credential.Source {
 	})
 }
 
-// maxCredentialWords is how much is told of what a credential command writes to its standard error, in
-// bytes: the end.
-const maxCredentialWords = 1 << 10
-
 var errCredentialTooLong = fmt.Errorf("it printed more than %d KiB", credential.MaxAnswer>>10)
 
 // runCredential runs a command as git runs its helpers, in a process group of its own and without a
-// terminal. See [credential.Runner].
+// terminal. See [credential.Runner]. Its standard error is read by nobody: what the command writes there
+// can be a secret in any form, and errors are shown to whoever reads a mirror.
 func runCredential(ctx context.Context, leash *Leash, command, operation string, input []byte) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var out bytes.Buffer
-	stderr := &stderrText{}
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", credentialLine(command, operation))
 	cmd.Dir = "/"
 	cmd.Env = credentialEnv(os.Environ())
@@ -52,7 +48,6 @@ func runCredential(ctx context.Context, leash *Leash, command, operation string,
 		}
 		return out.Write(p)
 	})
-	cmd.Stderr = stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // with a terminal, it could ask for a password
 	endAsGroup(cmd, leash)
 	err := leash.start(cmd)
@@ -66,7 +61,7 @@ func runCredential(ctx context.Context, leash *Leash, command, operation string,
 	case context.Cause(ctx) != nil:
 		return nil, context.Cause(ctx)
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
-		return nil, credentialError(err, stderr.text(), out.Bytes(), input)
+		return nil, credentialError(err)
 	}
 	return out.Bytes(), nil
 }
@@ -112,37 +107,21 @@ func credentialEnv(environ []string) []string {
 	return append(env, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=")
 }
 
-// bearer matches credentials as tools show them when they trace what they send.
-var bearer = regexp.MustCompile(`(?i)\b(authorization: *\S+|bearer|basic) +\S+`)
-
-// credentialError says how a command failed, in its own words, without what it has printed and been
-// given.
-func credentialError(err error, words string, output, input []byte) error {
-	var secrets []string
-	for line := range strings.Lines(string(output) + "\n" + string(input)) {
-		key, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "=")
-		if !ok {
-			value = key // whatever it was meant to be
-		}
-		switch key {
-		case "capability[]", "protocol", "host", "path", "authtype":
-		default:
-			if len(value) >= shortestSecret {
-				secrets = append(secrets, value)
-			}
-		}
-	}
-	words = bearer.ReplaceAllString(redact(words, secrets), "$1 ***")
-	if over := len(words) - maxCredentialWords; over > 0 {
-		words = "…" + strings.ToValidUTF8(words[over:], "")
-	}
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		err = errors.New(exit.Error()) // "exit status 3", "signal: killed"
-	}
-	if words == "" {
+// credentialError says how a command failed: by its exit status or a signal, and what a shell means by
+// that.
+func credentialError(err error) error {
+	exit := (*exec.ExitError)(nil)
+	if !errors.As(err, &exit) {
 		return err
 	}
-	return fmt.Errorf("%w: %s", err, words)
+	switch words := exit.Error(); exit.ExitCode() { // "exit status 3", "signal: killed"
+	case 126:
+		return errors.New(words + ", as of a program that may not be run")
+	case 127:
+		return errors.New(words + ", as of a program that is not there")
+	default:
+		return errors.New(words)
+	}
 }
 
 // withCredentials is the remote with what this machine knows of its credentials: a command for its

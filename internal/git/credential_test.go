@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -49,10 +48,11 @@ func TestRunCredential(t *testing.T) {
 		{"!true </dev/tty || echo no terminal;:", "no terminal\n", ""},
 		{"!exit 3;", "", "exit status 3"},
 		{"!kill -9 $$;", "", "signal: killed"},
-		{"!cat >&2; echo n3w-s3cret; echo x=n3w-s3cret n3w-s3cret >&2; exit 1;", "", "exit status 1: protocol=https\npassword=***\nx=*** ***"},
-		{"!printf '\\033[31mred https://jack:s3cret@h/\\n' >&2; exit 1;", "", "exit status 1: [31mred https://***@h/"},
-		{"!yes abc | head -n 1000 >&2; echo abc >&2; exit 1;", "", "exit status 1: …\nabc\nabc"},
-		{"no-such-helper", "", "git: 'credential-no-such-helper' is not a git command. See 'git --help'."},
+		{"!echo n3w-s3cret >&2; exit 1;", "", "exit status 1"},
+		{"!yes n3w-s3cret | head -c 1000000 >&2; echo x=y;:", "x=y\n", ""},
+		{"no-such-helper", "", "exit status 1"},
+		{"/no/such/helper", "", "exit status 127, as of a program that is not there"},
+		{"/dev/null", "", "exit status 126, as of a program that may not be run"},
 		{"!yes;", "", "it printed more than 64 KiB"},
 	} {
 		out, err := runCredential(t.Context(), nil, c.command, "get", []byte("protocol=https\npassword=0ld-s3cret\n"))
@@ -61,7 +61,7 @@ func TestRunCredential(t *testing.T) {
 			if err != nil || string(out) != c.want {
 				t.Errorf("%s: %q, %v", c.command, out, err)
 			}
-		case err == nil || !strings.Contains(err.Error(), c.wrong):
+		case err == nil || err.Error() != c.wrong: // and nothing else
 			t.Errorf("%s: %v, want %s", c.command, err, c.wrong)
 		}
 	}
