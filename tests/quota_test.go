@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -314,4 +315,39 @@ func TestDenyPrivate(t *testing.T) {
 	if n := asked.Load(); n != 0 {
 		t.Errorf("the origin was asked %d times", n)
 	}
+}
+
+// TestBrokenMirrorsOnDemand: one that cannot be read takes its part of the quota, and is the first to go. One
+// that somebody has put there by hand does neither, whatever is wrong with it.
+func TestBrokenMirrorsOnDemand(t *testing.T) {
+	t.Parallel()
+	url, repos, _ := pool(t, 200<<10, 200<<10, 200<<10)
+	d := start(t, tokenLine, "repair = 0", "retry = '1h'", table(url, "quota = '480KiB'"))
+	d.get("/pool/1/r0").expect(t, 200)
+	d.get("/pool/1/r1").expect(t, 200)
+	d.stop()
+	_ = os.RemoveAll(repos[1].Dir) // so that it cannot be mended
+	byHand := d.mirror("pool/by/hand")
+	origin.New(t, byHand).Commit("main", map[string]string{"noise": noise(7, 300<<10)})
+	for _, dir := range []string{d.mirror("pool/1/r1"), byHand} {
+		if err := errors.Join(os.RemoveAll(filepath.Join(dir, "packed-refs")), os.Mkdir(filepath.Join(dir, "packed-refs"), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.run()
+	eventually(t, "all is read, and nothing can be mended", func() bool {
+		return d.get("/x/health/ready").StatusCode == 200 && !strings.Contains(d.get("/x/status?format=json").text(), `"pull":`) &&
+			strings.Contains(d.log.String(), "can't pull mirror=pool/1/r1")
+	})
+	if n := metric(t, d.get("/x/metrics").text(), `sould_ondemand_mirrors{prefix="pool/"}`); n != 2 {
+		t.Errorf("%d mirrors are counted", n)
+	}
+	if a := d.read(t, "pool/1/r2"); a.StatusCode != 200 {
+		t.Errorf("%d %s", a.StatusCode, a.text())
+	}
+	if exists(d.mirror("pool/1/r1")) || !exists(d.mirror("pool/1/r0")) || !exists(byHand) {
+		t.Errorf("another mirror than the broken one was removed\n%s", d.log)
+	}
+	d.wait(`removed a mirror that was made on demand mirror=pool/1/r1 why=broken`)
+	d.why("pool/1/r1", 404, "was removed", "it could not be read")
 }

@@ -25,7 +25,7 @@ var roomMetrics = []metric{
 			}
 		}},
 	{"sould_ondemand_evictions_total", counter, []string{"prefix", "reason"},
-		"Mirrors on demand that were removed: because nobody had read them (idle), to make room (room), or to make room and because they were too large (max_size).",
+		"Mirrors on demand that were removed: because nobody had read them (idle), to make room (room), or to make room and because they were too large (max_size) or could not be read (broken).",
 		func(now *scrape, to samples) {
 			for _, t := range now.tables {
 				for why, n := range t.Evictions {

@@ -89,7 +89,7 @@ func (s *Store) Retire(m *Mirror, within time.Duration) (trashed string, err err
 	if err := s.checkCurrent(m); err != nil {
 		return "", err
 	}
-	if snap := m.Snapshot(); snap == nil || !snap.OnDemand || !m.isQuiet(within) {
+	if !m.IsOnDemand() || !m.isQuiet(within) {
 		return "", ErrInUse
 	}
 	m.reads.retired.Store(true)
@@ -111,6 +111,19 @@ func (s *Store) moveUnused(m *Mirror, within time.Duration) (to string, err erro
 	delete(s.byName, m.Name)
 	s.mirrorsChanged(m.Name)
 	return s.dir.MoveToTrash(m.Name, m.identity, time.Now())
+}
+
+// IsOnDemand reports whether a read has made the mirror, and nothing else has asked for it. Of one that
+// cannot be loaded, its state file tells, if that can be read.
+func (m *Mirror) IsOnDemand() bool {
+	if snap := m.Snapshot(); snap != nil {
+		return snap.OnDemand
+	}
+	if m.Unreadable() == "" {
+		return false // it is just being loaded
+	}
+	state, err := readState(m.dir)
+	return err == nil && state.OnDemand
 }
 
 // InUse reports whether Retire would not retire the mirror because of its readers.

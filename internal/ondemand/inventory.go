@@ -33,7 +33,7 @@ func (k *Keeper) look(rule Rule) (items []item) {
 // itemOf is a mirror that a read has made below the prefix of a rule. The caller holds k.mu.
 func (k *Keeper) itemOf(m *mirror.Mirror, rule Rule, now time.Time) (one item, ok bool) {
 	snap := m.Snapshot()
-	if snap == nil || !snap.OnDemand {
+	if !m.IsOnDemand() {
 		return one, false
 	}
 	if found, _, ok := k.tables.Load().Find(m.Name); !ok || found.Prefix != rule.Prefix {
@@ -43,7 +43,7 @@ func (k *Keeper) itemOf(m *mirror.Mirror, rule Rule, now time.Time) (one item, o
 	bytes := k.sizeOf(m, snap)
 	return item{
 		name: m.Name, bytes: bytes, unused: k.reads.unused(m.Name, now),
-		over: rule.MaxSize > 0 && bytes > rule.MaxSize, kept: m.InUse(quiet), mirror: m,
+		broken: snap == nil, over: rule.MaxSize > 0 && bytes > rule.MaxSize, kept: m.InUse(quiet), mirror: m,
 	}, true
 }
 

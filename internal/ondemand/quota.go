@@ -15,6 +15,7 @@ type item struct {
 	trashed bool
 	bytes   int64         // on disk
 	unused  time.Duration // since somebody read it last; in the trash, since it was moved there
+	broken  bool          // it cannot be read
 	over    bool          // it is larger than max_size
 	kept    bool          // it is in use, and must stay
 
@@ -35,9 +36,10 @@ type Reason string
 
 // The reasons for which a mirror is removed.
 const (
-	Idle    Reason = "idle"     // nobody has read it for the time that its table says
-	ForRoom Reason = "room"     // others needed its room
-	Over    Reason = "max_size" // the same, and it was the first because it was too large
+	Idle       Reason = "idle"     // nobody has read it for the time that its table says
+	ForRoom    Reason = "room"     // others needed its room
+	Over       Reason = "max_size" // the same, and it was the first because it was too large
+	Unreadable Reason = "broken"   // the same, and it was the first because it cannot be read
 )
 
 // removal is a decision about one of the items.
@@ -46,8 +48,8 @@ type removal struct {
 	why   Reason
 }
 
-// choose decides what goes, in this order: of the trash the oldest, then mirrors that are too large,
-// then those that nobody has read for the longest time, until all that stay fit; and mirrors that are
+// choose decides what goes, in this order: of the trash the oldest, then mirrors that cannot be read,
+// then mirrors that are too large, then those that nobody has read for the longest time, until all that stay fit; and mirrors that are
 // idle, which only go to the trash. enough is false if those that can go are not enough: then all of
 // them are in the list.
 func choose(items []item, n need) (goes []removal, enough bool) {
@@ -75,7 +77,7 @@ func choose(items []item, n need) (goes []removal, enough bool) {
 
 // compare is negative if the item goes before another one.
 func (a item) compare(b item) int {
-	return cmp.Or(rank(b.trashed, a.trashed), rank(b.over, a.over), cmp.Compare(b.unused, a.unused), a.name.Compare(b.name))
+	return cmp.Or(rank(b.trashed, a.trashed), rank(b.broken, a.broken), rank(b.over, a.over), cmp.Compare(b.unused, a.unused), a.name.Compare(b.name))
 }
 
 // rank orders what is not so before what is.
@@ -92,8 +94,14 @@ func rank(a, b bool) int {
 
 // reason is why an item goes that must make room.
 func (a item) reason() Reason {
-	if a.over && !a.trashed {
+	switch {
+	case a.trashed:
+		return ForRoom
+	case a.broken:
+		return Unreadable
+	case a.over:
 		return Over
+	default:
+		return ForRoom
 	}
-	return ForRoom
 }

@@ -23,6 +23,7 @@ func TestChoose(t *testing.T) {
 	}
 	trashed := func(i item) item { i.trashed = true; return i }
 	over := func(i item) item { i.over = true; return i }
+	broken := func(i item) item { i.broken = true; return i }
 	kept := func(i item) item { i.kept = true; return i }
 	a, b, c := made("a", 10, 3*hour), made("b", 20, 2*hour), made("c", 30, hour)
 	old, older := trashed(made("old", 5, hour)), trashed(made("older", 5, 2*hour))
@@ -45,6 +46,8 @@ func TestChoose(t *testing.T) {
 		"too large a one":              {[]item{a, b, over(c)}, need{quota: 59}, "c max_size", true},
 		"too large, but there is room": {[]item{a, b, over(c)}, need{quota: 60}, "", true},
 		"too large, after the trash":   {[]item{a, b, over(c), old}, need{quota: 59}, "old room, c max_size", true},
+		"one that cannot be read":      {[]item{a, over(b), broken(c), old}, need{quota: 59}, "old room, c broken", true},
+		"that, and too large ones":     {[]item{a, over(b), broken(over(c))}, need{quota: 29}, "c broken, b max_size", true},
 		"in use":                       {[]item{kept(a), b, c}, need{quota: 59}, "b room", true},
 		"all in use":                   {[]item{kept(a), kept(b), kept(over(c))}, need{quota: 59}, "", false},
 		"not enough":                   {[]item{a, kept(b), kept(c)}, need{quota: 49}, "a room", false},

@@ -22,7 +22,7 @@ type Demand struct {
 	Quota   int64         // for all of the table; 0 for any number
 
 	Removed       time.Time     // when it was removed; zero if it was not, or if that is forgotten
-	RemovedWhy    string        // "idle", "room" or "max_size"
+	RemovedWhy    string        // "idle", "room", "max_size" or "broken"
 	RemovedUnused time.Duration // for how long nobody had read it then
 }
 
@@ -35,6 +35,7 @@ func (d Demand) gone(f Facts) (all []string) {
 		"idle":     "nobody had read it for " + units.FormatSpan(d.RemovedUnused),
 		"room":     "others needed its room, and nobody had read it for " + units.FormatSpan(d.RemovedUnused),
 		"max_size": "others needed its room, and it was larger than max_size",
+		"broken":   "others needed its room, and it could not be read",
 	}[d.RemovedWhy]
 	return []string{"A read had made it, and it was removed on " + f.when(d.Removed) + ", because " + why + ". The next read makes it again."}
 }
