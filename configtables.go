@@ -28,6 +28,7 @@ var onDemandKeys = tomlkeys.Keys[ondemand.Rule]{
 	tomlkeys.Size("max_size", func(r *ondemand.Rule) *int64 { return &r.MaxSize }),
 	tomlkeys.Duration("idle", func(r *ondemand.Rule) *time.Duration { return &r.Idle }, 0),
 	tomlkeys.Duration("poll", func(r *ondemand.Rule) *time.Duration { return &r.Poll }, 0),
+	tomlkeys.Bool("ignore_case", func(r *ondemand.Rule) *bool { return &r.IgnoreCase }),
 	tomlkeys.Bool("deny_private", func(r *ondemand.Rule) *bool { return &r.DenyPrivate }),
 }
 

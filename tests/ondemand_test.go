@@ -409,3 +409,31 @@ func insteadOf(t *testing.T, conf, told string) (d *daemon, run func(script stri
 	}
 	return d, run
 }
+
+// TestIgnoreCase: where a table says so, all spellings of a name are one mirror, however it is made. A mirror
+// that has the very name stays what it is.
+func TestIgnoreCase(t *testing.T) {
+	t.Parallel()
+	f := newForge(t)
+	f.repo("acme/x")
+	f.repo("Acme/Posted")
+	d := start(t, tokenLine, f.table("ignore_case = true"))
+	d.postWithToken("forge/Acme/Posted", f.URL+"/Acme/Posted.git").expect(t, 200)
+	for _, name := range []string{"forge/Acme/X", "forge/acme/x.GIT", "Forge/ACME/x.git", "forge/acme/x"} {
+		d.get("/"+name).expect(t, 200, "X-State", "success")
+		d.clone("2", name)
+	}
+	d.get("/forge/Acme/Posted").expect(t, 200)
+	if all, _ := filepath.Glob(d.mirror("[!.]*/*/*")); len(all) != 2 || !exists(d.mirror("forge/acme/x")) {
+		t.Errorf("the mirrors are %v", all)
+	}
+	d.made("forge/acme/x", f.URL+"/acme/x.git", true)
+	d.do("POST", "/", strings.NewReader("name=FORGE/acme/X.git"), "Content-Type", formType, "Authorization", bearer(token)).expect(t, 200).contains(t, "forge/acme/x ")
+	d.made("forge/acme/x", f.URL+"/acme/x.git", false)
+	d.get("/forge/acme/X.LOCK").expect(t, 400)
+	if out, err := d.checkConfig(); err != nil || !strings.Contains(out, "ignore_case") {
+		t.Errorf("--check: %v\n%s", err, out)
+	}
+	d.reload(tokenLine, f.table())
+	d.get("/forge/acme/X").expect(t, 404)
+}

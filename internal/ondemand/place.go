@@ -13,7 +13,7 @@ func (t Tables) At(place origin.Place) (name storage.Name, from origin.URL, ok b
 	parts := strings.Split(place.Path, "/")
 	for _, r := range t.rules {
 		for i := range parts { // the template may begin with some of them
-			path := strings.Join(parts[i:], "/")
+			path := r.fold(strings.Join(parts[i:], "/"))
 			from, err := r.Origin(path)
 			if err != nil || from.Place().Fold() != place.Fold() {
 				continue

@@ -12,6 +12,7 @@ func TestAt(t *testing.T) {
 		{Prefix: "github.com/corp/", Template: "https://git.corp.example/mirror/{path}.git"},
 		{Prefix: "own/", Template: "git@git.in.local:team/{path}"},
 		{Prefix: "center/", Template: "https://bitbucket.in.local/scm/{path}.git"},
+		{Prefix: "Lab/", Template: "https://lab.in.local/Mirror/{path}", IgnoreCase: true},
 	})
 	for _, c := range []struct{ host, path, name, from string }{ // no name: there is none
 		{"github.com", "acme/widgets", "github.com/acme/widgets", "https://github.com/acme/widgets"},
@@ -22,6 +23,7 @@ func TestAt(t *testing.T) {
 		{"git.in.local", "other/a", "", ""},
 		{"bitbucket.in.local", "scm/proj/nuts", "center/proj/nuts", "https://bitbucket.in.local/scm/proj/nuts.git"},
 		{"bitbucket.in.local", "proj/nuts", "", ""},
+		{"lab.in.local", "mirror/Acme/Widgets", "Lab/acme/widgets", "https://lab.in.local/Mirror/acme/widgets"},
 		{"evil.example", "github.com/acme/widgets", "", ""},
 		{"github.com", "acme/../widgets", "", ""},
 		{"github.com", "", "", ""},

@@ -24,6 +24,7 @@ type Rule struct {
 	Idle          time.Duration // one that nobody has read for so long goes; 0 for never
 	Poll          time.Duration // how often origins are looked at without a request; 0 for never
 	DenyPrivate   bool          // an origin must not be at an address of a private network
+	IgnoreCase    bool          // all spellings of a name mean the mirror with small letters, as forges take them
 }
 
 // PathWord is what stands in a template for the rest of a name.
@@ -147,14 +148,30 @@ func NewTables(rules []Rule) Tables {
 func (t Tables) Rules() []Rule { return t.rules }
 
 // Find returns the rule with the longest prefix that a name begins with, and the rest of the name,
-// without ".git" at its end. ok is false if there is none.
+// without ".git" at its end, and in small letters if the rule ignores case. ok is false if there is none.
 func (t Tables) Find(name storage.Name) (r Rule, path string, ok bool) {
 	for _, r := range t.rules {
-		if rest, below := strings.CutPrefix(name.String(), r.Prefix); below {
-			return r, withoutGit(rest), true
+		if rest, below := r.cutPrefix(name.String()); below {
+			return r, withoutGit(r.fold(rest)), true
 		}
 	}
 	return Rule{}, "", false
+}
+
+// cutPrefix returns what is behind the prefix in a name.
+func (r Rule) cutPrefix(name string) (rest string, ok bool) {
+	if r.IgnoreCase && len(name) > len(r.Prefix) && strings.EqualFold(name[:len(r.Prefix)], r.Prefix) {
+		return name[len(r.Prefix):], true
+	}
+	return strings.CutPrefix(name, r.Prefix)
+}
+
+// fold is the spelling of a path that the rule's mirrors have.
+func (r Rule) fold(path string) string {
+	if r.IgnoreCase {
+		return strings.ToLower(path)
+	}
+	return path
 }
 
 // Mirror returns the name and the origin of the mirror that a name means. The error is mirror.ErrUnknown if

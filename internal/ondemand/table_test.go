@@ -78,7 +78,7 @@ func TestPrefixes(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	tables := NewTables([]Rule{{Prefix: "github.com/"}, {Prefix: "github.com/acme/"}, {Prefix: "g/"}})
+	tables := NewTables([]Rule{{Prefix: "github.com/"}, {Prefix: "github.com/acme/"}, {Prefix: "g/"}, {Prefix: "Lab/", IgnoreCase: true}})
 	for raw, want := range map[string][2]string{
 		"github.com/jack/x":      {"github.com/", "jack/x"},
 		"github.com/acme/x":      {"github.com/acme/", "x"},
@@ -90,6 +90,11 @@ func TestFind(t *testing.T) {
 		"github.community/x":     {},
 		"GitHub.com/x":           {},
 		"g/x":                    {"g/", "x"},
+		"Lab/Acme/X":             {"Lab/", "acme/x"},
+		"lab/acme/x.GIT":         {"Lab/", "acme/x"},
+		"LAB/x":                  {"Lab/", "x"},
+		"lab":                    {},
+		"Label/x":                {},
 	} {
 		name, err := storage.ParseName(raw)
 		if err != nil {
