@@ -304,3 +304,37 @@ func TestFirstCloneWhenTheDaemonDies(t *testing.T) {
 	close(h.goOn)
 	h.clone().succeeds(h.tip)
 }
+
+// getting gets a path while the test goes on.
+func (d *daemon) getting(path string) <-chan answer {
+	done := make(chan answer, 1)
+	go func() { done <- d.get(path) }()
+	return done
+}
+
+// TestReadsOfWhatIsBeingPosted: who reads a name below a prefix while a POST makes the mirror waits for that, also
+// if the POST spells the origin otherwise, or has another one.
+func TestReadsOfWhatIsBeingPosted(t *testing.T) {
+	t.Parallel()
+	for what, origin := range map[string]string{"the same": "/acme/x.git", "another spelling": "/acme/x", "another": "/acme/y.git"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			h := newHalting(t)
+			d := h.daemon
+			if what == "another" {
+				h.repo.Git("clone", "--quiet", "--bare", h.repo.Dir, filepath.Join(h.root, "acme/y.git"))
+			}
+			posted := d.posting("forge/acme/x", h.URL+origin)
+			<-h.began
+			read, again := d.getting("/forge/acme/x"), d.getting("/forge/acme/x/info/refs?service=git-upload-pack")
+			eventually(t, "they wait, or have an answer", func() bool {
+				return len(read)+len(again) > 0 || metric(t, d.get("/x/metrics").text(), `sould_first_reads_shared_total{with="run"}`) > 0
+			})
+			close(h.goOn)
+			(<-posted).expect(t, 200)
+			(<-read).expect(t, 200, "X-State", "success", "X-Revision", h.tip)
+			(<-again).expect(t, 200)
+			d.made("forge/acme/x", h.URL+origin, false)
+		})
+	}
+}

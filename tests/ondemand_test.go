@@ -424,7 +424,7 @@ func TestIgnoreCase(t *testing.T) {
 		d.clone("2", name)
 	}
 	d.get("/forge/Acme/Posted").expect(t, 200)
-	if all, _ := filepath.Glob(d.mirror("[!.]*/*/*")); len(all) != 2 || !exists(d.mirror("forge/acme/x")) {
+	if all, _ := filepath.Glob(d.mirror("[^.]*/*/*")); len(all) != 2 || !exists(d.mirror("forge/acme/x")) {
 		t.Errorf("the mirrors are %v", all)
 	}
 	d.made("forge/acme/x", f.URL+"/acme/x.git", true)

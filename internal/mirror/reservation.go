@@ -80,6 +80,17 @@ func (s *Store) reserveName(req Request) (release func(), before origin.URL, err
 	}, before, nil
 }
 
+// sharing returns the request of a read as one for the origin that a running request gives the mirror, if there
+// is one: the read wants the mirror to be there, and no more.
+func (s *Store) sharing(req Request) Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.reserved[req.Name]; r != nil {
+		req.Origin = r.origin
+	}
+	return req
+}
+
 // IsReserved reports whether a request for the mirror is running on this server.
 func (s *Store) IsReserved(name storage.Name) bool {
 	s.mu.Lock()
