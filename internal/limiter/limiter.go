@@ -2,7 +2,8 @@
 //
 // Each waiter waits for work on something: a key. Keys take turns, so that a crowd that waits
 // for one key does not keep out a single waiter for another. Within a key, the first comes
-// first. Idle work gets places that nobody else wants. The limit may change at any time. Nobody
+// first, and if the line is full, the last of the longest queue gives way to who comes for a key with
+// fewer. Idle work gets places that nobody else wants. The limit may change at any time. Nobody
 // waits for ever, except idle work.
 package limiter
 
@@ -28,9 +29,10 @@ type Limiter struct {
 
 // waiter is one call that waits for a place.
 type waiter struct {
-	granted chan struct{} // closed when it has a place
-	since   time.Time     // when it began to wait
-	holds   bool          // guarded by Limiter.mu
+	granted chan struct{}           // closed when it has a place
+	since   time.Time               // when it began to wait
+	refuse  context.CancelCauseFunc // ends its wait; nil for idle work
+	holds   bool                    // guarded by Limiter.mu
 }
 
 const (
@@ -63,14 +65,16 @@ func (l *Limiter) AcquireWithin(ctx context.Context, key string, limit time.Dura
 	if ctx.Err() == nil && l.tryAcquire() {
 		return nil
 	}
+	ctx, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: no place has become free within %s", ErrBusy, limit))
 	defer cancel()
 	l.mu.Lock()
-	if l.queued >= maxQueue {
+	if l.queued >= maxQueue && !l.makeWay(key) {
 		l.mu.Unlock()
 		return ErrBusy
 	}
-	w := &waiter{granted: make(chan struct{}), since: time.Now()}
+	w := &waiter{granted: make(chan struct{}), since: time.Now(), refuse: refuse}
 	if l.queues == nil {
 		l.queues = make(map[string][]*waiter)
 	}
@@ -81,13 +85,38 @@ func (l *Limiter) AcquireWithin(ctx context.Context, key string, limit time.Dura
 	l.queued++
 	l.grant()
 	l.mu.Unlock()
-	return l.wait(ctx, w, func() {
-		l.queued--
-		if l.queues[key] = remove(l.queues[key], w); len(l.queues[key]) == 0 {
-			delete(l.queues, key)
-			l.order = remove(l.order, key)
+	return l.wait(ctx, w, func() { l.leave(key, w) })
+}
+
+// leave removes a waiter from its queue, if it is there; l.mu is held.
+func (l *Limiter) leave(key string, w *waiter) {
+	if !slices.Contains(l.queues[key], w) {
+		return
+	}
+	l.queued--
+	if l.queues[key] = remove(l.queues[key], w); len(l.queues[key]) == 0 {
+		delete(l.queues, key)
+		l.order = remove(l.order, key)
+	}
+}
+
+// makeWay refuses the last waiter of the longest queue, for one who comes for a key with fewer. ok is false
+// if there is no longer queue; l.mu is held.
+func (l *Limiter) makeWay(key string) (ok bool) {
+	longest := key
+	for other, queue := range l.queues {
+		if len(queue) > len(l.queues[longest]) {
+			longest = other
 		}
-	})
+	}
+	queue := l.queues[longest]
+	if len(queue) <= len(l.queues[key])+1 {
+		return false
+	}
+	last := queue[len(queue)-1]
+	l.leave(longest, last)
+	last.refuse(ErrBusy)
+	return true
 }
 
 // tryAcquire takes a place if one is free: nobody waits for one then.

@@ -150,7 +150,7 @@ func TestQueueIsBounded(t *testing.T) {
 			go func() { _ = l.Acquire(ctx, "x") }()
 		}
 		synctest.Wait()
-		if err := l.Acquire(ctx, "y"); !errors.Is(err, ErrBusy) {
+		if err := l.Acquire(ctx, "x"); !errors.Is(err, ErrBusy) {
 			t.Errorf("got %v", err)
 		}
 		cancel()
@@ -159,6 +159,43 @@ func TestQueueIsBounded(t *testing.T) {
 		if err := l.Acquire(t.Context(), "y"); err != nil || l.queued != 0 {
 			t.Errorf("%v, %d in line", err, l.queued)
 		}
+	})
+}
+
+// TestTheCrowdGivesWay: a full line has room for who comes for another key, and those who came last for the
+// key of the crowd are refused.
+func TestTheCrowdGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex // guards both
+		var crowd, others []error
+		come := func(n int, key string, to *[]error) {
+			for range n {
+				go func() {
+					err := l.Acquire(ctx, key)
+					mu.Lock()
+					defer mu.Unlock()
+					*to = append(*to, err)
+				}()
+				synctest.Wait()
+			}
+		}
+		come(maxQueue, "crowd", &crowd)
+		come(3, "y", &others)
+		come(2, "z", &others)
+		mu.Lock()
+		if len(crowd) != 5 || !errors.Is(errors.Join(crowd...), ErrBusy) || len(others) > 0 || l.queued != maxQueue {
+			t.Errorf("of the crowd %d were refused, of the others %d, and %d wait", len(crowd), len(others), l.queued)
+		}
+		mu.Unlock()
+		come(maxQueue, "z", &others)
+		if y, z := len(l.queues["y"]), len(l.queues["z"]); y != 3 || z > len(l.queues["crowd"])+1 {
+			t.Errorf("%d and %d of the others wait, and %d of the crowd", y, z, len(l.queues["crowd"]))
+		}
+		cancel()
+		synctest.Wait()
+		l.mustBeEmpty(t)
 	})
 }
 

@@ -123,10 +123,10 @@ func (m *Maker) Start(name storage.Name, by string) (*Run, error) {
 }
 
 // make makes the mirror of a run when its turn comes. Who has asked for many mirrors has no more turns
-// than who has asked for one.
+// than who has asked for one, and those of a host that hangs keep nobody from those of another.
 func (m *Maker) make(r *Run, req mirror.Request) error {
 	for {
-		if err := m.line.AcquireWithin(m.life, req.By, max(r.rule.FirstPatience, minWait)); err != nil {
+		if err := m.line.AcquireWithin(m.life, req.By+" "+r.host, max(r.rule.FirstPatience, minWait)); err != nil {
 			return err
 		}
 		other := m.reserve(r)
