@@ -80,11 +80,13 @@ func (d *daemon) getWhenRoom(path string) {
 // mostUsed returns the most that mirrors on demand, their trash and transfers in flight take on disk at
 // any moment until stop is closed, in bytes.
 func (d *daemon) mostUsed(stop <-chan bool) (most int64) {
+	look := time.NewTicker(10 * time.Millisecond) // without a pause, it would take one of two CPUs
+	defer look.Stop()
 	for {
 		select {
 		case <-stop:
 			return most
-		default:
+		case <-look.C:
 		}
 		used, seen := int64(0), make(map[uint64]bool)
 		for _, dir := range []string{"p", ".sould/trash", ".sould/incoming"} {
