@@ -351,3 +351,47 @@ func TestBrokenMirrorsOnDemand(t *testing.T) {
 	d.wait(`removed a mirror that was made on demand mirror=pool/1/r1 why=broken`)
 	d.why("pool/1/r1", 404, "was removed", "it could not be read")
 }
+
+// TestFetchedInVain: what was fetched, and had no room then because all others were in use, is not fetched again
+// before there is room for it. The log does not tell of an error.
+func TestFetchedInVain(t *testing.T) {
+	t.Parallel()
+	f := newForge(t)
+	for i := range 3 {
+		f.repo(fmt.Sprint("r", i)).Commit("main", map[string]string{"noise": noise(i, 200<<10)})
+	}
+	hold, goOn := atomic.Bool{}, make(chan struct{})
+	held := make(chan bool, 100)
+	f.watch(func(r *http.Request) {
+		if hold.Load() && !strings.HasPrefix(r.URL.Path, "/r2") {
+			held <- true
+			<-goOn
+		}
+	})
+	d := start(t, "retry = 0", "list_timeout = '10m'", "maintenance = false", f.table("max_age = 0", "quota = '480KiB'"))
+	d.get("/forge/r0").expect(t, 200)
+	d.get("/forge/r1").expect(t, 200)
+	hold.Store(true) // pulls of both go on, so that both are in use
+	reads := []<-chan answer{d.getting("/forge/r0"), d.getting("/forge/r1")}
+	<-held
+	<-held
+	if out, err := gitClient("2", "clone", d.url+"/forge/r2", t.TempDir()); err == nil || !strings.Contains(out, "full of mirrors that are in use") ||
+		strings.Contains(out, "what has come") {
+		t.Errorf("a clone: %v\n%s", err, out)
+	}
+	for range 3 {
+		d.get("/forge/r2").expect(t, 503, "Retry-After", "1").contains(t, "full of mirrors that are in use")
+	}
+	if n := f.lists("r2"); n == 0 || n > 2 { // ours, and that of git's transfer
+		t.Errorf("the origin was asked %d times", n)
+	}
+	close(goOn)
+	for _, read := range reads {
+		(<-read).expect(t, 200)
+	}
+	if a := d.read(t, "forge/r2"); a.StatusCode != 200 {
+		t.Errorf("%d %s", a.StatusCode, a.text())
+	}
+	d.logged("not made: there is no room for it", 1)
+	d.logged(" ERROR ", 0)
+}

@@ -169,6 +169,8 @@ func logPull(log *slog.Logger, req Request, result Result, err error) {
 		log.Info("not pulled: a DELETE has removed the mirror, or somebody has by hand")
 	case req.isGuess(err):
 		log.Info("not made: the origin has no such repository, or none for this server", "client", req.By, "reason", errtext.Line(err.Error()))
+	case err != nil && req.OnDemand && isRefusal(err):
+		log.Info("not made: there is no room for it", "client", req.By, "reason", errtext.Line(err.Error()))
 	case err != nil && req.OriginOnly: // the server that asks logs it as its own failure
 		log.Warn("can't pull for another server", "reason", errtext.Line(err.Error()))
 	case err != nil:

@@ -29,6 +29,12 @@ func (t *TooLarge) Error() string {
 		"raise max_size (or quota) of its [[ondemand]] in the configuration, or POST it"
 }
 
+// ErrNoRoom is why a mirror is not made that reads make: others that are in use have all the room.
+var ErrNoRoom = errors.New("there is no room for another mirror")
+
+// isRefusal reports whether a mirror is not made because of the bounds of such mirrors.
+func isRefusal(err error) bool { return errors.Is(err, ErrNoRoom) || errors.As(err, new(*TooLarge)) }
+
 // limit is the most that a transfer of this job may bring, in bytes; 0 for any number. A mirror that
 // somebody has POSTed has no limit.
 func (j *pullJob) limit() int64 {

@@ -34,8 +34,12 @@ type Keeper struct {
 	coming  map[*arrival]bool
 	removed *removals
 	counts  map[countKey]uint64
-	full    map[string]time.Time // since when there is no room below a prefix
+	full    map[string]time.Time   // since when there is no room below a prefix
+	inVain  map[storage.Name]int64 // what those take on disk, in bytes, that were fetched, and for which there was no room then
 }
+
+// maxInVain is of how many mirrors it is remembered that they were fetched in vain.
+const maxInVain = 1000
 
 // measured is what a mirror takes on disk, and what it was when that was measured.
 type measured struct {
@@ -62,7 +66,7 @@ func NewKeeper(dir *storage.Dir, log *slog.Logger, tables Tables) *Keeper {
 	k := &Keeper{
 		dir: dir, log: log, wake: make(chan struct{}, 1),
 		sizes: make(map[storage.Name]measured), trash: make(map[string]trashed), coming: make(map[*arrival]bool),
-		removed: newRemovals(), counts: make(map[countKey]uint64), full: make(map[string]time.Time),
+		removed: newRemovals(), counts: make(map[countKey]uint64), full: make(map[string]time.Time), inVain: make(map[storage.Name]int64),
 	}
 	k.reads = k.load()
 	k.Configure(tables)
@@ -113,8 +117,11 @@ func (n *NoRoom) Error() string {
 	return fmt.Sprintf("there is no room for another mirror below %s: %s", n.Prefix, n.Why)
 }
 
-// Room makes sure that there is some room for one more mirror, before it is fetched. The error is a
-// *NoRoom.
+// Is makes a NoRoom a mirror.ErrNoRoom.
+func (n *NoRoom) Is(target error) bool { return target == mirror.ErrNoRoom }
+
+// Room makes sure that there is some room for one more mirror, before it is fetched; if it was fetched in vain
+// before, that there is as much as it took. The error is a *NoRoom.
 func (k *Keeper) Room(name storage.Name) error {
 	rule, _, _ := k.tables.Load().Find(name)
 	if rule.Quota == 0 {
@@ -122,7 +129,11 @@ func (k *Keeper) Room(name storage.Name) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.makeRoom(rule, 1)
+	more := k.inVain[name]
+	if more > rule.limit() { // the table has changed
+		more = 0
+	}
+	return k.makeRoom(rule, max(more, 1))
 }
 
 // Take makes room for a mirror that was fetched. The error is a *mirror.TooLarge or a *NoRoom.
@@ -138,9 +149,14 @@ func (k *Keeper) Take(name storage.Name, size int64) (done func(), err error) {
 	}
 	if rule.Quota > 0 {
 		if err := k.makeRoom(rule, size); err != nil {
+			if len(k.inVain) >= maxInVain {
+				clear(k.inVain)
+			}
+			k.inVain[name] = size
 			return nil, err
 		}
 	}
+	delete(k.inVain, name)
 	a := &arrival{rule.Prefix, size}
 	k.coming[a] = true
 	k.removed.forget(name)

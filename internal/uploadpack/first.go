@@ -155,7 +155,11 @@ func (a *first) fail(ctx context.Context, reason error) error {
 		return err
 	}
 	reason = cmp.Or(a.growing.Err(), reason)
-	text := fmt.Sprintf("sould: the mirror %s is not what has come: %s: try again", a.growing.Name, errtext.Line(reason.Error()))
+	words := "sould: the mirror %s is not what has come: %s: try again"
+	if errors.Is(reason, mirror.ErrNoRoom) {
+		words = "sould can't make the mirror %s: %s"
+	}
+	text := fmt.Sprintf(words, a.growing.Name, errtext.Line(reason.Error()))
 	return a.write(pktline.Append(nil, string(rune(bandError)), text))
 }
 
