@@ -80,7 +80,7 @@ func (d *daemon) getWhenRoom(path string) {
 // mostUsed returns the most that mirrors on demand, their trash and transfers in flight take on disk at
 // any moment until stop is closed, in bytes.
 func (d *daemon) mostUsed(stop <-chan bool) (most int64) {
-	look := time.NewTicker(10 * time.Millisecond) // without a pause, it would take one of two CPUs
+	look := time.NewTicker(30 * time.Millisecond) // a look takes ten; without a pause it would keep one of two CPUs from what is measured
 	defer look.Stop()
 	for {
 		select {
