@@ -336,8 +336,8 @@ func TestBrokenMirrorsOnDemand(t *testing.T) {
 	}
 	d.run()
 	eventually(t, "all is read, and nothing can be mended", func() bool {
-		return d.get("/x/health/ready").StatusCode == 200 && !strings.Contains(d.get("/x/status?format=json").text(), `"pull":`) &&
-			strings.Contains(d.log.String(), "can't pull mirror=pool/1/r1")
+		return strings.Contains(d.log.String(), "can't pull mirror=pool/1/r1") && d.get("/x/health/ready").StatusCode == 200 &&
+			!strings.Contains(d.get("/x/status?format=json").text(), `"pull":`)
 	})
 	if n := metric(t, d.get("/x/metrics").text(), `sould_ondemand_mirrors{prefix="pool/"}`); n != 2 {
 		t.Errorf("%d mirrors are counted", n)
@@ -361,7 +361,8 @@ func TestFetchedInVain(t *testing.T) {
 		f.repo(fmt.Sprint("r", i)).Commit("main", map[string]string{"noise": noise(i, 200<<10)})
 	}
 	hold, goOn := atomic.Bool{}, make(chan struct{})
-	held := make(chan bool, 100)
+	held, letGo := make(chan bool, 100), sync.OnceFunc(func() { close(goOn) })
+	defer letGo()
 	f.watch(func(r *http.Request) {
 		if hold.Load() && !strings.HasPrefix(r.URL.Path, "/r2") {
 			held <- true
@@ -385,7 +386,7 @@ func TestFetchedInVain(t *testing.T) {
 	if n := f.lists("r2"); n == 0 || n > 2 { // ours, and that of git's transfer
 		t.Errorf("the origin was asked %d times", n)
 	}
-	close(goOn)
+	letGo()
 	for _, read := range reads {
 		(<-read).expect(t, 200)
 	}
