@@ -92,9 +92,16 @@ func (d *daemon) post(name, origin string, fields ...string) answer {
 
 // posting posts while the test goes on. Why there was no answer stands in the status.
 func (d *daemon) posting(name, origin string, headers ...string) <-chan answer {
+	return d.doing("POST", "/", form(name, origin), append([]string{"Content-Type", formType}, headers...)...)
+}
+
+// getting gets a path while the test goes on.
+func (d *daemon) getting(path string) <-chan answer { return d.doing("GET", path, nil) }
+
+func (d *daemon) doing(method, path string, body io.Reader, headers ...string) <-chan answer {
 	done := make(chan answer, 1)
 	go func() {
-		a, err := d.try("POST", "/", form(name, origin), append([]string{"Content-Type", formType}, headers...)...)
+		a, err := d.try(method, path, body, headers...)
 		if err != nil {
 			a.Response = &http.Response{Status: err.Error()}
 		}

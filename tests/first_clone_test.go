@@ -305,13 +305,6 @@ func TestFirstCloneWhenTheDaemonDies(t *testing.T) {
 	h.clone().succeeds(h.tip)
 }
 
-// getting gets a path while the test goes on.
-func (d *daemon) getting(path string) <-chan answer {
-	done := make(chan answer, 1)
-	go func() { done <- d.get(path) }()
-	return done
-}
-
 // TestReadsOfWhatIsBeingPosted: who reads a name below a prefix while a POST makes the mirror waits for that, also
 // if the POST spells the origin otherwise, or has another one.
 func TestReadsOfWhatIsBeingPosted(t *testing.T) {
