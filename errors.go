@@ -101,11 +101,6 @@ func fail(k kind, format string, args ...any) error {
 	return &fault{k, fmt.Errorf(format, args...)}
 }
 
-// tooEarly is why a client does not get what will be there in a moment.
-type tooEarly struct{ error }
-
-func (t *tooEarly) Unwrap() error { return t.error }
-
 // explained is an error about a mirror, with the URL at which more is said of that.
 type explained struct {
 	error
@@ -128,7 +123,7 @@ func comeAgain(err error) (seconds int, ok bool) {
 		wait := max(time.Until(unmade.Again), time.Second)
 		return int((wait + time.Second - 1) / time.Second), statusOf(err) >= http.StatusInternalServerError
 	}
-	return 1, errors.As(err, new(*tooEarly)) || errors.Is(err, limiter.ErrBusy) || errors.Is(err, conn.ErrSending)
+	return 1, errors.As(err, new(*mirror.TooEarly)) || errors.Is(err, limiter.ErrBusy) || errors.Is(err, conn.ErrSending)
 }
 
 // requestStatuses are those of what may be wrong with a git client's request.
@@ -145,6 +140,7 @@ var deliveryStatuses = map[webhook.Kind]int{
 	webhook.Malformed: http.StatusBadRequest,
 	webhook.TooLarge:  http.StatusRequestEntityTooLarge,
 	webhook.Unheard:   http.StatusUnprocessableEntity,
+	webhook.Unmovable: http.StatusConflict,
 }
 
 // downloadStatuses are those of what may stand against an archive, a bundle or a digest.
@@ -185,10 +181,10 @@ func statusOf(err error) int {
 	case errors.Is(err, respond.ErrOtherVersion):
 		return statuses[kindUnsatisfied]
 	case errors.Is(err, mirror.ErrUnknown), errors.Is(err, mirror.ErrUnknownRef), errors.Is(err, mirror.ErrNoDefault),
-		errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
+		errors.Is(err, webhook.ErrNoMirror), errors.Is(err, git.ErrNotFound), errors.Is(err, git.ErrNoPath):
 		return statuses[kindNotFound]
 	case errors.Is(err, limiter.ErrBusy), errors.Is(err, conn.ErrSending), errors.Is(err, storage.ErrTooManyTombstones), errors.Is(err, archive.ErrNoSum),
-		errors.Is(err, storage.ErrLost), errors.Is(err, mirror.ErrClosing), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed):
+		errors.Is(err, storage.ErrLost), errors.Is(err, mirror.ErrClosing), errors.Is(err, mirror.ErrStarting), errors.Is(err, git.ErrClosed), errors.Is(err, spool.ErrClosed):
 		return statuses[kindUnavailable]
 	default:
 		return statuses[kindBroken]

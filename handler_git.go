@@ -95,7 +95,7 @@ func (s *Server) cloned(r *http.Request, raw string) (reading, error) {
 		if !errors.Is(err, mirror.ErrUnknown) {
 			return found, err
 		}
-		if unknown == nil || errors.As(err, new(*tooEarly)) {
+		if unknown == nil || errors.As(err, new(*mirror.TooEarly)) {
 			unknown = err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/limiter"
+	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/respond"
 )
 
@@ -20,7 +21,7 @@ const maxManifests = 64
 // not send the ETag, but the time of what they have, as it was given to them.
 func (s *Server) handleManifest(w http.ResponseWriter, r *http.Request) error {
 	if !s.mirrors.store.IsReady() {
-		return &fault{kindUnavailable, errStarting} // they would take what is missing for removed
+		return mirror.ErrStarting // they would take what is missing for removed
 	}
 	if err := s.mirrors.store.CheckStorage(); err != nil {
 		return &fault{kindUnavailable, err}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -20,7 +19,7 @@ func newMetrics(s *Server) *metrics.Metrics {
 	return metrics.New(metrics.Parts{
 		Life: s.life, Dir: s.dir, Store: ms.store, Cache: ms.cache, Archives: ms.archives, Prefetcher: ms.prefetch, Packs: ms.packs, Maker: ms.maker,
 		Client: ms.client, Reconciler: ms.reconciler, Poller: s.poller, Discovery: s.discovery, Notifier: ms.notifier, Conns: s.conns, Room: ms.room, Logins: s.logins, Sent: &s.sent, Rejected: s.rejected,
-		Deliveries: &s.deliveries.counts,
+		Deliveries: &s.hooks.Counts,
 		Requests: func() limiter.Stats {
 			return limiter.Stats{Places: propagationBound(len(s.settings().Slaves)), Taken: s.places.Taken()}
 		},
@@ -71,13 +70,11 @@ func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) error {
 // may start it anew; a storage that is missing is no reason for that.
 func (s *Server) handleLive(w http.ResponseWriter, _ *http.Request) error { return sayOK(w) }
 
-var errStarting = errors.New("the first look at the storage is not over yet")
-
 // handleReady is GET /x/health/ready: whether this server is well, and knows what mirrors it has. A
 // mirror that is asked for earlier is found all the same, but the status lacks it.
 func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) error {
 	if !s.stopping.Load() && s.dir.CheckOwned() == nil && !s.mirrors.store.IsReady() {
-		return &fault{kindUnavailable, errStarting}
+		return mirror.ErrStarting
 	}
 	return s.handleHealth(w, r)
 }

@@ -150,11 +150,11 @@ func (ms *mirrors) changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 func (ms *mirrors) removed(name storage.Name, at time.Time) { ms.notifier.Removed(name, at) }
 
 // find returns the mirror that a GET asks for. If it is being fetched for the first time, the error
-// is a *tooEarly; if it cannot be read and something is known of it, an *unreadable.
+// is a *[mirror.TooEarly]; if it cannot be read and something is known of it, an *unreadable.
 func (ms *mirrors) find(name storage.Name) (*mirror.Mirror, error) {
 	m, err := ms.store.Get(name)
 	if errors.Is(err, mirror.ErrUnknown) && ms.store.Progress(name) != nil {
-		err = &tooEarly{fmt.Errorf("%w yet: it is being fetched for the first time", err)}
+		err = &mirror.TooEarly{Err: fmt.Errorf("%w yet: it is being fetched for the first time", err)}
 	}
 	if err != nil && !errors.Is(err, mirror.ErrUnknown) {
 		if known := ms.store.LastKnown(name); known != nil {

@@ -26,7 +26,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	log := s.log.With("client", r.RemoteAddr, "method", errtext.Word(r.Method, 40), "path", errtext.Word(r.URL.Path, 200), "status", rep.Status)
 	switch {
-	case errors.Is(err, errStarting), errors.Is(err, mirror.ErrClosing): // each probe is told so, at each start and end
+	case errors.Is(err, mirror.ErrStarting), errors.Is(err, mirror.ErrClosing): // each probe is told so, at each start and end
 		log.Debug("not ready", "err", err)
 	case errors.As(err, new(*ondemand.Failure)): // the log has it from the run that has failed, once for all
 		log.Debug("no mirror for a reader", "err", err)

@@ -52,6 +52,7 @@ type Server struct {
 	logins    *credential.Source // to origins
 	discovery *discover.Runner
 	downloads *download.Sender
+	hooks     *webhook.Receiver
 	clones    *uploadpack.Service // git clients
 	places    limiter.Slots       // of propagations
 	commands  cluster.Commands[*propagation]
@@ -65,11 +66,6 @@ type Server struct {
 	stopping  atomic.Bool
 	http      *http.Server
 	conns     *conn.Limiter
-
-	deliveries struct { // of webhooks
-		recent cluster.Recent[*hookAnswer]
-		counts webhook.Counts
-	}
 
 	sent     metrics.Sent
 	rejected metrics.Rejected
@@ -189,6 +185,7 @@ func (s *Server) wire(set *settings) (err error) {
 	s.poller = poll.New(poll.Parts{Store: s.mirrors.store, Log: s.log.Logger, Changed: s.tellSlaves}, set.pollOptions())
 	s.mirrors.insight.Poller = s.poller
 	s.discovery = s.newDiscovery()
+	s.hooks = s.newHooks()
 	s.metrics = newMetrics(s)
 	return nil
 }
@@ -294,6 +291,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.handling.Unlock()
 	s.discovery.Wait() // it begins work
 	s.work.Wait()
+	s.hooks.Wait()
 	s.listeners.Wait()
 	s.metrics.Wait()
 	err = errors.Join(err, s.mirrors.close())

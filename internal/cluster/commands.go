@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/reconquest/sould/internal/coalesce"
 	"github.com/reconquest/sould/internal/protocol"
 )
 
@@ -13,7 +14,7 @@ import (
 // everything on to each other send it many times: six masters would make hundreds of one POST.
 // T is the work on a command. The zero value is ready for use.
 type Commands[T any] struct {
-	recent Recent[*command[T]]
+	recent coalesce.Recent[*command[T]]
 
 	mu   sync.Mutex    // guards kept, and the work of all commands
 	kept []*command[T] // those that have work, the oldest first

@@ -18,6 +18,8 @@
 //
 // A caller that gives up does not stop the run: another caller may wait for it, and its result
 // is useful in any case.
+//
+// Where a request has an id, [Recent] knows a copy of it that comes later.
 package coalesce
 
 import (

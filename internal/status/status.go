@@ -59,7 +59,7 @@ type Reporter struct {
 	// known), and whether it is larger than permitted; nil if nobody knows.
 	OnDemand func(*mirror.Mirror) (lastRead time.Time, tooLarge bool)
 
-	requests cluster.Recent[struct{}] // that have had the slaves asked
+	requests coalesce.Recent[struct{}] // that have had the slaves asked
 	served   servedCounts
 	kept     renderings
 	watching watches

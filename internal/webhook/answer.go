@@ -27,8 +27,8 @@ type Took struct {
 	Error  string `json:"error,omitempty"` // why the step could not begin, one line
 }
 
-// NewAnswer is the answer to a delivery of which no step has been taken.
-func NewAnswer(d Delivery) Answer {
+// newAnswer is the answer to a delivery of which no step has been taken.
+func newAnswer(d Delivery) Answer {
 	a := Answer{Status: http.StatusAccepted, Delivery: d.ID, Event: d.Name, Repository: d.Repository, Mirrors: []Took{}, Unsigned: d.Unsigned}
 	if d.Effect == Ping {
 		a.Status = http.StatusOK
@@ -36,8 +36,8 @@ func NewAnswer(d Delivery) Answer {
 	return a
 }
 
-// Add adds a step that was begun or, with an error, was not.
-func (a *Answer) Add(s Step, err error) {
+// add adds a step that was begun or, with an error, was not.
+func (a *Answer) add(s Step, err error) {
 	took := Took{Name: s.Name.String(), Action: s.Action, Origin: s.Origin.String()}
 	if err != nil {
 		took.Error = errtext.Line(err.Error())
@@ -45,8 +45,8 @@ func (a *Answer) Add(s Step, err error) {
 	a.Mirrors = append(a.Mirrors, took)
 }
 
-// Begun tells in one line what has begun; empty for nothing.
-func (a *Answer) Begun() string {
+// begun tells in one line what has begun; empty for nothing.
+func (a *Answer) begun() string {
 	var all []string
 	for _, took := range a.Mirrors {
 		if took.Error == "" {
@@ -90,12 +90,14 @@ func (a *Answer) String() string {
 	return text
 }
 
-// ResultOf is what becomes of a delivery with an error.
-func ResultOf(err error) Result {
+// resultOf is what becomes of a delivery with an error.
+func resultOf(err error) Result {
 	var refused *Error
 	switch {
 	case errors.As(err, &refused) && refused.Kind == Unsigned:
 		return Refused
+	case errors.As(err, &refused) && refused.Kind == Unmovable:
+		return Failed
 	case errors.As(err, &refused):
 		return Unusable
 	case errors.Is(err, ErrNoMirror):
@@ -105,8 +107,8 @@ func ResultOf(err error) Result {
 	}
 }
 
-// Refuse adds to why a delivery leads to nothing what somebody can do about it.
-func (h Hook) Refuse(d Delivery, err error) error {
+// refuse adds to why a delivery leads to nothing what somebody can do about it.
+func (h Hook) refuse(d Delivery, err error) error {
 	repository := errtext.Clip(d.Repository, maxShown)
 	switch {
 	case !errors.Is(err, ErrNoMirror):

@@ -3,7 +3,6 @@ package webhook
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"iter"
 	"strings"
 
@@ -46,8 +45,8 @@ var ErrNoMirror = errors.New("no mirror here follows this repository")
 
 // Plan decides what an event does to the mirrors. Letter case in paths counts only where it tells two
 // repositories apart. name finds a name for a repository that has no mirror; nil if it gets none. The error
-// is ErrNoMirror, or says why a mirror cannot follow a renamed repository.
-func (e Event) Plan(mirrors iter.Seq[Mirror], name func(origin.Place) (storage.Name, origin.URL, bool)) (steps []Step, err error) {
+// is ErrNoMirror, or an *Error that says why a mirror cannot follow a renamed repository.
+func (e Event) Plan(mirrors iter.Seq[Mirror], name Namer) (steps []Step, err error) {
 	if e.Effect < Changed {
 		return nil, nil
 	}
@@ -66,7 +65,7 @@ func (e Event) Plan(mirrors iter.Seq[Mirror], name func(origin.Place) (storage.N
 	for _, m := range former {
 		now, err := m.follows().Renamed(m.from.Path, m.to.Path)
 		if err != nil {
-			return nil, fmt.Errorf("the mirror %s cannot follow the repository from %s: %w", m.Name, m.follows(), err)
+			return nil, fail(Unmovable, "the mirror %s cannot follow the repository from %s: %w", m.Name, m.follows(), err)
 		}
 		steps = append(steps, Step{Action: Move, Name: m.Name, Origin: now, Before: m.follows(), Own: m.Own})
 	}

@@ -30,8 +30,8 @@ type Counts struct {
 	by map[Count]uint64
 }
 
-// Add counts a delivery of a hook that is configured: others would make the memory grow.
-func (c *Counts) Add(hook string, result Result) {
+// add counts a delivery of a hook that is configured: others would make the memory grow.
+func (c *Counts) add(hook string, result Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.by == nil {

@@ -1,13 +1,14 @@
 // Package webhook understands what forges say of their repositories. It reads a delivery as it arrives:
 // checks that it comes from who knows a secret, and keeps of a payload, which may have megabytes, only the
 // few words that tell what has happened to which repository. What is to be done about it is decided by a
-// pure function, [Event.Plan].
+// pure function, [Event.Plan], and begun by a [Receiver], once however often the delivery comes.
 //
 //	hook.go                  a hook, as it is configured
 //	verify.go                signatures
 //	scan.go, body.go         payloads, as JSON or as a form, in memory that does not depend on their length
 //	event.go                 what each forge's payload means
 //	plan.go                  what becomes of the mirrors
+//	receiver.go              has it begun
 //	answer.go                what the forge is told
 //	stats.go                 what is counted
 package webhook
@@ -40,6 +41,7 @@ const (
 	Malformed             // it cannot be read
 	TooLarge              // its body is longer than MaxBody
 	Unheard               // it tells of something that does not concern a mirror
+	Unmovable             // a mirror cannot follow its repository to where that is now
 )
 
 // Error is why a delivery cannot be taken, in words for who looks at the forge's list of deliveries.

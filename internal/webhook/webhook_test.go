@@ -122,7 +122,7 @@ func TestFormsAreSigned(t *testing.T) {
 func TestUnsignedPing(t *testing.T) {
 	hook := Hook{Name: "h", Forge: Bitbucket, Secret: secret}
 	d, err := hook.Read(header("X-Event-Key", "diagnostics:ping"), strings.NewReader(`{"test":true}`))
-	if answer := NewAnswer(d); err != nil || d.Effect != Ping || answer.Status != http.StatusOK || !strings.Contains(answer.String(), "is not signed") {
+	if answer := newAnswer(d); err != nil || d.Effect != Ping || answer.Status != http.StatusOK || !strings.Contains(answer.String(), "is not signed") {
 		t.Errorf("%+v, %v", d, err)
 	}
 	for _, h := range []http.Header{
