@@ -48,7 +48,7 @@ var arrows = map[string]string{
 	"requestlog":   "errtext protocol units",
 	"mirror":       "git refs origin storage changes coalesce limiter keylock backoff durable errtext spool units tally",
 	"download":     "archive conditional conn git limiter mirror pack respond spool",
-	"ondemand":     "mirror origin storage durable limiter git publicnet errtext tally units",
+	"ondemand":     "conn mirror origin storage durable limiter git publicnet errtext tally units",
 	"forge":        "access errtext ratelimit",
 	"discover":     "access changes durable forge mirror origin storage",
 	"manifest":     "coalesce git mirror storage",

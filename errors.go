@@ -109,14 +109,6 @@ type explained struct {
 
 func (e *explained) Unwrap() error { return e.error }
 
-// unreadable is why a mirror cannot be read, with what was last known of it.
-type unreadable struct {
-	error
-	known *mirror.Snapshot
-}
-
-func (u *unreadable) Unwrap() error { return u.error }
-
 // comeAgain says whether a client should come again, and after how many seconds.
 func comeAgain(err error) (seconds int, ok bool) {
 	if unmade := (*ondemand.Failure)(nil); errors.As(err, &unmade) {
@@ -149,6 +141,18 @@ var downloadStatuses = map[download.Kind]int{
 	download.NotKept: http.StatusNotFound,
 	download.Shallow: http.StatusConflict,
 	download.NotARef: http.StatusBadRequest,
+}
+
+// failureStatuses are those of reads for which no mirror can be made.
+var failureStatuses = map[ondemand.Kind]int{
+	ondemand.Illegal:      http.StatusBadRequest,
+	ondemand.Forbidden:    http.StatusForbidden,
+	ondemand.NoRepository: http.StatusNotFound,
+	ondemand.Nested:       http.StatusNotFound,
+	ondemand.OriginDown:   http.StatusBadGateway,
+	ondemand.TooLarge:     http.StatusForbidden,
+	ondemand.Full:         http.StatusServiceUnavailable,
+	ondemand.Later:        http.StatusServiceUnavailable,
 }
 
 // statusOf is the HTTP status of an error.

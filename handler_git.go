@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/smarthttp"
 )
@@ -48,16 +49,16 @@ func (s *Server) handleRefs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if found.growing != nil {
-		if answered, err := s.clones.EarlyRefs(w, r, found.growing); answered || err != nil {
+	if found.Growing != nil {
+		if answered, err := s.clones.EarlyRefs(w, r, found.Growing); answered || err != nil {
 			return err
 		}
 		return s.handleRefs(w, r)
 	}
-	if !found.fresh && !isPeer(r) {
-		found.mirror.Refresh(r.Context(), smarthttp.WantsFresh(r.Header))
+	if !found.Fresh && !isPeer(r) {
+		found.Mirror.Refresh(r.Context(), smarthttp.WantsFresh(r.Header))
 	}
-	return s.clones.Refs(w, r, found.mirror, isPeer(r))
+	return s.clones.Refs(w, r, found.Mirror, isPeer(r))
 }
 
 // handleFetch is POST /<name>/git-upload-pack: what a client wants and has. It pulls
@@ -67,10 +68,10 @@ func (s *Server) handleFetch(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case err != nil:
 		return err
-	case found.growing != nil:
-		return s.clones.EarlyFetch(w, r, found.growing)
+	case found.Growing != nil:
+		return s.clones.EarlyFetch(w, r, found.Growing)
 	default:
-		return s.clones.Fetch(w, r, found.mirror, isPeer(r))
+		return s.clones.Fetch(w, r, found.Mirror, isPeer(r))
 	}
 }
 
@@ -79,14 +80,14 @@ func isPeer(r *http.Request) bool { return r.Header.Get(protocol.PeerHeader) != 
 
 // cloned finds the mirror that a client calls by its name, or by its name and ".git". If there is none,
 // it may be made (read).
-func (s *Server) cloned(r *http.Request, raw string) (reading, error) {
+func (s *Server) cloned(r *http.Request, raw string) (ondemand.Reading, error) {
 	names, err := smarthttp.Names(raw)
 	if err != nil {
-		return reading{}, &fault{kindBadRequest, err}
+		return ondemand.Reading{}, &fault{kindBadRequest, err}
 	}
 	for _, name := range names {
 		if m, err := s.found(r, name); !errors.Is(err, mirror.ErrUnknown) {
-			return reading{mirror: m}, err
+			return ondemand.Reading{Mirror: m}, err
 		}
 	}
 	var unknown error
@@ -99,5 +100,5 @@ func (s *Server) cloned(r *http.Request, raw string) (reading, error) {
 			unknown = err
 		}
 	}
-	return reading{}, unknown
+	return ondemand.Reading{}, unknown
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -42,8 +41,8 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &fault{kindBadRequest, err}
 	}
-	if err := set.addOrigin(form); err != nil {
-		return err
+	if err := set.tables.AddOrigin(form); err != nil {
+		return &fault{kindBadRequest, err}
 	}
 	if err := checkFields(form, r.URL.Query()); err != nil {
 		return err
@@ -122,14 +121,6 @@ func sender(r *http.Request, trace protocol.Trace) string {
 		return why.ByServer + " (" + address(r) + ")"
 	}
 	return address(r)
-}
-
-// address is a client's address, without its port.
-func address(r *http.Request) string {
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		return host
-	}
-	return r.RemoteAddr
 }
 
 // whyLink is where a client that fails is told why; empty for another server.

@@ -25,8 +25,8 @@ func (s *Server) handleTar(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := found.mirror
-	if !found.fresh {
+	m := found.Mirror
+	if !found.Fresh {
 		m.Refresh(r.Context(), conditional.WantsFresh(r.Header))
 	}
 	rev, err := s.mirrors.revision(r.Context(), m, req, came)

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -28,7 +26,7 @@ import (
 type mirrors struct {
 	dir        *storage.Dir
 	store      *mirror.Store
-	maker      *ondemand.Maker
+	finder     *ondemand.Finder
 	room       *ondemand.Keeper
 	cache      *spool.Cache // of archives and packs
 	archives   *archive.Cache
@@ -71,7 +69,7 @@ func newMirrors(
 		MaxLists: conn.ListBound(conn.DescriptorLimit()), Room: ms.room,
 	}, first.mirrorOptions())
 	ms.room.Manage(ms.store)
-	ms.maker = ondemand.NewMaker(life, ms.begin, ms.store.PausedUntil, first.makerOptions())
+	ms.finder = ondemand.NewFinder(life, ms.store, ms.room, first.makerOptions())
 	ms.notifier = notify.New(dir, ms.store, ms.client, log, first.notifyOptions(release))
 	ms.reconciler = cluster.NewReconciler(life, ms.store, ms.client, log, ms.notifier.Settled)
 	ms.insight = &insight.Insight{
@@ -108,7 +106,7 @@ func (ms *mirrors) configure(set *settings) {
 	ms.client.Configure(set.clusterOptions())
 	ms.work.Go(func() { ms.client.FindItself(ms.life) })
 	ms.store.Configure(set.mirrorOptions())
-	ms.maker.Configure(set.makerOptions())
+	ms.finder.Configure(set.makerOptions())
 	ms.room.Configure(set.tables)
 	ms.keeper.Configure(set.keeperOptions())
 	ms.reconciler.Configure()
@@ -124,7 +122,7 @@ func (ms *mirrors) close() error {
 	ms.work.Wait()
 	ms.reconciler.Wait()
 	ms.insight.Observer.Wait()
-	ms.maker.Wait()
+	ms.finder.Wait()
 	ms.status.Wait()
 	ms.manifest.Wait()
 	ms.store.Wait()
@@ -148,21 +146,6 @@ func (ms *mirrors) changed(m *mirror.Mirror, before, after *mirror.Snapshot) {
 
 // removed is told of every mirror that somebody has removed.
 func (ms *mirrors) removed(name storage.Name, at time.Time) { ms.notifier.Removed(name, at) }
-
-// find returns the mirror that a GET asks for. If it is being fetched for the first time, the error
-// is a *[mirror.TooEarly]; if it cannot be read and something is known of it, an *unreadable.
-func (ms *mirrors) find(name storage.Name) (*mirror.Mirror, error) {
-	m, err := ms.store.Get(name)
-	if errors.Is(err, mirror.ErrUnknown) && ms.store.Progress(name) != nil {
-		err = &mirror.TooEarly{Err: fmt.Errorf("%w yet: it is being fetched for the first time", err)}
-	}
-	if err != nil && !errors.Is(err, mirror.ErrUnknown) {
-		if known := ms.store.LastKnown(name); known != nil {
-			err = &unreadable{err, known}
-		}
-	}
-	return m, err
-}
 
 // revision finds the revision that a GET asks for, and pulls for it if the client says what it
 // must contain and it does not; came is when the request did. Its snapshot is valid also if there is an error.

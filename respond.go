@@ -36,8 +36,8 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		log.Warn("refused", "err", err)
 	}
 	respond.SetError(w.Header())
-	if known := (*unreadable)(nil); errors.As(err, &known) {
-		respond.SetState(w.Header(), known.known)
+	if known := (*ondemand.Unreadable)(nil); errors.As(err, &known) {
+		respond.SetState(w.Header(), known.Known)
 	}
 	if seconds, ok := comeAgain(err); ok {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))

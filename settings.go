@@ -126,7 +126,7 @@ func (s *settings) statusOptions() *status.Options {
 func (s *settings) insightOptions(version string) *insight.Options {
 	return &insight.Options{
 		Role: s.role(), Origins: s.originPolicy(), Keep: s.Keep, Check: s.Check, Repair: s.Repair, Release: version, Token: s.accessPolicy().Token != "",
-		OnRead: s.originOf,
+		OnRead: func(name storage.Name) (origin.URL, bool) { return s.tables.MadeFrom(name, s.originPolicy()) },
 	}
 }
 

@@ -8,4 +8,6 @@
 // for one name share one run. Runs wait in a fair line: who asks for a thousand names does not keep
 // out who asks for one. What an origin has refused, and what has failed, is remembered for a moment,
 // so that a crowd is answered without asking the origin again.
+//
+// A [Finder] finds the mirror that a reader asks for, and has it made if it is not there.
 package ondemand

@@ -128,7 +128,7 @@ func (k *Keeper) Stats() (all []TableStats) {
 	for _, rule := range k.tables.Load().Rules() {
 		s := TableStats{
 			Prefix: rule.Prefix, Quota: rule.Quota,
-			Evictions: map[Reason]uint64{Idle: 0, ForRoom: 0, Over: 0, Unreadable: 0}, Refusals: map[Reason]uint64{ForRoom: 0, Over: 0},
+			Evictions: map[Reason]uint64{Idle: 0, ForRoom: 0, Over: 0, Damaged: 0}, Refusals: map[Reason]uint64{ForRoom: 0, Over: 0},
 		}
 		for key, n := range k.counts {
 			switch {

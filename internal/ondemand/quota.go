@@ -36,10 +36,10 @@ type Reason string
 
 // The reasons for which a mirror is removed.
 const (
-	Idle       Reason = "idle"     // nobody has read it for the time that its table says
-	ForRoom    Reason = "room"     // others needed its room
-	Over       Reason = "max_size" // the same, and it was the first because it was too large
-	Unreadable Reason = "broken"   // the same, and it was the first because it cannot be read
+	Idle    Reason = "idle"     // nobody has read it for the time that its table says
+	ForRoom Reason = "room"     // others needed its room
+	Over    Reason = "max_size" // the same, and it was the first because it was too large
+	Damaged Reason = "broken"   // the same, and it was the first because it cannot be read
 )
 
 // removal is a decision about one of the items.
@@ -98,7 +98,7 @@ func (a item) reason() Reason {
 	case a.trashed:
 		return ForRoom
 	case a.broken:
-		return Unreadable
+		return Damaged
 	case a.over:
 		return Over
 	default:

@@ -189,6 +189,12 @@ func (t Tables) Mirror(name storage.Name) (storage.Name, origin.URL, error) {
 	return short, from, err
 }
 
+// MadeFrom returns the origin from which a read makes the mirror of a name, if these origins may be read.
+func (t Tables) MadeFrom(name storage.Name, allowed origin.Policy) (from origin.URL, ok bool) {
+	_, from, err := t.Mirror(name)
+	return from, err == nil && allowed.Check(from) == nil
+}
+
 // MaxAge returns the maximum age of a name that has a rule.
 func (t Tables) MaxAge(name storage.Name) (age time.Duration, ok bool) {
 	r, _, ok := t.Find(name)
