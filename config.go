@@ -22,6 +22,7 @@ import (
 	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/storage"
@@ -207,14 +208,12 @@ func (c *Config) parse(file, text string, environ []string, checks ...startCheck
 		}
 		c.ListTimeout = c.FetchTimeout
 	}
-	if err := checkPoll(c.Poll); err != nil {
-		t.Report("poll", err)
-	}
+	t.Report("poll", poll.CheckInterval(c.Poll))
 	c.loadAccess(t.Report)
-	c.checkTables(t.Report)
-	c.nameHooks(t.Report)
+	t.Report("ondemand", ondemand.Complete(c.OnDemand, c.FirstPatience, c.Origins))
+	t.Report("hook", webhook.Complete(c.Hooks, len(c.OnDemand) > 0))
 	c.loadNotify(t.Report)
-	c.checkDiscoverTables(t.Report)
+	t.Report("discover", discover.CheckTables(c.Discover))
 	if c.Storage == "" && !t.Has("storage") {
 		t.Report("storage", errors.New("HOME is not set, so that there is no default: write the directory of the mirrors"))
 	}

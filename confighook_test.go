@@ -27,7 +27,7 @@ func TestHooks(t *testing.T) {
 		"[[hook]]\nforge = 'github'\nsecret_file = '" + weak + "'\n":    "",
 		"[[hook]]\nforge = 'github'\nsecret_file = '" + odd + "'\n":     ":3: hook[1].secret_file: " + odd + ": it must be one line",
 		"[[hook]]\nforge = 'github'\nsecret_file = '/does/not/exist'\n": ":3: hook[1].secret_file: open",
-		strings.Repeat(github, maxHooks+1):                              "there are 101 hooks",
+		strings.Repeat(github, 101):                                     "there are 101 hooks",
 	} {
 		c, _, err := LoadConfig(writeConfig(t, text))
 		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "short")) {

@@ -11,13 +11,16 @@ import (
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/credential"
+	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/notify"
+	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/refs"
 	"github.com/reconquest/sould/internal/tomlkeys"
+	"github.com/reconquest/sould/internal/webhook"
 )
 
 // maxMetricsMirrors is the largest value of metrics_mirrors.
@@ -28,8 +31,8 @@ var configKeys = tomlkeys.Keys[Config]{
 	tomlkeys.String("listen", func(c *Config) *string { return &c.Listen }, checkListen),
 	tomlkeys.String("storage", func(c *Config) *string { return &c.Storage }, checkNotEmpty),
 	tomlkeys.Bool("master", func(c *Config) *bool { return &c.Master }),
-	tomlkeys.List("slaves", func(c *Config) *[]protocol.Address { return &c.Slaves }, protocol.ParseAddress, anyList),
-	tomlkeys.List("peers", func(c *Config) *[]protocol.Address { return &c.Peers }, protocol.ParseAddress, anyList),
+	tomlkeys.List("slaves", func(c *Config) *[]protocol.Address { return &c.Slaves }, protocol.ParseAddress, nil),
+	tomlkeys.List("peers", func(c *Config) *[]protocol.Address { return &c.Peers }, protocol.ParseAddress, nil),
 	tomlkeys.Duration("repair", func(c *Config) *time.Duration { return &c.Repair }, 0),
 	tomlkeys.Duration("timeout", func(c *Config) *time.Duration { return &c.Timeout }, time.Millisecond),
 	tomlkeys.Duration("fetch_timeout", func(c *Config) *time.Duration { return &c.FetchTimeout }, time.Millisecond),
@@ -53,18 +56,18 @@ var configKeys = tomlkeys.Keys[Config]{
 	tomlkeys.String("ca_file", func(c *Config) *string { return &c.CAFile }, checkReadable),
 	tomlkeys.Map("credential_command", func(c *Config) *map[string]string { return &c.CredentialCommand }, checkCredentialCommand),
 	secretKey("token", func(c *Config) *access.Secret { return &c.Token }, func(c *Config) *string { return &c.TokenFile }),
-	tomlkeys.String("token_file", func(c *Config) *string { return &c.TokenFile }, anyString),
+	tomlkeys.String("token_file", func(c *Config) *string { return &c.TokenFile }, nil),
 	secretKey("read_token", func(c *Config) *access.Secret { return &c.ReadToken }, func(c *Config) *string { return &c.ReadTokenFile }),
-	tomlkeys.String("read_token_file", func(c *Config) *string { return &c.ReadTokenFile }, anyString),
-	tomlkeys.List("origins", func(c *Config) *[]origin.Pattern { return &c.Origins }, origin.ParsePattern, anyList),
-	tomlkeys.List("allow_hosts", func(c *Config) *[]access.Host { return &c.AllowHosts }, access.ParseHost, anyList),
+	tomlkeys.String("read_token_file", func(c *Config) *string { return &c.ReadTokenFile }, nil),
+	tomlkeys.List("origins", func(c *Config) *[]origin.Pattern { return &c.Origins }, origin.ParsePattern, nil),
+	tomlkeys.List("allow_hosts", func(c *Config) *[]access.Host { return &c.AllowHosts }, access.ParseHost, nil),
 	tomlkeys.Words("public_url", func(c *Config, s string) (err error) {
 		c.PublicURL, err = access.ParseBaseURL(s)
 		return err
 	}, func(c *Config) string { return c.PublicURL }),
-	tomlkeys.String("tls_cert", func(c *Config) *string { return &c.TLSCert }, anyString),
-	tomlkeys.String("tls_key", func(c *Config) *string { return &c.TLSKey }, anyString),
-	tomlkeys.String("tls_ca", func(c *Config) *string { return &c.TLSCA }, anyString),
+	tomlkeys.String("tls_cert", func(c *Config) *string { return &c.TLSCert }, nil),
+	tomlkeys.String("tls_key", func(c *Config) *string { return &c.TLSKey }, nil),
+	tomlkeys.String("tls_ca", func(c *Config) *string { return &c.TLSCA }, nil),
 	tomlkeys.Duration("keep", func(c *Config) *time.Duration { return &c.Keep }, 0),
 	tomlkeys.Bool("maintenance", func(c *Config) *bool { return &c.Maintenance }),
 	tomlkeys.Duration("check", func(c *Config) *time.Duration { return &c.Check }, 0),
@@ -80,12 +83,12 @@ var configKeys = tomlkeys.Keys[Config]{
 		c.LogLevel, err = logging.ParseLevel(s)
 		return err
 	}, func(c *Config) string { return logging.LevelName(c.LogLevel) }),
-	tomlkeys.List("notify", func(c *Config) *[]notify.Target { return &c.Notify }, notify.ParseTarget, checkTargets),
-	tomlkeys.String("notify_secret_file", func(c *Config) *string { return &c.NotifySecretFile }, anyString),
+	tomlkeys.List("notify", func(c *Config) *[]notify.Target { return &c.Notify }, notify.ParseTarget, notify.CheckTargets),
+	tomlkeys.String("notify_secret_file", func(c *Config) *string { return &c.NotifySecretFile }, nil),
 	tomlkeys.Int("metrics_mirrors", func(c *Config) *int { return &c.MetricsMirrors }, 0, maxMetricsMirrors),
-	onDemandTables,
-	hookTables,
-	discoverTables,
+	tomlkeys.Tables("ondemand", func(c *Config) *[]ondemand.Rule { return &c.OnDemand }, ondemand.Defaults, ondemand.Keys, ondemand.Rule.Check),
+	tomlkeys.Tables("hook", func(c *Config) *[]webhook.Hook { return &c.Hooks }, webhook.NewHook, webhook.Keys, webhook.Hook.Check),
+	tomlkeys.Tables("discover", func(c *Config) *[]discover.Table { return &c.Discover }, discover.NewTable, discover.Keys, discover.Table.Check),
 }
 
 func checkNotEmpty(s string) error {
@@ -95,20 +98,9 @@ func checkNotEmpty(s string) error {
 	return nil
 }
 
-func anyString(string) error { return nil }
-
-func anyList[T any]([]T) error { return nil }
-
 func checkRefs(patterns []refs.Pattern) error {
 	if len(patterns) == 0 {
 		return errors.New("must not be empty, or mirrors would be: leave the key out for branches and tags")
-	}
-	return nil
-}
-
-func checkTargets(targets []notify.Target) error {
-	if len(targets) > notify.MaxTargets {
-		return fmt.Errorf("there are %d URLs; %d at most", len(targets), notify.MaxTargets)
 	}
 	return nil
 }

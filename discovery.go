@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
-	"slices"
 	"syscall"
 
+	"github.com/reconquest/sould/internal/cluster"
 	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/protocol"
@@ -16,14 +16,9 @@ import (
 
 // newDiscovery makes what looks for new repositories, and shows it to those who tell of it.
 func (s *Server) newDiscovery() *discover.Runner {
-	runner := discover.NewRunner(s.life, discover.Parts{Dir: s.dir, Store: s.mirrors.store, Log: s.log.Logger, Told: s.isTold, Begin: s.commandHere})
+	runner := discover.NewRunner(s.life, discover.Parts{Dir: s.dir, Store: s.mirrors.store, Log: s.log.Logger, Told: func() bool { return cluster.IsToldOfAny(s.mirrors.store) }, Begin: s.commandHere})
 	s.mirrors.status.Discovery, s.mirrors.insight.Discovery = runner, runner
 	return runner
-}
-
-// isTold reports whether another server has told this one of any mirror.
-func (s *Server) isTold() bool {
-	return slices.ContainsFunc(s.mirrors.store.All(), func(m *mirror.Mirror) bool { snap := m.Snapshot(); return snap != nil && isTold(snap) })
 }
 
 // commandHere carries out a command of nobody, and waits until it is over on this server, or ctx ends; the

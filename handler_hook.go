@@ -28,7 +28,7 @@ func (s *Server) newHooks() *webhook.Receiver {
 func (s *Server) handleHook(w http.ResponseWriter, r *http.Request) error {
 	set := s.settings()
 	name := strings.TrimPrefix(strings.Trim(r.URL.Path, "/"), hookPath)
-	hook, ok := set.hook(name)
+	hook, ok := webhook.Find(set.Hooks, name)
 	if !ok {
 		return fail(kindNotFound, "there is no hook %s in the configuration", errtext.Word(name, 100))
 	}

@@ -118,7 +118,7 @@ func (s *Server) refuse(set *settings, r *http.Request, trace protocol.Trace, na
 // asked of it.
 func sender(r *http.Request, trace protocol.Trace) string {
 	if !trace.FromClient() || isPeer(r) {
-		return why.ByServer + " (" + address(r) + ")"
+		return mirror.ByServer + " (" + address(r) + ")"
 	}
 	return address(r)
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/reconquest/sould/internal/cluster"
@@ -13,8 +11,6 @@ import (
 	"github.com/reconquest/sould/internal/poll"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/storage"
-	"github.com/reconquest/sould/internal/units"
-	"github.com/reconquest/sould/internal/why"
 )
 
 // pollOptions are what package poll reads of the settings.
@@ -32,7 +28,7 @@ func (s *settings) pollOptions() *poll.Options {
 func (s *settings) pollEvery(name storage.Name, snap *mirror.Snapshot) time.Duration {
 	rule, _, below := s.tables.Find(name)
 	switch {
-	case !s.Master && isTold(snap):
+	case !s.Master && cluster.IsTold(snap):
 		return 0
 	case below && (rule.Poll > 0 || snap.OnDemand):
 		return rule.Poll
@@ -41,19 +37,6 @@ func (s *settings) pollEvery(name storage.Name, snap *mirror.Snapshot) time.Dura
 	default:
 		return s.Poll
 	}
-}
-
-// checkPoll checks an interval between looks.
-func checkPoll(every time.Duration) error {
-	if every == 0 || every >= poll.LeastInterval {
-		return nil
-	}
-	return fmt.Errorf("%s is too short: write %s or longer, or 0 for never", units.FormatDuration(every), units.FormatDuration(poll.LeastInterval))
-}
-
-// isTold reports whether another server has told this one of a mirror.
-func isTold(snap *mirror.Snapshot) bool {
-	return strings.HasPrefix(snap.WantedBy, why.ByServer) || strings.HasPrefix(snap.WantedBy, cluster.ByComparison)
 }
 
 // tellSlaves has the slaves pull what a look has brought to this server. If that cannot be done now, the

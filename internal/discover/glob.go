@@ -18,8 +18,8 @@ type Glob struct {
 // maxGlob is the length of the longest glob, in bytes.
 const maxGlob = 1000
 
-// ParseGlob parses an element of the keys include and exclude.
-func ParseGlob(s string) (Glob, error) {
+// parseGlob parses an element of the keys include and exclude.
+func parseGlob(s string) (Glob, error) {
 	switch {
 	case s == "":
 		return Glob{}, errors.New("a glob must not be empty")

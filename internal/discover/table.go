@@ -25,8 +25,8 @@ import (
 // Owner is a group or a user.
 type Owner string
 
-// ParseOwner takes any word: Table.Check judges it.
-func ParseOwner(s string) (Owner, error) { return Owner(s), nil }
+// parseOwner takes any word: Table.Check judges it.
+func parseOwner(s string) (Owner, error) { return Owner(s), nil }
 
 func (o Owner) String() string        { return string(o) }
 func (o Owner) Same(other Owner) bool { return strings.EqualFold(string(o), string(other)) }
@@ -40,8 +40,8 @@ const (
 	SSH   Clone = "ssh"
 )
 
-// ParseClone parses a word of the configuration.
-func ParseClone(s string) (Clone, error) {
+// parseClone parses a word of the configuration.
+func parseClone(s string) (Clone, error) {
 	if c := Clone(s); c == HTTPS || c == SSH {
 		return c, nil
 	}

@@ -21,7 +21,7 @@ func TestGlobs(t *testing.T) {
 		"a?me/t.ol":  {"acme/t.ol": true, "acme/tool": false, "a/me/t.ol": false},
 		"acme/(x|y)": {"acme/(x|y)": true, "acme/x": false},
 	} {
-		g, err := ParseGlob(glob)
+		g, err := parseGlob(glob)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func TestGlobs(t *testing.T) {
 		}
 	}
 	for _, glob := range []string{"", "[ab]", "a{b,c}", `a\b`, "/a", "a/", strings.Repeat("*", maxGlob+1)} {
-		if _, err := ParseGlob(glob); err == nil {
+		if _, err := parseGlob(glob); err == nil {
 			t.Errorf("%q is taken", glob)
 		}
 	}
@@ -41,7 +41,7 @@ func TestGlobs(t *testing.T) {
 func globs(t *testing.T, raw ...string) (all []Glob) {
 	t.Helper()
 	for _, s := range raw {
-		g, err := ParseGlob(s)
+		g, err := parseGlob(s)
 		if err != nil {
 			t.Fatal(err)
 		}

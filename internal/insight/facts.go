@@ -82,11 +82,11 @@ func (i *Insight) Knows(name storage.Name) bool {
 // none, that for any other.
 func (i *Insight) isTold(asked why.Asking) bool {
 	if !asked.At.IsZero() {
-		return strings.HasPrefix(asked.By, why.ByServer)
+		return strings.HasPrefix(asked.By, mirror.ByServer)
 	}
 	return slices.ContainsFunc(i.Store.All(), func(m *mirror.Mirror) bool {
 		snap := m.Snapshot()
-		return snap != nil && strings.HasPrefix(snap.WantedBy, why.ByServer)
+		return snap != nil && strings.HasPrefix(snap.WantedBy, mirror.ByServer)
 	})
 }
 

@@ -14,6 +14,9 @@ const ByPoll = "the poll"
 // ByWebhook begins the By of a request that a forge's webhook has led to.
 const ByWebhook = "the webhook "
 
+// ByServer begins the By of a request that another server has passed on.
+const ByServer = "another server of the cluster"
+
 // Hook is what is known of the hook that announces the changes of a mirror's origin: what sends a POST,
 // or a forge's webhook. A poll finds out when it is broken.
 type Hook struct {

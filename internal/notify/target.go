@@ -50,3 +50,11 @@ func (t Target) String() string { return t.shown }
 
 // Same reports whether two targets differ at most in user and password.
 func (t Target) Same(other Target) bool { return t.key == other.key }
+
+// CheckTargets checks all targets of a configuration together.
+func CheckTargets(targets []Target) error {
+	if len(targets) > MaxTargets {
+		return fmt.Errorf("there are %d URLs; %d at most", len(targets), MaxTargets)
+	}
+	return nil
+}

@@ -18,7 +18,7 @@ type Rule struct {
 	Prefix        string        // of the names, with a slash at the end
 	Template      string        // of the origin's URL; PathWord in it stands for the rest of the name
 	MaxAge        time.Duration // a read of what was last looked at longer ago looks again first; 0: each read looks
-	FirstPatience time.Duration // the longest that a first read waits for the mirror; [Unset] in a table that does not say
+	FirstPatience time.Duration // the longest that a first read waits for the mirror; unset in a table that does not say
 	Quota         int64         // bytes on disk of all such mirrors below the prefix; 0 for any number
 	MaxSize       int64         // bytes on disk of one of them; 0 for any number
 	Idle          time.Duration // one that nobody has read for so long goes; 0 for never
@@ -32,15 +32,15 @@ const PathWord = "{path}"
 
 // Defaults returns a rule with the defaults of a table, which is not complete.
 func Defaults() Rule {
-	return Rule{MaxAge: time.Minute, FirstPatience: Unset}
+	return Rule{MaxAge: time.Minute, FirstPatience: unset}
 }
 
-// Unset is the patience of a table that does not say what it is.
-const Unset = -1
+// unset is the patience of a table that does not say what it is.
+const unset = -1
 
-// ParsePrefix returns a prefix in the form that a Rule has. It is the beginning of legal names, in
+// parsePrefix returns a prefix in the form that a Rule has. It is the beginning of legal names, in
 // whole components.
-func ParsePrefix(raw string) (string, error) {
+func parsePrefix(raw string) (string, error) {
 	if strings.Trim(raw, "/") == "" {
 		return "", errors.New(`must not be empty: write what the names begin with, such as "github.com/"`)
 	}
@@ -51,8 +51,8 @@ func ParsePrefix(raw string) (string, error) {
 	return name.String() + "/", nil
 }
 
-// CheckTemplate checks that a template makes the URL of an origin on one host, whatever the path is.
-func CheckTemplate(template string) error {
+// checkTemplate checks that a template makes the URL of an origin on one host, whatever the path is.
+func checkTemplate(template string) error {
 	if strings.Count(template, PathWord) != 1 {
 		return errors.New(`must contain {path} once, where the rest of the name goes: "https://github.com/{path}"`)
 	}

@@ -29,7 +29,7 @@ func TestOrigins(t *testing.T) {
 		{github, "ücme/x", ""}, {github, "acme/x\n", ""}, {github, "-x/y", ""}, {github, "acme/" + strings.Repeat("x", 201), ""},
 		{"git@git.in.local:{path}", ":evil", ""}, {"git@git.in.local:{path}", "-x", ""},
 	} {
-		if err := CheckTemplate(c.template); err != nil {
+		if err := checkTemplate(c.template); err != nil {
 			t.Errorf("%s: %v", c.template, err)
 		}
 		got, err := Rule{Template: c.template}.Origin(c.path)
@@ -60,7 +60,7 @@ func TestTemplatesThatAreNone(t *testing.T) {
 		"{path}":                              "write a slash before it",
 		"https://h/" + "../" + "{path}\u202e": "cannot be shown",
 	} {
-		if err := CheckTemplate(template); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cr3t") {
+		if err := checkTemplate(template); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cr3t") {
 			t.Errorf("%q: %v, want %q", template, err, want)
 		}
 	}
@@ -71,7 +71,7 @@ func TestPrefixes(t *testing.T) {
 		"github.com": "github.com/", "github.com/": "github.com/", "/a/b//": "a/b/",
 		"": "", "/": "", "x/": "", "x/github.com": "", "a//b": "", ".a": "", "https://github.com/": "", "ü/": "", "a.lock/": "",
 	} {
-		if got, err := ParsePrefix(raw); got != want || (err == nil) != (want != "") {
+		if got, err := parsePrefix(raw); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q is %q, %v", raw, got, err)
 		}
 	}

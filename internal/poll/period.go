@@ -3,10 +3,12 @@ package poll
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 	"time"
 
 	"github.com/reconquest/sould/internal/storage"
+	"github.com/reconquest/sould/internal/units"
 )
 
 const (
@@ -17,6 +19,14 @@ const (
 	// again.
 	shareOfAge = 10
 )
+
+// CheckInterval checks the interval of mirrors, which is 0 for never.
+func CheckInterval(every time.Duration) error {
+	if every == 0 || every >= LeastInterval {
+		return nil
+	}
+	return fmt.Errorf("%s is too short: write %s or longer, or 0 for never", units.FormatDuration(every), units.FormatDuration(LeastInterval))
+}
 
 // period returns the time between two looks at a mirror. every is the interval; age is the time since
 // the mirror's latest change, and negative if its date lies in the future; failures is how many looks

@@ -136,8 +136,11 @@ func (t *Text) Has(key string) bool {
 }
 
 // Report adds a mistake of a key, or all of several that are joined, to the variable or the line that
-// has set it.
+// has set it. A nil is none.
 func (t *Text) Report(key string, err error) {
+	if err == nil {
+		return
+	}
 	v, isVariable := t.variables[key]
 	if !isVariable {
 		t.reportLine(key, err)

@@ -28,10 +28,13 @@ func Words[C any](name string, set func(c *C, s string) error, get func(c *C) st
 	}
 }
 
-// String is a key whose value is a string that is checked.
+// String is a key whose value is a string that is checked; check may be nil.
 func String[C any](name string, field func(*C) *string, check func(string) error) Key[C] {
 	return Words(name, func(c *C, s string) error {
 		*field(c) = s
+		if check == nil {
+			return nil
+		}
 		return check(s)
 	}, func(c *C) string { return *field(c) })
 }
@@ -145,7 +148,7 @@ type Item[T any] interface {
 }
 
 // List is a key whose value is a list of strings. Each is parsed, none may be listed twice, and
-// the whole is checked.
+// the whole is checked; check may be nil.
 func List[C any, T Item[T]](name string, field func(*C) *[]T, parse func(string) (T, error), check func([]T) error) Key[C] {
 	return Key[C]{
 		Name: name,
@@ -174,6 +177,9 @@ func List[C any, T Item[T]](name string, field func(*C) *[]T, parse func(string)
 			*field(c) = list
 			if len(wrong) > 0 { // the list is not complete, so that check could be wrong
 				return errors.Join(wrong...)
+			}
+			if check == nil {
+				return nil
 			}
 			return check(list)
 		},

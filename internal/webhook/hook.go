@@ -24,8 +24,8 @@ const (
 
 var forges = []Forge{GitHub, GitLab, Gitea, Forgejo, Bitbucket, Generic}
 
-// ParseForge parses the name of a forge.
-func ParseForge(s string) (Forge, error) {
+// parseForge parses the name of a forge.
+func parseForge(s string) (Forge, error) {
 	if !slices.Contains(forges, Forge(s)) {
 		return "", fmt.Errorf("%q is no forge that is known: write one of %q", s, forges)
 	}
@@ -45,8 +45,8 @@ type Hook struct {
 // maxName is the length of the longest name of a hook, in bytes.
 const maxName = 64
 
-// CheckName checks the name of a hook, which becomes a part of a URL.
-func CheckName(s string) error {
+// checkName checks the name of a hook, which becomes a part of a URL.
+func checkName(s string) error {
 	legal := func(r rune) bool {
 		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_", r)
 	}
@@ -56,8 +56,8 @@ func CheckName(s string) error {
 	return nil
 }
 
-// CheckURL checks the URL of a forge.
-func CheckURL(s string) error {
+// checkURL checks the URL of a forge.
+func checkURL(s string) error {
 	if s == "" {
 		return nil
 	}
@@ -77,12 +77,4 @@ func (h Hook) Check() error {
 		wrong = append(wrong, errors.New("lacks secret_file: who has no secret to sign with could order pulls"))
 	}
 	return errors.Join(wrong...)
-}
-
-// Named is the hook with its name, which is that of its forge unless it has another one.
-func (h Hook) Named() Hook {
-	if h.Name == "" {
-		h.Name = string(h.Forge)
-	}
-	return h
 }

@@ -296,7 +296,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("bitbucket", "repo:modified", `{"old":{"slug":"gears","project":{"key":"ACME"}},"new":`+centerRepository+"}")
 	f.Add("generic", "", `{"event":"rename","origin":["https://a.example/b"],"former":"https://a.example/c"}`)
 	f.Fuzz(func(t *testing.T, forge, event, body string) {
-		if _, err := ParseForge(forge); err != nil {
+		if _, err := parseForge(forge); err != nil {
 			return
 		}
 		d, err := read(Hook{Forge: Forge(forge)}, body, "X-GitHub-Event", event, "X-Event-Key", event, "X-Gitlab-Event", event, "X-Gitlab-Instance", "https://git.in.local")
@@ -320,7 +320,7 @@ func FuzzSignature(f *testing.F) {
 	f.Add("gitlab", "X-Gitlab-Token", "x")
 	f.Add("gitlab", "Webhook-Signature", "v1,AAAA v1,")
 	f.Fuzz(func(t *testing.T, forge, name, value string) {
-		if _, err := ParseForge(forge); err != nil || strings.Contains(value, string(secret)) {
+		if _, err := parseForge(forge); err != nil || strings.Contains(value, string(secret)) {
 			return
 		}
 		_, err := Hook{Forge: Forge(forge), Secret: secret}.Read(http.Header{http.CanonicalHeaderKey(name): {value}}, strings.NewReader(`{"x":1}`))

@@ -11,9 +11,6 @@ const unknownOrigin = "<clone URL>"
 // masterURL stands in a command for the URL of a master, which its slaves do not know.
 const masterURL = "http://<master>"
 
-// ByServer is who has sent a request that another server has passed on.
-const ByServer = "another server of the cluster"
-
 // advice says what the reader can do, and what its commands need.
 func (f Facts) advice() []string {
 	all := f.actions()
