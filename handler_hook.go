@@ -20,7 +20,7 @@ func (s *Server) newHooks() *webhook.Receiver {
 	return webhook.NewReceiver(webhook.Parts{
 		Life: s.life, Store: s.mirrors.store, Log: s.log.Logger,
 		Begin: func(req mirror.Request) error { _, err := s.command(req); return err },
-		Place: func() (release func(), err error) { return s.places.Release, s.takePlace(0) },
+		Place: s.mirrors.propagator.Place,
 	})
 }
 

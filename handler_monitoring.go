@@ -21,7 +21,7 @@ func newMetrics(s *Server) *metrics.Metrics {
 		Client: ms.client, Reconciler: ms.reconciler, Poller: s.poller, Discovery: s.discovery, Notifier: ms.notifier, Conns: s.conns, Room: ms.room, Logins: s.logins, Sent: &s.sent, Rejected: s.rejected,
 		Deliveries: &s.hooks.Counts,
 		Requests: func() limiter.Stats {
-			return limiter.Stats{Places: propagationBound(len(s.settings().Slaves)), Taken: s.places.Taken()}
+			return ms.propagator.Stats(len(s.settings().Slaves))
 		},
 		Release: s.version, Git: s.git, MaxNamed: func() int { return s.settings().MetricsMirrors },
 	})

@@ -10,14 +10,13 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/cluster"
-	"github.com/reconquest/sould/internal/conditional"
 	"github.com/reconquest/sould/internal/conn"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/propagate"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/requestlog"
-	"github.com/reconquest/sould/internal/respond"
 	"github.com/reconquest/sould/internal/storage"
 	"github.com/reconquest/sould/internal/why"
 )
@@ -68,9 +67,9 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	}
 	words := req
 	words.Wanted, words.By = time.Time{}, "" // the same in all copies, but for those of a client's request
-	p, err := s.commands.Begin(trace, words, func(first bool) (*propagation, error) {
-		p := &propagation{tells: asked.Progress, why: set.whyLink(r, trace, req.Name)}
-		return p, s.startPull(p, req, trace, s.slavesFor(set, trace, first && !req.OriginOnly))
+	p, err := s.commands.Begin(trace, words, func(first bool) (*propagate.Propagation, error) {
+		told := propagate.Told{Progress: asked.Progress, Why: set.whyLink(r, trace, req.Name)}
+		return s.mirrors.propagator.Pull(req, trace, set.onward(first && !req.OriginOnly), told)
 	})
 	if errors.Is(err, cluster.ErrElsewhere) {
 		return writeReport(w, r, protocol.Repeated(s.id))
@@ -78,27 +77,7 @@ func (s *Server) handlePull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.refuse(set, r, trace, req.Name, err)
 	}
-	return answerPull(w, r, p, asked)
-}
-
-// answerPull answers a POST when its work is done or its wait is over, and says how far the work is
-// until then if the client wants to know.
-func answerPull(w http.ResponseWriter, r *http.Request, p *propagation, asked protocol.Pull) error {
-	var over <-chan time.Time
-	if asked.Wait != protocol.NoWait {
-		timer := time.NewTimer(asked.Wait)
-		defer timer.Stop()
-		over = timer.C
-	}
-	if asked.Progress && (conditional.Accepts(r.Header, protocol.StreamType) || !respond.WantsJSON(r)) { // one JSON document has no lines
-		streamReport(w, r, p, over)
-		return nil
-	}
-	select { // whether the client is still there or not
-	case <-p.done:
-	case <-over:
-	}
-	return writeReport(w, r, p.report())
+	return p.Answer(w, r, asked)
 }
 
 // refuse remembers that a request was refused, for those who ask why. The error it returns tells the
@@ -129,22 +108,6 @@ func (s *settings) whyLink(r *http.Request, trace protocol.Trace, name storage.N
 		return ""
 	}
 	return why.Link(s.baseURL(r), name.String())
-}
-
-// startPull has this server and its slaves pull.
-func (s *Server) startPull(p *propagation, req mirror.Request, trace protocol.Trace, slaves []protocol.Address) error {
-	if err := s.takePlace(len(slaves)); err != nil {
-		return err
-	}
-	work, err := s.mirrors.pull(req)
-	if err != nil {
-		s.places.Release()
-		return err
-	}
-	p.name, p.origin = req.Name.String(), req.Origin.String()
-	p.progress = func() *mirror.Progress { return s.mirrors.store.Progress(req.Name) }
-	s.fanOut(work, p, slaves, trace)
-	return nil
 }
 
 // checkFields checks that a form has what every POST needs. query is that of the request, which is

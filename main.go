@@ -26,6 +26,7 @@ import (
 
 	"github.com/docopt/docopt-go"
 
+	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
 )
@@ -164,6 +165,21 @@ func check(configFile string, stdout io.Writer) error {
 	}
 	_, err = io.WriteString(stdout, text+config.ShowWithSources())
 	return err
+}
+
+// checkDiscovery prints what the forges have that would be mirrored.
+func checkDiscovery(configFile string, unsecure bool, stdout io.Writer) error {
+	config, source, err := LoadConfig(configFile)
+	if err != nil {
+		return err
+	}
+	if len(config.Discover) == 0 {
+		return fmt.Errorf("%s has no [[discover]]", source)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	set := settings{Config: config, unsecure: unsecure}
+	return discover.Preview(ctx, set.discoverOptions(), stdout)
 }
 
 // serve runs the server until a signal ends it.

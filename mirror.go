@@ -16,7 +16,7 @@ import (
 	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/pack"
-	"github.com/reconquest/sould/internal/protocol"
+	"github.com/reconquest/sould/internal/propagate"
 	"github.com/reconquest/sould/internal/spool"
 	"github.com/reconquest/sould/internal/status"
 	"github.com/reconquest/sould/internal/storage"
@@ -36,6 +36,7 @@ type mirrors struct {
 	client     *cluster.Client
 	reconciler *cluster.Reconciler
 	notifier   *notify.Notifier
+	propagator *propagate.Propagator
 	insight    *insight.Insight
 	status     *status.Reporter
 	manifest   *manifest.Maker
@@ -72,6 +73,10 @@ func newMirrors(
 	ms.finder = ondemand.NewFinder(life, ms.store, ms.room, first.makerOptions())
 	ms.notifier = notify.New(dir, ms.store, ms.client, log, first.notifyOptions(release))
 	ms.reconciler = cluster.NewReconciler(life, ms.store, ms.client, log, ms.notifier.Settled)
+	ms.propagator = propagate.New(propagate.Parts{
+		ID: dir.ID, Life: life, Store: ms.store, Client: ms.client, Log: log,
+		Missed: ms.reconciler.Missed, Settled: ms.notifier.Settled, Purge: ms.cache.Purge,
+	})
 	ms.insight = &insight.Insight{
 		Dir: dir, Store: ms.store, Observer: cluster.NewObserver(life, ms.client), Reconciler: ms.reconciler, Notifier: ms.notifier, Room: ms.room,
 		Epoch: instance, Descriptors: conn.DescriptorLimit(),
@@ -168,41 +173,4 @@ func (ms *mirrors) revision(ctx context.Context, m *mirror.Mirror, req archive.R
 		err = fail(kindUnsatisfied, "the revision %s does not contain %s", rev.Commit, req.Contains)
 	}
 	return rev, err
-}
-
-// pull is what a POST asks of this server and its slaves.
-type pull struct {
-	run    mirror.Run
-	client *cluster.Client
-	onward mirror.Request // with the credentials that are known here
-}
-
-// pull begins a pull. The error is a *storage.Conflict, or limiter.ErrBusy.
-func (ms *mirrors) pull(req mirror.Request) (*pull, error) {
-	run, err := ms.store.Begin(req)
-	if err != nil {
-		return nil, err
-	}
-	return &pull{run, ms.client, ms.store.WithCredentials(req)}, nil
-}
-
-func (p *pull) here(ctx context.Context) protocol.Outcome {
-	return outcomeOf(p.run.Wait(ctx))
-}
-
-// outcomeOf is what is told of a pull that has ended.
-func outcomeOf(result mirror.Result, err error) protocol.Outcome {
-	outcome := protocol.Outcome{State: protocol.Success}
-	if err != nil {
-		outcome = protocol.Failure(err)
-	}
-	if now := result.Snapshot; now != nil { // it may have failed and changed something all the same
-		outcome.Branch, outcome.Revision, outcome.From = now.Head.Ref, now.Head.ID, now.From
-		outcome.Changed = result.Changed
-	}
-	return outcome
-}
-
-func (p *pull) onSlave(ctx context.Context, slave protocol.Address, trace protocol.Trace, tell func(protocol.Line)) protocol.Outcome {
-	return p.client.PropagatePull(ctx, slave, p.onward, trace, tell)
 }

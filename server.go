@@ -27,6 +27,7 @@ import (
 	"github.com/reconquest/sould/internal/metrics"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/poll"
+	"github.com/reconquest/sould/internal/propagate"
 	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/publicnet"
 	"github.com/reconquest/sould/internal/requestlog"
@@ -54,8 +55,7 @@ type Server struct {
 	downloads *download.Sender
 	hooks     *webhook.Receiver
 	clones    *uploadpack.Service // git clients
-	places    limiter.Slots       // of propagations
-	commands  cluster.Commands[*propagation]
+	commands  cluster.Commands[*propagate.Propagation]
 	version   string
 	git       string // the version of git at the start
 	epoch     string // tells this start from others
@@ -72,7 +72,7 @@ type Server struct {
 
 	life context.Context // of everything that goes on when its client is gone
 	end  context.CancelCauseFunc
-	work sync.WaitGroup // propagations and looks
+	work sync.WaitGroup // looks
 
 	handling sync.RWMutex // held for reading by every handler
 	closed   bool         // guarded by handling
@@ -190,6 +190,13 @@ func (s *Server) wire(set *settings) (err error) {
 	return nil
 }
 
+// newDiscovery makes what looks for new repositories, and shows it to those who tell of it.
+func (s *Server) newDiscovery() *discover.Runner {
+	runner := discover.NewRunner(s.life, discover.Parts{Dir: s.dir, Store: s.mirrors.store, Log: s.log.Logger, Told: func() bool { return cluster.IsToldOfAny(s.mirrors.store) }, Begin: s.commandHere})
+	s.mirrors.status.Discovery, s.mirrors.insight.Discovery = runner, runner
+	return runner
+}
+
 // settings are those in force now. A request loads them once.
 func (s *Server) settings() *settings { return s.current.Load() }
 
@@ -292,6 +299,7 @@ func (s *Server) Close(hurry <-chan struct{}) error {
 	s.discovery.Wait() // it begins work
 	s.work.Wait()
 	s.hooks.Wait()
+	s.mirrors.propagator.Wait()
 	s.listeners.Wait()
 	s.metrics.Wait()
 	err = errors.Join(err, s.mirrors.close())

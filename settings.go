@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/tls"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/archive"
@@ -18,6 +20,8 @@ import (
 	"github.com/reconquest/sould/internal/notify"
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
+	"github.com/reconquest/sould/internal/poll"
+	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/publicnet"
 	"github.com/reconquest/sould/internal/status"
 	"github.com/reconquest/sould/internal/storage"
@@ -73,6 +77,14 @@ func (s *settings) role() string {
 // originPolicy says which origins this server reads.
 func (s *settings) originPolicy() origin.Policy {
 	return origin.Policy{Local: s.unsecure, Patterns: s.Origins}
+}
+
+// onward are the slaves that a request is passed on to, if it may be passed on.
+func (s *settings) onward(passOn bool) []protocol.Address {
+	if !s.Master || !passOn {
+		return nil
+	}
+	return s.Slaves
 }
 
 // accessPolicy says who may do what here. Other servers of the cluster have the same tokens.
@@ -147,4 +159,30 @@ func (s *settings) clusterOptions() *cluster.Options {
 		o.Slaves = s.Slaves
 	}
 	return o
+}
+
+// pollOptions are what package poll reads of the settings.
+func (s *settings) pollOptions() *poll.Options {
+	opts := &poll.Options{Places: s.MaxPolls}
+	if s.Poll > 0 || slices.ContainsFunc(s.OnDemand, func(r ondemand.Rule) bool { return r.Poll > 0 }) {
+		opts.Every = s.pollEvery
+	}
+	return opts
+}
+
+// pollEvery is how often a mirror is looked at; 0 for never. Only one server looks at a mirror: the
+// master or, where that is unknown, the server that a client has asked. What reads have made here is
+// looked at only if the table of its name says so, which holds for what was POSTed below it as well.
+func (s *settings) pollEvery(name storage.Name, snap *mirror.Snapshot) time.Duration {
+	rule, _, below := s.tables.Find(name)
+	switch {
+	case !s.Master && cluster.IsTold(snap):
+		return 0
+	case below && (rule.Poll > 0 || snap.OnDemand):
+		return rule.Poll
+	case snap.OnDemand: // by a table that is not there any more
+		return 0
+	default:
+		return s.Poll
+	}
 }
