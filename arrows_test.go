@@ -57,6 +57,7 @@ var arrows = map[string]string{
 	"housekeeping": "mirror storage backoff git units",
 	"poll":         "mirror origin storage backoff limiter units",
 	"cluster":      "changes coalesce mirror protocol access refs origin storage backoff errtext git units tally",
+	"postform":     "conn errtext limiter protocol",
 	"propagate":    "cluster conditional conn limiter logging mirror protocol respond storage units",
 	"status":       "archive cluster errtext mirror pack protocol refs storage units changes coalesce discover",
 	"metrics":      "archive cluster coalesce conn credential limiter mirror pack poll spool storage tally webhook ondemand notify discover",

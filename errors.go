@@ -14,6 +14,7 @@ import (
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/ondemand"
+	"github.com/reconquest/sould/internal/postform"
 	"github.com/reconquest/sould/internal/respond"
 	"github.com/reconquest/sould/internal/smarthttp"
 	"github.com/reconquest/sould/internal/spool"
@@ -33,8 +34,6 @@ const (
 	kindMethod                   // the thing does not take that method
 	kindConflict                 // what is there stands against it
 	kindUnsatisfied              // a condition of the request does not hold
-	kindTooLarge                 // the body is too large
-	kindMediaType                // the body is no form
 	kindMisdirected              // it means another server
 	kindUnavailable              // not now
 	kindLoop                     // it has come from this very server
@@ -50,8 +49,6 @@ var statuses = map[kind]int{
 	kindMethod:       http.StatusMethodNotAllowed,
 	kindConflict:     http.StatusConflict,
 	kindUnsatisfied:  http.StatusPreconditionFailed,
-	kindTooLarge:     http.StatusRequestEntityTooLarge,
-	kindMediaType:    http.StatusUnsupportedMediaType,
 	kindMisdirected:  http.StatusMisdirectedRequest,
 	kindUnavailable:  http.StatusServiceUnavailable,
 	kindLoop:         http.StatusLoopDetected,
@@ -126,6 +123,13 @@ var requestStatuses = map[smarthttp.Kind]int{
 	smarthttp.TooLarge:  http.StatusRequestEntityTooLarge,
 }
 
+// formStatuses are those of what may be wrong with the form of a POST.
+var formStatuses = map[postform.Kind]int{
+	postform.Malformed: http.StatusBadRequest,
+	postform.WrongType: http.StatusUnsupportedMediaType,
+	postform.TooLarge:  http.StatusRequestEntityTooLarge,
+}
+
 // deliveryStatuses are those of what may be wrong with a webhook's delivery.
 var deliveryStatuses = map[webhook.Kind]int{
 	webhook.Unsigned:  http.StatusUnauthorized,
@@ -160,6 +164,7 @@ func statusOf(err error) int {
 	var f *fault
 	var refused *access.Refusal
 	var request *smarthttp.Error
+	var form *postform.Error
 	var delivery *webhook.Error
 	var unsent *download.Error
 	var c *storage.Conflict
@@ -176,6 +181,8 @@ func statusOf(err error) int {
 		return statuses[kindUnauthorized]
 	case errors.As(err, &request):
 		return requestStatuses[request.Kind]
+	case errors.As(err, &form):
+		return formStatuses[form.Kind]
 	case errors.As(err, &delivery):
 		return deliveryStatuses[delivery.Kind]
 	case errors.As(err, &unsent):

@@ -7,6 +7,7 @@ import (
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/page"
+	"github.com/reconquest/sould/internal/postform"
 	"github.com/reconquest/sould/internal/smarthttp"
 )
 
@@ -85,7 +86,7 @@ func (s *Server) routeOwn(method, path string) (answer handler, allow string) {
 func refuseMethod(r *http.Request, allow string) error {
 	path := errtext.Word(r.URL.Path, 200)
 	if r.Method == http.MethodPost && strings.Contains(allow, http.MethodDelete) { // the path of a mirror
-		return fail(kindMethod, "POST is for /, and not for %s: the name of the mirror goes into the body: %s", path, postExample)
+		return fail(kindMethod, "POST is for /, and not for %s: the name of the mirror goes into the body: %s", path, postform.Example)
 	}
 	if strings.HasPrefix(strings.Trim(r.URL.Path, "/"), hookPath) {
 		return fail(kindMethod, "%s is for the POSTs of a forge", path)
