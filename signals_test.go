@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/logging"
+	"github.com/reconquest/sould/internal/process"
 )
 
 // TestTheWatchdogIsFedByAServerThatWorks, and by none whose handlers hang.
@@ -39,8 +40,8 @@ func TestTheWatchdogIsFedByAServerThatWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signals := notifySignals()
-	defer signals.stop()
+	signals := process.NotifySignals()
+	defer signals.Stop()
 	ended := make(chan error)
 	go func() { ended <- s.Run(signals) }()
 	const patient = 2 * time.Minute
@@ -60,7 +61,7 @@ func TestTheWatchdogIsFedByAServerThatWorks(t *testing.T) {
 	if !fed(patient) {
 		t.Error("it is not fed when the server works again")
 	}
-	signals.end <- nil
+	signals.End <- nil
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

@@ -53,9 +53,9 @@ func run(project, to, version, date string) error {
 	return nil
 }
 
-// usageText is the constant usage of package main.
+// usageText is the constant usage of package cmdline.
 func usageText(project string) (string, error) {
-	files, err := filepath.Glob(filepath.Join(project, "*.go"))
+	files, err := filepath.Glob(filepath.Join(project, "internal/cmdline/*.go"))
 	if err != nil {
 		return "", err
 	}
@@ -70,7 +70,7 @@ func usageText(project string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("no constant usage in %s/*.go", project)
+	return "", fmt.Errorf("no constant usage in %s/internal/cmdline/*.go", project)
 }
 
 // constant is the value of a constant string, if the declaration has it.
