@@ -1,13 +1,13 @@
 // Sould keeps mirrors of git repositories, so that their content stays available
 // as tarballs and clones while the place they came from is down.
 //
-// This package is the part that speaks HTTP and reads TOML. main.go parses the command
-// line, config.go reads the configuration, signals.go answers signals, and server.go starts,
+// This package is the part that speaks HTTP, and knows the whole configuration. main.go does what the command
+// line says, config.go reads the configuration, signals.go answers signals, and server.go starts,
 // reloads and closes. routes.go finds the handler of a request: handler_pull.go answers
 // POST, handler_tar.go GET, handler_git.go git clients; handler_status.go, handler_insight.go and
 // handler_monitoring.go tell what is known.
-// mirror.go connects them with the packages below internal/, which do the work, and
-// propagate.go passes requests on to slaves. ARCHITECTURE.md shows the whole.
+// mirror.go connects them with the packages below internal/, which do the work, and command.go begins what
+// nobody has sent a request for. ARCHITECTURE.md shows the whole.
 package main
 
 import (
