@@ -67,7 +67,7 @@ var arrows = map[string]string{
 	"why":          "units",
 	"webhook":      "tomlkeys access coalesce errtext limiter mirror origin storage units",
 	"page":         "units why",
-	"insight":      "cluster poll mirror ondemand notify protocol origin storage errtext page why limiter discover",
+	"insight":      "access conditional respond units cluster poll mirror ondemand notify protocol origin storage errtext page why limiter discover",
 }
 
 // outside are packages of others that one place alone may import.

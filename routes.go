@@ -6,6 +6,7 @@ import (
 
 	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/errtext"
+	"github.com/reconquest/sould/internal/insight"
 	"github.com/reconquest/sould/internal/page"
 	"github.com/reconquest/sould/internal/postform"
 	"github.com/reconquest/sould/internal/smarthttp"
@@ -72,7 +73,7 @@ func (s *Server) routeOwn(method, path string) (answer handler, allow string) {
 	case strings.HasPrefix(path, mirrorPath):
 		answer = s.handleMirrorPage
 	case asset:
-		answer = s.handleAsset
+		answer = insight.ServeAsset
 	default:
 		return s.handleUnknown, ""
 	}

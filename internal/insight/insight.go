@@ -9,6 +9,7 @@
 //	select.go     which mirrors somebody wants to see, in which order (pure)
 //	mirror.go     the page of one mirror
 //	watch.go      what a page depends on, and waiting for news of that, or of the status
+//	serve.go      the answers with pages, and with what these are made of
 //	room.go       how much fits on a page (pure)
 package insight
 

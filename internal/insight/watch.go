@@ -37,10 +37,10 @@ func (i *Insight) TakePlace() bool {
 // LeavePlace gives back a place.
 func (i *Insight) LeavePlace() { i.watchers.Release() }
 
-// AwaitNews waits until a page with that version is not the current one any more, for as long as
+// awaitNews waits until a page with that version is not the current one any more, for as long as
 // wait, until ctx ends, or until closing is closed. It has the other servers asked meanwhile. If too many
 // wait already, it does not.
-func (i *Insight) AwaitNews(ctx context.Context, closing <-chan struct{}, version Version, wait time.Duration) {
+func (i *Insight) awaitNews(ctx context.Context, closing <-chan struct{}, version Version, wait time.Duration) {
 	if !i.TakePlace() {
 		return
 	}

@@ -21,7 +21,7 @@ func TestAwaitNews(t *testing.T) {
 	wait := func(v Version) <-chan struct{} {
 		over := make(chan struct{})
 		go func() {
-			i.AwaitNews(t.Context(), closing, v, time.Hour)
+			i.awaitNews(t.Context(), closing, v, time.Hour)
 			close(over)
 		}()
 		return over
