@@ -181,9 +181,13 @@ func (d *daemon) launch() {
 }
 
 // environ is the environment of programs under test: that of the tests, without what is said to the
-// tests themselves (SOULD_SOAK). To sould, such a variable would be a key of its configuration.
+// tests themselves (SOULD_SOAK). To sould, such a variable would be a key of its configuration. Nor has
+// it a proxy, which would be asked for the servers of the tests.
 func environ() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SOULD_") })
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasPrefix(name, "SOULD_") || strings.HasSuffix(strings.ToLower(name), "_proxy")
+	})
 }
 
 // wait waits for a line of the log and returns what its groups match.
