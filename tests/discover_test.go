@@ -61,8 +61,9 @@ func TestDiscovery(t *testing.T) {
 	d := start(t, lines...)
 	d.wait(`INFO discovered table=127.0.0.1/acme found=4 new=2 moved=0 failed=0 left_out="1 archived \(such as acme/old\), 1 forks \(such as acme/copy\)"`)
 	for _, one := range []*daemon{d, slave} {
-		one.get("/forge/acme/one").expect(t, 200)
-		one.get("/forge/acme/two").expect(t, 200)
+		for _, name := range []string{"/forge/acme/one", "/forge/acme/two"} { // the slave may have it a moment later
+			eventually(t, name, func() bool { return one.get(name).StatusCode == 200 })
+		}
 		for _, name := range []string{"/forge/acme/old", "/forge/acme/copy", "/forge/other/one"} {
 			one.get(name).expect(t, 404)
 		}

@@ -5,6 +5,7 @@ package tests
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -47,6 +48,11 @@ func buildAndRun(m *testing.M) int {
 	build.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") }) // as a hook has them
 	if err := build.Run(); err != nil {
 		return 1
+	}
+	for _, v := range os.Environ() { // a proxy would be asked for the servers of the tests
+		if name, _, _ := strings.Cut(v, "="); strings.HasSuffix(strings.ToLower(name), "_proxy") {
+			os.Unsetenv(name)
+		}
 	}
 	os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 	flag.Parse()
@@ -136,7 +142,7 @@ func (d *daemon) configure(lines ...string) {
 	}
 	text += strings.Join(lines, "\n") + "\n" // the last: there may be tables
 	// In one step: the daemon may just be reading it.
-	if err := os.WriteFile(d.conf+".new", []byte(text), 0o644); err != nil {
+	if err := errors.Join(os.WriteFile(d.conf+".new", []byte(text), 0o644), os.Chmod(d.conf+".new", 0o644)); err != nil { // whatever the umask is
 		d.t.Fatal(err)
 	}
 	if err := os.Rename(d.conf+".new", d.conf); err != nil {
@@ -181,13 +187,9 @@ func (d *daemon) launch() {
 }
 
 // environ is the environment of programs under test: that of the tests, without what is said to the
-// tests themselves (SOULD_SOAK). To sould, such a variable would be a key of its configuration. Nor has
-// it a proxy, which would be asked for the servers of the tests.
+// tests themselves (SOULD_SOAK). To sould, such a variable would be a key of its configuration.
 func environ() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return strings.HasPrefix(name, "SOULD_") || strings.HasSuffix(strings.ToLower(name), "_proxy")
-	})
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SOULD_") })
 }
 
 // wait waits for a line of the log and returns what its groups match.

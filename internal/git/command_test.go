@@ -96,7 +96,11 @@ func TestEndOfContextEndsAllProcesses(t *testing.T) {
 			_, err := g.List(ctx, Remote{URL: scheme + "://" + mute + "/x.git"})
 			listed <- err
 		}()
-		<-came
+		select {
+		case <-came:
+		case err := <-listed:
+			t.Fatalf("%s: %v before anybody was asked", scheme, err)
+		}
 		began := time.Now()
 		cancel(reason)
 		err = <-listed
