@@ -194,7 +194,7 @@ func (f *Forge) page(h http.Header, r *http.Request) (body []byte, kind string, 
 		return f.manifest(), "application/gzip", nil
 	}
 	if f.kind == "github" && strings.HasPrefix(f.Token, "ghs_") != (r.URL.Path == installed) && !strings.HasPrefix(r.URL.Path, "/orgs/") {
-		return nil, "", errors.New("Resource not accessible by integration")
+		return nil, "", errors.New("resource not accessible by integration")
 	}
 	owner, found := f.owner(r.URL.EscapedPath())
 	if !found {
