@@ -45,9 +45,19 @@ func (s *Store) reserve(req Request) (release func(), err error) {
 		err = taken // the pull reports why the mirror cannot be read
 	}
 	if err != nil && release != nil {
+		s.restore(req, before)
 		release()
 	}
 	return release, err
+}
+
+// restore has a reservation name the origin again that it named before a request which comes to nothing.
+func (s *Store) restore(req Request, before origin.URL) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.reserved[req.Name]; r != nil && before.Known() && r.origin.Same(req.Origin) {
+		r.origin = before
+	}
 }
 
 // reserveName reserves a name, which requests with the same origin share. before is the origin that was

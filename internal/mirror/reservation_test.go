@@ -65,6 +65,39 @@ func TestReserve(t *testing.T) {
 	}
 }
 
+// TestReservationAfterARefusal: a move that comes to nothing leaves the others what they want.
+func TestReservationAfterARefusal(t *testing.T) {
+	s, name := newTestStore(t), named("m")
+	now := time.Unix(1000, 0).UTC()
+	if err := s.dir.WriteTombstone(name, storage.Tombstone{Name: "m", At: now}); err != nil {
+		t.Fatal(err)
+	}
+	parse := func(raw string) origin.URL {
+		from, err := origin.Parse(raw, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return from
+	}
+	a, b := parse("https://git.in.local/a"), parse("https://git.in.local/b")
+	for _, c := range []struct {
+		req     Request
+		refused bool
+	}{
+		{Request{Name: name, Origin: a, Wanted: now.Add(time.Hour)}, false},
+		{Request{Name: name, Origin: b, Move: a, Wanted: now.Add(-time.Hour)}, true}, // it was deleted since
+		{Request{Name: name, Origin: a, Wanted: now.Add(time.Hour)}, false},
+	} {
+		release, err := s.reserve(c.req)
+		if (err != nil) != c.refused {
+			t.Errorf("%s: %v", c.req.Origin, err)
+		}
+		if err == nil {
+			defer release()
+		}
+	}
+}
+
 // TestAdopting: who asks for a mirror that a read is just making need not spell its origin in the same way.
 func TestAdopting(t *testing.T) {
 	s, name := newTestStore(t), named("m")
