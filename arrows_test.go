@@ -16,7 +16,6 @@ import (
 var arrows = map[string]string{
 	"backoff":      "",
 	"changes":      "",
-	"cmdline":      "",
 	"coalesce":     "",
 	"conditional":  "",
 	"durable":      "",
@@ -73,7 +72,7 @@ var arrows = map[string]string{
 // outside are packages of others that one place alone may import.
 var outside = map[string]string{
 	"github.com/BurntSushi/toml":                  "internal/tomlkeys/ internal/status/toml.go",
-	"github.com/docopt/docopt-go":                 "internal/cmdline/",
+	"github.com/docopt/docopt-go":                 "main.go",
 	"github.com/reconquest/hierr-go":              "internal/errtext/",
 	"github.com/coreos/go-systemd/v22/daemon":     "internal/systemd/",
 	"github.com/coreos/go-systemd/v22/activation": "internal/systemd/",

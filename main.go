@@ -6,8 +6,8 @@
 // reloads and closes. routes.go finds the handler of a request: handler_pull.go answers
 // POST, handler_tar.go GET, handler_git.go git clients; handler_status.go, handler_insight.go and
 // handler_monitoring.go tell what is known.
-// mirror.go connects them with the packages below internal/, which do the work, and command.go begins what
-// nobody has sent a request for. ARCHITECTURE.md shows the whole.
+// mirror.go connects them with the packages below internal/, which do the work, and propagate.go has the slaves
+// do what is done here. ARCHITECTURE.md shows the whole.
 package main
 
 import (
@@ -20,15 +20,35 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
-	"github.com/reconquest/sould/internal/cmdline"
+	"github.com/docopt/docopt-go"
+
 	"github.com/reconquest/sould/internal/discover"
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/logging"
 	"github.com/reconquest/sould/internal/process"
 )
+
+const usage = `sould keeps mirrors of git repositories and serves them as tarballs and clones.
+
+Usage:
+  sould [-c <config>] [--unsecure | --insecure]
+  sould --check [--discover] [-c <config>] [--unsecure | --insecure]
+  sould --help | --version
+
+Options:
+  -c <config>   Configuration file. Without it: /etc/sould.conf if that exists,
+                else built-in defaults.
+  --unsecure    Allow origins that are local paths. For tests and for one machine.
+  --insecure    The same.
+  --check       Read the configuration, print the settings in force, and exit.
+  --discover    With --check: ask the forges of [[discover]], and print what would be mirrored.
+  -h --help     Print this.
+  --version     Print the version.
+`
 
 // Exit statuses.
 const (
@@ -40,28 +60,95 @@ const (
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	o, err := cmdline.Parse(args, stdout, stderr)
+	var shown, misused bool
+	parser := docopt.Parser{HelpHandler: func(err error, text string) {
+		if shown, misused = true, err != nil; misused {
+			if what := misuse(args); what != "" {
+				fmt.Fprintf(stderr, "sould: %s\n\n", what)
+				text = text[max(strings.Index(text, "Usage:"), 0):] // the parser's own words stand before it
+			}
+			fmt.Fprintln(stderr, text)
+		} else {
+			fmt.Fprintln(stdout, strings.TrimRight(text, "\n"))
+		}
+	}}
+	options, err := parser.ParseArgs(usage, args, "")
 	switch {
-	case errors.Is(err, cmdline.ErrHelp):
+	case misused || err != nil && !shown:
+		return exitUsage
+	case shown:
 		return exitFine
-	case err != nil: // which it has told
+	}
+	var o struct {
+		Config                                       string `docopt:"-c"`
+		Unsecure, Insecure, Check, Discover, Version bool
+	}
+	if err := options.Bind(&o); err != nil {
+		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
 	switch {
 	case o.Version:
 		_, err = io.WriteString(stdout, versions())
 	case o.Discover:
-		err = checkDiscovery(o.Config, o.Unsecure, stdout)
+		err = checkDiscovery(o.Config, o.Unsecure || o.Insecure, stdout)
 	case o.Check:
 		err = check(o.Config, stdout)
 	default:
-		err = serve(o.Config, o.Unsecure, stderr)
+		err = serve(o.Config, o.Unsecure || o.Insecure, stderr)
 	}
 	if err != nil {
 		logging.Fatal(stderr, err)
 		return exitFailed
 	}
 	return exitFine
+}
+
+// misuse says what is wrong with a command line that is none of those in usage. "" means that it
+// does not know.
+func misuse(args []string) string {
+	seen := make(map[string]bool)
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		option := arg
+		switch {
+		case arg == "-c":
+			if i++; i == len(args) {
+				return "-c needs the name of a configuration file after it"
+			}
+		case strings.HasPrefix(arg, "-c"):
+			option = "-c"
+		case arg == "--check", arg == "--discover", arg == "--unsecure", arg == "--insecure":
+		case arg == "-h", arg == "--help", arg == "--version":
+			if len(args) > 1 {
+				return arg + " stands alone"
+			}
+			return ""
+		case hasValue(arg):
+			return strings.SplitN(arg, "=", 2)[0] + " takes no value"
+		case strings.HasPrefix(arg, "-") && arg != "-":
+			return fmt.Sprintf("there is no option %q", arg)
+		default:
+			return fmt.Sprintf("%q is neither an option nor the value of one; a configuration file is named with -c", arg)
+		}
+		if seen[option] {
+			return option + " is given twice"
+		}
+		seen[option] = true
+	}
+	if seen["--discover"] && !seen["--check"] {
+		return "--discover goes with --check"
+	}
+	if seen["--unsecure"] && seen["--insecure"] {
+		return "--unsecure and --insecure mean the same: give one of them"
+	}
+	return ""
+}
+
+// hasValue reports whether an argument gives a value to an option that takes none.
+func hasValue(arg string) bool {
+	option, _, ok := strings.Cut(arg, "=")
+	return ok && slices.Contains([]string{"--check", "--discover", "--unsecure", "--insecure", "--help", "--version"}, option)
 }
 
 // check prints the settings in force.

@@ -21,7 +21,6 @@ import (
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/poll"
-	"github.com/reconquest/sould/internal/protocol"
 	"github.com/reconquest/sould/internal/publicnet"
 	"github.com/reconquest/sould/internal/status"
 	"github.com/reconquest/sould/internal/storage"
@@ -77,14 +76,6 @@ func (s *settings) role() string {
 // originPolicy says which origins this server reads.
 func (s *settings) originPolicy() origin.Policy {
 	return origin.Policy{Local: s.unsecure, Patterns: s.Origins}
-}
-
-// onward are the slaves that a request is passed on to, if it may be passed on.
-func (s *settings) onward(passOn bool) []protocol.Address {
-	if !s.Master || !passOn {
-		return nil
-	}
-	return s.Slaves
 }
 
 // accessPolicy says who may do what here. Other servers of the cluster have the same tokens.

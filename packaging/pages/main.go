@@ -53,9 +53,9 @@ func run(project, to, version, date string) error {
 	return nil
 }
 
-// usageText is the constant usage of package cmdline.
+// usageText is the constant usage of package main.
 func usageText(project string) (string, error) {
-	files, err := filepath.Glob(filepath.Join(project, "internal/cmdline/*.go"))
+	files, err := filepath.Glob(filepath.Join(project, "*.go"))
 	if err != nil {
 		return "", err
 	}
@@ -70,7 +70,7 @@ func usageText(project string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("no constant usage in %s/internal/cmdline/*.go", project)
+	return "", fmt.Errorf("no constant usage in %s/*.go", project)
 }
 
 // constant is the value of a constant string, if the declaration has it.

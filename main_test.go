@@ -1,4 +1,4 @@
-package cmdline
+package main
 
 import (
 	"bytes"
@@ -30,8 +30,8 @@ func TestMisuse(t *testing.T) {
 			continue
 		}
 		var out, err bytes.Buffer
-		if _, wrong := Parse(strings.Fields(line), &out, &err); wrong != ErrUsage || out.Len() > 0 {
-			t.Errorf("%s: %v, prints %q", line, wrong, out.String())
+		if status := run(strings.Fields(line), &out, &err); status != exitUsage || out.Len() > 0 {
+			t.Errorf("%s: status %d, prints %q", line, status, out.String())
 		}
 		if first, rest, _ := strings.Cut(err.String(), "\n"); !strings.HasPrefix(first, want) || !strings.HasPrefix(rest, "\nUsage:") {
 			t.Errorf("%s: the first line is %q, want %q, of\n%s", line, first, want, err.String())

@@ -10,6 +10,14 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
+// onward are the slaves that a request is passed on to, if it may be passed on.
+func (s *settings) onward(passOn bool) []protocol.Address {
+	if !s.Master || !passOn {
+		return nil
+	}
+	return s.Slaves
+}
+
 // command has this server and, if it is a master, its slaves pull, as a POST would: for what has
 // noticed by itself that an origin has changed. req says who that is (By). Nobody waits for it; the
 // result is in the log and, when it is done, in its report. A mirror that reads have made
