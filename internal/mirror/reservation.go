@@ -113,8 +113,11 @@ type Followed struct {
 	Name   storage.Name
 	Origin origin.URL // not Known if it is being made
 	Next   origin.URL // that requests which run give it; not Known for no other one
-	Own    bool       // reads alone have asked for it
+	Own    bool       // reads alone have asked for it: it stays this server's own
 }
+
+// Latest is the origin that the mirror has when what runs has ended.
+func (f Followed) Latest() origin.URL { return cmp.Or(f.Next, f.Origin) }
 
 // Followed returns all mirrors, and the names for which one is being made.
 func (s *Store) Followed() iter.Seq[Followed] {

@@ -1,25 +1,14 @@
 package webhook
 
 import (
-	"cmp"
 	"errors"
 	"iter"
 	"strings"
 
+	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/storage"
 )
-
-// Mirror is what a plan knows of a mirror, or of one that is being made.
-type Mirror struct {
-	Name   storage.Name
-	Origin origin.URL // not Known if it is being made
-	Next   origin.URL // that it has when what runs has ended; not Known for no other one
-	Own    bool       // reads alone have asked for it: it stays this server's own
-}
-
-// follows is the origin that the mirror has when a step for it is begun.
-func (m Mirror) follows() origin.URL { return cmp.Or(m.Next, m.Origin) }
 
 // Action is what a step does to a mirror.
 type Action string
@@ -37,7 +26,7 @@ type Step struct {
 	Name   storage.Name
 	Origin origin.URL // to ask
 	Before origin.URL // to ask until now; not Known where Origin is no other one
-	Own    bool       // as of the Mirror
+	Own    bool       // the mirror stays this server's own
 }
 
 // ErrNoMirror is why an event leads to nothing.
@@ -46,7 +35,7 @@ var ErrNoMirror = errors.New("no mirror here follows this repository")
 // Plan decides what an event does to the mirrors. Letter case in paths counts only where it tells two
 // repositories apart. name finds a name for a repository that has no mirror; nil if it gets none. The error
 // is ErrNoMirror, or an *Error that says why a mirror cannot follow a renamed repository.
-func (e Event) Plan(mirrors iter.Seq[Mirror], name Namer) (steps []Step, err error) {
+func (e Event) Plan(mirrors iter.Seq[mirror.Followed], name Namer) (steps []Step, err error) {
 	if e.Effect < Changed {
 		return nil, nil
 	}
@@ -56,18 +45,18 @@ func (e Event) Plan(mirrors iter.Seq[Mirror], name Namer) (steps []Step, err err
 		action = Mark
 	}
 	for _, m := range here {
-		step := Step{Action: action, Name: m.Name, Origin: m.follows(), Own: m.Own}
+		step := Step{Action: action, Name: m.Name, Origin: m.Latest(), Own: m.Own}
 		if m.Next.Known() { // if the move to it fails, this one tries again
 			step.Before = m.Origin
 		}
 		steps = append(steps, step)
 	}
 	for _, m := range former {
-		now, err := m.follows().Renamed(m.from.Path, m.to.Path)
+		now, err := m.Latest().Renamed(m.from.Path, m.to.Path)
 		if err != nil {
-			return nil, fail(Unmovable, "the mirror %s cannot follow the repository from %s: %w", m.Name, m.follows(), err)
+			return nil, fail(Unmovable, "the mirror %s cannot follow the repository from %s: %w", m.Name, m.Latest(), err)
 		}
-		steps = append(steps, Step{Action: Move, Name: m.Name, Origin: now, Before: m.follows(), Own: m.Own})
+		steps = append(steps, Step{Action: Move, Name: m.Name, Origin: now, Before: m.Latest(), Own: m.Own})
 	}
 	if len(steps) > 0 {
 		return steps, nil
@@ -84,16 +73,16 @@ func (e Event) Plan(mirrors iter.Seq[Mirror], name Namer) (steps []Step, err err
 
 // renamed is a mirror whose repository was renamed.
 type renamed struct {
-	Mirror
+	mirror.Followed
 	from, to origin.Place
 }
 
 // match finds the mirrors of the event's repository where it is now, and where it was.
-func (e Event) match(mirrors iter.Seq[Mirror]) (here []Mirror, former []renamed) {
-	var hereFolded []Mirror
+func (e Event) match(mirrors iter.Seq[mirror.Followed]) (here []mirror.Followed, former []renamed) {
+	var hereFolded []mirror.Followed
 	var formerFolded []renamed
 	for m := range mirrors {
-		at := m.follows().Place()
+		at := m.Latest().Place()
 		if at == (origin.Place{}) {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/storage"
 )
@@ -30,10 +31,10 @@ func name(t testing.TB, raw string) storage.Name {
 }
 
 // mirrors are those of names and origins in turn. Behind an origin can stand ">" and the one that comes next.
-func mirrors(t testing.TB, pairs ...string) iter.Seq[Mirror] {
-	return func(yield func(Mirror) bool) {
+func mirrors(t testing.TB, pairs ...string) iter.Seq[mirror.Followed] {
+	return func(yield func(mirror.Followed) bool) {
 		for i := 0; i < len(pairs); i += 2 {
-			m := Mirror{Name: name(t, pairs[i])}
+			m := mirror.Followed{Name: name(t, pairs[i])}
 			now, next, _ := strings.Cut(pairs[i+1], ">")
 			if now != "" {
 				m.Origin = parse(t, now)
@@ -130,13 +131,13 @@ func BenchmarkPlan(b *testing.B) {
 	for i := range 10_000 {
 		pairs = append(pairs, fmt.Sprintf("acme/r%d", i), fmt.Sprintf("https://git.example/acme/r%d.git", i))
 	}
-	var all []Mirror
+	var all []mirror.Followed
 	for m := range mirrors(b, pairs...) {
 		all = append(all, m)
 	}
 	e := Event{Effect: Changed, At: []origin.Place{{Host: "git.example", Path: "acme/r77"}}}
 	for b.Loop() {
-		steps, err := e.Plan(func(yield func(Mirror) bool) {
+		steps, err := e.Plan(func(yield func(mirror.Followed) bool) {
 			for _, m := range all {
 				if !yield(m) {
 					return

@@ -3,7 +3,6 @@ package webhook
 import (
 	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -115,7 +114,7 @@ func (r *Receiver) carryOut(hook Hook, d Delivery, name Namer) (Answer, error) {
 	if !hook.Create {
 		name = nil
 	}
-	steps, err := d.Plan(r.mirrors(), name)
+	steps, err := d.Plan(r.parts.Store.Followed(), name)
 	if err != nil {
 		return answer, hook.refuse(d, err)
 	}
@@ -135,17 +134,6 @@ func (r *Receiver) carryOut(hook Hook, d Delivery, name Namer) (Answer, error) {
 		return answer, nil // why the others have not begun, it tells
 	}
 	return answer, err
-}
-
-// mirrors are those that a delivery may be about.
-func (r *Receiver) mirrors() iter.Seq[Mirror] {
-	return func(yield func(Mirror) bool) {
-		for m := range r.parts.Store.Followed() {
-			if !yield(Mirror(m)) {
-				return
-			}
-		}
-	}
 }
 
 // take begins one step of a plan, and does not wait for it.

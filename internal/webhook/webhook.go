@@ -3,7 +3,7 @@
 // few words that tell what has happened to which repository. What is to be done about it is decided by a
 // pure function, [Event.Plan], and begun by a [Receiver], once however often the delivery comes.
 //
-//	hook.go                  a hook, as it is configured
+//	hook.go, keys.go         a hook, as it is configured, and by which keys
 //	verify.go                signatures
 //	scan.go, body.go         payloads, as JSON or as a form, in memory that does not depend on their length
 //	event.go                 what each forge's payload means
