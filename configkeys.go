@@ -86,7 +86,7 @@ var configKeys = tomlkeys.Keys[Config]{
 	tomlkeys.List("notify", func(c *Config) *[]notify.Target { return &c.Notify }, notify.ParseTarget, notify.CheckTargets),
 	tomlkeys.String("notify_secret_file", func(c *Config) *string { return &c.NotifySecretFile }, nil),
 	tomlkeys.Int("metrics_mirrors", func(c *Config) *int { return &c.MetricsMirrors }, 0, maxMetricsMirrors),
-	tomlkeys.Tables("ondemand", func(c *Config) *[]ondemand.Rule { return &c.OnDemand }, ondemand.Defaults, ondemand.Keys, ondemand.Rule.Check),
+	tomlkeys.Tables("ondemand", func(c *Config) *[]ondemand.Rule { return &c.OnDemand }, ondemand.NewRule, ondemand.Keys, ondemand.Rule.Check),
 	tomlkeys.Tables("hook", func(c *Config) *[]webhook.Hook { return &c.Hooks }, webhook.NewHook, webhook.Keys, webhook.Hook.Check),
 	tomlkeys.Tables("discover", func(c *Config) *[]discover.Table { return &c.Discover }, discover.NewTable, discover.Keys, discover.Table.Check),
 }

@@ -79,7 +79,7 @@ func (p *pulls) peak() int {
 // inBubble runs a test with a maker of a table for a/.
 func inBubble(t *testing.T, change func(*Options), test func(t *testing.T, m *Maker, p *pulls)) {
 	synctest.Test(t, func(t *testing.T) {
-		rule := Defaults()
+		rule := NewRule()
 		rule.FirstPatience = time.Minute
 		rule.Prefix, rule.Template = "a/", "https://h/{path}"
 		o := &Options{Tables: NewTables([]Rule{rule}), Places: 2, Retry: 5 * time.Second}

@@ -16,7 +16,7 @@ import (
 // Rule says which names are mirrors that make themselves, and of what.
 type Rule struct {
 	Prefix        string        // of the names, with a slash at the end
-	Template      string        // of the origin's URL; PathWord in it stands for the rest of the name
+	Template      string        // of the origin's URL; pathWord in it stands for the rest of the name
 	MaxAge        time.Duration // a read of what was last looked at longer ago looks again first; 0: each read looks
 	FirstPatience time.Duration // the longest that a first read waits for the mirror; unset in a table that does not say
 	Quota         int64         // bytes on disk of all such mirrors below the prefix; 0 for any number
@@ -27,11 +27,11 @@ type Rule struct {
 	IgnoreCase    bool          // all spellings of a name mean the mirror with small letters, as forges take them
 }
 
-// PathWord is what stands in a template for the rest of a name.
-const PathWord = "{path}"
+// pathWord is what stands in a template for the rest of a name.
+const pathWord = "{path}"
 
-// Defaults returns a rule with the defaults of a table, which is not complete.
-func Defaults() Rule {
+// NewRule returns a rule with the defaults of a table, which is not complete.
+func NewRule() Rule {
 	return Rule{MaxAge: time.Minute, FirstPatience: unset}
 }
 
@@ -53,7 +53,7 @@ func parsePrefix(raw string) (string, error) {
 
 // checkTemplate checks that a template makes the URL of an origin on one host, whatever the path is.
 func checkTemplate(template string) error {
-	if strings.Count(template, PathWord) != 1 {
+	if strings.Count(template, pathWord) != 1 {
 		return errors.New(`must contain {path} once, where the rest of the name goes: "https://github.com/{path}"`)
 	}
 	if _, err := parseTemplate(template); err != nil {
@@ -73,7 +73,7 @@ func (s shape) with(path string) string { return s.before + path + s.after }
 
 // parseTemplate finds out what a template makes of harmless paths.
 func parseTemplate(template string) (shape, error) {
-	before, after, _ := strings.Cut(template, PathWord)
+	before, after, _ := strings.Cut(template, pathWord)
 	if !strings.HasSuffix(before, "/") && !strings.HasSuffix(before, ":") {
 		return shape{}, errors.New("{path} must be a whole part of the URL's path: write a slash before it")
 	}
@@ -110,7 +110,7 @@ func (r Rule) Origin(path string) (origin.URL, error) {
 	if strings.Contains(r.Template, "://") {
 		written = strings.ReplaceAll(path, "@", "%40") // it could be taken for the end of a user's name
 	}
-	url, err := origin.Parse(strings.Replace(r.Template, PathWord, written, 1), true)
+	url, err := origin.Parse(strings.Replace(r.Template, pathWord, written, 1), true)
 	if err != nil {
 		return origin.URL{}, fmt.Errorf("no origin has this path: %w", err)
 	}

@@ -120,11 +120,11 @@ func FuzzOrigin(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, path string) {
 		for _, template := range templates {
-			harmless, err := origin.Parse(strings.Replace(template, PathWord, "a", 1), true)
+			harmless, err := origin.Parse(strings.Replace(template, pathWord, "a", 1), true)
 			if err != nil {
 				t.Fatal(err)
 			}
-			before := strings.TrimSuffix(harmless.String(), "a"+strings.SplitAfter(template, PathWord)[1])
+			before := strings.TrimSuffix(harmless.String(), "a"+strings.SplitAfter(template, pathWord)[1])
 			got, err := Rule{Template: template}.Origin(path)
 			if err != nil {
 				continue

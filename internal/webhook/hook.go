@@ -42,6 +42,17 @@ type Hook struct {
 	URL        string        // of the forge, for payloads that name none; empty for none
 }
 
+// NewHook returns a hook with the defaults of a table.
+func NewHook() Hook { return Hook{} }
+
+// Find returns the hook of a name.
+func Find(hooks []Hook, name string) (h Hook, ok bool) {
+	if i := slices.IndexFunc(hooks, func(h Hook) bool { return h.Name == name }); i >= 0 {
+		return hooks[i], true
+	}
+	return Hook{}, false
+}
+
 // maxName is the length of the longest name of a hook, in bytes.
 const maxName = 64
 

@@ -25,9 +25,6 @@ var Keys = tomlkeys.Keys[Hook]{
 	tomlkeys.String("url", func(h *Hook) *string { return &h.URL }, checkURL),
 }
 
-// NewHook returns a hook with the defaults of a table.
-func NewHook() Hook { return Hook{} }
-
 // maxHooks is how many hooks a configuration may have. Each of them has metrics of its own.
 const maxHooks = 100
 
@@ -52,12 +49,4 @@ func Complete(hooks []Hook, tables bool) error {
 		}
 	}
 	return errors.Join(wrong...)
-}
-
-// Find returns the hook of a name.
-func Find(hooks []Hook, name string) (h Hook, ok bool) {
-	if i := slices.IndexFunc(hooks, func(h Hook) bool { return h.Name == name }); i >= 0 {
-		return hooks[i], true
-	}
-	return Hook{}, false
 }
