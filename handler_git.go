@@ -86,7 +86,7 @@ func (s *Server) cloned(r *http.Request, raw string) (ondemand.Reading, error) {
 		return ondemand.Reading{}, &fault{kindBadRequest, err}
 	}
 	for _, name := range names {
-		if m, err := s.found(r, name); !errors.Is(err, mirror.ErrUnknown) {
+		if m, err := s.find(r, name); !errors.Is(err, mirror.ErrUnknown) {
 			return ondemand.Reading{Mirror: m}, err
 		}
 	}

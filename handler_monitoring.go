@@ -17,8 +17,10 @@ import (
 func newMetrics(s *Server) *metrics.Metrics {
 	ms := s.mirrors
 	return metrics.New(metrics.Parts{
-		Life: s.life, Dir: s.dir, Store: ms.store, Cache: ms.cache, Archives: ms.archives, Prefetcher: ms.prefetch, Packs: ms.packs, Maker: ms.finder.Maker,
-		Client: ms.client, Reconciler: ms.reconciler, Poller: s.poller, Discovery: s.discovery, Notifier: ms.notifier, Conns: s.conns, Room: ms.room, Logins: s.logins, Sent: &s.sent, Rejected: s.rejected,
+		Life: s.life, Dir: s.dir, Store: ms.store, Cache: ms.cache, Archives: ms.archives, Prefetcher: ms.prefetch,
+		Packs: ms.packs, Maker: ms.finder.Maker, Room: ms.room, Client: ms.client, Reconciler: ms.reconciler,
+		Poller: s.poller, Discovery: s.discovery, Notifier: ms.notifier, Conns: s.conns, Logins: s.logins,
+		Sent: &s.sent, Rejected: s.rejected,
 		Deliveries: &s.hooks.Counts,
 		Requests: func() limiter.Stats {
 			return ms.propagator.Stats(len(s.settings().Slaves))

@@ -2,12 +2,14 @@
 // as tarballs and clones while the place they came from is down.
 //
 // This package is the part that speaks HTTP, and knows the whole configuration. main.go does what the command
-// line says, config.go reads the configuration, signals.go answers signals, and server.go starts,
-// reloads and closes. routes.go finds the handler of a request: handler_pull.go answers
-// POST, handler_tar.go GET, handler_git.go git clients; handler_status.go, handler_insight.go and
-// handler_monitoring.go tell what is known.
-// mirror.go connects them with the packages below internal/, which do the work, and propagate.go has the slaves
-// do what is done here. ARCHITECTURE.md shows the whole.
+// line says, config.go reads the configuration, signals.go answers signals, and server.go starts, reloads and
+// closes. routes.go finds the handler of a request: handler_pull.go answers POST, handler_delete.go DELETE,
+// handler_tar.go GET, handler_git.go git clients, and handler_hook.go forges; handler_status.go,
+// handler_insight.go, handler_manifest.go and handler_monitoring.go tell what is known. errors.go says what a
+// client is told that gets none of that.
+//
+// mirror.go connects them with the packages below internal/, which do the work, and propagate.go has the
+// slaves do what is done here. ARCHITECTURE.md shows the whole.
 package main
 
 import (

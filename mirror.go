@@ -47,10 +47,10 @@ type mirrors struct {
 	work sync.WaitGroup // what goes on without a request
 }
 
-// newMirrors makes the mirrors of a directory. Work on them ends with life. instance tells this
+// newMirrors makes the mirrors of a directory. Work on them ends with life. epoch tells this
 // process from all others, and release is that of sould.
 func newMirrors(
-	life context.Context, dir *storage.Dir, instance, release string, log *slog.Logger, first *settings, current func() *settings,
+	life context.Context, dir *storage.Dir, epoch, release string, log *slog.Logger, first *settings, current func() *settings,
 ) (*mirrors, error) {
 	ms := &mirrors{dir: dir, set: current, life: life, release: release}
 	var err error
@@ -63,7 +63,7 @@ func newMirrors(
 	ms.packs.Offers.Configure(first.BundleFrom, first.CacheSize)
 	ms.prefetch = archive.NewPrefetcher(ms.archives, log)
 	ms.keeper = housekeeping.NewKeeper(dir, log, first.keeperOptions())
-	ms.client = cluster.NewClient(dir.ID, instance, log, first.clusterOptions())
+	ms.client = cluster.NewClient(dir.ID, epoch, log, first.clusterOptions())
 	ms.room = ondemand.NewKeeper(dir, log, first.tables)
 	ms.store = mirror.NewStore(life, mirror.Parts{
 		Dir: dir, Log: log, Fallback: cluster.NewFallback(ms.client), Changed: ms.changed, Removed: ms.removed, Spool: ms.cache,
@@ -79,10 +79,10 @@ func newMirrors(
 	})
 	ms.insight = &insight.Insight{
 		Dir: dir, Store: ms.store, Observer: cluster.NewObserver(life, ms.client), Reconciler: ms.reconciler, Notifier: ms.notifier, Room: ms.room,
-		Epoch: instance, Descriptors: conn.DescriptorLimit(),
+		Epoch: epoch, Descriptors: conn.DescriptorLimit(),
 	}
 	ms.status = &status.Reporter{
-		Dir: dir, Store: ms.store, Archives: ms.archives, Packs: ms.packs, Client: ms.client, Epoch: instance, Release: release,
+		Dir: dir, Store: ms.store, Archives: ms.archives, Packs: ms.packs, Client: ms.client, Epoch: epoch, Release: release,
 		Life:     life,
 		OnDemand: ms.room.State,
 	}

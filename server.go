@@ -72,7 +72,7 @@ type Server struct {
 
 	life context.Context // of everything that goes on when its client is gone
 	end  context.CancelCauseFunc
-	work sync.WaitGroup // looks
+	work sync.WaitGroup // the poller
 
 	handling sync.RWMutex // held for reading by every handler
 	closed   bool         // guarded by handling
@@ -176,11 +176,13 @@ func (s *Server) wire(set *settings) (err error) {
 		return err
 	}
 	s.downloads = &download.Sender{
-		Archives: s.mirrors.archives, Prefetcher: s.mirrors.prefetch, Packs: s.mirrors.packs, Conns: s.conns, Log: s.log.Logger, Life: s.life,
+		Archives: s.mirrors.archives, Prefetcher: s.mirrors.prefetch, Packs: s.mirrors.packs, Conns: s.conns,
+		Log: s.log.Logger, Life: s.life,
 		Sent: download.Counters{Archives: &s.sent.Archives, Bundles: &s.sent.Bundles, Unmodified: &s.sent.Unmodified},
 	}
 	s.clones = uploadpack.New(uploadpack.Parts{
-		Incoming: s.dir.Own("incoming"), Packs: s.mirrors.packs, Conns: s.conns, Sent: &s.sent.Packs, Log: s.log.Logger, Life: s.life, Find: s.found,
+		Incoming: s.dir.Own("incoming"), Packs: s.mirrors.packs, Conns: s.conns, Sent: &s.sent.Packs,
+		Log: s.log.Logger, Life: s.life, Find: s.find,
 	})
 	s.poller = poll.New(poll.Parts{Store: s.mirrors.store, Log: s.log.Logger, Changed: s.tellSlaves}, set.pollOptions())
 	s.mirrors.insight.Poller = s.poller
@@ -192,7 +194,10 @@ func (s *Server) wire(set *settings) (err error) {
 
 // newDiscovery makes what looks for new repositories, and shows it to those who tell of it.
 func (s *Server) newDiscovery() *discover.Runner {
-	runner := discover.NewRunner(s.life, discover.Parts{Dir: s.dir, Store: s.mirrors.store, Log: s.log.Logger, Told: func() bool { return cluster.IsToldOfAny(s.mirrors.store) }, Begin: s.commandHere})
+	runner := discover.NewRunner(s.life, discover.Parts{
+		Dir: s.dir, Store: s.mirrors.store, Log: s.log.Logger, Begin: s.commandHere,
+		Told: func() bool { return cluster.IsToldOfAny(s.mirrors.store) },
+	})
 	s.mirrors.status.Discovery, s.mirrors.insight.Discovery = runner, runner
 	return runner
 }

@@ -128,7 +128,8 @@ func (s *settings) statusOptions() *status.Options {
 // insightOptions are what package insight reads of the settings.
 func (s *settings) insightOptions(version string) *insight.Options {
 	return &insight.Options{
-		Role: s.role(), Origins: s.originPolicy(), Keep: s.Keep, Check: s.Check, Repair: s.Repair, Release: version, Token: s.accessPolicy().Token != "",
+		Role: s.role(), Origins: s.originPolicy(), Keep: s.Keep, Check: s.Check, Repair: s.Repair, Release: version,
+		Token:  s.accessPolicy().Token != "",
 		OnRead: func(name storage.Name) (origin.URL, bool) { return s.tables.MadeFrom(name, s.originPolicy()) },
 	}
 }

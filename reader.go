@@ -22,8 +22,8 @@ func (s *Server) read(r *http.Request, name storage.Name) (ondemand.Reading, err
 	return s.mirrors.finder.Read(r.Context(), name, reader(r))
 }
 
-// found finds the mirror that a reader asks for, if it is here.
-func (s *Server) found(r *http.Request, name storage.Name) (*mirror.Mirror, error) {
+// find finds the mirror that a reader asks for, if it is here.
+func (s *Server) find(r *http.Request, name storage.Name) (*mirror.Mirror, error) {
 	return s.mirrors.finder.Find(name, reader(r))
 }
 
