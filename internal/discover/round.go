@@ -80,7 +80,7 @@ func (t *tableRunner) run(ctx context.Context, loaded *sync.WaitGroup) {
 	case <-ctx.Done():
 		return
 	}
-	pause := max(untilNext(known.Done, time.Now(), t.Interval), known.rests(t.Table, time.Now()))
+	pause := max(untilNext(known.Done, time.Now(), t.Interval), known.pauseLeft(t.Table, time.Now()))
 	for left := false; ; {
 		timer := time.NewTimer(pause)
 		select {
@@ -91,7 +91,7 @@ func (t *tableRunner) run(ctx context.Context, loaded *sync.WaitGroup) {
 		}
 		if t.Master || !t.Told() {
 			pause, left = t.round(ctx, &known), false
-			pause = max(pause, known.rests(t.Table, time.Now()))
+			pause = max(pause, known.pauseLeft(t.Table, time.Now()))
 			continue
 		}
 		if pause = t.Interval; !left {
@@ -151,8 +151,8 @@ func (t *tableRunner) list(ctx context.Context, s *state) (forge.Listing, error)
 	listing, err := client.List(ctx, source, s.Pages)
 	s.Pages = listing.Pages
 	t.record(func(now *Stats) { now.Requests += uint64(listing.Requests) })
-	if s.Rest = (rest{}); !listing.Rest.IsZero() {
-		s.Rest = rest{listing.Rest, t.TokenFile}
+	if s.Pause = (pause{}); !listing.PausedUntil.IsZero() {
+		s.Pause = pause{listing.PausedUntil, t.TokenFile}
 	}
 	if err != nil {
 		t.save(s)

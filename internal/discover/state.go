@@ -22,22 +22,22 @@ type state struct {
 	Done  time.Time        `json:"done"`  // when the latest round that was not cut off ended; zero for none
 	Known map[string]Known `json:"known"` // by the forge's ids
 	Pages []forge.Page     `json:"pages"`
-	Rest  rest             `json:"rest,omitzero"`
+	Pause pause            `json:"pause,omitzero"`
 }
 
-// rest is until when a forge wants to be left alone by who has the token of a file.
-type rest struct {
+// pause is until when a forge wants to be left alone by who has the token of a file.
+type pause struct {
 	Until     time.Time `json:"until"`
 	TokenFile string    `json:"token_file,omitempty"` // empty for nobody's
 }
 
-// rests is for how long the table's forge is still to be left alone. Another token has a limit of its own. A clock
+// pauseLeft is for how long the table's forge is still to be left alone. Another token has a limit of its own. A clock
 // that was set back does not make it longer than a forge can ask for.
-func (s *state) rests(t Table, now time.Time) time.Duration {
-	if s.Rest.TokenFile != t.TokenFile {
+func (s *state) pauseLeft(t Table, now time.Time) time.Duration {
+	if s.Pause.TokenFile != t.TokenFile {
 		return 0
 	}
-	return min(max(s.Rest.Until.Sub(now), 0), forge.MaxPause)
+	return min(max(s.Pause.Until.Sub(now), 0), forge.MaxPause)
 }
 
 const (

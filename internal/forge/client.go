@@ -120,9 +120,9 @@ func port(u *url.URL) string {
 func place(u *url.URL) string { return errtext.Word(u.Scheme+"://"+u.Host+u.Path, 200) }
 
 // get asks for a page. known is what it was last time, or nil; the answer is that if it has not
-// changed. The error may be a *Limited; rest is how long the forge wants to be left alone before the
+// changed. The error may be a *Limited; wait is how long the forge wants to be left alone before the
 // next request, also without an error.
-func (c *Client) get(ctx context.Context, s Source, at string, known *Page) (p *Page, rest time.Duration, err error) {
+func (c *Client) get(ctx context.Context, s Source, at string, known *Page) (p *Page, wait time.Duration, err error) {
 	forge := apis[s.Kind]
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
@@ -143,12 +143,12 @@ func (c *Client) get(ctx context.Context, s Source, at string, known *Page) (p *
 		return nil, 0, fmt.Errorf("can't ask it: %w", unwrapURL(err))
 	}
 	defer answer.Body.Close()
-	rest = pause(answer.StatusCode, answer.Header, time.Now())
+	wait = pause(answer.StatusCode, answer.Header, time.Now())
 	switch {
 	case answer.StatusCode == http.StatusNotModified && known != nil:
-		return known, rest, nil
-	case answer.StatusCode != http.StatusOK && rest > 0:
-		return nil, rest, &Limited{time.Now().Add(rest), rest}
+		return known, wait, nil
+	case answer.StatusCode != http.StatusOK && wait > 0:
+		return nil, wait, &Limited{time.Now().Add(wait), wait}
 	case answer.StatusCode != http.StatusOK:
 		return nil, 0, refusal(answer, s)
 	}
@@ -163,7 +163,7 @@ func (c *Client) get(ctx context.Context, s Source, at string, known *Page) (p *
 		return nil, 0, errTooLong
 	}
 	p, err = forge.read(s, at, answer, body)
-	return p, rest, err
+	return p, wait, err
 }
 
 // read makes a page of an answer.

@@ -48,11 +48,11 @@ func (p *Page) mayHaveNext(perPage int) bool {
 
 // Listing is what a forge has listed.
 type Listing struct {
-	Repos    []Repo    // each id once; nil if the listing has failed
-	Pages    []Page    // for the next listing, also if this one has failed
-	Requests int       // to the forge
-	Same     int       // of them, answers that have not changed
-	Rest     time.Time // until when the forge wants to be left alone, also if this listing was whole; zero if it does not
+	Repos       []Repo    // each id once; nil if the listing has failed
+	Pages       []Page    // for the next listing, also if this one has failed
+	Requests    int       // to the forge
+	Same        int       // of them, answers that have not changed
+	PausedUntil time.Time // until when the forge wants to be left alone, also if this listing was whole; zero if it does not
 }
 
 // List lists a source. known are the pages of the last listing, or nil. The error says what the forge
@@ -140,9 +140,9 @@ func (l *lister) page(ctx context.Context, at string) (*Page, error) {
 			return nil, err
 		}
 		l.listing.Requests++
-		page, rest, err := l.get(ctx, l.source, at, known)
-		if rest > 0 {
-			l.listing.Rest = time.Now().Add(rest)
+		page, pause, err := l.get(ctx, l.source, at, known)
+		if pause > 0 {
+			l.listing.PausedUntil = time.Now().Add(pause)
 		}
 		if errors.As(err, new(*Limited)) && pauses < maxPauses {
 			continue
@@ -156,12 +156,12 @@ func (l *lister) page(ctx context.Context, at string) (*Page, error) {
 
 // wait waits until the forge may be asked again. If that is long, the error is a *Limited.
 func (l *lister) wait(ctx context.Context) error {
-	left := time.Until(l.listing.Rest)
+	left := time.Until(l.listing.PausedUntil)
 	switch {
 	case left <= 0:
 		return nil
 	case left > longestWait:
-		return &Limited{l.listing.Rest, left}
+		return &Limited{l.listing.PausedUntil, left}
 	}
 	timer := time.NewTimer(left)
 	defer timer.Stop()
