@@ -1,6 +1,16 @@
 // Package uploadpack answers git clients that clone or fetch over HTTP, in the place of git upload-pack
 // (gitprotocol-http(5), gitprotocol-v2(5)).
 //
+//	uploadpack.go   who answers, and what all answers have in common
+//	refs.go         the first question, and lists of refs
+//	greetings.go    what git says first of itself, kept
+//	fetch.go        the questions that follow
+//	bundleuri.go    the bundle with which a client may begin
+//	pack.go         a pack, and how its answer ends if it fails
+//	sender.go       sends what git says
+//	early.go        answers about a mirror that is being made
+//	first.go        its pack, while it comes
+//
 // The first two questions, what the server can do and which refs there are, are answered from a
 // snapshot of the mirror, in git's own words: no process, and all refs of one pull. What a client
 // wants and has is taken in as a whole before git is started for it. The pack comes from a spool, so
