@@ -32,11 +32,6 @@ func (s Signals) Stop() {
 // IsEnding reports whether a signal that ends the server waits to be answered.
 func (s Signals) IsEnding() bool { return len(s.End) > 0 }
 
-// OutliveLogs lets the server outlive the reader of its log: SIGPIPE would end it at the first
-// record after the reader has gone. It catches the signal instead of ignoring it, because
-// git would inherit that it is ignored.
-func OutliveLogs() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
-
 // Hurry is closed at the next signal that ends the server. The goroutine that waits for
 // it is the last one, and ends with the process.
 func (s Signals) Hurry() <-chan struct{} {
@@ -47,3 +42,8 @@ func (s Signals) Hurry() <-chan struct{} {
 	}()
 	return hurry
 }
+
+// OutliveLogs lets the server outlive the reader of its log: SIGPIPE would end it at the first
+// record after the reader has gone. It catches the signal instead of ignoring it, because
+// git would inherit that it is ignored.
+func OutliveLogs() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
