@@ -54,10 +54,10 @@ func (o *Options) servers() []protocol.Address {
 
 // Client sends requests to other servers. Its methods are safe for concurrent use.
 type Client struct {
-	self     string // this server's id
-	instance string // tells this process from all others
-	log      *slog.Logger
-	current  atomic.Pointer[settings]
+	self    string // this server's id
+	epoch   string // tells this process from all others
+	log     *slog.Logger
+	current atomic.Pointer[settings]
 
 	versions atomic.Uint64   // the last version given to a peer's status
 	news     changes.Counter // of what is known about other servers
@@ -83,7 +83,7 @@ func (s *settings) do(r *http.Request) (*http.Response, error) {
 	r.Header["Idempotency-Key"] = nil // not sent: the transport may repeat it if a kept connection was closed
 	answer, err := s.http.Do(r)
 	s.silent.record(r, err)
-	if err == nil && answer.Header.Get(protocol.InstanceHeader) == s.client.instance {
+	if err == nil && answer.Header.Get(protocol.InstanceHeader) == s.client.epoch {
 		answer.Body.Close()
 		s.noteItself(r)
 		return nil, errItself
@@ -92,9 +92,9 @@ func (s *settings) do(r *http.Request) (*http.Response, error) {
 }
 
 // NewClient returns a client for the server whose id is self. Its requests are answered with
-// instance by this process, and by no other one.
-func NewClient(self, instance string, log *slog.Logger, options *Options) *Client {
-	c := &Client{self: self, instance: instance, log: log}
+// epoch by this process, and by no other one.
+func NewClient(self, epoch string, log *slog.Logger, options *Options) *Client {
+	c := &Client{self: self, epoch: epoch, log: log}
 	c.Configure(options)
 	return c
 }
