@@ -113,7 +113,7 @@ type Followed struct {
 	Name   storage.Name
 	Origin origin.URL // not Known if it is being made
 	Next   origin.URL // that requests which run give it; not Known for no other one
-	Own    bool       // reads alone have asked for it: it stays this server's own
+	Own    bool       // reads alone have asked for it, and nobody else is just doing so: it stays this server's own
 }
 
 // Latest is the origin that the mirror has when what runs has ended.
@@ -124,34 +124,34 @@ func (s *Store) Followed() iter.Seq[Followed] {
 	return func(yield func(Followed) bool) {
 		coming := s.coming() // first: who begins after that, asks an origin after that
 		for _, m := range s.All() {
-			next := coming[m.Name].Next
-			delete(coming, m.Name)
 			snap := m.Snapshot()
 			if snap == nil {
-				continue
+				continue // if a request runs, it makes the mirror anew
 			}
-			if next.Same(snap.Origin) {
-				next = origin.URL{}
+			next := coming[m.Name]
+			delete(coming, m.Name)
+			if next.origin.Same(snap.Origin) {
+				next.origin = origin.URL{}
 			}
-			if !yield(Followed{m.Name, snap.Origin, next, snap.OnDemand}) {
+			if !yield(Followed{m.Name, snap.Origin, next.origin, snap.OnDemand && next.wanted.IsZero()}) {
 				return
 			}
 		}
-		for _, f := range coming {
-			if f.Next.Known() && !yield(f) {
+		for name, r := range coming {
+			if r.origin.Known() && !yield(Followed{Name: name, Next: r.origin, Own: r.isOwn()}) {
 				return
 			}
 		}
 	}
 }
 
-// coming are the origins that requests which run give to mirrors.
-func (s *Store) coming() map[storage.Name]Followed {
+// coming are the mirrors for which requests run.
+func (s *Store) coming() map[storage.Name]reservation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[storage.Name]Followed, len(s.reserved))
+	all := make(map[storage.Name]reservation, len(s.reserved))
 	for name, r := range s.reserved {
-		all[name] = Followed{Name: name, Next: r.origin, Own: r.isOwn()}
+		all[name] = *r
 	}
 	return all
 }

@@ -2,6 +2,8 @@ package mirror
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -157,13 +159,25 @@ func TestFollowed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	onDemandMirror(t, s, named("read"))
+	for _, one := range []string{"read", "pulled-on", "chosen"} {
+		onDemandMirror(t, s, named(one))
+	}
+	initMirror(t, s, named("unreadable"))
+	if err := os.WriteFile(filepath.Join(s.dir.MirrorDir(named("unreadable")), storage.StateFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(named("unreadable")); err == nil {
+		t.Fatal("a mirror without its state can be read")
+	}
 	for _, req := range []Request{
 		{Name: named("pulled"), Origin: at("pulled"), Wanted: time.Now()},
 		{Name: named("moved"), Origin: at("elsewhere"), Move: at("moved"), Wanted: time.Now()},
 		{Name: named("made"), Origin: at("made"), Wanted: time.Now()},
 		{Name: named("by-a-read"), Origin: at("by-a-read"), OnDemand: true},
 		{Name: named("nobody"), Wanted: time.Now()},
+		{Name: named("pulled-on"), Origin: at("pulled-on"), Own: true},
+		{Name: named("chosen"), Origin: at("chosen"), Wanted: time.Now()},
+		{Name: named("unreadable"), Origin: at("unreadable"), Wanted: time.Now()},
 	} {
 		release, err := s.reserve(req)
 		if err != nil {
@@ -173,11 +187,14 @@ func TestFollowed(t *testing.T) {
 	}
 	want := []Followed{
 		{Name: named("by-a-read"), Next: at("by-a-read"), Own: true},
+		{Name: named("chosen"), Next: at("chosen")}, // somebody asks for it, whose pull is not over
 		{Name: named("made"), Next: at("made")},
 		{Name: named("moved"), Origin: at("moved"), Next: at("elsewhere")},
 		{Name: named("pulled"), Origin: at("pulled")},
+		{Name: named("pulled-on"), Next: at("pulled-on"), Own: true},
 		{Name: named("quiet"), Origin: at("quiet")},
 		{Name: named("read"), Own: true},
+		{Name: named("unreadable"), Next: at("unreadable")}, // it is being made anew
 	}
 	for range 2 {
 		got := slices.SortedFunc(s.Followed(), func(a, b Followed) int { return strings.Compare(a.Name.String(), b.Name.String()) })
