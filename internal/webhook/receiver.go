@@ -83,6 +83,9 @@ const readyTime = 5 * time.Second
 // maxBegun bounds what the log says of the mirrors of a delivery, in bytes.
 const maxBegun = 500
 
+// errCutShort is what copies of a delivery get for which a defect has ended the work.
+var errCutShort = errors.New("a defect of this server has ended the work on this delivery")
+
 // carryOutOnce carries out a delivery, or waits for the one that came first.
 func (r *Receiver) carryOutOnce(hook Hook, d Delivery, name Namer) (*done, Result) {
 	fresh := func() *done { return &done{over: make(chan struct{})} }
@@ -94,11 +97,16 @@ func (r *Receiver) carryOutOnce(hook Hook, d Delivery, name Namer) (*done, Resul
 		<-did.over
 		return did, Repeated
 	}
+	did.err = errCutShort // until it is known
+	defer func() {
+		if did.err != nil {
+			r.recent.Leave(d.Key)
+		}
+		close(did.over)
+	}()
 	did.answer, did.err = r.carryOut(hook, d, name)
-	close(did.over)
 	switch {
 	case did.err != nil:
-		r.recent.Leave(d.Key)
 		return did, resultOf(did.err)
 	case len(did.answer.Mirrors) == 0:
 		return did, Ignored

@@ -100,6 +100,44 @@ func TestReceiveOnce(t *testing.T) {
 	}
 }
 
+// TestReceiveAfterAPanic: a delivery whose work has broken off holds up no copy of it, and is carried out when it
+// comes again.
+func TestReceiveAfterAPanic(t *testing.T) {
+	begun := 0
+	r, watch := newTestReceiver(t, func(mirror.Request) error {
+		if begun++; begun == 1 {
+			panic("a defect")
+		}
+		return nil
+	})
+	watch()
+	name, err := storage.ParseName("acme/gears")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := origin.Parse("https://git.example/acme/gears", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receive := func() error {
+		d := Delivery{Event: Event{Effect: Changed, Name: "push", At: []origin.Place{from.Place()}}, Key: "1"}
+		_, err := r.Receive(t.Context(), Hook{Name: "h", Create: true}, func() (Delivery, error) { return d, nil },
+			func(origin.Place) (storage.Name, origin.URL, bool) { return name, from, true })
+		return err
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the defect is hidden")
+			}
+		}()
+		_ = receive()
+	}()
+	if err := receive(); err != nil || begun != 2 {
+		t.Errorf("%v; begun %d times", err, begun)
+	}
+}
+
 // TestReceiveAwaitsTheStore: what is about mirrors waits until these are known, for no longer than its
 // client does, and the work of a ping begins at once.
 func TestReceiveAwaitsTheStore(t *testing.T) {
