@@ -27,8 +27,8 @@ package notify
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -314,8 +314,8 @@ func (n *Notifier) confirmOne(ctx context.Context, options *Options, name string
 func (n *Notifier) agreed(ctx context.Context, options *Options, u unsure) (told *news, over bool) {
 	name := u.name.String()
 	if !u.removed.IsZero() {
-		if _, deleted := n.store.DeletedAt(u.name); !deleted { // somebody has put it back by hand, or nobody remembers it
-			return nil, n.dir.CheckOwned() == nil
+		if _, deleted := n.store.DeletedAt(u.name); !deleted {
+			return nil, n.isVoid(u.name)
 		}
 		servers, err := n.client.Absent(ctx, u.name, options.Timeout)
 		if err != nil {
@@ -339,6 +339,14 @@ func (n *Notifier) agreed(ctx context.Context, options *Options, u unsure) (told
 	}
 	_, gone := n.store.Get(u.name)
 	return nil, errors.Is(gone, mirror.ErrUnknown) // not by a DELETE: it may come back
+}
+
+// isVoid reports whether the removal of a mirror is nothing to tell of any more: somebody has put it back by hand, or
+// nobody remembers that it was removed. A fault of the storage does not mean that.
+func (n *Notifier) isVoid(name storage.Name) bool {
+	_, gone := n.store.Get(name)
+	_, forgotten := n.dir.Tombstone(name)
+	return n.dir.CheckOwned() == nil && (gone == nil || errors.Is(forgotten, fs.ErrNotExist))
 }
 
 // Stats are what is measured.
@@ -396,9 +404,13 @@ func (n *Notifier) Told(name storage.Name) (all []Telling, unconfirmed bool) {
 	return all, n.unsure[name.String()] != nil
 }
 
-// known are the mirrors that have changed, by name.
-func (n *Notifier) known() map[string]*unsure {
+// known are the mirrors that have changed, by name, as they are known now.
+func (n *Notifier) known() map[string]unsure {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return maps.Clone(n.unsure)
+	known := make(map[string]unsure, len(n.unsure))
+	for name, u := range n.unsure {
+		known[name] = *u
+	}
+	return known
 }

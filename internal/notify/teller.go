@@ -119,9 +119,9 @@ func (t *teller) begin() error {
 	for _, m := range t.store.All() {
 		l := ledger{Mirror: m.Name.String(), Blank: true}
 		snap := m.Snapshot()
-		if u := known[l.Mirror]; u != nil && u.isNew {
+		if u, changed := known[l.Mirror]; u.isNew {
 			continue
-		} else if u != nil {
+		} else if changed {
 			snap = u.before
 		}
 		if snap != nil {
