@@ -31,7 +31,8 @@ type Mirror struct {
 	size     atomic.Int64 // bytes; see Size
 	reads    reads
 
-	unreadable reason // why the mirror could not be loaded
+	unreadable reason      // why the mirror could not be loaded
+	broken     atomic.Bool // whether that is damage, as far as can be told, and not a fault of the machine
 
 	refs sync.RWMutex // held for writing while refs on disk change, for reading while git reads several
 
@@ -194,6 +195,7 @@ func (m *Mirror) setSnapshot(snap *Snapshot) {
 
 // setUnreadable records why the mirror could not be loaded.
 func (m *Mirror) setUnreadable(err error) {
+	m.broken.Store(git.SuggestsDamage(err))
 	if m.unreadable.set(err) {
 		m.store.generation.Add(m.Name)
 	}

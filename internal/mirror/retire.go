@@ -132,6 +132,10 @@ func (m *Mirror) IsOnDemand() bool {
 	return err == nil && state.OnDemand
 }
 
+// IsBroken reports whether the mirror cannot be read because of what is in it. One that cannot be read because the
+// machine can start no process, say, is not broken.
+func (m *Mirror) IsBroken() bool { return m.Snapshot() == nil && m.broken.Load() }
+
 // InUse reports whether Retire would not retire the mirror because of its readers.
 func (m *Mirror) InUse(within time.Duration) bool { return !m.isQuiet(within) }
 

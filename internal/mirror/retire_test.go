@@ -3,6 +3,7 @@ package mirror
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -97,5 +98,44 @@ func TestRetire(t *testing.T) {
 	}
 	if again := onDemandMirror(t, s, name); again == m || !again.MarkRead(time.Now()) {
 		t.Error("a new one of this name is retired as well")
+	}
+}
+
+// TestIsBroken: a mirror that a read has made is held to its quota although it cannot be read, but it is broken only
+// if that is not the machine's fault.
+func TestIsBroken(t *testing.T) {
+	s, name := newTestStore(t), named("m")
+	initMirror(t, s, name)
+	if err := (&stateFile{Outcome: Success, OnDemand: true}).write(s.dir.MirrorDir(name)); err != nil {
+		t.Fatal(err)
+	}
+	unreadable := func() *Mirror {
+		if _, err := s.Get(name); err == nil {
+			t.Fatal("it can be read")
+		}
+		m, err := s.find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	path := os.Getenv("PATH")
+	t.Setenv("PATH", t.TempDir())
+	if m := unreadable(); !m.IsOnDemand() || m.IsBroken() {
+		t.Errorf("without git: on demand %v, broken %v", m.IsOnDemand(), m.IsBroken())
+	}
+	t.Setenv("PATH", path)
+	fault := filepath.Join(s.dir.MirrorDir(name), "packed-refs")
+	if err := errors.Join(os.RemoveAll(fault), os.Mkdir(fault, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if m := unreadable(); !m.IsOnDemand() || !m.IsBroken() {
+		t.Errorf("damaged: on demand %v, broken %v", m.IsOnDemand(), m.IsBroken())
+	}
+	if err := os.Remove(fault); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.Get(name); err != nil || m.IsBroken() {
+		t.Errorf("mended: %v", err)
 	}
 }

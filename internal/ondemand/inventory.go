@@ -43,7 +43,7 @@ func (k *Keeper) itemOf(m *mirror.Mirror, rule Rule, now time.Time) (one item, o
 	bytes := k.sizeOf(m, snap)
 	return item{
 		name: m.Name, bytes: bytes, unused: k.reads.unused(m.Name, now),
-		broken: snap == nil, over: rule.MaxSize > 0 && bytes > rule.MaxSize, kept: m.InUse(quiet), mirror: m,
+		broken: m.IsBroken(), over: rule.MaxSize > 0 && bytes > rule.MaxSize, kept: m.InUse(quiet), mirror: m,
 	}, true
 }
 

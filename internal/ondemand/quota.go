@@ -15,7 +15,7 @@ type item struct {
 	trashed bool
 	bytes   int64         // on disk
 	unused  time.Duration // since somebody read it last; in the trash, since it was moved there
-	broken  bool          // it cannot be read
+	broken  bool          // it cannot be read because of what is in it
 	over    bool          // it is larger than max_size
 	kept    bool          // it is in use, and must stay
 
@@ -48,7 +48,7 @@ type removal struct {
 	why   Reason
 }
 
-// choose decides what goes, in this order: of the trash the oldest, then mirrors that cannot be read,
+// choose decides what goes, in this order: of the trash the oldest, then mirrors that are broken,
 // then mirrors that are too large, then those that nobody has read for the longest time, until all that stay fit; and mirrors that are
 // idle, which only go to the trash. enough is false if those that can go are not enough: then all of
 // them are in the list.
