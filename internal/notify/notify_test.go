@@ -1,6 +1,8 @@
 package notify
 
 import (
+	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"testing"
@@ -59,6 +61,34 @@ func TestRemovalIsNotForgotten(t *testing.T) {
 	}
 	if !over() {
 		t.Error("a mirror that was put back is told of as removed")
+	}
+}
+
+// TestLedgerOfARemovedMirror: it stays as long as somebody remembers the removal, even if that cannot be read now.
+func TestLedgerOfARemovedMirror(t *testing.T) {
+	n, _ := newTestNotifier(t)
+	target, err := ParseTarget("http://ci.local/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	teller := newTeller(n, target, &Options{}, nil)
+	fault := n.dir.Own("tombstones/m")
+	if err := os.Mkdir(fault, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := teller.write(ledger{Mirror: "m", Fingerprint: "f"}); err != nil {
+		t.Fatal(err)
+	}
+	teller.load(teller.file("m"), nil)
+	if _, err := os.Stat(teller.file("m")); err != nil {
+		t.Errorf("with a fault of the disk: %v", err)
+	}
+	if err := os.Remove(fault); err != nil {
+		t.Fatal(err)
+	}
+	teller.load(teller.file("m"), nil)
+	if _, err := os.Stat(teller.file("m")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what nobody remembers is kept: %v", err)
 	}
 }
 

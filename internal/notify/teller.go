@@ -239,14 +239,15 @@ func (t *teller) forget(name string) bool {
 	return idle
 }
 
-// wasRemoved reports whether somebody has removed the mirror of a name.
+// wasRemoved reports whether somebody has removed the mirror of a name, or may have: that cannot be read now.
 func (t *teller) wasRemoved(name string) bool {
 	parsed, err := storage.ParseName(name)
 	if err != nil {
 		return false
 	}
 	_, removed := t.store.DeletedAt(parsed)
-	return removed
+	_, err = t.Notifier.dir.Tombstone(parsed)
+	return removed || err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 func (t *teller) count() int {
