@@ -42,10 +42,10 @@ func TestLastWriterWins(t *testing.T) {
 	if !wanted.After(deleted) {
 		t.Errorf("a POST after the DELETE has the earlier time %s", wanted)
 	}
-	if _, err := s.reserve(Request{Name: name, Wanted: now}); err == nil {
+	if _, err := s.reserve(&Request{Name: name, Wanted: now}); err == nil {
 		t.Error("an old POST brings back a mirror that was deleted since")
 	}
-	release, err := s.reserve(Request{Name: name, Wanted: wanted})
+	release, err := s.reserve(&Request{Name: name, Wanted: wanted})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,10 +79,9 @@ func (r Run) Wait(ctx context.Context) (Result, error) {
 func (s *Store) Begin(req Request) (Run, error) {
 	if req.OnDemand { // it stands against a DELETE before, and not against one from now on
 		req.read = s.NextIntent(req.Name, time.Now())
-		req = s.sharing(req)
 	}
 	req = s.adopting(req)
-	release, err := s.reserve(req)
+	release, err := s.reserve(&req)
 	if err != nil {
 		return Run{}, err
 	}

@@ -26,8 +26,9 @@ type reservation struct {
 func (r *reservation) isOwn() bool { return r.read && r.wanted.IsZero() }
 
 // reserve checks whether a request can be carried out, and reserves its name until release is
-// called. The error is a *storage.Conflict.
-func (s *Store) reserve(req Request) (release func(), err error) {
+// called. A read's request takes the origin that is reserved: it wants the mirror to be there, and no
+// more. The error is a *storage.Conflict.
+func (s *Store) reserve(req *Request) (release func(), err error) {
 	release, before, taken := s.reserveName(req)
 	m, err := s.Get(req.Name)
 	switch {
@@ -40,7 +41,7 @@ func (s *Store) reserve(req Request) (release func(), err error) {
 			err = s.checkWanted(req.Name, later(req.Wanted, req.read))
 		}
 	case err == nil:
-		err = cmp.Or(checkOrigin(cmp.Or(before, m.Snapshot().Origin), req), taken)
+		err = cmp.Or(checkOrigin(cmp.Or(before, m.Snapshot().Origin), *req), taken)
 	default:
 		err = taken // the pull reports why the mirror cannot be read
 	}
@@ -52,7 +53,7 @@ func (s *Store) reserve(req Request) (release func(), err error) {
 }
 
 // restore has a reservation name the origin again that it named before a request which comes to nothing.
-func (s *Store) restore(req Request, before origin.URL) {
+func (s *Store) restore(req *Request, before origin.URL) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.reserved[req.Name]; r != nil && before.Known() && r.origin.Same(req.Origin) {
@@ -62,15 +63,15 @@ func (s *Store) restore(req Request, before origin.URL) {
 
 // reserveName reserves a name, which requests with the same origin share. before is the origin that was
 // reserved; not Known for none. The error is a *storage.Conflict.
-func (s *Store) reserveName(req Request) (release func(), before origin.URL, err error) {
+func (s *Store) reserveName(req *Request) (release func(), before origin.URL, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.reserved[req.Name]
 	if r == nil {
 		r = &reservation{origin: req.Origin}
 		s.reserved[req.Name] = r
-	} else {
-		before = r.origin
+	} else if before = r.origin; req.OnDemand {
+		req.Origin = before
 	}
 	if !r.origin.Same(req.Origin) && !(req.Move.Known() && r.origin.Same(req.Move)) {
 		return nil, before, storage.Conflictf("another request is just giving the mirror the origin %s", r.origin)
@@ -88,17 +89,6 @@ func (s *Store) reserveName(req Request) (release func(), before origin.URL, err
 			delete(s.reserved, req.Name)
 		}
 	}, before, nil
-}
-
-// sharing returns the request of a read as one for the origin that a running request gives the mirror, if there
-// is one: the read wants the mirror to be there, and no more.
-func (s *Store) sharing(req Request) Request {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r := s.reserved[req.Name]; r != nil {
-		req.Origin = r.origin
-	}
-	return req
 }
 
 // IsReserved reports whether a request for the mirror is running on this server.

@@ -55,7 +55,7 @@ func TestReserve(t *testing.T) {
 		}
 		for i, text := range c.requests {
 			to, from, _ := strings.Cut(text, "<")
-			release, err := s.reserve(Request{Name: name, Origin: at(to), Move: at(from), Wanted: time.Now()})
+			release, err := s.reserve(&Request{Name: name, Origin: at(to), Move: at(from), Wanted: time.Now()})
 			switch last := i == len(c.requests)-1; {
 			case last && c.refused != "" && errors.As(err, new(*storage.Conflict)) && strings.Contains(err.Error(), c.refused):
 			case err != nil || last && c.refused != "":
@@ -63,6 +63,38 @@ func TestReserve(t *testing.T) {
 			default:
 				defer release()
 			}
+		}
+	}
+}
+
+// TestReadsShareAReservation: a read wants what is being made, and its own origin only if nothing is.
+func TestReadsShareAReservation(t *testing.T) {
+	s, name := newTestStore(t), named("m")
+	parse := func(raw string) origin.URL {
+		from, err := origin.Parse(raw, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return from
+	}
+	table, posted := parse("https://git.in.local/a"), parse("https://jack:secret@other.in.local/b")
+	post := Request{Name: name, Origin: posted, Wanted: time.Now()}
+	posting, err := s.reserve(&post)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []origin.URL{posted, table} {
+		read := Request{Name: name, Origin: table, OnDemand: true}
+		release, err := s.reserve(&read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if read.Origin != want {
+			t.Errorf("the read is of %s, want %s", read.Origin, want)
+		}
+		release()
+		if want == posted {
+			posting()
 		}
 	}
 }
@@ -90,7 +122,7 @@ func TestReservationAfterARefusal(t *testing.T) {
 		{Request{Name: name, Origin: b, Move: a, Wanted: now.Add(-time.Hour)}, true}, // it was deleted since
 		{Request{Name: name, Origin: a, Wanted: now.Add(time.Hour)}, false},
 	} {
-		release, err := s.reserve(c.req)
+		release, err := s.reserve(&c.req)
 		if (err != nil) != c.refused {
 			t.Errorf("%s: %v", c.req.Origin, err)
 		}
@@ -111,7 +143,7 @@ func TestAdopting(t *testing.T) {
 		return from
 	}
 	read, other := parse("https://git.in.local/a"), parse("git@git.in.local:a.git")
-	release, err := s.reserve(Request{Name: name, Origin: read, OnDemand: true})
+	release, err := s.reserve(&Request{Name: name, Origin: read, OnDemand: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +162,8 @@ func TestAdopting(t *testing.T) {
 			t.Errorf("%s: moved from %q", what, got)
 		}
 	}
-	after, err := s.reserve(s.adopting(Request{Name: name, Origin: other, Wanted: time.Now()}))
+	adopted := s.adopting(Request{Name: name, Origin: other, Wanted: time.Now()})
+	after, err := s.reserve(&adopted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +212,7 @@ func TestFollowed(t *testing.T) {
 		{Name: named("chosen"), Origin: at("chosen"), Wanted: time.Now()},
 		{Name: named("unreadable"), Origin: at("unreadable"), Wanted: time.Now()},
 	} {
-		release, err := s.reserve(req)
+		release, err := s.reserve(&req)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,7 +33,7 @@ func TestRetire(t *testing.T) {
 		"in use":    func() func() { m.BeginUse(); return m.EndUse },
 		"just read": func() func() { m.MarkRead(time.Now()); return func() { m.reads.latest.Store(0) } },
 		"being asked for": func() func() {
-			release, err := s.reserve(Request{Name: name})
+			release, err := s.reserve(&Request{Name: name})
 			if err != nil {
 				t.Fatal(err)
 			}
