@@ -112,6 +112,36 @@ lisen = ":80"
 	}
 }
 
+// TestConfigPathsOfAShell: nobody but a shell puts a home directory in the place of a ~.
+func TestConfigPathsOfAShell(t *testing.T) {
+	for key, text := range map[string]string{
+		"1: storage":                `storage = "~/x"`,
+		"1: ca_file":                `ca_file = "~me/x"`,
+		"1: token_file":             `token_file = "~"`,
+		"1: read_token_file":        `read_token_file = "~/x"`,
+		"1: tls_cert":               "tls_cert = \"~/x\"\ntls_key = \"/etc/key\"",
+		"2: tls_key":                "tls_cert = \"/etc/cert\"\ntls_key = \"~/x\"",
+		"1: tls_ca":                 `tls_ca = "~/x"`,
+		"1: notify_secret_file":     `notify_secret_file = "~/x"`,
+		"3: hook[1].secret_file":    "[[hook]]\nforge = \"gitea\"\nsecret_file = \"~/x\"",
+		"4: discover[1].token_file": "[[discover]]\nforge = \"github\"\nall = true\ntoken_file = \"~/x\"",
+	} {
+		path := writeConfig(t, text)
+		_, _, err := LoadConfig(path)
+		if err == nil || !strings.HasPrefix(err.Error(), path+":"+key+`: "~`) || !strings.HasSuffix(err.Error(), "write the path in full") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	t.Setenv("SOULD_STORAGE", "~/x")
+	if _, _, err := LoadConfig(writeConfig(t, "")); err == nil || !strings.HasPrefix(err.Error(), `SOULD_STORAGE: "~/x" begins with a ~`) {
+		t.Errorf("as a variable: %v", err)
+	}
+	t.Setenv("SOULD_STORAGE", "./~/x")
+	if _, _, err := LoadConfig(writeConfig(t, "")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAListWithABadItemIsNotCalledEmpty(t *testing.T) {
 	_, _, err := LoadConfig(writeConfig(t, `refs = ["*"]`))
 	if err == nil || strings.Contains(err.Error(), "empty") || !strings.Contains(err.Error(), "not a pattern") {

@@ -75,6 +75,7 @@ func (c *Config) loadAccess(report func(key string, err error)) {
 				report(key, errors.New("tls_cert and tls_key need each other: set both, or none"))
 			}
 		}
+	case access.CheckPath(c.TLSCert) != nil || access.CheckPath(c.TLSKey) != nil: // that was reported
 	case c.TLSCert != "":
 		var err error
 		if c.certificate, err = access.ReadCertificate(c.TLSCert, c.TLSKey); err != nil {

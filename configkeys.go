@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -29,7 +30,7 @@ const maxMetricsMirrors = 10_000
 // configKeys are all keys of the file.
 var configKeys = tomlkeys.Keys[Config]{
 	tomlkeys.String("listen", func(c *Config) *string { return &c.Listen }, checkListen),
-	tomlkeys.String("storage", func(c *Config) *string { return &c.Storage }, checkNotEmpty),
+	tomlkeys.String("storage", func(c *Config) *string { return &c.Storage }, checkStorage),
 	tomlkeys.Bool("master", func(c *Config) *bool { return &c.Master }),
 	tomlkeys.List("slaves", func(c *Config) *[]protocol.Address { return &c.Slaves }, protocol.ParseAddress, nil),
 	tomlkeys.List("peers", func(c *Config) *[]protocol.Address { return &c.Peers }, protocol.ParseAddress, nil),
@@ -65,8 +66,8 @@ var configKeys = tomlkeys.Keys[Config]{
 		c.PublicURL, err = access.ParseBaseURL(s)
 		return err
 	}, func(c *Config) string { return c.PublicURL }),
-	tomlkeys.String("tls_cert", func(c *Config) *string { return &c.TLSCert }, nil),
-	tomlkeys.String("tls_key", func(c *Config) *string { return &c.TLSKey }, nil),
+	tomlkeys.String("tls_cert", func(c *Config) *string { return &c.TLSCert }, access.CheckPath),
+	tomlkeys.String("tls_key", func(c *Config) *string { return &c.TLSKey }, access.CheckPath),
 	tomlkeys.String("tls_ca", func(c *Config) *string { return &c.TLSCA }, nil),
 	tomlkeys.Duration("keep", func(c *Config) *time.Duration { return &c.Keep }, 0),
 	tomlkeys.Bool("maintenance", func(c *Config) *bool { return &c.Maintenance }),
@@ -98,6 +99,10 @@ func checkNotEmpty(s string) error {
 	return nil
 }
 
+func checkStorage(path string) error {
+	return cmp.Or(checkNotEmpty(path), access.CheckPath(path))
+}
+
 func checkRefs(patterns []refs.Pattern) error {
 	if len(patterns) == 0 {
 		return errors.New("must not be empty, or mirrors would be: leave the key out for branches and tags")
@@ -108,6 +113,9 @@ func checkRefs(patterns []refs.Pattern) error {
 func checkReadable(path string) error {
 	if path == "" {
 		return nil
+	}
+	if err := access.CheckPath(path); err != nil {
+		return err
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/reconquest/sould/internal/units"
@@ -13,9 +14,21 @@ import (
 // MaxFile is the size of the largest file that ReadFile reads, in bytes.
 const MaxFile = 256 << 10
 
-// ReadFile reads a file that an operator has named. It refuses one that is not regular, since
-// reading it may never end, and one larger than MaxFile.
+// CheckPath returns why a path is not what whoever has written it means, or nil: a shell puts a home
+// directory in the place of a ~, and nobody else does.
+func CheckPath(path string) error {
+	if strings.HasPrefix(path, "~") {
+		return fmt.Errorf("%q begins with a ~, which stands for a home directory in a shell alone: write the path in full", path)
+	}
+	return nil
+}
+
+// ReadFile reads a file that an operator has named. It refuses a path that CheckPath does, a file that is
+// not regular, since reading it may never end, and one larger than MaxFile.
 func ReadFile(path string) ([]byte, error) {
+	if err := CheckPath(path); err != nil {
+		return nil, err
+	}
 	// Without O_NONBLOCK, opening a FIFO may never return.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

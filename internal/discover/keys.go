@@ -3,6 +3,7 @@ package discover
 import (
 	"time"
 
+	"github.com/reconquest/sould/internal/access"
 	"github.com/reconquest/sould/internal/forge"
 	"github.com/reconquest/sould/internal/tomlkeys"
 )
@@ -15,7 +16,7 @@ var Keys = tomlkeys.Keys[Table]{
 	}, func(t *Table) string { return string(t.Kind) }),
 	tomlkeys.String("url", func(t *Table) *string { return &t.URL }, nil),
 	tomlkeys.String("site", func(t *Table) *string { return &t.Site }, nil),
-	tomlkeys.String("token_file", func(t *Table) *string { return &t.TokenFile }, nil),
+	tomlkeys.String("token_file", func(t *Table) *string { return &t.TokenFile }, checkTokenFile),
 	tomlkeys.List("groups", func(t *Table) *[]Owner { return &t.Groups }, parseOwner, nil),
 	tomlkeys.List("users", func(t *Table) *[]Owner { return &t.Users }, parseOwner, nil),
 	tomlkeys.Bool("all", func(t *Table) *bool { return &t.All }),
@@ -29,4 +30,13 @@ var Keys = tomlkeys.Keys[Table]{
 		t.Clone, err = parseClone(s)
 		return err
 	}, func(t *Table) string { return string(t.Clone) }),
+}
+
+// checkTokenFile checks that a token can be read. Each round reads it again.
+func checkTokenFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	_, err := access.ReadToken(path)
+	return err
 }

@@ -103,11 +103,6 @@ func (t Table) Check() error {
 			err = fmt.Errorf("the prefix %q does not fit a mirror's name (%w): write another one", t.prefix(), wrong)
 		}
 	}
-	if t.TokenFile != "" {
-		if _, wrong := access.ReadToken(t.TokenFile); wrong != nil {
-			err = errors.Join(err, fmt.Errorf("token_file: %w", wrong))
-		}
-	}
 	if t.Clone == SSH && t.Kind == forge.Grokmirror {
 		err = errors.Join(err, errors.New(`clone = "ssh" means nothing for grokmirror, which tells no ssh URLs`))
 	}

@@ -109,7 +109,6 @@ func TestTables(t *testing.T) {
 		"is not the name of a group": {Kind: forge.GitHub, Groups: []Owner{"a b"}},
 		"mean nothing for list":      {Kind: forge.List, URL: "https://h/l", Groups: acme},
 		"does not fit a mirror":      {Kind: forge.GitHub, Groups: acme, Prefix: "x/"},
-		"token_file":                 {Kind: forge.GitHub, Groups: acme, TokenFile: token + ".none"},
 		"site is for grokmirror":     {Kind: forge.Gitea, All: true, URL: "https://h", Site: "https://h"},
 		"tells no ssh URLs":          {Kind: forge.Grokmirror, URL: "https://h/m", Clone: SSH},
 		`"::1/" does not fit`:        {Kind: forge.Gitea, All: true, URL: "http://[::1]:80"},
