@@ -93,9 +93,11 @@ func TestManifestOfAnother(t *testing.T) {
 	_, _, url := served(t)
 	first := start(t)
 	first.pulled("my/m", url)
+	first.pulled("my/a~b@c+d", url)
 	second := start(t, "master = true", fmt.Sprintf("[[discover]]\nforge = \"grokmirror\"\nurl = %q\nsite = %q\nprefix = \"of/\"", first.url+"/x/manifest.js.gz", first.url))
-	second.wait("INFO discovered .*new=1")
+	second.wait("INFO discovered .*new=2")
 	second.get("/of/my/m").expect(t, 200)
+	second.get("/of/my/a~b@c+d").expect(t, 200)
 }
 
 // TestGrokPull has grokmirror's own client mirror what is here.

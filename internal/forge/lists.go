@@ -97,10 +97,15 @@ var manifest = api{
 		for i, name := range all {
 			name = strings.Trim(name, "/")
 			path := strings.TrimSuffix(name, ".git")
-			repos[i] = Repo{ID: path, Path: path, HTTP: place + (&url.URL{Path: "/" + name}).EscapedPath()}
+			repos[i] = Repo{ID: path, Path: path, HTTP: place + escape("/"+name)}
 		}
 		return tellApart(repos), "", nil
 	},
+}
+
+// escape writes a path as a clone URL has it. No origin has an @ in its path, which may be meant to end a password.
+func escape(path string) string {
+	return strings.ReplaceAll((&url.URL{Path: path}).EscapedPath(), "@", "%40")
 }
 
 // manifestPaths are the keys of a manifest.
