@@ -317,7 +317,8 @@ func TestCredentialCommandAndOthers(t *testing.T) {
 			f.Require(fieldUser, secondToken)
 			h.write("answer", "quit=1\n", 0o600)
 			d := startHelped(t, f, h, f.table())
-			d.get("/o/r").expect(t, 404).contains(t, "gives no credentials")
+			d.get("/o/r").expect(t, 404).contains(t, "none that this server may read")
+			d.wait("INFO not made: .*gives no credentials")
 			h.give(fieldUser, secondToken)
 			d.get("/o/r").expect(t, 404) // it is remembered
 			d.do("POST", "/", strings.NewReader("name=o/r"), "Content-Type", formType).expect(t, 200)

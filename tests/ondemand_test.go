@@ -140,8 +140,13 @@ func TestFirstReadsThatFail(t *testing.T) {
 		_, _ = io.WriteString(w, "<!DOCTYPE html><form>Sign in</form>")
 	}))
 	t.Cleanup(login.Close)
+	private := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Www-Authenticate", "Basic")
+		w.WriteHeader(401)
+	}))
+	t.Cleanup(private.Close)
 	down := "http://127.0.0.1:" + freePort(t)
-	more := fmt.Sprintf("\n[[ondemand]]\nprefix = 'login'\norigin = '%s/{path}'\n[[ondemand]]\nprefix = 'down'\norigin = '%s/{path}'", login.URL, down)
+	more := fmt.Sprintf("\n[[ondemand]]\nprefix = 'login'\norigin = '%s/{path}'\n[[ondemand]]\nprefix = 'down'\norigin = '%s/{path}'\n[[ondemand]]\nprefix = 'private'\norigin = '%s/{path}'", login.URL, down, private.URL)
 	d := start(t, `retry = "1h"`, f.table()+more)
 
 	for range 2 {
@@ -154,6 +159,10 @@ func TestFirstReadsThatFail(t *testing.T) {
 		t.Errorf("the origin was asked %d times for what it does not have", n)
 	}
 	d.get("/login/acme/x").expect(t, 404)
+	if a := d.get("/private/acme/x").expect(t, 404).contains(t, "there is no repository at "+private.URL+"/acme/x, or none that this server may read"); strings.Contains(a.text(), "POST") {
+		t.Errorf("a reader is told what an operator can do:\n%s", a.text())
+	}
+	d.wait("INFO not made: .*POST again with user:password")
 	d.get("/down/acme/x").expect(t, 502, "Retry-After", "3600").contains(t, "can't be made now", "Failed to connect")
 	d.get("/down/acme/x").expect(t, 502)
 	d.logged("can't pull mirror=down/acme/x", 1)

@@ -9,6 +9,7 @@ import (
 	"github.com/reconquest/sould/internal/git"
 	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
+	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/publicnet"
 	"github.com/reconquest/sould/internal/storage"
 )
@@ -40,8 +41,8 @@ type Failure struct {
 func (f *Failure) Error() string { return f.err.Error() }
 func (f *Failure) Unwrap() error { return f.err }
 
-// failure makes a failure of the error of a run.
-func failure(name storage.Name, err error) *Failure {
+// failure makes a failure of the error of a run that was to make a mirror of an origin.
+func failure(name storage.Name, from origin.URL, err error) *Failure {
 	f := &Failure{name: name, err: err}
 	switch {
 	case errors.Is(err, publicnet.ErrPrivate):
@@ -50,8 +51,8 @@ func failure(name storage.Name, err error) *Failure {
 		f.Kind, f.err = TooLarge, fmt.Errorf("there is no such mirror, and none can be made: %w", err)
 	case errors.As(err, new(*NoRoom)):
 		f.Kind = Full
-	case git.IsRefused(err): // in the words of the forge, which may be many
-		f.Kind, f.err = NoRepository, fmt.Errorf("there is no such mirror, and none can be made: %s", errtext.Line(err.Error()))
+	case git.IsRefused(err): // whose words are for the operator, and in the log
+		f.Kind, f.err = NoRepository, fmt.Errorf("there is no such mirror, and none can be made: there is no repository at %s, or none that this server may read", from)
 	case errors.Is(err, mirror.ErrUnknown):
 		f.Kind = Nested
 	case errors.As(err, new(*storage.Conflict)):

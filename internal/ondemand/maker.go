@@ -79,7 +79,7 @@ func (m *Maker) Mirror(name storage.Name) storage.Name {
 type Run struct {
 	Name  storage.Name // of the mirror, which may be shorter than that which was asked for
 	rule  Rule
-	host  string        // of the origin
+	from  origin.URL
 	begun bool          // guarded by Maker.mu; else it waits in line
 	done  chan struct{} // closed when it is over
 	err   *Failure      // set when done is closed; nil if the mirror is there
@@ -114,7 +114,7 @@ func (m *Maker) Start(name storage.Name, by string) (*Run, error) {
 		m.counts.joined.Add(1)
 		return r, nil
 	}
-	r := &Run{Name: name, rule: rule, host: from.Host(), done: make(chan struct{})}
+	r := &Run{Name: name, rule: rule, from: from, done: make(chan struct{})}
 	m.runs[name] = r
 	m.work.Go(func() {
 		m.finish(o, r, m.make(r, mirror.Request{Name: name, Origin: from, By: by, OnDemand: true, PeersFirst: true}))
@@ -126,7 +126,7 @@ func (m *Maker) Start(name storage.Name, by string) (*Run, error) {
 // than who has asked for one, and those of a host that hangs keep nobody from those of another.
 func (m *Maker) make(r *Run, req mirror.Request) error {
 	for {
-		if err := m.line.AcquireWithin(m.life, req.By+" "+r.host, max(r.rule.FirstPatience, minWait)); err != nil {
+		if err := m.line.AcquireWithin(m.life, req.By+" "+r.from.Host(), max(r.rule.FirstPatience, minWait)); err != nil {
 			return err
 		}
 		other := m.reserve(r)
@@ -177,11 +177,11 @@ func (m *Maker) finish(o *Options, r *Run, err error) {
 	defer m.mu.Unlock()
 	delete(m.runs, r.Name)
 	if err != nil {
-		r.err = failure(r.Name, err)
+		r.err = failure(r.Name, r.from, err)
 		if r.err.lasts() {
 			r.err.Until = now.Add(o.Retry)
-			if r.err.Again = r.err.Until; m.paused(r.host).After(r.err.Again) {
-				r.err.Again = m.paused(r.host)
+			if r.err.Again = r.err.Until; m.paused(r.from.Host()).After(r.err.Again) {
+				r.err.Again = m.paused(r.from.Host())
 			}
 			if m.options.Load() == o { // else another table may mean another origin
 				m.failed.add(r.err, now)
