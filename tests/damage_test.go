@@ -120,6 +120,28 @@ func TestDamageWithoutHelp(t *testing.T) {
 	}
 }
 
+// TestUnreadableWithoutItsOrigin: the origin of a mirror that cannot be read is known all the same, so that
+// a peer can help.
+func TestUnreadableWithoutItsOrigin(t *testing.T) {
+	t.Parallel()
+	r, server, url := served(t)
+	peer, d := start(t), start(t)
+	d.pulled("m", url)
+	commit := r.Commit("main", map[string]string{"file": "2"})
+	peer.pulled("m", url)
+	d.stop()
+	write(t, d.mirror("m")+"/packed-refs", read(t, d.mirror("m")+"/packed-refs")+"garbage\n")
+	server.Close()
+	d.run()
+	d.wait("(?s)ERROR can't pull mirror=m.*Failed to connect") // without a request
+	d.logged("no origin", 0)
+	d.stop()
+	d.configure(peers(peer.url))
+	d.run()
+	eventually(t, "what the peer has is here", func() bool { return d.get("/m").Header.Get("X-Revision") == commit })
+	d.fsck("m")
+}
+
 // TestLossesOfADamagedMirror: what the origin takes away while a mirror is damaged
 // elsewhere is kept, as if nothing were damaged.
 func TestLossesOfADamagedMirror(t *testing.T) {

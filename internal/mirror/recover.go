@@ -142,14 +142,7 @@ func (j *pullJob) replaceUnreadable(ctx context.Context, lock *keylock.Lock[stor
 		return Result{}, err
 	}
 	repo := j.opts.Git.Repo(j.dir.MirrorDir(j.req.Name))
-	state, err := readState(repo.Dir)
-	if err != nil || state.Origin == "" {
-		url, _ := repo.Origin(ctx) // without the state file, git's configuration may know it
-		if known, err := origin.Parse(url, true); err == nil {
-			state = stateFile{}
-			state.setOrigin(known)
-		}
-	}
+	state := rememberedState(ctx, repo)
 	from, err := j.chooseOrigin(state.origin())
 	if err != nil {
 		return Result{}, errors.Join(readErr, err)
@@ -166,6 +159,19 @@ func (j *pullJob) replaceUnreadable(ctx context.Context, lock *keylock.Lock[stor
 	old.content.Refs, old.own = refs.Separate(all)
 	old.incomplete = !whole
 	return j.build(ctx, lock, src, from, listing, old)
+}
+
+// rememberedState is what is known of a mirror that cannot be loaded.
+func rememberedState(ctx context.Context, repo git.Repo) stateFile {
+	state, err := readState(repo.Dir)
+	if err != nil || state.Origin == "" {
+		url, _ := repo.Origin(ctx) // without the state file, git's configuration may know it
+		if known, err := origin.Parse(url, true); err == nil {
+			state = stateFile{}
+			state.setOrigin(known)
+		}
+	}
+	return state
 }
 
 // survivors is what can still be read of a mirror that is to be replaced; nil if there is none.

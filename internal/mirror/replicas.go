@@ -23,6 +23,10 @@ func (j *pullJob) fromReplicas(ctx context.Context, reason error) (Result, error
 	defer cancel()
 	j.remaining, j.fallbackBegan = j.opts.FetchTimeout, time.Now()
 	have, stored := j.have(j.req.Name)
+	if _, err := j.Get(j.req.Name); err != nil && !errors.Is(err, ErrUnknown) { // it cannot be read
+		state := rememberedState(ctx, j.opts.Git.Repo(j.dir.MirrorDir(j.req.Name)))
+		stored = state.origin()
+	}
 	j.pulledBefore = have.Pulled
 	from, err := j.chooseOrigin(stored)
 	if err != nil {
