@@ -51,7 +51,7 @@ var arrows = map[string]string{
 	"download":     "archive conditional conn git limiter mirror pack respond spool",
 	"ondemand":     "conn poll tomlkeys mirror origin storage durable limiter git publicnet errtext tally units",
 	"forge":        "access errtext ratelimit",
-	"discover":     "tomlkeys access changes durable forge mirror origin storage",
+	"discover":     "tomlkeys access changes durable forge limiter mirror origin storage",
 	"manifest":     "coalesce git mirror storage",
 	"archive":      "mirror storage spool limiter git units prefetch errtext tally",
 	"pack":         "archive mirror smarthttp spool limiter git storage prefetch tally",

@@ -37,13 +37,13 @@ func (s *Server) command(req mirror.Request) (*propagate.Propagation, error) {
 // commandHere carries out a command of nobody, and waits until it is over on this server, or ctx ends; the
 // work goes on then. The error says why this server could not do it. It does not wait for slaves: one that
 // is down would hold up thousands of new mirrors, each for the whole timeout. What they could not do, the
-// log says, and the reconciler does it again.
-func (s *Server) commandHere(ctx context.Context, req mirror.Request) error {
+// log says, and the reconciler does it again. over is closed when they are done, too; nil if nothing has begun.
+func (s *Server) commandHere(ctx context.Context, req mirror.Request) (over <-chan struct{}, err error) {
 	p, err := s.command(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return p.AwaitHere(ctx)
+	return p.Done(), p.AwaitHere(ctx)
 }
 
 // tellSlaves has the slaves pull what a look has brought to this server.

@@ -21,6 +21,7 @@ import (
 	"github.com/reconquest/sould/internal/ondemand"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/poll"
+	"github.com/reconquest/sould/internal/propagate"
 	"github.com/reconquest/sould/internal/publicnet"
 	"github.com/reconquest/sould/internal/status"
 	"github.com/reconquest/sould/internal/storage"
@@ -117,8 +118,15 @@ func (s *settings) keeperOptions() *housekeeping.Options {
 	return &housekeeping.Options{Keep: s.Keep, Repack: s.Maintenance, Check: s.Check}
 }
 
+// discoverShare is which part of the places for propagations discovery may take, as 1 divided by it: it begins
+// thousands of them, and slaves that do not answer must not have clients find no place.
+const discoverShare = 8
+
 func (s *settings) discoverOptions() *discover.Options {
-	return &discover.Options{Tables: s.Discover, Master: s.Master, Origins: s.originPolicy(), CAFile: s.CAFile}
+	return &discover.Options{
+		Tables: s.Discover, Master: s.Master, Origins: s.originPolicy(), CAFile: s.CAFile,
+		Places: propagate.Places(len(s.Slaves)) / discoverShare,
+	}
 }
 
 func (s *settings) statusOptions() *status.Options {

@@ -234,7 +234,7 @@ func (t *tableRunner) carryOut(ctx context.Context, p *Plan, counts *Stats) (fai
 			if ctx.Err() != nil {
 				return nil
 			}
-			err := t.Begin(ctx, mirror.Request{Name: order.Name, Origin: order.Origin, Move: order.From, By: by})
+			err := t.command(ctx, mirror.Request{Name: order.Name, Origin: order.Origin, Move: order.From, By: by})
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

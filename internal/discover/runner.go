@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/changes"
+	"github.com/reconquest/sould/internal/limiter"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/origin"
 	"github.com/reconquest/sould/internal/storage"
@@ -22,6 +23,7 @@ type Options struct {
 	Master  bool          // a server that is none discovers only while nobody has told it of mirrors
 	Origins origin.Policy // which origins may be mirrored
 	CAFile  string        // certificates that forges are checked against; empty for the system's
+	Places  int           // orders at once whose slaves are not done
 }
 
 // Parts are what a runner is made of, beside its options.
@@ -35,15 +37,16 @@ type Parts struct {
 	Told func() bool
 
 	// Begin has this server and its slaves do what a POST of the request would, and waits for this
-	// server.
-	Begin func(context.Context, mirror.Request) error
+	// server. over is closed when the slaves are done as well; nil if nothing has begun.
+	Begin func(context.Context, mirror.Request) (over <-chan struct{}, err error)
 }
 
 // Runner looks at each forge in its interval.
 type Runner struct {
 	Parts
-	life context.Context
-	work sync.WaitGroup
+	life   context.Context
+	work   sync.WaitGroup
+	places limiter.Limiter // of orders that are not over on all servers
 
 	changes changes.Counter // of what Stats returns
 
@@ -66,6 +69,7 @@ func (r *Runner) Configure(o *Options) {
 		return
 	}
 	r.end()
+	r.places.Resize(o.Places)
 	former := r.tables
 	r.tables, r.claimed = nil, make(map[string]int)
 	life, end := context.WithCancel(r.life)
@@ -98,6 +102,23 @@ func (r *Runner) Configure(o *Options) {
 
 // Wait returns when everything has ended. That needs the end of the runner's life.
 func (r *Runner) Wait() { r.work.Wait() }
+
+// command has one order carried out, as soon as there is a place for it, and waits for this server.
+func (r *Runner) command(ctx context.Context, req mirror.Request) error {
+	if err := r.places.AcquireIdle(ctx); err != nil { // however late that is
+		return err
+	}
+	over, err := r.Begin(ctx, req)
+	if over == nil {
+		r.places.Release()
+		return err
+	}
+	r.work.Go(func() {
+		<-over
+		r.places.Release()
+	})
+	return err
+}
 
 // Stats is what is known of a table.
 type Stats struct {

@@ -54,14 +54,14 @@ const (
 	leastPropagations   = 16       // however many slaves there are
 )
 
-// bound is how many propagations there may be at once on a server with so many slaves.
-func bound(slaves int) int {
+// Places is how many propagations there may be at once on a server with so many slaves.
+func Places(slaves int) int {
 	return max(min(maxPropagations, maxPropagationParts/(1+slaves)), leastPropagations)
 }
 
 // Stats returns how busy a server with so many slaves is.
 func (p *Propagator) Stats(slaves int) limiter.Stats {
-	return limiter.Stats{Places: bound(slaves), Taken: p.places.Taken()}
+	return limiter.Stats{Places: Places(slaves), Taken: p.places.Taken()}
 }
 
 // Place takes a place for work of this server alone. The error is limiter.ErrBusy.
@@ -69,7 +69,7 @@ func (p *Propagator) Place() (release func(), err error) { return p.places.Relea
 
 // take takes one of the places for work on so many slaves. The error is limiter.ErrBusy.
 func (p *Propagator) take(slaves int) error {
-	if !p.places.Take(bound(slaves)) {
+	if !p.places.Take(Places(slaves)) {
 		return limiter.ErrBusy
 	}
 	return nil

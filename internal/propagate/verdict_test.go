@@ -36,7 +36,7 @@ func TestVerdict(t *testing.T) {
 
 func TestBound(t *testing.T) {
 	for slaves, want := range map[int]int{0: maxPropagations, 5: maxPropagations, 31: 1024, 1000: 32, 100_000: leastPropagations} {
-		if got := bound(slaves); got != want {
+		if got := Places(slaves); got != want {
 			t.Errorf("%d slaves: %d at once", slaves, got)
 		}
 	}
