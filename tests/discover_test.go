@@ -165,6 +165,41 @@ func TestDiscoveryAfterARestart(t *testing.T) {
 	d.wait("INFO a mirror follows its repository mirror=forge/acme/one")
 }
 
+// TestDiscoveryIsKilled in its first round: what it has made by then follows its repository.
+func TestDiscoveryIsKilled(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	server := origin.ServeHTTP(t, root)
+	held := newHold(t)
+	server.Before(func(r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/two.git") {
+			held.wait()
+		}
+	})
+	for _, name := range []string{"one", "two"} {
+		origin.New(t, filepath.Join(root, name+".git")).Commit("main", map[string]string{"file": name})
+	}
+	repo := func(id int64, name string) fake.Repo {
+		return fake.Repo{ID: id, Path: "acme/" + name, Clone: server.URL + "/" + name + ".git"}
+	}
+	f := fake.Serve(t, "gitea", repo(1, "one"), repo(2, "two"))
+	d := start(t, "master = true", discovery(f, "gitea", `groups = ["acme"]`))
+	eventually(t, "it is written down", func() bool {
+		states, _ := filepath.Glob(filepath.Join(d.storage, ".sould/discover/*.json"))
+		return len(states) == 1 && strings.Contains(read(t, states[0]), `"made":true`)
+	})
+	d.kill()
+	held.release()
+	if err := os.Rename(filepath.Join(root, "one.git"), filepath.Join(root, "uno.git")); err != nil {
+		t.Fatal(err)
+	}
+	f.Change(func(f *fake.Forge) { f.Repos[0] = repo(1, "uno") })
+	d.run()
+	d.wait(`INFO discovered .*new=1 moved=1 `)
+	d.get("/forge/acme/one").expect(t, 200)
+	d.get("/forge/acme/uno").expect(t, 404)
+}
+
 // TestTwoDiscoveries has two tables that find one repository: one of them has it.
 func TestTwoDiscoveries(t *testing.T) {
 	t.Parallel()

@@ -19,6 +19,10 @@ const (
 	// maxOrders is how many orders of a table are carried out at once.
 	maxOrders = 4
 
+	// savesOfRound is about how often a round writes its state while it carries its orders out, however
+	// long that state is.
+	savesOfRound = 50
+
 	// firstRetry is the pause after the first listing that fails. It doubles with each, up to the
 	// interval.
 	firstRetry = time.Minute
@@ -122,7 +126,7 @@ func (t *tableRunner) round(ctx context.Context, s *state) time.Duration {
 	}
 	t.failed = 0
 	p, counts := t.plan(listing, s.Known)
-	failure := t.carryOut(ctx, &p, &counts)
+	failure := t.carryOut(ctx, s, &p, &counts)
 	s.Known = p.Known
 	whole := ctx.Err() == nil
 	if whole {
@@ -223,10 +227,12 @@ func (t *tableRunner) choose(repos []forge.Repo) (listed map[string]bool, chosen
 	return listed, chosen, out
 }
 
-// carryOut carries a plan out, and counts what comes of it. failure is the first of those that are counted.
-func (t *tableRunner) carryOut(ctx context.Context, p *Plan, counts *Stats) (failure error) {
+// carryOut carries a plan out, and counts what comes of it. failure is the first of those that are counted. What is
+// done it writes down meanwhile: a repository that is renamed after a kill would else get a second mirror.
+func (t *tableRunner) carryOut(ctx context.Context, s *state, p *Plan, counts *Stats) (failure error) {
 	by := "the discovery of " + t.String()
-	var mu sync.Mutex // guards p, counts and failure
+	var mu sync.Mutex // guards s, p, counts, failure and unsaved
+	unsaved := 0
 	var workers errgroup.Group
 	workers.SetLimit(maxOrders)
 	for _, order := range p.Orders {
@@ -245,6 +251,10 @@ func (t *tableRunner) carryOut(ctx context.Context, p *Plan, counts *Stats) (fai
 			default:
 				p.done(order)
 				t.count(order, counts)
+				if unsaved++; unsaved > len(p.Known)/savesOfRound {
+					s.Known, unsaved = p.Known, 0
+					t.save(s)
+				}
 			}
 			return nil
 		})
