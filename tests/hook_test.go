@@ -381,7 +381,7 @@ func TestHookShowsProgress(t *testing.T) {
 	}
 	repo, url, flow := slowOrigin(t, 128)
 	slave := start(t)
-	d := start(t, "master = true", slaves(slave.url))
+	d := start(t, "master = true", `timeout = "5m"`, slaves(slave.url))
 	p := newPusher(t, repo, repo.Dir, "sould.url", d.url, "sould.name", "m", "sould.origin", url)
 	go func() { // while it is pushed
 		within(patient, func() bool { return strings.Contains(d.get("/x/status?name=m&upstream=0").text(), "receiving objects") })
