@@ -183,7 +183,7 @@ func TestDiscoveryIsKilled(t *testing.T) {
 		return fake.Repo{ID: id, Path: "acme/" + name, Clone: server.URL + "/" + name + ".git"}
 	}
 	f := fake.Serve(t, "gitea", repo(1, "one"), repo(2, "two"))
-	d := start(t, "master = true", discovery(f, "gitea", `groups = ["acme"]`))
+	d := start(t, `list_timeout = "10m"`, "master = true", discovery(f, "gitea", `groups = ["acme"]`))
 	eventually(t, "it is written down", func() bool {
 		states, _ := filepath.Glob(filepath.Join(d.storage, ".sould/discover/*.json"))
 		return len(states) == 1 && strings.Contains(read(t, states[0]), `"made":true`)
