@@ -146,6 +146,45 @@ func (d *daemon) hasTold() {
 
 var noID = strings.Repeat("0", 40)
 
+// TestNotifyThatCannotBegin: a URL is named while nothing can be written down, and is not told of mirrors that were
+// there before as if they were new.
+func TestNotifyThatCannotBegin(t *testing.T) {
+	t.Parallel()
+	changes, still := newOrigin(t), newOrigin(t)
+	to := newReceiver(t, "")
+	d := start(t)
+	d.pulled("changes", changes.Dir)
+	d.pulled("still", still.Dir)
+	old := changes.Git("rev-parse", "main")
+	place := filepath.Join(d.storage, ".sould/notify")
+	write(t, place, "in the way\n")
+	lines := notifies(t, to.URL)
+	d.reload(lines...)
+	d.wait("ERROR can't read what a URL was told")
+	commit := changes.Commit("main", map[string]string{"file": "2"})
+	d.pulled("changes", changes.Dir)
+	d.pulled("new", still.Dir)
+	d.hasTold()
+	d.reload(append(lines, `patience = "1s"`)...)
+	to.silent()
+	if err := os.Remove(place); err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]delivered{}
+	for range 2 {
+		got := to.next()
+		told[got.Mirror] = got
+	}
+	if was := told["changes"].was("refs/heads/main"); was != old+" "+commit {
+		t.Errorf("it was told %+v", told["changes"])
+	}
+	if was := told["new"].was("refs/heads/main"); was != noID+" "+still.Git("rev-parse", "main") {
+		t.Errorf("it was told %+v", told["new"])
+	}
+	d.hasTold()
+	to.silent()
+}
+
 // TestNotify: what has changed is told, in order, and nothing else.
 func TestNotify(t *testing.T) {
 	t.Parallel()

@@ -182,11 +182,12 @@ func (n *Notifier) start(ctx context.Context, options *Options) (stop func()) {
 	for _, target := range options.Targets {
 		t := newTeller(n, target, options, transport)
 		if old := slices.IndexFunc(n.tellers, func(old *teller) bool { return old.target.Same(target) }); old >= 0 {
-			t.counts = n.tellers[old].counts
+			t.counts, t.first = n.tellers[old].counts, n.tellers[old].first
 		}
 		differs, removed, err := t.open(ctx)
 		if err != nil {
 			n.log.Error("can't read what a URL was told", "url", target, "err", err)
+			t.opening.Fail(time.Now(), max(options.Retry, leastPause))
 		}
 		n.doubtAll(differs)
 		n.doubtRemoved(removed)

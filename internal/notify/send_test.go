@@ -65,7 +65,9 @@ func TestOldDeliveriesAreDropped(t *testing.T) {
 	}
 	open := func() *teller {
 		n := New(dir, nil, nil, slog.New(slog.DiscardHandler), &Options{})
-		return newTeller(n, target, &Options{Retry: time.Second}, nil)
+		t := newTeller(n, target, &Options{Retry: time.Second}, nil)
+		t.isOpen = true
+		return t
 	}
 	now := time.Now()
 	teller := open()

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/reconquest/sould/internal/backoff"
-	"github.com/reconquest/sould/internal/durable"
 	"github.com/reconquest/sould/internal/errtext"
 	"github.com/reconquest/sould/internal/mirror"
 	"github.com/reconquest/sould/internal/refs"
@@ -29,12 +28,17 @@ type teller struct {
 	dir    string
 	kick   chan struct{} // has an element when there is something new
 
+	// Owned by run, and by open before that.
+	first   map[string]*mirror.Snapshot // for a new target, what it is taken to know, until ledgers say so; see present
+	opening backoff.Backoff             // of open, if that has failed
+
 	// Owned by run.
 	pause     backoff.Backoff // of the target as a whole
 	unwritten string          // why a ledger could not be written, as the log was told last
 	enough    int             // ledgers; if there are more, those of mirrors that are gone go
 
 	mu      sync.Mutex // guards all below
+	isOpen  bool       // entries are those of all ledgers; else there is none yet
 	entries map[string]*entry
 	counts  counts
 }
@@ -74,78 +78,17 @@ func newTeller(n *Notifier, target Target, opts *Options, transport http.RoundTr
 // spareLedgers is how many ledgers there may be beside two for each mirror.
 const spareLedgers = 64
 
-// complete is the name of the file that says that there is a ledger of each mirror that was there when the
-// target was named first. A mirror without one is new.
-const complete = "complete"
-
-// open reads all ledgers. For a target that is new it makes them, so that it is told of nothing that was
-// there before. It returns the mirrors that are not as the target was told, and those that were removed since.
-func (t *teller) open(ctx context.Context) (differs []*mirror.Mirror, removed []storage.Name, err error) {
-	if err := t.ensureDir(); err != nil {
-		return nil, nil, err
-	}
-	if _, err := os.Stat(filepath.Join(t.dir, complete)); errors.Is(err, fs.ErrNotExist) {
-		if err := t.begin(); err != nil {
-			return nil, nil, err
-		}
-	}
-	all := t.store.All()
-	exists := make(map[string]bool, len(all))
-	for _, m := range all {
-		exists[m.Name.String()] = true
-	}
-	files, err := os.ReadDir(t.dir)
-	for _, file := range files {
-		if ctx.Err() != nil || file.Name() == complete {
-			continue
-		}
-		if name, ok := t.load(filepath.Join(t.dir, file.Name()), exists); ok {
-			removed = append(removed, name)
-		}
-	}
-	for _, m := range all {
-		e, snap := t.entries[m.Name.String()], m.Snapshot()
-		if snap != nil && (e == nil || e.fingerprint != snap.Fingerprint || snap.Removed.After(e.removed)) {
-			differs = append(differs, m)
-		}
-	}
-	return differs, removed, err
-}
-
-// begin makes a ledger of each mirror that is there and not new. They are not synced each by itself: one
-// that is lost with the power is found damaged.
-func (t *teller) begin() error {
-	known := t.known()
-	for _, m := range t.store.All() {
-		l := ledger{Mirror: m.Name.String(), Blank: true}
-		snap := m.Snapshot()
-		if u, changed := known[l.Mirror]; u.isNew {
-			continue
-		} else if changed {
-			snap = u.before
-		}
-		if snap != nil {
-			l.Blank, l.Fingerprint, l.Told = false, snap.Fingerprint, keep(snap.Listing)
-			l.Origin, l.Removed = snap.Origin.String(), snap.Removed
-		}
-		text, err := l.bytes()
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(t.file(l.Mirror), text, 0o600); err != nil {
-			return err
-		}
-	}
-	return durable.WriteFile(filepath.Join(t.dir, complete), filepath.Join(t.dir, complete+temporary), nil, 0o600)
-}
-
 // temporary is the end of the names of files that are being written.
 const temporary = ".new"
 
-// tell has the target told what all servers have.
+// tell has the target told what all servers have. As long as its ledgers are not read, it does nothing: what
+// differs is found then.
 func (t *teller) tell(now news) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.isOpen {
+		return
+	}
 	e := t.entries[now.name]
 	if e == nil {
 		e = &entry{}
@@ -160,7 +103,7 @@ func (t *teller) run(ctx context.Context) {
 	results := make(chan result)
 	sending := 0
 	for ctx.Err() == nil {
-		pause := t.settle(time.Now())
+		pause := min(t.reopen(ctx, time.Now()), t.settle(time.Now()))
 		t.forgetGone()
 		for sending < t.places() {
 			name, wait := t.next(time.Now())
