@@ -89,7 +89,7 @@ func (t *teller) differing() (differs []*mirror.Mirror) {
 	return differs
 }
 
-// leastPause is the time between two tries to open, at least.
+// leastPause is the time between two tries to write, read or send, at least.
 const leastPause = 100 * time.Millisecond
 
 // reopen opens what could not be opened before, such as on a full disk. It returns the time until it has to try
@@ -106,7 +106,7 @@ func (t *teller) reopen(ctx context.Context, now time.Time) (pause time.Duration
 	}
 	differs, removed, err := t.open(ctx)
 	if err != nil {
-		t.opening.Fail(now, max(t.opts.Retry, leastPause))
+		t.opening.Fail(now, t.retry())
 		return t.opening.Wait
 	}
 	t.log.Info("what a URL was told can be read again", "url", t.target)

@@ -187,7 +187,7 @@ func (n *Notifier) start(ctx context.Context, options *Options) (stop func()) {
 		differs, removed, err := t.open(ctx)
 		if err != nil {
 			n.log.Error("can't read what a URL was told", "url", target, "err", err)
-			t.opening.Fail(time.Now(), max(options.Retry, leastPause))
+			t.opening.Fail(time.Now(), t.retry())
 		}
 		n.doubtAll(differs)
 		n.doubtRemoved(removed)

@@ -118,6 +118,12 @@ func TestOldDeliveriesAreDropped(t *testing.T) {
 	if pause := teller.settle(now); pause != time.Second || teller.settle(now) != time.Second {
 		t.Errorf("it is tried again after %s", pause)
 	}
+	hasty := open()
+	hasty.opts = &Options{} // retry = 0
+	hasty.tell(news{name: "m", snap: state("main=4")})
+	if pause := hasty.settle(now); pause != leastPause {
+		t.Errorf("with retry = 0 it is tried again after %s", pause)
+	}
 	if err := os.Remove(teller.place()); err != nil {
 		t.Fatal(err)
 	}

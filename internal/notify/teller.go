@@ -242,7 +242,7 @@ func (t *teller) settle(now time.Time) (pause time.Duration) {
 			continue
 		}
 		t.mu.Lock()
-		e.waits.Fail(now, t.opts.Retry)
+		e.waits.Fail(now, t.retry())
 		pause = min(pause, e.waits.Wait)
 		t.mu.Unlock()
 		if words := err.Error(); words != t.unwritten {
@@ -252,6 +252,9 @@ func (t *teller) settle(now time.Time) (pause time.Duration) {
 	}
 	return pause
 }
+
+// retry is the pause after a failure. With `retry = 0` it is short, and yet nothing spins on a disk that is full.
+func (t *teller) retry() time.Duration { return max(t.opts.Retry, leastPause) }
 
 // unsettled are the entries whose ledgers are to be written, and the time until others are.
 func (t *teller) unsettled(now time.Time) (all map[string]*entry, pause time.Duration) {
@@ -327,7 +330,7 @@ func (t *teller) advance(name string, e *entry, now time.Time) error {
 func (t *teller) take(r result, now time.Time) {
 	was := t.pause.Wait
 	if r.outcome == unreachable {
-		t.pause.Fail(now, t.opts.Retry)
+		t.pause.Fail(now, t.retry())
 		if later := now.Add(r.after); later.After(t.pause.Until) {
 			t.pause.Until = later
 		}
@@ -345,7 +348,7 @@ func (t *teller) take(r result, now time.Time) {
 		t.counts.Sent++
 	} else {
 		t.counts.Failed++
-		e.waits.Fail(now, t.opts.Retry)
+		e.waits.Fail(now, t.retry())
 		e.fault = errtext.Line(r.err.Error())
 	}
 	switch {
