@@ -261,6 +261,28 @@ func TestDigestsThatNobodyWaitsFor(t *testing.T) {
 	k.cache.Run(ctx) // ends
 }
 
+// awaitTick waits until what is written has a later time than a file: the clock for the times of files is coarse.
+func awaitTick(t *testing.T, path string) {
+	t.Helper()
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe := filepath.Join(t.TempDir(), "probe")
+	for {
+		if err := os.WriteFile(probe, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		now, err := os.Stat(probe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now.ModTime().After(before.ModTime()) {
+			return
+		}
+	}
+}
+
 // TestDigestOfAChangedFile: no digest is ever sent that is not that of the bytes.
 func TestDigestOfAChangedFile(t *testing.T) {
 	for what, change := range map[string]func(path string) error{
@@ -297,7 +319,7 @@ func TestDigestOfAChangedFile(t *testing.T) {
 				k.want(found, content, false)
 				found.Close()
 			}
-			time.Sleep(10 * time.Millisecond) // the clock for the times of files is coarse
+			awaitTick(t, path)
 			if err := change(path); err != nil {
 				t.Fatal(err)
 			}

@@ -13,15 +13,22 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
+// parsed is a clone URL.
+func parsed(t *testing.T, raw string) origin.URL {
+	t.Helper()
+	from, err := origin.Parse(raw, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return from
+}
+
 // TestReserve: of requests that run at the same time, all want the same origin, or move the mirror from
 // what it has then.
 func TestReserve(t *testing.T) {
 	at := func(path string) (from origin.URL) {
 		if path != "" {
-			var err error
-			if from, err = origin.Parse("https://git.in.local/"+path, false); err != nil {
-				t.Fatal(err)
-			}
+			from = parsed(t, "https://git.in.local/"+path)
 		}
 		return from
 	}
@@ -70,14 +77,7 @@ func TestReserve(t *testing.T) {
 // TestReadsShareAReservation: a read wants what is being made, and its own origin only if nothing is.
 func TestReadsShareAReservation(t *testing.T) {
 	s, name := newTestStore(t), named("m")
-	parse := func(raw string) origin.URL {
-		from, err := origin.Parse(raw, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return from
-	}
-	table, posted := parse("https://git.in.local/a"), parse("https://jack:secret@other.in.local/b")
+	table, posted := parsed(t, "https://git.in.local/a"), parsed(t, "https://jack:secret@other.in.local/b")
 	post := Request{Name: name, Origin: posted, Wanted: time.Now()}
 	posting, err := s.reserve(&post)
 	if err != nil {
@@ -106,14 +106,7 @@ func TestReservationAfterARefusal(t *testing.T) {
 	if err := s.dir.WriteTombstone(name, storage.Tombstone{Name: "m", At: now}); err != nil {
 		t.Fatal(err)
 	}
-	parse := func(raw string) origin.URL {
-		from, err := origin.Parse(raw, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return from
-	}
-	a, b := parse("https://git.in.local/a"), parse("https://git.in.local/b")
+	a, b := parsed(t, "https://git.in.local/a"), parsed(t, "https://git.in.local/b")
 	for _, c := range []struct {
 		req     Request
 		refused bool
@@ -135,14 +128,7 @@ func TestReservationAfterARefusal(t *testing.T) {
 // TestAdopting: who asks for a mirror that a read is just making need not spell its origin in the same way.
 func TestAdopting(t *testing.T) {
 	s, name := newTestStore(t), named("m")
-	parse := func(raw string) origin.URL {
-		from, err := origin.Parse(raw, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return from
-	}
-	read, other := parse("https://git.in.local/a"), parse("git@git.in.local:a.git")
+	read, other := parsed(t, "https://git.in.local/a"), parsed(t, "git@git.in.local:a.git")
 	release, err := s.reserve(&Request{Name: name, Origin: read, OnDemand: true})
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +140,7 @@ func TestAdopting(t *testing.T) {
 	}{
 		"another spelling":  {Request{Name: name, Origin: other}, read},
 		"the same":          {Request{Name: name, Origin: read}, origin.URL{}},
-		"another origin":    {Request{Name: name, Origin: parse("https://git.in.local/b")}, origin.URL{}},
+		"another origin":    {Request{Name: name, Origin: parsed(t, "https://git.in.local/b")}, origin.URL{}},
 		"by another server": {Request{Name: name, Origin: other, OriginOnly: true}, origin.URL{}},
 		"another mirror":    {Request{Name: named("n"), Origin: other}, origin.URL{}},
 	} {
@@ -168,7 +154,7 @@ func TestAdopting(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer after()
-	if got := s.adopting(Request{Name: name, Origin: parse("ssh://git@git.in.local/a")}).Move; got.Known() {
+	if got := s.adopting(Request{Name: name, Origin: parsed(t, "ssh://git@git.in.local/a")}).Move; got.Known() {
 		t.Errorf("what somebody has chosen is moved from %s", got)
 	}
 }

@@ -14,6 +14,20 @@ import (
 	"github.com/reconquest/sould/internal/storage"
 )
 
+// gears are the name of a mirror, and its origin.
+func gears(t *testing.T) (storage.Name, origin.URL) {
+	t.Helper()
+	name, err := storage.ParseName("acme/gears")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := origin.Parse("https://git.example/acme/gears", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name, from
+}
+
 // newTestReceiver returns a receiver of an empty store, which looks at its directory when watch is called.
 func newTestReceiver(t *testing.T, begin func(mirror.Request) error) (r *Receiver, watch func()) {
 	dir, err := storage.Open(t.Context(), t.TempDir())
@@ -50,14 +64,7 @@ func TestReceiveOnce(t *testing.T) {
 		return nil
 	})
 	watch()
-	name, err := storage.ParseName("acme/gears")
-	if err != nil {
-		t.Fatal(err)
-	}
-	from, err := origin.Parse("https://git.example/acme/gears", false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	name, from := gears(t)
 	namer := func(origin.Place) (storage.Name, origin.URL, bool) { return name, from, true }
 	hook := Hook{Name: "h", Create: true}
 	push := func() (Delivery, error) {
@@ -111,14 +118,7 @@ func TestReceiveAfterAPanic(t *testing.T) {
 		return nil
 	})
 	watch()
-	name, err := storage.ParseName("acme/gears")
-	if err != nil {
-		t.Fatal(err)
-	}
-	from, err := origin.Parse("https://git.example/acme/gears", false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	name, from := gears(t)
 	receive := func() error {
 		d := Delivery{Event: Event{Effect: Changed, Name: "push", At: []origin.Place{from.Place()}}, Key: "1"}
 		_, err := r.Receive(t.Context(), Hook{Name: "h", Create: true}, func() (Delivery, error) { return d, nil },
